@@ -1,0 +1,38 @@
+import type { MlfsError } from '../errors.ts';
+import type { Image } from '../storage/image.ts';
+import type { Value } from './pickle/values.ts';
+import type { NamedTensor, Storage } from './tensor.ts';
+import type { ZipEntry } from './zip/entry.ts';
+
+export type CheckpointFormat =
+  | 'torch-zip'
+  | 'torchscript'
+  | 'torch-legacy'
+  | 'torch-tar'
+  | 'safetensors'
+  | 'zip-bundle';
+
+/**
+ * What is in a checkpoint file: an object tree whose leaves are tensors, storages that lie in the image, and what was
+ * odd about it. Opening reads directories, headers and pickles; it never reads tensor bytes.
+ */
+export interface Checkpoint {
+  readonly format: CheckpointFormat;
+  /** As the user named it. */
+  readonly path: string;
+  readonly image: Image;
+  /** The pickled object, or for safetensors a PyDict of name → tensor. */
+  readonly root: Value;
+  /** Every tensor at every path of the object tree, in the tree's order. */
+  readonly tensors: readonly NamedTensor[];
+  readonly storages: ReadonlyMap<string, Storage>;
+  /** The archive entries, for verify and for /ir; empty for formats that are no archives. */
+  readonly entries: readonly ZipEntry[];
+  /** GLOBALs that were named and not known, `module.name`, sorted. */
+  readonly unknownGlobals: readonly string[];
+  /** Things a reader should know that do not prevent reading. */
+  readonly warnings: readonly MlfsError[];
+  /** Free-form facts of the format: torch's version record, byteorder, safetensors' __metadata__. */
+  readonly metadata: Readonly<Record<string, string>>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,149 @@
+/**
+ * The values a pickle can describe, as inert data. Python's `None`, `True`/`False` and `str` are null, boolean and
+ * string; ints are numbers while they are safe integers and bigint beyond; floats are PyFloat, because
+ * `1` and `1.0` print differently; everything else has a class here. Nothing in this module can run anything.
+ * Containers are mutable while the machine builds them, may be shared (memo) and may contain themselves.
+ */
+export type Value =
+  | null
+  | boolean
+  | number
+  | bigint
+  | string
+  | PyFloat
+  | PyBytes
+  | PyList
+  | PyTuple
+  | PyDict
+  | PySet
+  | PyGlobal
+  | PyObject
+  | PersistentValue;
+
+/** Values that a persistent-id or a known reconstructor put in place of a PyObject: storages and tensors. */
+export interface PersistentValue {
+  readonly type: 'storage' | 'tensor';
+}
+
+export class PyFloat {
+  readonly type = 'float';
+  readonly value: number;
+  constructor(value: number) {
+    this.value = value;
+  }
+}
+
+/** `bytes` or `bytearray`. */
+export class PyBytes {
+  readonly type = 'bytes';
+  readonly bytes: Uint8Array;
+  readonly mutable: boolean;
+  constructor(bytes: Uint8Array, mutable = false) {
+    this.bytes = bytes;
+    this.mutable = mutable;
+  }
+}
+
+export class PyList {
+  readonly type = 'list';
+  readonly items: Value[] = [];
+}
+
+export class PyTuple {
+  readonly type = 'tuple';
+  readonly items: readonly Value[];
+  constructor(items: readonly Value[]) {
+    this.items = items;
+  }
+}
+
+export class PySet {
+  readonly type = 'set';
+  readonly frozen: boolean;
+  readonly items: Value[];
+  constructor(items: Value[] = [], frozen = false) {
+    this.items = items;
+    this.frozen = frozen;
+  }
+}
+
+/** A dict or OrderedDict in insertion order; a later equal key replaces the earlier value in place. */
+export class PyDict {
+  readonly type = 'dict';
+  /** `collections.OrderedDict`, `collections.defaultdict`, … when it is not a plain dict. */
+  className: string | undefined;
+  /** Attributes set by BUILD, e.g. `_metadata` of a state dict. */
+  attributes: PyDict | undefined;
+  readonly entries: [key: Value, value: Value][] = [];
+  readonly #index = new Map<unknown, number>();
+
+  set(key: Value, value: Value): void {
+    const identity = keyIdentity(key);
+    const at = this.#index.get(identity);
+    if (at !== undefined) {
+      const entry = this.entries[at];
+      if (entry) entry[1] = value;
+      return;
+    }
+    this.#index.set(identity, this.entries.length);
+    this.entries.push([key, value]);
+  }
+
+  /** The value under a string, int, bool or None key; undefined when there is none. */
+  get(key: string | number | boolean | null): Value | undefined {
+    const at = this.#index.get(keyIdentity(key));
+    return at === undefined ? undefined : this.entries[at]?.[1];
+  }
+}
+
+/** A GLOBAL: a module-level name that was mentioned and never resolved. */
+export class PyGlobal {
+  readonly type = 'global';
+  readonly module: string;
+  readonly name: string;
+  constructor(module: string, name: string) {
+    this.module = module;
+    this.name = name;
+  }
+  /** `module.name`. */
+  get path(): string {
+    return `${this.module}.${this.name}`;
+  }
+}
+
+/** An object that a pickle would have made by calling `callable`: kept as its recipe. */
+export class PyObject {
+  readonly type = 'object';
+  /** A PyGlobal nearly always; the result of another REDUCE in hostile or odd files. */
+  readonly callable: Value;
+  readonly args: Value;
+  readonly kwargs: Value | undefined;
+  /** The argument of BUILD. */
+  state: Value | undefined;
+  /** Items added by APPEND(S)/SETITEM(S)/ADDITEMS to a subclass of list, dict or set. */
+  listItems: Value[] | undefined;
+  dictItems: PyDict | undefined;
+  constructor(callable: Value, args: Value, kwargs?: Value) {
+    this.callable = callable;
+    this.args = args;
+    this.kwargs = kwargs;
+  }
+  /** `module.name` of the callable, or undefined when it is no global. */
+  get className(): string | undefined {
+    return this.callable instanceof PyGlobal ? this.callable.path : undefined;
+  }
+}
+
+/** Equal Python keys map to one identity: 1 == True == 1.0, strings by value, tuples by parts, the rest by object. */
+function keyIdentity(key: Value): unknown {
+  if (typeof key === 'string') return `s${key}`;
+  if (typeof key === 'boolean') return key ? 1 : 0;
+  if (key instanceof PyFloat) return key.value;
+  if (key instanceof PyTuple) {
+    const parts = key.items.map(keyIdentity);
+    if (parts.every((part) => part === null || typeof part !== 'object')) {
+      return `t${parts.map((part) => `${typeof part}:${String(part).length}:${String(part)}`).join(',')}`;
+    }
+  }
+  return key;
+}

@@ -1,0 +1,115 @@
+import type { Extent } from '../storage/extent.ts';
+
+/**
+ * The seam between the transports and what they serve: operations on inodes. The kernel transport decodes wire messages
+ * into these calls, the fuse-native transport resolves paths into them; both encode the results. A refusal is a thrown
+ * MlfsError with its errno. Sizes and offsets are safe integers in bytes, times are milliseconds.
+ */
+export interface Filesystem {
+  lookup(parent: number, name: string, context: RequestContext): MaybePromise<Entry>;
+  /** The kernel dropped `count` references it got from lookup or readdirplus. */
+  forget(nodeid: number, count: number): void;
+  getattr(nodeid: number, context: RequestContext): MaybePromise<AttrReply>;
+  setattr(nodeid: number, change: AttrChange, context: RequestContext): MaybePromise<AttrReply>;
+  open(nodeid: number, flags: number, context: RequestContext): MaybePromise<OpenReply>;
+  /** At most `length` bytes; fewer only at the end of the file. */
+  read(
+    nodeid: number,
+    handle: number,
+    offset: number,
+    length: number,
+    context: RequestContext,
+  ): MaybePromise<Uint8Array>;
+  /** Returns the number of bytes taken. */
+  write(
+    nodeid: number,
+    handle: number,
+    offset: number,
+    bytes: Uint8Array,
+    context: RequestContext,
+  ): MaybePromise<number>;
+  flush(nodeid: number, handle: number, context: RequestContext): MaybePromise<void>;
+  release(nodeid: number, handle: number): MaybePromise<void>;
+  fsync(nodeid: number, handle: number, datasync: boolean, context: RequestContext): MaybePromise<void>;
+  /** Directory entries in a stable order, `.` and `..` first; `offset` of an entry is its index + 1. */
+  readdir(nodeid: number, offset: number, context: RequestContext): MaybePromise<Iterable<DirectoryEntry>>;
+  access(nodeid: number, mask: number, context: RequestContext): MaybePromise<void>;
+  statfs(context: RequestContext): MaybePromise<Statfs>;
+  getxattr(nodeid: number, name: string, context: RequestContext): MaybePromise<Uint8Array>;
+  listxattr(nodeid: number, context: RequestContext): MaybePromise<readonly string[]>;
+  /** SEEK_DATA (3) and SEEK_HOLE (4); the kernel handles the others. */
+  lseek(
+    nodeid: number,
+    handle: number,
+    offset: number,
+    whence: number,
+    context: RequestContext,
+  ): MaybePromise<number>;
+}
+
+export type MaybePromise<T> = T | Promise<T>;
+
+export interface RequestContext {
+  readonly uid: number;
+  readonly gid: number;
+  readonly pid: number;
+  /** Aborted when the kernel sends INTERRUPT for this request or the session ends. */
+  readonly signal: AbortSignal;
+}
+
+export interface Attr {
+  readonly nodeid: number;
+  readonly kind: 'file' | 'directory';
+  readonly mode: number;
+  readonly nlink: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly size: number;
+  readonly mtimeMs: number;
+}
+
+/** How long the kernel may keep an answer without asking again. */
+export interface Entry {
+  readonly attr: Attr;
+  readonly entryTimeoutMs: number;
+  readonly attrTimeoutMs: number;
+}
+
+export interface AttrReply {
+  readonly attr: Attr;
+  readonly attrTimeoutMs: number;
+}
+
+export interface AttrChange {
+  readonly size?: number;
+  readonly mode?: number;
+  readonly uid?: number;
+  readonly gid?: number;
+  readonly mtimeMs?: number;
+  readonly atimeMs?: number;
+  readonly handle?: number;
+}
+
+export interface OpenReply {
+  readonly handle: number;
+  /** keep: the kernel's pages stay valid across opens. direct: the kernel caches nothing. */
+  readonly caching: 'keep' | 'direct';
+  /** Set when a transport with `nativeRead` may answer READ for this inode from these extents alone. */
+  readonly extents?: readonly Extent[];
+}
+
+export interface DirectoryEntry {
+  readonly name: string;
+  /** Pass this to readdir to continue after the entry. */
+  readonly offset: number;
+  /** `.` and `..` carry attributes too; a transport takes no reference for those. */
+  readonly entry: Entry;
+}
+
+export interface Statfs {
+  readonly blocks: number;
+  readonly blocksFree: number;
+  readonly files: number;
+  readonly blockSize: number;
+  readonly nameMax: number;
+}

@@ -1,0 +1,44 @@
+import type { Filesystem } from '../filesystem.ts';
+
+/** A way to attach a Filesystem to a directory. */
+export interface Transport {
+  readonly name: 'kernel' | 'fuse-native';
+  readonly capabilities: TransportCapabilities;
+  /**
+   * Mounts and resolves when the kernel's INIT was answered, so that the mount point answers at once.
+   * Throws ERR_MLFS_FUSE with an advice when it cannot.
+   */
+  mount(filesystem: Filesystem, options: TransportOptions): Promise<TransportSession>;
+}
+
+export interface TransportCapabilities {
+  /** READ of published extents never enters JavaScript. */
+  readonly nativeRead: boolean;
+  /** The server can invalidate what the kernel caches. */
+  readonly notify: boolean;
+  /** The kernel's page cache survives close and open. */
+  readonly keepCache: boolean;
+}
+
+export interface TransportOptions {
+  /** An existing directory, absolute. */
+  readonly mountpoint: string;
+  /** What /proc/mounts shows as the device. */
+  readonly fsname: string;
+  readonly readOnly: boolean;
+  readonly allowOther: boolean;
+  /** The kernel checks mode bits itself. */
+  readonly defaultPermissions: boolean;
+  /** Budget for mapped bytes in the data plane. */
+  readonly mappedBudgetBytes: number;
+  readonly onWarning: (message: string) => void;
+}
+
+export interface TransportSession {
+  /** Resolves when the mount is gone, whoever unmounted it. */
+  readonly closed: Promise<void>;
+  /** Detaches the mount point; `closed` resolves when the last user let go. */
+  unmount(): Promise<void>;
+  /** Monotonic counters, names in snake_case without a prefix, e.g. `native_read_bytes_total`. */
+  counters(): Readonly<Record<string, number>>;
+}

@@ -1,0 +1,11 @@
+/** A random-access run of bytes of a known size: what parsers read from. */
+export interface ByteSource {
+  /** What messages call it. */
+  readonly path: string;
+  readonly size: number;
+  /**
+   * Reads exactly `length` bytes at `offset`.
+   * Throws ERR_MLFS_TRUNCATED when the range leaves the source, ERR_MLFS_IO when the medium fails.
+   */
+  read(offset: number, length: number): Promise<Buffer>;
+}

@@ -1,0 +1,119 @@
+import { type FileHandle, open } from 'node:fs/promises';
+import { MlfsError } from '../errors.ts';
+import type { ByteSource } from './byte-source.ts';
+
+/** What tells one state of a file from another without reading it. */
+export interface Fingerprint {
+  readonly dev: bigint;
+  readonly ino: bigint;
+  readonly size: number;
+  readonly mtimeNs: bigint;
+}
+
+/** A regular file opened read-only. Reads are pread, so that a truncated file is an error and not a signal. */
+export class FileSource implements ByteSource {
+  readonly path: string;
+  readonly fingerprint: Fingerprint;
+  readonly #handle: FileHandle;
+
+  private constructor(path: string, handle: FileHandle, fingerprint: Fingerprint) {
+    this.path = path;
+    this.#handle = handle;
+    this.fingerprint = fingerprint;
+  }
+
+  /** Throws ERR_MLFS_NOT_FOUND, ERR_MLFS_ACCESS or ERR_MLFS_FORMAT (not a regular file). */
+  static async open(path: string): Promise<FileSource> {
+    let handle: FileHandle;
+    try {
+      handle = await open(path, 'r');
+    } catch (cause) {
+      throw openError(path, cause);
+    }
+    try {
+      return new FileSource(path, handle, await fingerprintOf(handle, path));
+    } catch (cause) {
+      await handle.close();
+      throw cause;
+    }
+  }
+
+  get size(): number {
+    return this.fingerprint.size;
+  }
+
+  /** The descriptor, for the data plane to duplicate. */
+  get fd(): number {
+    return this.#handle.fd;
+  }
+
+  async read(offset: number, length: number): Promise<Buffer> {
+    if (!Number.isSafeInteger(offset) || offset < 0 || length < 0 || offset + length > this.size) {
+      throw new MlfsError(
+        'ERR_MLFS_TRUNCATED',
+        `${this.path}: bytes ${offset} to ${offset + length} were asked for, but the file has ${this.size}`,
+        { path: this.path },
+      );
+    }
+    const buffer = Buffer.allocUnsafe(length);
+    let done = 0;
+    while (done < length) {
+      const { bytesRead } = await this.#readOnce(buffer, done, length - done, offset + done);
+      if (bytesRead === 0) {
+        throw new MlfsError(
+          'ERR_MLFS_TRUNCATED',
+          `${this.path}: the file ended at byte ${offset + done}; it had ${this.size} bytes when it was opened`,
+          { path: this.path, advice: 'The file was truncated by somebody else; open it again.' },
+        );
+      }
+      done += bytesRead;
+    }
+    return buffer;
+  }
+
+  async #readOnce(buffer: Buffer, at: number, length: number, position: number) {
+    try {
+      return await this.#handle.read(buffer, at, length, position);
+    } catch (cause) {
+      throw new MlfsError(
+        'ERR_MLFS_IO',
+        `${this.path}: read at byte ${position} failed: ${messageOf(cause)}`,
+        {
+          path: this.path,
+          cause,
+        },
+      );
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#handle.close();
+  }
+}
+
+async function fingerprintOf(handle: FileHandle, path: string): Promise<Fingerprint> {
+  const stat = await handle.stat({ bigint: true });
+  if (!stat.isFile()) {
+    throw new MlfsError(
+      'ERR_MLFS_FORMAT',
+      `${path}: is a ${stat.isDirectory() ? 'directory' : 'special file'}, not a checkpoint file`,
+      { path },
+    );
+  }
+  return { dev: stat.dev, ino: stat.ino, size: Number(stat.size), mtimeNs: stat.mtimeNs };
+}
+
+function openError(path: string, cause: unknown): MlfsError {
+  const code = (cause as NodeJS.ErrnoException).code;
+  if (code === 'ENOENT' || code === 'ENOTDIR') {
+    return new MlfsError('ERR_MLFS_NOT_FOUND', `${path}: no such file`, { path, cause });
+  }
+  if (code === 'EACCES' || code === 'EPERM') {
+    return new MlfsError('ERR_MLFS_ACCESS', `${path}: permission denied`, { path, cause });
+  }
+  return new MlfsError('ERR_MLFS_IO', `${path}: cannot be opened: ${messageOf(cause)}`, { path, cause });
+}
+
+function messageOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
+}

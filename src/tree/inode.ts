@@ -1,0 +1,39 @@
+import type { Content } from '../storage/content.ts';
+
+/** The root directory's nodeid, by FUSE's convention (FUSE_ROOT_ID). */
+export const ROOT_NODEID = 1;
+
+export type Inode = FileInode | DirectoryInode;
+
+interface InodeBase {
+  /** Dense, from 1; never reused within a mount. */
+  readonly nodeid: number;
+  /** Permission bits only. */
+  readonly mode: number;
+  readonly mtimeMs: number;
+  /** Attributes in the user.mlfs namespace, `user.mlfs.dtype` → `float32`. */
+  readonly xattrs?: ReadonlyMap<string, string>;
+}
+
+export interface FileInode extends InodeBase {
+  readonly kind: 'file';
+  /** How many names lead here: tied tensors are one inode. */
+  nlink: number;
+  readonly content: Content;
+}
+
+export interface DirectoryInode extends InodeBase {
+  readonly kind: 'directory';
+  /** nodeid of the parent; the root's is its own. */
+  readonly parent: number;
+  readonly children: Map<string, Inode>;
+}
+
+/** The inodes of one mount. */
+export interface InodeTree {
+  readonly root: DirectoryInode;
+  get(nodeid: number): Inode | undefined;
+  readonly inodeCount: number;
+  /** Sum of file sizes that are fixed, for statfs. */
+  readonly totalBytes: number;
+}
