@@ -1,3 +1,4 @@
+import { read as readDescriptor } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { MlfsError } from '../errors.ts';
 import type { ByteSource } from './byte-source.ts';
@@ -15,6 +16,10 @@ export class FileSource implements ByteSource {
   readonly path: string;
   readonly fingerprint: Fingerprint;
   readonly #handle: FileHandle;
+  /** Reads under way use the bare descriptor, which must not be closed, and given to another file, under them. */
+  #pending = 0;
+  #closing: Promise<void> | undefined;
+  #drained: (() => void) | undefined;
 
   private constructor(path: string, handle: FileHandle, fingerprint: Fingerprint) {
     this.path = path;
@@ -58,7 +63,7 @@ export class FileSource implements ByteSource {
     const buffer = Buffer.allocUnsafe(length);
     let done = 0;
     while (done < length) {
-      const { bytesRead } = await this.#readOnce(buffer, done, length - done, offset + done);
+      const bytesRead = await this.#readOnce(buffer, done, length - done, offset + done);
       if (bytesRead === 0) {
         throw new MlfsError(
           'ERR_MLFS_TRUNCATED',
@@ -71,23 +76,39 @@ export class FileSource implements ByteSource {
     return buffer;
   }
 
-  async #readOnce(buffer: Buffer, at: number, length: number, position: number) {
-    try {
-      return await this.#handle.read(buffer, at, length, position);
-    } catch (cause) {
-      throw new MlfsError(
-        'ERR_MLFS_IO',
-        `${this.path}: read at byte ${position} failed: ${messageOf(cause)}`,
-        {
-          path: this.path,
-          cause,
-        },
-      );
-    }
+  /** fs.read with a callback: with many reads under way it takes a fifth of the time of FileHandle.read. */
+  #readOnce(buffer: Buffer, at: number, length: number, position: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      const fail = (reason: string, cause?: unknown) =>
+        reject(
+          new MlfsError('ERR_MLFS_IO', `${this.path}: read at byte ${position} failed: ${reason}`, {
+            path: this.path,
+            cause,
+          }),
+        );
+      if (this.#closing !== undefined) return fail('the file was closed');
+      this.#pending++;
+      readDescriptor(this.#handle.fd, buffer, at, length, position, (error, bytesRead) => {
+        if (--this.#pending === 0) this.#drained?.();
+        if (error) fail(messageOf(error), error);
+        else resolve(bytesRead);
+      });
+    });
   }
 
+  /** Waits for the reads under way; later ones fail with ERR_MLFS_IO. */
   close(): Promise<void> {
-    return this.#handle.close();
+    this.#closing ??= this.#closeWhenDrained();
+    return this.#closing;
+  }
+
+  async #closeWhenDrained(): Promise<void> {
+    if (this.#pending > 0) {
+      await new Promise<void>((resolve) => {
+        this.#drained = resolve;
+      });
+    }
+    await this.#handle.close();
   }
 }
 

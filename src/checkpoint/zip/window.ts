@@ -1,0 +1,25 @@
+import type { ByteSource } from '../../storage/byte-source.ts';
+
+/** A run of a byte source read as if it were a source of its own: an archive inside an archive. */
+export interface ByteRange {
+  readonly offset: number;
+  readonly length: number;
+}
+
+export class WindowSource implements ByteSource {
+  readonly path: string;
+  readonly size: number;
+  readonly #source: ByteSource;
+  readonly #base: number;
+
+  constructor(source: ByteSource, range: ByteRange) {
+    this.path = source.path;
+    this.size = range.length;
+    this.#source = source;
+    this.#base = range.offset;
+  }
+
+  read(offset: number, length: number): Promise<Buffer> {
+    return this.#source.read(this.#base + offset, length);
+  }
+}
