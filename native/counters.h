@@ -1,0 +1,21 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+namespace mlfs {
+
+/// Monotonic, relaxed: for people and graphs, never for decisions.
+struct Counters {
+  std::atomic<uint64_t> requests{0};          ///< messages read from the device
+  std::atomic<uint64_t> forwarded{0};         ///< of those, handed to the control plane
+  std::atomic<uint64_t> native_reads{0};      ///< READs answered here
+  std::atomic<uint64_t> native_read_bytes{0};
+  std::atomic<uint64_t> native_read_errors{0};
+  std::atomic<uint64_t> windows_mapped{0};
+  std::atomic<uint64_t> windows_unmapped{0};
+  std::atomic<uint64_t> readahead_bytes{0};
+  std::atomic<uint64_t> placements{0};        ///< times the session threads followed a requester to its processor
+};
+
+}  // namespace mlfs

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <string>
+
+#include "descriptor.h"
+
+namespace mlfs {
+
+struct MountOptions {
+  std::string mountpoint;
+  std::string fsname;
+  bool read_only = true;
+  bool allow_other = false;
+  bool default_permissions = false;
+};
+
+/// The outcome of a mount: a device, or what went wrong in a sentence.
+struct MountResult {
+  Descriptor device;
+  int error = 0;
+  std::string message;
+};
+
+/// Opens /dev/fuse and mounts it with mount(2): needs CAP_SYS_ADMIN.
+MountResult mount_directly(const MountOptions& options);
+
+/// Lets the setuid program fusermount3 mount, and takes the device descriptor over its socket (_FUSE_COMMFD).
+MountResult mount_with_fusermount(const MountOptions& options, const std::string& fusermount);
+
+}  // namespace mlfs

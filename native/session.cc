@@ -1,0 +1,116 @@
+#include "session.h"
+
+#include <linux/fuse.h>
+#include <pthread.h>
+#include <signal.h>
+
+#include <cerrno>
+#include <algorithm>
+#include <chrono>
+
+namespace mlfs {
+
+namespace {
+
+/// Interrupts a session thread's read(2) of the device. Its handler does nothing: the read returns EINTR.
+int wake_signal() { return SIGRTMIN + 3; }
+
+void install_wake_signal() {
+  struct sigaction action = {};
+  action.sa_handler = [](int) {};
+  sigaction(wake_signal(), &action, nullptr);
+}
+
+}  // namespace
+
+Session::Session(Descriptor device, const SessionOptions& options)
+    : device_(std::move(device)),
+      options_(options),
+      budget_(options.mapped_budget_bytes, counters_),
+      extents_(options.threads),
+      placement_(options.follow_requester, counters_) {}
+
+Session::~Session() { stop(); }
+
+void Session::start(MessageHandler on_message, EndHandler on_end) {
+  install_wake_signal();
+  on_message_ = std::move(on_message);
+  on_end_ = std::move(on_end);
+  running_ = options_.threads;
+  for (size_t i = 0; i < options_.threads; i++) workers_.push_back(std::make_unique<Worker>());
+  for (size_t i = 0; i < options_.threads; i++) workers_[i]->thread = std::thread([this, i] { run(i); });
+}
+
+void Session::stop() {
+  stopping_ = true;
+  for (auto& worker : workers_) {
+    if (!worker->thread.joinable()) continue;
+    // Again and again: a signal that arrives just before the read is lost.
+    while (!worker->ended.load()) {
+      pthread_kill(worker->thread.native_handle(), wake_signal());
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    worker->thread.join();
+  }
+}
+
+int Session::reply(const uint8_t* message, size_t length) {
+  return write(device_.get(), message, length) < 0 ? errno : 0;
+}
+
+BackingFile* Session::add_file(Descriptor fd, uint64_t size) {
+  std::lock_guard lock(files_mutex_);
+  files_.push_back(std::make_unique<BackingFile>(std::move(fd), size, budget_));
+  return files_.back().get();
+}
+
+void Session::run(size_t index) {
+  // The process's own signals are for the main thread.
+  sigset_t blocked;
+  sigfillset(&blocked);
+  sigdelset(&blocked, wake_signal());
+  pthread_sigmask(SIG_SETMASK, &blocked, nullptr);
+  pthread_setname_np(pthread_self(), "mlfs-session");
+
+  int error = serve(index);
+  int expected = 0;
+  end_error_.compare_exchange_strong(expected, error);
+  bool last = running_.fetch_sub(1) == 1;
+  if (last && on_end_) on_end_(end_error_.load());
+  workers_[index]->ended = true;
+}
+
+int Session::serve(size_t index) {
+  ReadReply read_reply(device_.get(), budget_, counters_, options_.way);
+  // FUSE_MIN_READ_BUFFER, or a WRITE with its headers.
+  std::vector<uint8_t> buffer(std::max<size_t>(FUSE_MIN_READ_BUFFER, options_.max_write_bytes + 4096));
+  int processor = Placement::kAnywhere;
+
+  while (!stopping_.load(std::memory_order_relaxed)) {
+    placement_.settle(processor);
+    ssize_t length = read(device_.get(), buffer.data(), buffer.size());
+    if (length < 0) {
+      // ENOENT: the request was interrupted before we got it. EAGAIN and EINTR: nothing yet.
+      if (errno == ENOENT || errno == EINTR || errno == EAGAIN) continue;
+      return errno == ENODEV ? 0 : errno;  // ENODEV: unmounted
+    }
+    if (static_cast<size_t>(length) < sizeof(fuse_in_header)) continue;
+    counters_.requests.fetch_add(1, std::memory_order_relaxed);
+
+    const auto& header = *reinterpret_cast<const fuse_in_header*>(buffer.data());
+    if (header.opcode == FUSE_READ && static_cast<size_t>(length) >= sizeof(fuse_in_header) + sizeof(fuse_read_in)) {
+      const auto& read_in = *reinterpret_cast<const fuse_read_in*>(buffer.data() + sizeof(fuse_in_header));
+      ExtentTable::ReadGuard guard(extents_, index);
+      if (const FileLayout* layout = guard.find(header.nodeid)) {
+        placement_.observe(header.pid, read_in.size);
+        read_reply.send(header.unique, *layout, read_in.offset, read_in.size);
+        continue;
+      }
+    }
+    counters_.forwarded.fetch_add(1, std::memory_order_relaxed);
+    on_message_(std::vector<uint8_t>(buffer.begin(), buffer.begin() + length));
+  }
+  return 0;
+}
+
+}  // namespace mlfs

@@ -1,0 +1,81 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "backing_file.h"
+#include "counters.h"
+#include "descriptor.h"
+#include "extent_table.h"
+#include "placement.h"
+#include "read_reply.h"
+
+namespace mlfs {
+
+struct SessionOptions {
+  unsigned threads = 2;
+  uint64_t mapped_budget_bytes = uint64_t{256} << 20;
+  /// Room for the largest WRITE the kernel was promised, without its header.
+  uint64_t max_write_bytes = uint64_t{1} << 20;
+  ReadWay way = ReadWay::kAuto;
+  bool follow_requester = true;
+};
+
+/// One connection to the kernel: threads that read requests from the device, answer READ of published inodes and hand
+/// every other message to the control plane. No thread ever waits for the control plane.
+class Session {
+ public:
+  /// Called from session threads with a whole request message. Must not block.
+  using MessageHandler = std::function<void(std::vector<uint8_t> message)>;
+  /// Called once, from the last session thread, when the connection is over. 0 is an ordinary unmount.
+  using EndHandler = std::function<void(int error)>;
+
+  Session(Descriptor device, const SessionOptions& options);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  void start(MessageHandler on_message, EndHandler on_end);
+  /// Ends the threads without an unmount and waits for them.
+  void stop();
+
+  /// Sends one whole reply. Returns 0 or an errno; ENOENT means that the request was aborted meanwhile.
+  int reply(const uint8_t* message, size_t length);
+
+  /// Files are kept until the session ends: published layouts point to them.
+  BackingFile* add_file(Descriptor fd, uint64_t size);
+  ExtentTable& extents() { return extents_; }
+  const Counters& counters() const { return counters_; }
+  uint64_t mapped_bytes() const { return budget_.mapped_bytes(); }
+
+ private:
+  struct Worker {
+    std::thread thread;
+    std::atomic<bool> ended{false};
+  };
+
+  void run(size_t index);
+  int serve(size_t index);
+
+  Descriptor device_;
+  SessionOptions options_;
+  Counters counters_;
+  MappingBudget budget_;
+  std::mutex files_mutex_;
+  std::vector<std::unique_ptr<BackingFile>> files_;
+  ExtentTable extents_;
+  Placement placement_;
+  MessageHandler on_message_;
+  EndHandler on_end_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+  std::atomic<size_t> running_{0};
+  std::atomic<int> end_error_{0};
+  std::atomic<bool> stopping_{false};
+};
+
+}  // namespace mlfs

@@ -1,0 +1,189 @@
+import { execFile } from 'node:child_process';
+import { readFile, writeFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { promisify } from 'node:util';
+import { MlfsError } from '../../errors.ts';
+import type { Extent } from '../../storage/extent.ts';
+import type { Image } from '../../storage/image.ts';
+import { loadNative, type NativeAddon, type NativeSession, nativeLoadError } from '../../storage/native.ts';
+import { Dispatcher } from '../dispatcher.ts';
+import type { Filesystem } from '../filesystem.ts';
+import { deviceNumberOf, mountTableEntry } from './mount-table.ts';
+import type { Transport, TransportOptions, TransportSession } from './transport.ts';
+
+/**
+ * The default transport: the addon's threads read the FUSE device, answer READ of published extents themselves and hand
+ * every other message to the Dispatcher. As root the device is mounted by mount(2), otherwise by fusermount3.
+ */
+export const kernelTransport: Transport = {
+  name: 'kernel',
+  capabilities: { nativeRead: true, notify: true, keepCache: true },
+  mount: (filesystem, options) => KernelSession.mount(filesystem, options),
+};
+
+/** The largest message the kernel sends without a raised fs.fuse.max_pages_limit: 256 pages of 4 KiB. */
+const MAX_PAGES = 256;
+const PAGE_BYTES = 4096;
+/** How much the kernel reads ahead on the mount where we may say so: 128 KiB, its default, halves the throughput. */
+const READAHEAD_KIB = 4096;
+
+class KernelSession implements TransportSession {
+  readonly closed: Promise<void>;
+  readonly #native: NativeSession;
+  readonly #mountpoint: string;
+  readonly #files = new Map<Image, number>();
+
+  private constructor(native: NativeSession, mountpoint: string, closed: Promise<void>) {
+    this.#native = native;
+    this.#mountpoint = mountpoint;
+    this.closed = closed;
+  }
+
+  static async mount(filesystem: Filesystem, options: TransportOptions): Promise<KernelSession> {
+    const addon = loadNative();
+    if (addon === undefined) {
+      throw new MlfsError('ERR_MLFS_FUSE', `the native data plane is not there: ${nativeLoadError()}`, {
+        advice: 'npm rebuild mlfs, or mount with --transport fuse-native',
+      });
+    }
+    const native = new addon.Session(openDevice(addon, options), {
+      threads: Math.max(2, Math.min(4, availableParallelism())),
+      mappedBudgetBytes: options.mappedBudgetBytes,
+      maxWriteBytes: MAX_PAGES * PAGE_BYTES,
+      followRequester: true,
+    });
+
+    const closed = deferred();
+    const initialized = deferred();
+    const session = new KernelSession(native, options.mountpoint, closed.promise);
+    const dispatcher = new Dispatcher(filesystem, {
+      reply: (reply) => void native.reply(reply),
+      publish: (nodeid, extents) => session.#publish(nodeid, extents),
+      withdraw: (nodeid) => native.withdraw(nodeid),
+      initialized: () => initialized.resolve(),
+      destroyed: () => undefined,
+      log: (level, message) => {
+        if (level !== 'debug') options.onWarning(message);
+      },
+      limits: {
+        maxWriteBytes: MAX_PAGES * PAGE_BYTES,
+        maxPages: MAX_PAGES,
+        maxReadaheadBytes: READAHEAD_KIB * 1024,
+        maxBackground: 64,
+      },
+    });
+    native.start(
+      (message) => dispatcher.handle(message),
+      (errno) => {
+        initialized.reject(
+          new MlfsError(
+            'ERR_MLFS_FUSE',
+            `${options.mountpoint}: the session ended before it began (errno ${errno})`,
+          ),
+        );
+        closed.resolve();
+      },
+    );
+    await initialized.promise;
+    await raiseReadahead(options.mountpoint);
+    return session;
+  }
+
+  #publish(nodeid: number, extents: readonly Extent[]): void {
+    const triples = new Float64Array(extents.length * 3);
+    const inline: Uint8Array[] = [];
+    let inlineBytes = 0;
+    extents.forEach((extent, index) => {
+      if (extent.kind === 'inline') {
+        triples.set([-1, inlineBytes, extent.bytes.byteLength], index * 3);
+        inline.push(extent.bytes);
+        inlineBytes += extent.bytes.byteLength;
+      } else {
+        triples.set([this.#fileOf(extent.image), extent.offset, extent.length], index * 3);
+      }
+    });
+    this.#native.publish(nodeid, triples, Buffer.concat(inline));
+  }
+
+  #fileOf(image: Image): number {
+    let file = this.#files.get(image);
+    if (file === undefined) {
+      file = this.#native.addFile(image.base.fd, image.size);
+      this.#files.set(image, file);
+    }
+    return file;
+  }
+
+  async unmount(): Promise<void> {
+    await unmountPath(this.#mountpoint);
+  }
+
+  counters(): Readonly<Record<string, number>> {
+    return this.#native.counters();
+  }
+}
+
+interface Deferred {
+  readonly promise: Promise<void>;
+  resolve(): void;
+  reject(reason: MlfsError): void;
+}
+
+function deferred(): Deferred {
+  const parts = {} as { resolve: () => void; reject: (reason: MlfsError) => void };
+  const promise = new Promise<void>((resolve, reject) => Object.assign(parts, { resolve, reject }));
+  return { promise, ...parts };
+}
+
+function openDevice(addon: NativeAddon, options: TransportOptions): number {
+  let refusal: unknown;
+  if (process.getuid?.() === 0) {
+    try {
+      return addon.mountDirectly(options);
+    } catch (error) {
+      refusal = error;
+    }
+  }
+  try {
+    return addon.mountWithFusermount(options, 'fusermount3');
+  } catch (error) {
+    const cause = refusal ?? error;
+    throw new MlfsError(
+      'ERR_MLFS_FUSE',
+      `${options.mountpoint}: ${cause instanceof Error ? cause.message : cause}`,
+      {
+        path: options.mountpoint,
+        advice: 'mlfs doctor says what is missing here',
+        cause,
+      },
+    );
+  }
+}
+
+/**
+ * Detaches a mount point. In a process of its own: umount(2) may ask the server, and must not ask the thread that waits.
+ * Throws ERR_MLFS_BUSY while somebody uses the mount.
+ */
+export async function unmountPath(mountpoint: string, lazy = false): Promise<void> {
+  const [program, args] =
+    process.getuid?.() === 0
+      ? ['umount', lazy ? ['-l', '--', mountpoint] : ['--', mountpoint]]
+      : ['fusermount3', lazy ? ['-u', '-z', '--', mountpoint] : ['-u', '--', mountpoint]];
+  try {
+    await promisify(execFile)(program as string, args as string[]);
+  } catch (cause) {
+    const complaint = String((cause as { stderr?: string }).stderr || (cause as Error).message).trim();
+    if (mountTableEntry(await readFile('/proc/self/mountinfo', 'utf8'), mountpoint) === undefined) return;
+    throw /busy/i.test(complaint)
+      ? new MlfsError('ERR_MLFS_BUSY', `${mountpoint}: in use`, { path: mountpoint, cause })
+      : new MlfsError('ERR_MLFS_FUSE', `${mountpoint}: ${complaint}`, { path: mountpoint, cause });
+  }
+}
+
+/** Needs root: without it the kernel's 128 KiB stay. The mount is found by the mount table, never by asking itself. */
+async function raiseReadahead(mountpoint: string): Promise<void> {
+  if (process.getuid?.() !== 0) return;
+  const device = deviceNumberOf(await readFile('/proc/self/mountinfo', 'utf8'), mountpoint);
+  if (device === undefined) return;
+  await writeFile(`/sys/class/bdi/${device}/read_ahead_kb`, `${READAHEAD_KIB}\n`).catch(() => undefined);
+}

@@ -1,0 +1,47 @@
+/**
+ * Reading /proc/self/mountinfo (proc(5)): fields 3 `major:minor`, 5 mount point with octal escapes, then after ` - ` the
+ * type, the source and the super options. The mount itself is never asked: it might be the one we serve.
+ */
+export interface MountTableEntry {
+  readonly device: string;
+  readonly mountpoint: string;
+  readonly type: string;
+  readonly source: string;
+}
+
+/** Every mount, in the order they were made. */
+export function parseMountTable(mountinfo: string): MountTableEntry[] {
+  const entries: MountTableEntry[] = [];
+  for (const line of mountinfo.split('\n')) {
+    const [before, after] = line.split(' - ');
+    const fields = before?.split(' ');
+    const [type, source] = after?.split(' ') ?? [];
+    if (fields?.[2] === undefined || fields[4] === undefined || type === undefined || source === undefined)
+      continue;
+    entries.push({
+      device: fields[2],
+      mountpoint: unescapeOctal(fields[4]),
+      type,
+      source: unescapeOctal(source),
+    });
+  }
+  return entries;
+}
+
+/** The topmost mount on a path, or undefined. */
+export function mountTableEntry(mountinfo: string, mountpoint: string): MountTableEntry | undefined {
+  return parseMountTable(mountinfo).findLast((entry) => entry.mountpoint === mountpoint);
+}
+
+/** `major:minor` of the topmost mount on a path: what /sys/class/bdi calls it. */
+export function deviceNumberOf(mountinfo: string, mountpoint: string): string | undefined {
+  return mountTableEntry(mountinfo, mountpoint)?.device;
+}
+
+/** Space, tab, newline and backslash are written as \040, \011, \012 and \134. Bytes, so that UTF-8 names survive. */
+function unescapeOctal(field: string): string {
+  if (!field.includes('\\')) return field;
+  return field.replace(/\\([0-7]{3})/g, (_, digits: string) =>
+    String.fromCharCode(Number.parseInt(digits, 8)),
+  );
+}

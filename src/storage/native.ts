@@ -1,0 +1,68 @@
+import { createRequire } from 'node:module';
+
+/**
+ * The addon in native/, typed. Everything that moves bulk bytes without JavaScript is behind this one door; when it was
+ * not built, `loadNative` says why and the fuse-native transport serves instead.
+ */
+export interface NativeAddon {
+  /** mount(2) of a new /dev/fuse: returns the device's descriptor. Throws an Error with `errno`. */
+  mountDirectly(options: NativeMountOptions): number;
+  /** The same through the setuid program `fusermount3`, which hands the descriptor over a socket. */
+  mountWithFusermount(options: NativeMountOptions, program: string): number;
+  /** Drops clean cached pages of an open file; length 0 is to its end. Throws an Error with `errno`. */
+  evictFromPageCache(fd: number, offsetBytes: number, lengthBytes: number): void;
+  readonly Session: new (device: number, options: NativeSessionOptions) => NativeSession;
+}
+
+export interface NativeMountOptions {
+  readonly mountpoint: string;
+  readonly fsname: string;
+  readonly readOnly: boolean;
+  readonly allowOther: boolean;
+  readonly defaultPermissions: boolean;
+}
+
+export interface NativeSessionOptions {
+  readonly threads: number;
+  readonly mappedBudgetBytes: number;
+  readonly maxWriteBytes: number;
+  /** Move the session threads to the processor of a lone reader of small blocks. */
+  readonly followRequester: boolean;
+}
+
+/** The session threads of one mount. Takes ownership of the device descriptor. */
+export interface NativeSession {
+  /** `onEnd` is called once, with 0 after an unmount or an errno. */
+  start(onMessage: (message: Buffer) => void, onEnd: (errno: number) => void): void;
+  /** Sends one whole reply; returns 0 or an errno (ENOENT: the request was aborted). */
+  reply(message: Uint8Array): number;
+  /** Duplicates the descriptor and returns the index by which extents name the file. */
+  addFile(fd: number, sizeBytes: number): number;
+  /** `extents`: (file, offset, length) triples; file -1 is a run of `inline`. READ of `nodeid` is answered natively from now on. */
+  publish(nodeid: number, extents: Float64Array, inline: Uint8Array): void;
+  withdraw(nodeid: number): void;
+  counters(): Record<string, number>;
+  /** Ends the threads without an unmount. */
+  stop(): void;
+}
+
+let loaded: { addon?: NativeAddon; error?: string } | undefined;
+
+/** The addon, or undefined with the reason in `nativeLoadError()`. */
+export function loadNative(): NativeAddon | undefined {
+  if (loaded === undefined) {
+    try {
+      const require = createRequire(import.meta.url);
+      loaded = { addon: require('../../native/build/Release/mlfs_native.node') as NativeAddon };
+    } catch (error) {
+      loaded = { error: error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error) };
+    }
+  }
+  return loaded.addon;
+}
+
+/** Why `loadNative` returned undefined. */
+export function nativeLoadError(): string | undefined {
+  loadNative();
+  return loaded?.error;
+}
