@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Builds the data plane without Node and runs its tests plain, under ASan+UBSan and under TSan, with warnings as errors.
+# The serving part needs root and /dev/fuse; without them it is named as skipped.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+build=test/build
+mkdir -p "$build"
+sources=(backing_file.cc device.cc extent_table.cc page_cache.cc placement.cc read_reply.cc session.cc)
+flags=(-std=c++20 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Wall -Wextra -Werror -g -pthread)
+
+compile() { # variant, compiler flags
+  local variant=$1
+  shift
+  local objects=()
+  for source in "${sources[@]}"; do
+    local object="$build/${source%.cc}.$variant.o"
+    if [[ "$object" -ot "$source" || -n "$(find . -maxdepth 1 -name '*.h' -newer "$object" 2>/dev/null)" ]]; then
+      g++ "${flags[@]}" "$@" -c "$source" -o "$object"
+    fi
+    objects+=("$object")
+  done
+  g++ "${flags[@]}" "$@" test/unit_test.cc "${objects[@]}" -o "$build/unit_test.$variant"
+  g++ "${flags[@]}" "$@" test/one_file_server.cc "${objects[@]}" -o "$build/one_file_server.$variant"
+}
+
+compile plain -O2
+compile asan -O1 -fsanitize=address,undefined -fno-sanitize-recover=all
+compile tsan -O1 -fsanitize=thread
+
+passed=0
+for variant in plain asan tsan; do
+  echo "native unit tests ($variant)"
+  "$build/unit_test.$variant"
+  passed=$((passed + 1))
+  if [[ $(id -u) -eq 0 && -r /dev/fuse ]]; then
+    echo "native server ($variant)"
+    bash test/serve.sh "$build/one_file_server.$variant"
+    passed=$((passed + 1))
+  else
+    echo "skipped: native server ($variant): needs root and /dev/fuse"
+  fi
+done
+echo "native: $passed suites passed"

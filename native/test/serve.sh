@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# Drives one_file_server: parallel readers while layouts are republished and windows are evicted, then a truncation of
+# the backing file under the mount. Fails if a byte differs, a reader hangs or the server dies.
+set -euo pipefail
+server=$1
+dir=$(mktemp -d)
+pid=
+cleanup() {
+  if mountpoint -q "$dir/mount"; then umount -l "$dir/mount"; fi
+  if [[ -n "$pid" ]]; then
+    kill "$pid" 2>/dev/null || true
+    wait "$pid" 2>/dev/null || true
+  fi
+  rm -rf "$dir"
+}
+trap cleanup EXIT
+mkdir "$dir/mount"
+# 70 MB: five windows of 16 MiB, under a budget of two.
+head -c 70000001 /dev/urandom >"$dir/backing"
+offset=12345
+tail -c +$((offset + 1)) "$dir/backing" >"$dir/expected"
+
+serve() {
+  "$server" "$dir/backing" "$dir/mount" --offset $offset "$@" >"$dir/out" 2>"$dir/err" &
+  pid=$!
+  for _ in $(seq 200); do
+    if grep -q ready "$dir/out"; then return; fi
+    kill -0 "$pid" 2>/dev/null || { cat "$dir/err"; exit 1; }
+    sleep 0.05
+  done
+  echo "the server did not come up"
+  exit 1
+}
+
+finish() {
+  umount "$dir/mount"
+  if ! wait "$pid"; then
+    cat "$dir/err"
+    exit 1
+  fi
+  pid=
+}
+
+for way in auto map pread splice; do
+  serve --way $way --threads 3 --budget 32 --pieces 1234 --republish
+  readers=()
+  for _ in 1 2 3; do
+    timeout 60 cmp "$dir/mount/tensor.bin" "$dir/expected" &
+    readers+=($!)
+  done
+  for reader in "${readers[@]}"; do wait "$reader"; done
+  finish
+done
+
+serve --way auto --threads 2
+timeout 20 head -c 1000 "$dir/mount/tensor.bin" | cmp - <(head -c 1000 "$dir/expected")
+truncate -s 1000000 "$dir/backing"
+if timeout 20 dd if="$dir/mount/tensor.bin" of=/dev/null bs=1M skip=20 count=1 2>/dev/null; then
+  echo "a read of bytes that are gone succeeded"
+  exit 1
+fi
+timeout 20 dd if="$dir/mount/tensor.bin" of=/dev/null bs=4096 skip=10 count=1 2>/dev/null
+finish
