@@ -7,7 +7,8 @@
  *
  *   ceiling FILE MOUNTPOINT [options]
  *     --offset N --length N      the range of FILE (default: all of it)
- *     --advice random|normal|sequential   madvise of the mapping (default normal)
+ *     --advice random|normal|sequential|by-size   madvise of the mapping (default normal); by-size has two mappings,
+ *                                random for requests under 64 KiB and sequential for the others
  *     --reply map|pread|splice   writev from the mapping, pread to a buffer, or splice from the file (default map)
  *     --max-read N               largest READ in bytes (default 1 MiB)
  *     --ahead N                  posix_fadvise(WILLNEED) so many bytes ahead of sequential reads (default 0)
@@ -41,10 +42,12 @@ enum { TENSOR_INO = 2, FIRST_EMPTY_INO = 3 };
 enum reply { REPLY_MAP, REPLY_PREAD, REPLY_SPLICE };
 
 static const double FOREVER_S = 86400;
+static const size_t LARGE_REQUEST = 64 << 10;
 
 static struct {
 	int fd;
 	const char *mapped; /* of the whole file; the range starts at `offset` */
+	const char *mapped_for_large; /* the same, or a second mapping with other advice */
 	uint64_t offset;
 	uint64_t length;
 	uint64_t ahead;
@@ -53,6 +56,7 @@ static struct {
 	unsigned threads;
 	unsigned spin_us;
 	bool clone_fd;
+	bool by_size;
 	int advice;
 	enum reply reply;
 	_Atomic uint64_t next; /* where a sequential reader would go on */
@@ -171,7 +175,8 @@ static void on_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, s
 		ask_ahead(from, size);
 
 	if (loop.reply == REPLY_MAP) {
-		struct iovec bytes = {(void *)(loop.mapped + loop.offset + from), size};
+		const char *mapped = size < LARGE_REQUEST ? loop.mapped : loop.mapped_for_large;
+		struct iovec bytes = {(void *)(mapped + loop.offset + from), size};
 		fuse_reply_iov(req, &bytes, 1);
 	} else if (loop.reply == REPLY_SPLICE) {
 		struct fuse_bufvec bytes = FUSE_BUFVEC_INIT(size);
@@ -308,7 +313,7 @@ static int serve(struct fuse_session *session)
 
 static int advice_named(const char *name)
 {
-	if (strcmp(name, "random") == 0)
+	if (strcmp(name, "random") == 0 || strcmp(name, "by-size") == 0)
 		return MADV_RANDOM;
 	return strcmp(name, "sequential") == 0 ? MADV_SEQUENTIAL : MADV_NORMAL;
 }
@@ -331,7 +336,10 @@ static bool parse(int argc, char **argv)
 		switch (which) {
 		case 'o': loop.offset = strtoull(optarg, NULL, 10); break;
 		case 'l': loop.length = strtoull(optarg, NULL, 10); break;
-		case 'a': loop.advice = advice_named(optarg); break;
+		case 'a':
+			loop.advice = advice_named(optarg);
+			loop.by_size = strcmp(optarg, "by-size") == 0;
+			break;
 		case 'r': loop.reply = reply_named(optarg); break;
 		case 'm': loop.max_read = (unsigned)strtoul(optarg, NULL, 10); break;
 		case 'w': loop.ahead = strtoull(optarg, NULL, 10); break;
@@ -342,6 +350,14 @@ static bool parse(int argc, char **argv)
 		default: return false;
 		}
 	return argc - optind == 2;
+}
+
+static const char *map_with(uint64_t size, int advice)
+{
+	void *mapped = mmap(NULL, size, PROT_READ, MAP_SHARED, loop.fd, 0);
+	if (mapped == MAP_FAILED || madvise(mapped, size, advice) < 0)
+		return NULL;
+	return mapped;
 }
 
 static bool map_file(const char *path)
@@ -355,17 +371,16 @@ static bool map_file(const char *path)
 		loop.offset = size;
 	if (!loop.length || loop.length > size - loop.offset)
 		loop.length = size - loop.offset;
-	void *mapped = mmap(NULL, size, PROT_READ, MAP_SHARED, loop.fd, 0);
-	if (mapped == MAP_FAILED)
-		return false;
-	loop.mapped = mapped;
-	return madvise(mapped, size, loop.advice) == 0;
+	loop.mapped = loop.mapped_for_large = map_with(size, loop.advice);
+	if (loop.mapped && loop.by_size)
+		loop.mapped_for_large = map_with(size, MADV_SEQUENTIAL);
+	return loop.mapped && loop.mapped_for_large;
 }
 
 int main(int argc, char **argv)
 {
 	if (!parse(argc, argv)) {
-		fprintf(stderr, "usage: ceiling FILE MOUNTPOINT [--offset N] [--length N] [--advice random|normal]"
+		fprintf(stderr, "usage: ceiling FILE MOUNTPOINT [--offset N] [--length N] [--advice random|normal|by-size]"
 				" [--reply map|pread|splice] [--max-read N] [--ahead N] [--threads N] [--clone-fd]"
 				" [--spin-us N] [--files N]\n");
 		return 2;
