@@ -48,6 +48,8 @@ export type StorageBytes =
       readonly offset: number;
       readonly compressedLength: number;
       readonly length: number;
+      /** CRC-32 of the inflated bytes; a full pass that ends in another one fails. */
+      readonly crc32?: number;
     }
   /** No bytes in this file: meta tensors, weights-only stubs. */
   | { readonly kind: 'absent'; readonly reason: string };

@@ -1,0 +1,142 @@
+import type { BoxDim, Dim } from './strided-layout.ts';
+import { locate, planReads, type ReadPlan } from './strided-layout.ts';
+
+/** Reads bytes of a storage. `sequential` sources (deflated ones) are read forward, one window at a time. */
+export interface StorageReader {
+  read(offset: number, length: number): Promise<Uint8Array>;
+  readonly sequential: boolean;
+}
+
+/** Reading this many bytes in vain costs about as much as another pread. */
+const GAP_BYTES = 8 * 1024;
+const WINDOW_BYTES = 4 * 1024 * 1024;
+const IN_FLIGHT_BYTES = 8 * 1024 * 1024;
+const READS_AT_ONCE = 64;
+
+export function planGather(box: readonly Dim[], itemsize: number): ReadPlan {
+  return planReads(box, GAP_BYTES / itemsize, WINDOW_BYTES / itemsize);
+}
+
+/**
+ * Copies a box of a strided view into C order: `start` is the storage element of its first element, `box` its dims, outermost
+ * first. Bytes are moved and never interpreted. Source windows are at most 4 MiB, 8 MiB together; the event loop turns between them.
+ */
+export async function gather(
+  source: StorageReader,
+  start: number,
+  box: readonly Dim[],
+  itemsize: number,
+): Promise<Uint8Array> {
+  const plan = planGather(box, itemsize);
+  const bytes = Buffer.allocUnsafeSlow(box.reduce((product, { size }) => product * size, itemsize));
+  const words = wordsOf(itemsize);
+  const output = wordView(bytes, words.size);
+  const inner = loopOrder(plan.inner);
+  const sources: Dim[] = [...plan.outer];
+  const targets: Dim[] = plan.outer.map(({ size, outStride }) => ({ size, stride: outStride }));
+  const pieces = plan.outer.at(-1)?.size ?? 1;
+
+  const readWindow = async (index: number) => {
+    let dims: readonly BoxDim[] = inner;
+    let width = plan.span;
+    if (plan.cut !== undefined) {
+      const { size, piece } = plan.cut;
+      const missing = piece - Math.min(piece, size - (index % pieces) * piece);
+      const cutDim = plan.inner[0] as BoxDim;
+      width -= missing * cutDim.stride;
+      if (missing > 0) dims = inner.map((dim) => (dim === cutDim ? { ...dim, size: piece - missing } : dim));
+    }
+    const from = (start + locate(sources, index)) * itemsize;
+    const window = wordView(await source.read(from, width * itemsize), words.size);
+    copyBox(window, 0, output, locate(targets, index) * words.count, dims, 0, words.count);
+  };
+
+  const wide = Math.floor(IN_FLIGHT_BYTES / (plan.span * itemsize));
+  const width = source.sequential ? 1 : Math.max(1, Math.min(READS_AT_ONCE, wide));
+  let next = 0;
+  let failed = false;
+  const worker = async () => {
+    while (next < plan.windows && !failed) {
+      try {
+        await readWindow(next++);
+      } catch (cause) {
+        failed = true;
+        throw cause;
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(width, plan.windows) }, worker));
+  return bytes;
+}
+
+type Words = Uint8Array | Uint16Array | Uint32Array;
+
+/** Elements are moved as whole words of up to 4 bytes: as floats, NaNs could change their bits on the way. */
+function wordsOf(itemsize: number): { size: 1 | 2 | 4; count: number } {
+  const size = itemsize % 4 === 0 ? 4 : itemsize % 2 === 0 ? 2 : 1;
+  return { size, count: itemsize / size };
+}
+
+function wordView(bytes: Uint8Array, size: 1 | 2 | 4): Words {
+  if (size === 1) return bytes;
+  const aligned = bytes.byteOffset % size === 0 ? bytes : new Uint8Array(bytes);
+  const length = bytes.byteLength / size;
+  return size === 2
+    ? new Uint16Array(aligned.buffer, aligned.byteOffset, length)
+    : new Uint32Array(aligned.buffer, aligned.byteOffset, length);
+}
+
+/** The innermost loop runs over what is contiguous on both sides, or else over the longest dim. */
+function loopOrder(dims: readonly BoxDim[]): BoxDim[] {
+  const rank = ({ size, stride, outStride }: BoxDim) =>
+    stride === 1 && outStride === 1 && size >= 16 ? Number.POSITIVE_INFINITY : size;
+  return dims.toSorted((a, b) => rank(a) - rank(b));
+}
+
+function copyBox(
+  source: Words,
+  from: number,
+  target: Words,
+  to: number,
+  dims: readonly BoxDim[],
+  depth: number,
+  wordCount: number,
+): void {
+  const dim = dims[depth];
+  if (dim === undefined) {
+    for (let word = 0; word < wordCount; word++) target[to + word] = source[from + word] as number;
+    return;
+  }
+  const sourceStep = dim.stride * wordCount;
+  const targetStep = dim.outStride * wordCount;
+  if (depth < dims.length - 1) {
+    for (let index = 0; index < dim.size; index++) {
+      copyBox(source, from + index * sourceStep, target, to + index * targetStep, dims, depth + 1, wordCount);
+    }
+  } else if (dim.stride === 1 && dim.outStride === 1) {
+    target.set(source.subarray(from, from + dim.size * wordCount), to);
+  } else {
+    copyRun(source, from, sourceStep, target, to, targetStep, dim.size, wordCount);
+  }
+}
+
+function copyRun(
+  source: Words,
+  from: number,
+  sourceStep: number,
+  target: Words,
+  to: number,
+  targetStep: number,
+  length: number,
+  wordCount: number,
+): void {
+  for (let word = 0; word < wordCount; word++) {
+    let read = from + word;
+    let write = to + word;
+    for (let index = 0; index < length; index++) {
+      target[write] = source[read] as number;
+      read += sourceStep;
+      write += targetStep;
+    }
+  }
+}

@@ -1,0 +1,126 @@
+import type { RenderedContent } from '../storage/content.ts';
+import { type PageCache, type PageSpan, readPaged } from '../storage/page-cache.ts';
+import { changeElements, type ElementChange } from './element-bits.ts';
+import { gather, planGather, type StorageReader } from './gather.ts';
+import { count, type Dim, locate } from './strided-layout.ts';
+
+/** A view that has to be put together: where it starts in the storage, its collapsed dims, what its elements need. */
+export interface GatheredView {
+  readonly start: number;
+  readonly dims: readonly Dim[];
+  readonly itemsize: number;
+  readonly change: ElementChange | undefined;
+}
+
+/**
+ * The C-order bytes of a strided view, rendered tile by tile through the page cache. A tile is a box of the view: a run of indices of one dim
+ * with everything inside it. It is small where small reads are cheap, and grows to 8 MiB where a large tile needs
+ * hardly more source reads than a small one (a transposed matrix).
+ */
+export class GatheredContent implements RenderedContent {
+  readonly kind = 'rendered';
+  readonly size: number;
+  readonly #view: GatheredView;
+  readonly #tiling: Tiling;
+  readonly #source: StorageReader;
+  readonly #cache: PageCache;
+  readonly #content: number;
+
+  constructor(view: GatheredView, source: StorageReader, cache: PageCache) {
+    this.size = count(view.dims) * view.itemsize;
+    this.#view = view;
+    this.#tiling = chooseTiling(view.dims, view.itemsize);
+    this.#source = source;
+    this.#cache = cache;
+    this.#content = cache.newContent();
+  }
+
+  read(offset: number, length: number): Promise<Uint8Array> {
+    const { itemsize } = this.#view;
+    const end = Math.min(this.size, offset + length);
+    const pageAt = (at: number) => tileSpan(this.#tiling, at, itemsize);
+    return readPaged(offset, end, pageAt, (span) =>
+      this.#cache.get(this.#content, span.index, () => this.#render(span)),
+    );
+  }
+
+  async #render({ start, end }: PageSpan): Promise<Uint8Array> {
+    const { itemsize, dims, change } = this.#view;
+    const { dim, inner } = this.#tiling;
+    const cut = { size: (end - start) / itemsize / inner, stride: (dims[dim] as Dim).stride };
+    const first = this.#view.start + locate(dims, start / itemsize);
+    const bytes = await gather(this.#source, first, [cut, ...dims.slice(dim + 1)], itemsize);
+    if (change !== undefined) changeElements(bytes, change);
+    return bytes;
+  }
+}
+
+/** Tiles take `chunk` indices of dims[dim]; `inner` elements belong to each index, `block` elements to the whole dim. */
+interface Tiling {
+  readonly dim: number;
+  readonly chunk: number;
+  readonly inner: number;
+  readonly block: number;
+}
+
+function tileSpan({ chunk, inner, block }: Tiling, offset: number, itemsize: number): PageSpan {
+  const element = Math.floor(offset / itemsize);
+  const blockIndex = Math.floor(element / block);
+  const chunkIndex = Math.floor((element - blockIndex * block) / (chunk * inner));
+  const start = blockIndex * block + chunkIndex * chunk * inner;
+  const end = Math.min(start + chunk * inner, (blockIndex + 1) * block);
+  const tilesInBlock = Math.ceil(block / (chunk * inner));
+  return { index: blockIndex * tilesInBlock + chunkIndex, start: start * itemsize, end: end * itemsize };
+}
+
+const SMALLEST_TILE = 64 * 1024;
+const FIRST_TILE = 256 * 1024;
+const LARGEST_TILE = 8 * 1024 * 1024;
+/** Nanoseconds: a pread of a cached page with its promise, and copying a byte of it. */
+const READ_COST = 3000;
+const BYTE_COST = 0.2;
+/** 250 MB/s: larger tiles would only make small reads slower. */
+const GOOD_ENOUGH_PER_BYTE = 4;
+/** A tile is not made of more reads than this: some 50 ms. */
+const MAX_WINDOWS = 16384;
+
+function chooseTiling(dims: readonly Dim[], itemsize: number): Tiling {
+  let bytes = FIRST_TILE;
+  let best = tilingOf(dims, bytes / itemsize);
+  let cost = costOf(dims, best, itemsize);
+  while (cost.windows > MAX_WINDOWS && bytes > SMALLEST_TILE) {
+    bytes /= 2;
+    best = tilingOf(dims, bytes / itemsize);
+    cost = costOf(dims, best, itemsize);
+  }
+  while (cost.perByte > GOOD_ENOUGH_PER_BYTE && bytes < LARGEST_TILE) {
+    bytes *= 2;
+    const larger = tilingOf(dims, bytes / itemsize);
+    const largerCost = costOf(dims, larger, itemsize);
+    if (largerCost.windows > MAX_WINDOWS) break;
+    if (largerCost.perByte < cost.perByte) {
+      best = larger;
+      cost = largerCost;
+    }
+  }
+  return best;
+}
+
+function tilingOf(dims: readonly Dim[], elements: number): Tiling {
+  let dim = dims.length - 1;
+  let inner = 1;
+  while (dim > 0 && inner * (dims[dim] as Dim).size <= elements) {
+    inner *= (dims[dim] as Dim).size;
+    dim--;
+  }
+  const { size } = dims[dim] as Dim;
+  const chunk = Math.max(1, Math.min(size, Math.floor(elements / inner)));
+  return { dim, chunk, inner, block: size * inner };
+}
+
+function costOf(dims: readonly Dim[], { dim, chunk, inner }: Tiling, itemsize: number) {
+  const box = [{ size: chunk, stride: (dims[dim] as Dim).stride }, ...dims.slice(dim + 1)];
+  const { windows, span } = planGather(box, itemsize);
+  const cost = windows * (READ_COST + span * itemsize * BYTE_COST);
+  return { windows, perByte: cost / (chunk * inner * itemsize) };
+}

@@ -1,0 +1,163 @@
+/**
+ * The content of a tensor's file: its exact C-order little-endian bytes.
+ *
+ *   stored, contiguous, little-endian        one extent of the image, nothing is copied
+ *   stored, long contiguous runs             an extent a run
+ *   deflated                                 a window of the inflated storage
+ *   anything else (transposed, big-endian…)  gathered in tiles through the page cache
+ *
+ * Every view that is made lies within its storage; one that does not is refused here, before anybody reads.
+ */
+import { MlfsError } from '../errors.ts';
+import type { Content, RenderedContent } from '../storage/content.ts';
+import type { Extent } from '../storage/extent.ts';
+import { InflatedContent } from '../storage/inflated-content.ts';
+import type { PageCache } from '../storage/page-cache.ts';
+import { elementChange } from './element-bits.ts';
+import type { StorageReader } from './gather.ts';
+import { GatheredContent } from './gathered-content.ts';
+import { collapse, count, type Dim, locate, runs, span } from './strided-layout.ts';
+import { DTYPES, type Storage, type StorageBytes, type Tensor } from './tensor.ts';
+
+/** Runs at least as long as a page of memory are worth an extent. */
+const EXTENT_RUN_BYTES = 4096;
+const MAX_EXTENTS = 4096;
+
+/** Throws ERR_MLFS_TENSOR when the view leaves its storage or is too large to be a file. */
+export function tensorContent(tensor: Tensor, cache: PageCache): Content {
+  const { storage, dtype } = tensor;
+  const itemsize = DTYPES[dtype];
+  if (tensor.shape.some((size) => size === 0)) return { kind: 'extents', size: 0, extents: [] };
+  const dims = checkedDims(tensor);
+  const size = count(dims) * itemsize;
+  const { bytes } = storage;
+  if (bytes.kind === 'absent') return absentContent(storage, size, bytes.reason);
+  refuseOutside(tensor, dims, bytes.length);
+
+  const change = elementChange(tensor);
+  if (change !== undefined && 'reason' in change) {
+    throw new MlfsError('ERR_MLFS_TENSOR', `storage ${storage.key}: ${change.reason}`);
+  }
+  const start = tensor.storageOffset * itemsize;
+  if (change === undefined) {
+    const contiguous = dims.length === 0 || (dims.length === 1 && dims[0]?.stride === 1);
+    if (contiguous) return rangeContent(bytes, start, size, cache);
+    const extents = extentsOf(bytes, start, dims, itemsize);
+    if (extents !== undefined) return { kind: 'extents', size, extents };
+  }
+  const view = {
+    start: tensor.storageOffset,
+    // A single element is a run of one.
+    dims: dims.length === 0 ? [{ size: 1, stride: 1 }] : dims,
+    itemsize,
+    change,
+  };
+  return new GatheredContent(view, storageReader(bytes, cache), cache);
+}
+
+/** The content of a storage as it is in the file, in the byte order it was saved with. */
+export function rawStorageContent(storage: Storage, cache: PageCache): Content {
+  const { bytes } = storage;
+  if (storage.nbytes === 0) return { kind: 'extents', size: 0, extents: [] };
+  if (bytes.kind === 'absent') return absentContent(storage, storage.nbytes, bytes.reason);
+  return rangeContent(bytes, 0, bytes.length, cache);
+}
+
+function checkedDims(tensor: Tensor): Dim[] {
+  const { shape, stride, storageOffset } = tensor;
+  const numbers = [...shape, ...stride, storageOffset];
+  const valid =
+    shape.length === stride.length && numbers.every((number) => Number.isSafeInteger(number) && number >= 0);
+  const dims = valid ? collapse(shape, stride) : [];
+  const limits = [count(dims) * DTYPES[tensor.dtype], span(dims) + storageOffset];
+  if (!valid || !limits.every(Number.isSafeInteger)) {
+    throw new MlfsError(
+      'ERR_MLFS_TENSOR',
+      `storage ${tensor.storage.key}: a tensor of shape [${shape}], stride [${stride}] and offset ${storageOffset} cannot be laid out`,
+    );
+  }
+  return dims;
+}
+
+function refuseOutside(tensor: Tensor, dims: readonly Dim[], length: number): void {
+  const end = (tensor.storageOffset + span(dims)) * DTYPES[tensor.dtype];
+  if (end <= length) return;
+  throw new MlfsError(
+    'ERR_MLFS_TENSOR',
+    `storage ${tensor.storage.key}: a tensor of shape [${tensor.shape}], stride [${tensor.stride}] and offset ${tensor.storageOffset} ends at byte ${end}, but the storage has ${length}`,
+  );
+}
+
+type PresentBytes = Exclude<StorageBytes, { kind: 'absent' }>;
+
+function rangeContent(bytes: PresentBytes, start: number, size: number, cache: PageCache): Content {
+  if (bytes.kind === 'extent') {
+    const extent = { kind: 'image', image: bytes.image, offset: bytes.offset + start, length: size } as const;
+    return { kind: 'extents', size, extents: [extent] };
+  }
+  const inflated = inflatedContent(bytes, cache);
+  if (start === 0 && size === inflated.size) return inflated;
+  return {
+    kind: 'rendered',
+    size,
+    read: (offset, length) => inflated.read(start + offset, Math.max(0, Math.min(length, size - offset))),
+  };
+}
+
+function extentsOf(
+  bytes: PresentBytes,
+  start: number,
+  dims: readonly Dim[],
+  itemsize: number,
+): Extent[] | undefined {
+  if (bytes.kind !== 'extent') return undefined;
+  const { length, starts } = runs(dims);
+  const runCount = count(starts);
+  if (length * itemsize < EXTENT_RUN_BYTES || runCount > MAX_EXTENTS) return undefined;
+  return Array.from({ length: runCount }, (_, index) => ({
+    kind: 'image',
+    image: bytes.image,
+    offset: bytes.offset + start + locate(starts, index) * itemsize,
+    length: length * itemsize,
+  }));
+}
+
+function storageReader(bytes: PresentBytes, cache: PageCache): StorageReader {
+  if (bytes.kind === 'extent') {
+    return {
+      sequential: false,
+      read: (offset, length) => bytes.image.read(bytes.offset + offset, length),
+    };
+  }
+  const inflated = inflatedContent(bytes, cache);
+  return { sequential: true, read: (offset, length) => inflated.read(offset, length) };
+}
+
+/** One inflater for all tensors of a storage. */
+const inflatedStorages = new WeakMap<PageCache, WeakMap<StorageBytes, InflatedContent>>();
+
+function inflatedContent(bytes: PresentBytes & { kind: 'deflated' }, cache: PageCache): InflatedContent {
+  let ofCache = inflatedStorages.get(cache);
+  if (ofCache === undefined) {
+    ofCache = new WeakMap();
+    inflatedStorages.set(cache, ofCache);
+  }
+  let inflated = ofCache.get(bytes);
+  if (inflated === undefined) {
+    inflated = new InflatedContent(bytes, cache);
+    ofCache.set(bytes, inflated);
+  }
+  return inflated;
+}
+
+function absentContent(storage: Storage, size: number, reason: string): RenderedContent {
+  return {
+    kind: 'rendered',
+    size,
+    read: async () => {
+      throw new MlfsError('ERR_MLFS_STORAGE', `storage ${storage.key} has no bytes in this file: ${reason}`, {
+        errno: 'ENODATA',
+      });
+    },
+  };
+}
