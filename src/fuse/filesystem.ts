@@ -6,7 +6,7 @@ import type { Extent } from '../storage/extent.ts';
  * MlfsError with its errno. Sizes and offsets are safe integers in bytes, times are milliseconds.
  */
 export interface Filesystem {
-  lookup(parent: number, name: string, context: RequestContext): MaybePromise<Entry>;
+  lookup(parent: number, name: string, context: RequestContext): MaybePromise<Entry | AbsentEntry>;
   /** The kernel dropped `count` references it got from lookup or readdirplus. */
   forget(nodeid: number, count: number): void;
   getattr(nodeid: number, context: RequestContext): MaybePromise<AttrReply>;
@@ -73,6 +73,12 @@ export interface Entry {
   readonly attr: Attr;
   readonly entryTimeoutMs: number;
   readonly attrTimeoutMs: number;
+}
+
+/** There is no such name, and there will be none for a while: a transport that cannot say so answers ENOENT. */
+export interface AbsentEntry {
+  readonly absent: true;
+  readonly entryTimeoutMs: number;
 }
 
 export interface AttrReply {

@@ -1,0 +1,17 @@
+import { negotiate } from '../negotiate.ts';
+import { decodeInit, encodeInit, encodeMajor, MAJOR, requireVersion } from '../protocol/init.ts';
+import { replyTo } from '../protocol/reply.ts';
+import type { Handler } from './handler.ts';
+
+export const init: Handler = (session, request) => {
+  const kernel = decodeInit(request);
+  requireVersion(kernel);
+  if (kernel.major > MAJOR) return encodeMajor(request);
+  session.negotiated = negotiate(kernel, session.hooks.limits);
+  return encodeInit(request, session.negotiated);
+};
+
+export const destroy: Handler = (session, request) => {
+  session.hooks.destroyed();
+  return replyTo(request, 0);
+};

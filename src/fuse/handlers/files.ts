@@ -1,0 +1,68 @@
+import { after } from '../maybe-promise.ts';
+import {
+  decodeDatasync,
+  decodeHandle,
+  decodeLseek,
+  decodeOpen,
+  decodeRead,
+  decodeWrite,
+  encodeOpen,
+  encodeWritten,
+  FOPEN,
+} from '../protocol/file-io.ts';
+import { replyNumber, replyTo, replyWith } from '../protocol/reply.ts';
+import { type Handler, readLimit } from './handler.ts';
+
+/** The access mode in open(2)'s flags; 0 is O_RDONLY. */
+const O_ACCMODE = 3;
+
+export const open: Handler = (session, request) => {
+  const flags = decodeOpen(request);
+  return after(session.filesystem.open(request.nodeid, flags, request), (opened) => {
+    // Before the reply: the first READ may overtake whatever comes after it.
+    if (opened.extents !== undefined) session.inodes.publish(request.nodeid, opened.extents);
+    const caching = opened.caching === 'keep' ? FOPEN.KEEP_CACHE : FOPEN.DIRECT_IO;
+    // Closing what was only read has nothing to flush.
+    const flushing = (flags & O_ACCMODE) === 0 ? FOPEN.NOFLUSH : 0;
+    return encodeOpen(request, opened.handle, caching | flushing);
+  });
+};
+
+export const read: Handler = (session, request) => {
+  const { handle, offset, length } = decodeRead(request);
+  const room = Math.min(length, readLimit(session));
+  return after(session.filesystem.read(request.nodeid, handle, offset, room, request), (bytes) =>
+    replyWith(request, bytes),
+  );
+};
+
+export const write: Handler = (session, request) => {
+  const { handle, offset, bytes } = decodeWrite(request);
+  return after(session.filesystem.write(request.nodeid, handle, offset, bytes, request), (count) =>
+    encodeWritten(request, count),
+  );
+};
+
+export const flush: Handler = (session, request) => {
+  const handle = decodeHandle(request, 24, 'fuse_flush_in');
+  return after(session.filesystem.flush(request.nodeid, handle, request), () => replyTo(request, 0));
+};
+
+export const release: Handler = (session, request) => {
+  const handle = decodeHandle(request, 24, 'fuse_release_in');
+  return after(session.filesystem.release(request.nodeid, handle), () => replyTo(request, 0));
+};
+
+export const fsync: Handler = (session, request) => {
+  const handle = decodeHandle(request, 16, 'fuse_fsync_in');
+  return after(session.filesystem.fsync(request.nodeid, handle, decodeDatasync(request), request), () =>
+    replyTo(request, 0),
+  );
+};
+
+export const lseek: Handler = (session, request) => {
+  const { handle, offset, whence } = decodeLseek(request);
+  return after(session.filesystem.lseek(request.nodeid, handle, offset, whence, request), (found) =>
+    replyNumber(request, found),
+  );
+};

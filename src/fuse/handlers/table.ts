@@ -1,0 +1,82 @@
+import { type ErrnoName, errno } from '../../errors.ts';
+import { OPCODE_LIMIT, OPCODES, type OpcodeName } from '../protocol/opcodes.ts';
+import { access, getattr, getxattr, listxattr, setattr, statfs, statx } from './attributes.ts';
+import { destroy, init } from './connection.ts';
+import { opendir, readdir, readdirplus, releasedir } from './directories.ts';
+import { flush, fsync, lseek, open, read, release, write } from './files.ts';
+import type { Handler } from './handler.ts';
+import { batchForget, forget, lookup } from './names.ts';
+
+const HANDLERS: Partial<Record<OpcodeName, Handler>> = {
+  INIT: init,
+  DESTROY: destroy,
+  LOOKUP: lookup,
+  FORGET: forget,
+  BATCH_FORGET: batchForget,
+  GETATTR: getattr,
+  SETATTR: setattr,
+  STATX: statx,
+  ACCESS: access,
+  STATFS: statfs,
+  GETXATTR: getxattr,
+  LISTXATTR: listxattr,
+  OPENDIR: opendir,
+  READDIR: readdir,
+  READDIRPLUS: readdirplus,
+  RELEASEDIR: releasedir,
+  OPEN: open,
+  READ: read,
+  WRITE: write,
+  FLUSH: flush,
+  RELEASE: release,
+  FSYNC: fsync,
+  LSEEK: lseek,
+  // The kernel reads pages of ours back only if it was asked to, which it was not.
+  NOTIFY_REPLY: () => undefined,
+};
+
+/**
+ * Refused whatever the arguments. ENOSYS tells the kernel not to ask again: FSYNCDIR then succeeds by itself, IOCTL is
+ * ENOTTY to the caller, POLL always ready, COPY_FILE_RANGE a plain copy. What is in neither table is ENOSYS too.
+ */
+const REFUSED: Partial<Record<OpcodeName, ErrnoName>> = {
+  MKDIR: 'EROFS',
+  MKNOD: 'EROFS',
+  CREATE: 'EROFS',
+  TMPFILE: 'EROFS',
+  UNLINK: 'EROFS',
+  RMDIR: 'EROFS',
+  RENAME: 'EROFS',
+  RENAME2: 'EROFS',
+  LINK: 'EROFS',
+  SYMLINK: 'EROFS',
+  SETXATTR: 'EROFS',
+  REMOVEXATTR: 'EROFS',
+  FALLOCATE: 'EOPNOTSUPP',
+  // Nothing here is a symbolic link.
+  READLINK: 'EINVAL',
+};
+
+const TABLE: readonly Handler[] = Array.from({ length: OPCODE_LIMIT }, (_, opcode) => {
+  const name = (Object.keys(OPCODES) as OpcodeName[]).find((candidate) => OPCODES[candidate] === opcode);
+  return (name && HANDLERS[name]) ?? refusal((name && REFUSED[name]) ?? 'ENOSYS');
+});
+
+/** Opcodes that the kernel expects no reply to, not even a refusal. */
+export const WITHOUT_REPLY: ReadonlySet<number> = new Set([
+  OPCODES.FORGET,
+  OPCODES.BATCH_FORGET,
+  OPCODES.NOTIFY_REPLY,
+]);
+
+export function handlerOf(opcode: number): Handler {
+  return TABLE[opcode] ?? unknownOpcode;
+}
+
+const unknownOpcode: Handler = refusal('ENOSYS');
+
+function refusal(name: ErrnoName): Handler {
+  return () => {
+    throw errno(name);
+  };
+}

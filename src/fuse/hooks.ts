@@ -1,0 +1,27 @@
+import type { Extent } from '../storage/extent.ts';
+import type { Negotiated } from './protocol/init.ts';
+
+/** What a Dispatcher needs from the transport that owns the device. */
+export interface DispatcherHooks {
+  /** Sends one whole reply, header included. */
+  reply(reply: Buffer): void;
+  /** From now on READ of this inode may be answered from these extents. Called before the reply to OPEN is sent. */
+  publish(nodeid: number, extents: readonly Extent[]): void;
+  /** The kernel holds no reference to the inode any more. */
+  withdraw(nodeid: number): void;
+  /** INIT was answered: the mount point answers from now on. */
+  initialized(negotiated: Negotiated): void;
+  /** The kernel said DESTROY. */
+  destroyed(): void;
+  log(level: 'debug' | 'warn' | 'error', message: string): void;
+  readonly limits: DispatcherLimits;
+}
+
+export interface DispatcherLimits {
+  /** Largest WRITE. */
+  readonly maxWriteBytes: number;
+  /** Largest READ in pages; the kernel lowers it to fs.fuse.max_pages_limit. */
+  readonly maxPages: number;
+  readonly maxReadaheadBytes: number;
+  readonly maxBackground: number;
+}

@@ -1,0 +1,45 @@
+import type { Extent } from '../storage/extent.ts';
+import type { Filesystem } from './filesystem.ts';
+import type { DispatcherHooks } from './hooks.ts';
+
+/**
+ * What the kernel knows: how many references it holds of each inode, and which inodes' extents the data plane has.
+ * LOOKUP and READDIRPLUS give references, FORGET takes them back; an inode without any is withdrawn. The kernel holds a
+ * reference of every open file, so that nothing is withdrawn under a reader.
+ */
+export class KnownInodes {
+  readonly #filesystem: Filesystem;
+  readonly #hooks: DispatcherHooks;
+  readonly #references = new Map<number, number>();
+  readonly #published = new Map<number, readonly Extent[]>();
+
+  constructor(filesystem: Filesystem, hooks: DispatcherHooks) {
+    this.#filesystem = filesystem;
+    this.#hooks = hooks;
+  }
+
+  get size(): number {
+    return this.#references.size;
+  }
+
+  remember(nodeid: number): void {
+    this.#references.set(nodeid, (this.#references.get(nodeid) ?? 0) + 1);
+  }
+
+  publish(nodeid: number, extents: readonly Extent[]): void {
+    if (this.#published.get(nodeid) === extents) return;
+    this.#hooks.publish(nodeid, extents);
+    this.#published.set(nodeid, extents);
+  }
+
+  forget(nodeid: number, count: number): void {
+    const left = (this.#references.get(nodeid) ?? 0) - count;
+    if (left > 0) {
+      this.#references.set(nodeid, left);
+    } else {
+      this.#references.delete(nodeid);
+      if (this.#published.delete(nodeid)) this.#hooks.withdraw(nodeid);
+    }
+    this.#filesystem.forget(nodeid, count);
+  }
+}

@@ -1,0 +1,31 @@
+import type { ErrnoName } from '../../errors.ts';
+
+/** Linux's numbers (asm-generic/errno-base.h and errno.h), the same on every architecture Node runs on there. */
+export const ERRNO: Readonly<Record<ErrnoName, number>> = {
+  EPERM: 1,
+  ENOENT: 2,
+  EINTR: 4,
+  EIO: 5,
+  ENXIO: 6,
+  E2BIG: 7,
+  EBADF: 9,
+  EAGAIN: 11,
+  ENOMEM: 12,
+  EACCES: 13,
+  EBUSY: 16,
+  EEXIST: 17,
+  ENOTDIR: 20,
+  EISDIR: 21,
+  EINVAL: 22,
+  EFBIG: 27,
+  ENOSPC: 28,
+  EROFS: 30,
+  ERANGE: 34,
+  ENAMETOOLONG: 36,
+  ENOSYS: 38,
+  ENOTEMPTY: 39,
+  ENODATA: 61,
+  EPROTO: 71,
+  EOPNOTSUPP: 95,
+  ESTALE: 116,
+};

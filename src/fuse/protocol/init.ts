@@ -1,0 +1,120 @@
+import { errno } from '../../errors.ts';
+import { REPLY_BODY, replyTo } from './reply.ts';
+import { BODY, type Request } from './request.ts';
+
+/** FUSE_KERNEL_VERSION. */
+export const MAJOR = 7;
+/** The newest minor version whose changelog was read; newer kernels come down to it. */
+export const NEWEST_MINOR = 45;
+/** Linux 5.4. Structs had other sizes in the past, none of which is decoded here. */
+export const OLDEST_MINOR = 31;
+
+/** Bits of the INIT flags: the lower 32 are in `flags`, the upper 32 in `flags2`. Only those that we speak of. */
+export const INIT_FLAGS = {
+  ASYNC_READ: 1n << 0n,
+  BIG_WRITES: 1n << 5n,
+  DO_READDIRPLUS: 1n << 13n,
+  READDIRPLUS_AUTO: 1n << 14n,
+  ASYNC_DIO: 1n << 15n,
+  PARALLEL_DIROPS: 1n << 18n,
+  HANDLE_KILLPRIV: 1n << 19n,
+  MAX_PAGES: 1n << 22n,
+  NO_OPENDIR_SUPPORT: 1n << 24n,
+  EXPLICIT_INVAL_DATA: 1n << 25n,
+  INIT_EXT: 1n << 30n,
+  DIRECT_IO_ALLOW_MMAP: 1n << 36n,
+} as const;
+
+export interface InitRequest {
+  readonly major: number;
+  readonly minor: number;
+  readonly maxReadaheadBytes: number;
+  /** What the kernel is capable of. */
+  readonly flags: bigint;
+}
+
+/** What both sides will do from now on. */
+export interface Negotiated {
+  readonly minor: number;
+  readonly flags: bigint;
+  readonly maxReadaheadBytes: number;
+  readonly maxWriteBytes: number;
+  /** Largest READ or WRITE in pages. */
+  readonly maxPages: number;
+  /** Readahead and asynchronous direct requests that may wait for us at one time. */
+  readonly maxBackground: number;
+}
+
+export function decodeInit(request: Request): InitRequest {
+  // 40  major          u32
+  // 44  minor          u32
+  // 48  max_readahead  u32
+  // 52  flags          u32
+  // 56  flags2         u32, if INIT_EXT is among the flags (7.36)
+  request.require(16, 'fuse_init_in');
+  const { message } = request;
+  let flags = BigInt(message.readUInt32LE(BODY + 12));
+  if ((flags & INIT_FLAGS.INIT_EXT) !== 0n) {
+    request.require(20, 'fuse_init_in');
+    flags |= BigInt(message.readUInt32LE(BODY + 16)) << 32n;
+  }
+  return {
+    major: message.readUInt32LE(BODY),
+    minor: message.readUInt32LE(BODY + 4),
+    maxReadaheadBytes: message.readUInt32LE(BODY + 8),
+    flags,
+  };
+}
+
+/** sizeof(struct fuse_init_out). */
+const INIT_OUT = 64;
+
+export function encodeInit(request: Request, negotiated: Negotiated): Buffer {
+  // 16  major                 u32
+  // 20  minor                 u32
+  // 24  max_readahead         u32
+  // 28  flags                 u32
+  // 32  max_background        u16
+  // 34  congestion_threshold  u16
+  // 36  max_write             u32
+  // 40  time_gran             u32, nanoseconds
+  // 44  max_pages             u16
+  // 46  map_alignment         u16
+  // 48  flags2                u32
+  // 52  max_stack_depth       u32, request_timeout u16, unused: zero
+  const reply = replyTo(request, INIT_OUT);
+  reply.writeUInt32LE(MAJOR, REPLY_BODY);
+  reply.writeUInt32LE(negotiated.minor, REPLY_BODY + 4);
+  reply.writeUInt32LE(negotiated.maxReadaheadBytes, REPLY_BODY + 8);
+  reply.writeUInt32LE(Number(negotiated.flags & 0xffff_ffffn), REPLY_BODY + 12);
+  reply.writeUInt16LE(negotiated.maxBackground, REPLY_BODY + 16);
+  reply.writeUInt16LE(congestionThreshold(negotiated.maxBackground), REPLY_BODY + 18);
+  reply.writeUInt32LE(negotiated.maxWriteBytes, REPLY_BODY + 20);
+  reply.writeUInt32LE(1, REPLY_BODY + 24);
+  reply.writeUInt16LE(negotiated.maxPages, REPLY_BODY + 28);
+  reply.writeUInt32LE(Number(negotiated.flags >> 32n), REPLY_BODY + 32);
+  return reply;
+}
+
+/** Asks a kernel with a larger major version to come down to ours: it sends INIT again. */
+export function encodeMajor(request: Request): Buffer {
+  const reply = replyTo(request, INIT_OUT);
+  reply.writeUInt32LE(MAJOR, REPLY_BODY);
+  reply.writeUInt32LE(NEWEST_MINOR, REPLY_BODY + 4);
+  return reply;
+}
+
+/** Throws EPROTO for a kernel that is too old. */
+export function requireVersion(init: InitRequest): void {
+  if (init.major < MAJOR || (init.major === MAJOR && init.minor < OLDEST_MINOR)) {
+    throw errno(
+      'EPROTO',
+      `the kernel speaks FUSE ${init.major}.${init.minor}; ${MAJOR}.${OLDEST_MINOR} (Linux 5.4) or newer is needed`,
+    );
+  }
+}
+
+/** The kernel's own proportion: writers are slowed down when three quarters of the background slots are taken. */
+function congestionThreshold(maxBackground: number): number {
+  return Math.floor((maxBackground * 3) / 4);
+}
