@@ -8,7 +8,7 @@ export interface StorageReader {
 }
 
 /** Reading this many bytes in vain costs about as much as another pread. */
-const GAP_BYTES = 8 * 1024;
+const GAP_BYTES = 32 * 1024;
 const WINDOW_BYTES = 4 * 1024 * 1024;
 const IN_FLIGHT_BYTES = 8 * 1024 * 1024;
 const READS_AT_ONCE = 64;

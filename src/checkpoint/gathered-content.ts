@@ -76,8 +76,8 @@ function tileSpan({ chunk, inner, block }: Tiling, offset: number, itemsize: num
 const SMALLEST_TILE = 64 * 1024;
 const FIRST_TILE = 256 * 1024;
 const LARGEST_TILE = 8 * 1024 * 1024;
-/** Nanoseconds: a pread of a cached page with its promise, and copying a byte of it. */
-const READ_COST = 3000;
+/** Nanoseconds, on a busy machine with two processors: a pread of a cached page with its promise, and copying a byte of it. */
+const READ_COST = 12_000;
 const BYTE_COST = 0.2;
 /** 250 MB/s: larger tiles would only make small reads slower. */
 const GOOD_ENOUGH_PER_BYTE = 4;

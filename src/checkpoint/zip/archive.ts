@@ -9,6 +9,7 @@
  */
 import type { MlfsError } from '../../errors.ts';
 import type { ByteSource } from '../../storage/byte-source.ts';
+import { quoteName } from '../quote-name.ts';
 import { type CentralRecord, readCentralDirectory } from './central-directory.ts';
 import { type DescriptorLength, findDescriptors } from './descriptors.ts';
 import { readEndRecord } from './end-record.ts';
@@ -52,7 +53,7 @@ function refuseOverlaps(path: string, sorted: readonly LocatedRecord[], centralO
         'ERR_MLFS_ZIP_OVERLAP',
         path,
         central.name,
-        `bytes ${central.localHeaderOffset} to ${dataEnd} overlap entry ${JSON.stringify(next.name)} at byte ${next.localHeaderOffset}`,
+        `bytes ${central.localHeaderOffset} to ${dataEnd} overlap entry ${quoteName(next.name)} at byte ${next.localHeaderOffset}`,
       );
     }
     if (dataEnd > centralOffset) {

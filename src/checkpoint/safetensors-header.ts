@@ -1,0 +1,254 @@
+import { isUtf8 } from 'node:buffer';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { MlfsError } from '../errors.ts';
+import { quoteName } from './quote-name.ts';
+
+/** One tensor as the header describes it. Offsets are relative to the data section. */
+export interface HeaderTensor {
+  readonly name: string;
+  readonly dtype: string;
+  readonly shape: readonly number[];
+  readonly begin: number;
+  readonly end: number;
+}
+
+export interface SafetensorsHeader {
+  readonly tensors: readonly HeaderTensor[];
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** More than the largest real files by far; together with the header's length this bounds what a header can cost. */
+const MAX_TENSORS = 262_144;
+const MAX_METADATA = 65_536;
+/** What torch's iterators can address. */
+const MAX_RANK = 64;
+const MAX_DEPTH = 32;
+/** Metadata may hold whole documents. */
+const MAX_STRING_BYTES = 16 * 1024 * 1024;
+/** Tensors parsed between two turns of the event loop. */
+const SLICE = 4096;
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+
+/**
+ * Parses the JSON header of a safetensors file by its schema, so that a hostile one cannot make anything but tensors and strings, and
+ * few of them. Unlike JSON.parse it sees duplicate keys. `base` is where the header starts in the file, for messages.
+ */
+export async function parseSafetensorsHeader(
+  bytes: Buffer,
+  path: string,
+  base: number,
+): Promise<SafetensorsHeader> {
+  const json = new JsonCursor(bytes, path, base);
+  if (!isUtf8(bytes)) throw json.error('the header is not UTF-8');
+  const tensors: HeaderTensor[] = [];
+  const names = new Set<string>();
+  let metadata: Record<string, string> = {};
+  json.open('{', 'the header');
+  while (json.item('}')) {
+    const name = json.key(names, 'the header');
+    if (name === '__metadata__') {
+      metadata = readMetadata(json);
+      continue;
+    }
+    if (tensors.length === MAX_TENSORS) throw json.limit(`more than ${MAX_TENSORS} tensors`);
+    tensors.push(readTensor(json, name));
+    if (tensors.length % SLICE === 0) await nextTurn();
+  }
+  json.end();
+  return { tensors, metadata };
+}
+
+function readMetadata(json: JsonCursor): Record<string, string> {
+  const entries: [string, string][] = [];
+  const keys = new Set<string>();
+  json.open('{', '__metadata__');
+  while (json.item('}')) {
+    if (entries.length === MAX_METADATA) throw json.limit(`more than ${MAX_METADATA} keys in __metadata__`);
+    const key = json.key(keys, '__metadata__');
+    entries.push([key, json.string(`__metadata__ ${quoteName(key)}`)]);
+  }
+  return Object.fromEntries(entries);
+}
+
+function readTensor(json: JsonCursor, name: string): HeaderTensor {
+  const place = `tensor ${quoteName(name)}`;
+  let dtype: string | undefined;
+  let shape: number[] | undefined;
+  let offsets: number[] | undefined;
+  const keys = new Set<string>();
+  json.open('{', place);
+  while (json.item('}')) {
+    const key = json.key(keys, place);
+    if (key === 'dtype') dtype = json.string(`${place}: dtype`);
+    else if (key === 'shape') shape = json.integers(`${place}: shape`, MAX_RANK);
+    else if (key === 'data_offsets') offsets = json.integers(`${place}: data_offsets`, 2);
+    else json.skip();
+  }
+  const missing = dtype === undefined ? 'dtype' : shape === undefined ? 'shape' : 'data_offsets';
+  const [begin, end] = offsets ?? [];
+  if (dtype === undefined || shape === undefined || begin === undefined || end === undefined) {
+    throw json.error(`${place}: there is no ${missing}${offsets === undefined ? '' : ' of two numbers'}`);
+  }
+  return { name, dtype, shape, begin, end };
+}
+
+/** Reads JSON from UTF-8 bytes, token by token. `item` walks the members of the object or list that `open` entered. */
+class JsonCursor {
+  readonly #bytes: Buffer;
+  readonly #path: string;
+  readonly #base: number;
+  #at = 0;
+  /** Whether the next member is the first one after its bracket. */
+  #fresh = false;
+
+  constructor(bytes: Buffer, path: string, base: number) {
+    this.#bytes = bytes;
+    this.#path = path;
+    this.#base = base;
+  }
+
+  error(reason: string): MlfsError {
+    return new MlfsError(
+      'ERR_MLFS_SAFETENSORS',
+      `${this.#path}: ${reason} (at byte ${this.#base + this.#at})`,
+      {
+        path: this.#path,
+      },
+    );
+  }
+
+  limit(reason: string): MlfsError {
+    return new MlfsError('ERR_MLFS_LIMIT', `${this.#path}: the header has ${reason}`, { path: this.#path });
+  }
+
+  open(bracket: '{' | '[', place: string): void {
+    if (!this.#take(bracket)) {
+      throw this.error(`${place} is no JSON ${bracket === '{' ? 'object' : 'list'}`);
+    }
+    this.#fresh = true;
+  }
+
+  /** Goes to the next member; false, and past the bracket, when there is none. */
+  item(closing: '}' | ']'): boolean {
+    const fresh = this.#fresh;
+    this.#fresh = false;
+    if (this.#take(closing)) return false;
+    if (!fresh && !this.#take(',')) throw this.error(`the JSON needs "," or "${closing}"`);
+    return true;
+  }
+
+  key(seen: Set<string>, place: string): string {
+    const key = this.string(`a key of ${place}`);
+    if (seen.has(key)) throw this.error(`${place}: the key ${quoteName(key)} occurs twice`);
+    seen.add(key);
+    if (!this.#take(':')) throw this.error('the JSON needs ":" after a key');
+    return key;
+  }
+
+  string(place: string): string {
+    this.#skipSpace();
+    const start = this.#at;
+    if (this.#bytes[start] !== QUOTE) throw this.error(`${place} is no JSON string`);
+    let end = start;
+    let slashes: number;
+    do {
+      end = this.#bytes.indexOf(QUOTE, end + 1);
+      if (end < 0) throw this.error(`${place} has no closing quote`);
+      slashes = 0;
+      while (this.#bytes[end - 1 - slashes] === BACKSLASH) slashes++;
+    } while (slashes % 2 === 1);
+    if (end - start > MAX_STRING_BYTES) throw this.limit(`a string of more than ${MAX_STRING_BYTES} bytes`);
+    const text = parseString(this.#bytes.toString('utf8', start, end + 1));
+    if (text === undefined) throw this.error(`${place} is no valid JSON string`);
+    this.#at = end + 1;
+    return text;
+  }
+
+  /** A list of at most `most` unsigned integers. */
+  integers(place: string, most: number): number[] {
+    const numbers: number[] = [];
+    this.open('[', place);
+    while (this.item(']')) {
+      if (numbers.length === most) throw this.error(`${place} has more than ${most} numbers`);
+      numbers.push(this.#integer(place));
+    }
+    return numbers;
+  }
+
+  /** Any value, unread: fields that later versions of the format may add. */
+  skip(depth = 0): void {
+    if (depth > MAX_DEPTH) throw this.error(`the JSON nests deeper than ${MAX_DEPTH}`);
+    this.#skipSpace();
+    const byte = this.#bytes[this.#at];
+    if (byte === QUOTE) {
+      this.string('a value');
+      return;
+    }
+    if (byte === 0x7b || byte === 0x5b) {
+      const [bracket, closing] = byte === 0x7b ? (['{', '}'] as const) : (['[', ']'] as const);
+      this.open(bracket, 'a value');
+      while (this.item(closing)) {
+        if (bracket === '{') this.key(new Set(), 'a value');
+        this.skip(depth + 1);
+      }
+      return;
+    }
+    const word = /^(?:true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?)(?![\w.+-])/.exec(
+      this.#bytes.toString('latin1', this.#at, this.#at + 64),
+    )?.[0];
+    if (word === undefined) throw this.error('the JSON has no value here');
+    this.#at += word.length;
+  }
+
+  /** Nothing but the padding may follow. */
+  end(): void {
+    this.#skipSpace();
+    if (this.#at < this.#bytes.length) throw this.error('the header goes on after its JSON object');
+  }
+
+  #integer(place: string): number {
+    this.#skipSpace();
+    const start = this.#at;
+    let value = 0;
+    let byte = this.#bytes[this.#at] ?? 0;
+    while (byte >= 0x30 && byte <= 0x39) {
+      value = value * 10 + byte - 0x30;
+      byte = this.#bytes[++this.#at] ?? 0;
+    }
+    const digits = this.#at - start;
+    const leadingZero = digits > 1 && this.#bytes[start] === 0x30;
+    if (digits === 0 || leadingZero || !Number.isSafeInteger(value)) {
+      this.#at = start;
+      throw this.error(`${place} holds something that is no unsigned integer below 2^53`);
+    }
+    return value;
+  }
+
+  #take(token: string): boolean {
+    this.#skipSpace();
+    if (this.#bytes[this.#at] !== token.charCodeAt(0)) return false;
+    this.#at++;
+    return true;
+  }
+
+  #skipSpace(): void {
+    for (;;) {
+      const byte = this.#bytes[this.#at];
+      if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) return;
+      this.#at++;
+    }
+  }
+}
+
+/** A quoted JSON string's text; undefined when it is none, or holds half of a surrogate pair, which no file name could. */
+function parseString(quoted: string): string | undefined {
+  try {
+    const text: unknown = JSON.parse(quoted);
+    return typeof text === 'string' && !/\p{Surrogate}/u.test(text) ? text : undefined;
+  } catch (cause) {
+    if (cause instanceof SyntaxError) return undefined;
+    throw cause;
+  }
+}

@@ -1,0 +1,190 @@
+/**
+ * safetensors: a u64 header length, a JSON header that maps names to dtype, shape and offsets, then the tensors' bytes.
+ *
+ *   0      u64   N, the header's length, at most 100,000,000
+ *   8      N     JSON, UTF-8, padded with spaces
+ *   8+N          data; data_offsets count from here
+ *
+ * The rules are the safetensors project's own: the tensors cover the data section without holes or overlaps and end with the
+ * file, every tensor has exactly the bytes its dtype and shape need, no key occurs twice. Each tensor is a storage of its own.
+ */
+import { MlfsError } from '../errors.ts';
+import type { Image } from '../storage/image.ts';
+import type { Checkpoint } from './checkpoint.ts';
+import { PyDict } from './pickle/values.ts';
+import { quoteName } from './quote-name.ts';
+import { type HeaderTensor, parseSafetensorsHeader } from './safetensors-header.ts';
+import { DTYPES, type DType, type NamedTensor, numel, type Storage, type Tensor } from './tensor.ts';
+
+const MAX_HEADER_BYTES = 100_000_000;
+
+const SAFETENSORS_DTYPES: ReadonlyMap<string, DType> = new Map([
+  ['BOOL', 'bool'],
+  ['U8', 'uint8'],
+  ['I8', 'int8'],
+  ['F8_E5M2', 'float8_e5m2'],
+  ['F8_E4M3', 'float8_e4m3fn'],
+  ['F8_E8M0', 'float8_e8m0fnu'],
+  ['F8_E4M3FNUZ', 'float8_e4m3fnuz'],
+  ['F8_E5M2FNUZ', 'float8_e5m2fnuz'],
+  ['I16', 'int16'],
+  ['U16', 'uint16'],
+  ['F16', 'float16'],
+  ['BF16', 'bfloat16'],
+  ['I32', 'int32'],
+  ['U32', 'uint32'],
+  ['F32', 'float32'],
+  ['C64', 'complex64'],
+  ['F64', 'float64'],
+  ['I64', 'int64'],
+  ['U64', 'uint64'],
+  // Two elements a byte: the last dimension counts bytes in torch, elements in the header.
+  ['F4', 'float4_e2m1fn_x2'],
+]);
+
+/** Throws ERR_MLFS_SAFETENSORS, ERR_MLFS_TRUNCATED or ERR_MLFS_LIMIT. Reads the header and nothing else. */
+export async function openSafetensors(image: Image): Promise<Checkpoint> {
+  const dataOffset = await findData(image);
+  const bytes = await image.read(8, dataOffset - 8);
+  const header = await parseSafetensorsHeader(bytes, image.path, 8);
+  refuseHolesAndOverlaps(header.tensors, image, dataOffset);
+
+  const root = new PyDict();
+  const tensors: NamedTensor[] = [];
+  const storages = new Map<string, Storage>();
+  for (const entry of header.tensors) {
+    const tensor = toTensor(entry, image, dataOffset);
+    root.set(entry.name, tensor);
+    storages.set(entry.name, tensor.storage);
+    tensors.push({ path: [entry.name], tensor });
+  }
+  return {
+    format: 'safetensors',
+    path: image.path,
+    image,
+    root,
+    tensors,
+    storages,
+    entries: [],
+    unknownGlobals: [],
+    warnings: [],
+    metadata: header.metadata,
+    close: () => image.close(),
+  };
+}
+
+async function findData(image: Image): Promise<number> {
+  const { path, size } = image;
+  if (size < 8) {
+    throw new MlfsError(
+      'ERR_MLFS_TRUNCATED',
+      `${path}: a safetensors file starts with a header length of 8 bytes, and this one has ${size}`,
+      { path },
+    );
+  }
+  // offset 0: length of the header, u64
+  const length = (await image.read(0, 8)).readBigUInt64LE(0);
+  if (length > BigInt(MAX_HEADER_BYTES)) {
+    throw refuse(image, `declares a header of ${length} bytes; the format allows ${MAX_HEADER_BYTES}`);
+  }
+  const dataOffset = 8 + Number(length);
+  if (dataOffset > size) {
+    throw new MlfsError(
+      'ERR_MLFS_TRUNCATED',
+      `${path}: the header ends at byte ${dataOffset}, but the file at ${size}`,
+      { path },
+    );
+  }
+  return dataOffset;
+}
+
+function refuseHolesAndOverlaps(tensors: readonly HeaderTensor[], image: Image, dataOffset: number): void {
+  const inOrder = tensors.toSorted((a, b) => a.begin - b.begin || a.end - b.end);
+  let covered = 0;
+  for (const { name, begin, end } of inOrder) {
+    const place = `tensor ${quoteName(name)}, data_offsets [${begin}, ${end}]`;
+    if (end < begin) throw refuse(image, `${place}: the end lies before the start`);
+    if (begin < covered)
+      throw refuse(image, `${place}: overlaps the tensor before it, which ends at ${covered}`);
+    if (begin > covered) {
+      throw refuse(image, `${place}: there is a hole before it, the tensor before it ends at ${covered}`);
+    }
+    covered = end;
+  }
+  const end = dataOffset + covered;
+  if (end > image.size) {
+    throw new MlfsError(
+      'ERR_MLFS_TRUNCATED',
+      `${image.path}: the tensors end at byte ${end}, but the file at ${image.size}`,
+      {
+        path: image.path,
+        advice: 'Copy or download the file again and compare its size.',
+      },
+    );
+  }
+  if (end < image.size) {
+    throw refuse(image, `the tensors end at byte ${end} and do not cover the file, which has ${image.size}`);
+  }
+}
+
+function toTensor(entry: HeaderTensor, image: Image, dataOffset: number): Tensor {
+  const place = `tensor ${quoteName(entry.name)}`;
+  const dtype = SAFETENSORS_DTYPES.get(entry.dtype);
+  if (dtype === undefined) {
+    const reason = /^F6_/.test(entry.dtype)
+      ? 'packs four elements into three bytes, which no torch dtype does'
+      : 'is no dtype that MLFS knows';
+    throw refuse(image, `${place}: ${entry.dtype.slice(0, 40)} ${reason}`);
+  }
+  const shape = dtype === 'float4_e2m1fn_x2' ? halveLast(entry, image, place) : [...entry.shape];
+  const length = entry.end - entry.begin;
+  const expected = numel({ shape }) * DTYPES[dtype];
+  if (length !== expected) {
+    throw refuse(
+      image,
+      `${place}: shape [${entry.shape}] of ${entry.dtype} takes ${expected} bytes, data_offsets [${entry.begin}, ${entry.end}] hold ${length}`,
+    );
+  }
+  const storage: Storage = {
+    type: 'storage',
+    key: entry.name,
+    dtype,
+    nbytes: length,
+    location: 'cpu',
+    bytes: { kind: 'extent', image, offset: dataOffset + entry.begin, length },
+    byteorder: 'little',
+  };
+  return {
+    type: 'tensor',
+    dtype,
+    shape,
+    stride: contiguousStride(shape),
+    storageOffset: 0,
+    storage,
+    requiresGrad: false,
+    isParameter: false,
+  };
+}
+
+function halveLast(entry: HeaderTensor, image: Image, place: string): number[] {
+  const last = entry.shape.at(-1);
+  if (last === undefined || last % 2 !== 0) {
+    throw refuse(image, `${place}: shape [${entry.shape}] of F4 does not end in whole bytes of two elements`);
+  }
+  return [...entry.shape.slice(0, -1), last / 2];
+}
+
+/** C order; as torch does it, a dimension of no elements counts as one. */
+function contiguousStride(shape: readonly number[]): number[] {
+  const stride: number[] = [];
+  let step = 1;
+  for (const size of shape.toReversed()) {
+    stride.unshift(step);
+    step *= Math.max(1, size);
+  }
+  return stride;
+}
+
+function refuse(image: Image, reason: string): MlfsError {
+  return new MlfsError('ERR_MLFS_SAFETENSORS', `${image.path}: ${reason}`, { path: image.path });
+}
