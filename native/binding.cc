@@ -87,7 +87,7 @@ void deliver(Napi::Env env, Napi::Function, Handlers* handlers, Event* raw) {
 
 using EventQueue = Napi::TypedThreadSafeFunction<Handlers, Event, deliver>;
 
-/// Session(fd, { threads, mappedBudgetBytes, maxWriteBytes, followRequester })
+/// Session(fd, { threads, mappedBudgetBytes, maxWriteBytes, nearServer })
 class NativeSession : public Napi::ObjectWrap<NativeSession> {
  public:
   static Napi::Function Define(Napi::Env env) {
@@ -106,7 +106,7 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
     settings.threads = options.Get("threads").As<Napi::Number>().Uint32Value();
     settings.mapped_budget_bytes = bytes(options.Get("mappedBudgetBytes"));
     settings.max_write_bytes = bytes(options.Get("maxWriteBytes"));
-    settings.follow_requester = flag(options, "followRequester");
+    settings.near_server = flag(options, "nearServer");
     session_ = std::make_unique<Session>(Descriptor(info[0].As<Napi::Number>().Int32Value()), settings);
     // Threads must not outlive the environment they post to.
     info.Env().AddCleanupHook([](NativeSession* self) { self->session_->stop(); }, this);
@@ -190,7 +190,7 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
     set("windows_mapped_total", counters.windows_mapped);
     set("windows_unmapped_total", counters.windows_unmapped);
     set("readahead_bytes_total", counters.readahead_bytes);
-    set("placements_total", counters.placements);
+    set("near_periods_total", counters.near_periods);
     set("mapped_bytes", session_->mapped_bytes());
     return result;
   }

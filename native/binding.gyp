@@ -7,8 +7,8 @@
         "backing_file.cc",
         "device.cc",
         "extent_table.cc",
+        "near_server.cc",
         "page_cache.cc",
-        "placement.cc",
         "read_reply.cc",
         "session.cc"
       ],

@@ -15,7 +15,7 @@ struct Counters {
   std::atomic<uint64_t> windows_mapped{0};
   std::atomic<uint64_t> windows_unmapped{0};
   std::atomic<uint64_t> readahead_bytes{0};
-  std::atomic<uint64_t> placements{0};        ///< times the session threads followed a requester to its processor
+  std::atomic<uint64_t> near_periods{0};        ///< times a lone reader was served from its own processor
 };
 
 }  // namespace mlfs

@@ -23,12 +23,55 @@ void install_wake_signal() {
 
 }  // namespace
 
+/// What one thread needs to read and serve messages.
+class Session::Server {
+ public:
+  Server(Session& session, size_t reader)
+      : session_(session),
+        reader_(reader),
+        read_reply_(session.device_.get(), session.budget_, session.counters_, session.options_.way),
+        // FUSE_MIN_READ_BUFFER, or a WRITE with its headers.
+        buffer_(std::max<size_t>(FUSE_MIN_READ_BUFFER, session.options_.max_write_bytes + 4096)) {}
+
+  /// Reads one message and serves it. 0, or the errno of read(2).
+  int serve_one() {
+    ssize_t length = read(session_.device_.get(), buffer_.data(), buffer_.size());
+    if (length < 0) return errno;
+    if (static_cast<size_t>(length) < sizeof(fuse_in_header)) return 0;
+    session_.counters_.requests.fetch_add(1, std::memory_order_relaxed);
+    if (serve_read(static_cast<size_t>(length))) return 0;
+    session_.counters_.forwarded.fetch_add(1, std::memory_order_relaxed);
+    session_.on_message_(std::vector<uint8_t>(buffer_.begin(), buffer_.begin() + length));
+    return 0;
+  }
+
+ private:
+  /// Answers a READ of a published inode; false for every other message.
+  bool serve_read(size_t length) {
+    const auto& header = *reinterpret_cast<const fuse_in_header*>(buffer_.data());
+    if (header.opcode != FUSE_READ || length < sizeof(fuse_in_header) + sizeof(fuse_read_in)) return false;
+    const auto& read_in = *reinterpret_cast<const fuse_read_in*>(buffer_.data() + sizeof(fuse_in_header));
+    {
+      ExtentTable::ReadGuard guard(session_.extents_, reader_);
+      const FileLayout* layout = guard.find(header.nodeid);
+      if (layout == nullptr) return false;
+      read_reply_.send(header.unique, *layout, read_in.offset, read_in.size);
+    }
+    if (session_.near_) session_.near_->observe(header.pid, read_in.size);
+    return true;
+  }
+
+  Session& session_;
+  size_t reader_;
+  ReadReply read_reply_;
+  std::vector<uint8_t> buffer_;
+};
+
 Session::Session(Descriptor device, const SessionOptions& options)
     : device_(std::move(device)),
       options_(options),
       budget_(options.mapped_budget_bytes, counters_),
-      extents_(options.threads),
-      placement_(options.follow_requester, counters_) {}
+      extents_(options.threads + 1) {}
 
 Session::~Session() { stop(); }
 
@@ -37,12 +80,18 @@ void Session::start(MessageHandler on_message, EndHandler on_end) {
   on_message_ = std::move(on_message);
   on_end_ = std::move(on_end);
   running_ = options_.threads;
+  if (options_.near_server) {
+    near_ = std::make_unique<NearServer>(
+        device_.get(), counters_,
+        [server = std::make_shared<Server>(*this, options_.threads)] { return server->serve_one() == 0; });
+  }
   for (size_t i = 0; i < options_.threads; i++) workers_.push_back(std::make_unique<Worker>());
   for (size_t i = 0; i < options_.threads; i++) workers_[i]->thread = std::thread([this, i] { run(i); });
 }
 
 void Session::stop() {
   stopping_ = true;
+  if (near_) near_->stop();
   for (auto& worker : workers_) {
     if (!worker->thread.joinable()) continue;
     // Again and again: a signal that arrives just before the read is lost.
@@ -81,34 +130,13 @@ void Session::run(size_t index) {
 }
 
 int Session::serve(size_t index) {
-  ReadReply read_reply(device_.get(), budget_, counters_, options_.way);
-  // FUSE_MIN_READ_BUFFER, or a WRITE with its headers.
-  std::vector<uint8_t> buffer(std::max<size_t>(FUSE_MIN_READ_BUFFER, options_.max_write_bytes + 4096));
-  int processor = Placement::kAnywhere;
-
+  Server server(*this, index);
   while (!stopping_.load(std::memory_order_relaxed)) {
-    placement_.settle(processor);
-    ssize_t length = read(device_.get(), buffer.data(), buffer.size());
-    if (length < 0) {
-      // ENOENT: the request was interrupted before we got it. EAGAIN and EINTR: nothing yet.
-      if (errno == ENOENT || errno == EINTR || errno == EAGAIN) continue;
-      return errno == ENODEV ? 0 : errno;  // ENODEV: unmounted
-    }
-    if (static_cast<size_t>(length) < sizeof(fuse_in_header)) continue;
-    counters_.requests.fetch_add(1, std::memory_order_relaxed);
-
-    const auto& header = *reinterpret_cast<const fuse_in_header*>(buffer.data());
-    if (header.opcode == FUSE_READ && static_cast<size_t>(length) >= sizeof(fuse_in_header) + sizeof(fuse_read_in)) {
-      const auto& read_in = *reinterpret_cast<const fuse_read_in*>(buffer.data() + sizeof(fuse_in_header));
-      ExtentTable::ReadGuard guard(extents_, index);
-      if (const FileLayout* layout = guard.find(header.nodeid)) {
-        placement_.observe(header.pid, read_in.size);
-        read_reply.send(header.unique, *layout, read_in.offset, read_in.size);
-        continue;
-      }
-    }
-    counters_.forwarded.fetch_add(1, std::memory_order_relaxed);
-    on_message_(std::vector<uint8_t>(buffer.begin(), buffer.begin() + length));
+    if (near_) near_->stay_away();
+    int error = server.serve_one();
+    // ENOENT: the request was interrupted before we got it. EAGAIN and EINTR: nothing yet.
+    if (error == 0 || error == ENOENT || error == EINTR || error == EAGAIN) continue;
+    return error == ENODEV ? 0 : error;  // ENODEV: unmounted
   }
   return 0;
 }

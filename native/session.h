@@ -12,7 +12,7 @@
 #include "counters.h"
 #include "descriptor.h"
 #include "extent_table.h"
-#include "placement.h"
+#include "near_server.h"
 #include "read_reply.h"
 
 namespace mlfs {
@@ -23,7 +23,8 @@ struct SessionOptions {
   /// Room for the largest WRITE the kernel was promised, without its header.
   uint64_t max_write_bytes = uint64_t{1} << 20;
   ReadWay way = ReadWay::kAuto;
-  bool follow_requester = true;
+  /// Serve a lone reader of small blocks from its own processor.
+  bool near_server = true;
 };
 
 /// One connection to the kernel: threads that read requests from the device, answer READ of published inodes and hand
@@ -61,6 +62,7 @@ class Session {
 
   void run(size_t index);
   int serve(size_t index);
+  class Server;
 
   Descriptor device_;
   SessionOptions options_;
@@ -69,10 +71,10 @@ class Session {
   std::mutex files_mutex_;
   std::vector<std::unique_ptr<BackingFile>> files_;
   ExtentTable extents_;
-  Placement placement_;
   MessageHandler on_message_;
   EndHandler on_end_;
   std::vector<std::unique_ptr<Worker>> workers_;
+  std::unique_ptr<NearServer> near_;
   std::atomic<size_t> running_{0};
   std::atomic<int> end_error_{0};
   std::atomic<bool> stopping_{false};

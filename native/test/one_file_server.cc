@@ -1,7 +1,7 @@
 // A whole server without Node: one directory with one file, `tensor.bin`, made of extents of a backing file. It carries
 // the data plane's tests under the sanitizers and the trials of docs/ARCHITECTURE.md.
 //
-//   one_file_server BACKING MOUNTPOINT [--way auto|map|populate|pread|splice|direct] [--threads N] [--no-follow]
+//   one_file_server BACKING MOUNTPOINT [--way auto|map|populate|pread|splice|direct] [--threads N] [--no-near]
 //                   [--offset BYTES] [--length BYTES] [--pieces N] [--budget MIB] [--max-pages N] [--republish]
 //
 // Serves until it is unmounted or gets SIGTERM.
@@ -153,7 +153,7 @@ Settings parse(int argc, char** argv) {
     auto number = [&] { return strtoull(argv[++i], nullptr, 10); };
     if (word == "--way") settings.session.way = ways.at(argv[++i]);
     else if (word == "--threads") settings.session.threads = static_cast<unsigned>(number());
-    else if (word == "--no-follow") settings.session.follow_requester = false;
+    else if (word == "--no-near") settings.session.near_server = false;
     else if (word == "--offset") settings.offset = number();
     else if (word == "--length") settings.length = number();
     else if (word == "--pieces") settings.pieces = number();
@@ -222,9 +222,9 @@ int main(int argc, char** argv) {
     if (republisher.joinable()) republisher.join();
     session.stop();
     const Counters& counters = session.counters();
-    fprintf(stderr, "reads %lu bytes %lu errors %lu mapped %lu unmapped %lu placements %lu\n",
+    fprintf(stderr, "reads %lu bytes %lu errors %lu mapped %lu unmapped %lu near periods %lu\n",
             counters.native_reads.load(), counters.native_read_bytes.load(), counters.native_read_errors.load(),
-            counters.windows_mapped.load(), counters.windows_unmapped.load(), counters.placements.load());
+            counters.windows_mapped.load(), counters.windows_unmapped.load(), counters.near_periods.load());
   }
   return 0;
 }

@@ -52,6 +52,13 @@ for way in auto map pread splice; do
   finish
 done
 
+# A lone reader of small blocks: served from its own processor, then by the session threads again.
+serve --way auto --threads 2
+timeout 60 dd if="$dir/mount/tensor.bin" of="$dir/read" bs=4096 count=3000 iflag=direct 2>/dev/null
+head -c $((4096 * 3000)) "$dir/expected" | cmp - "$dir/read"
+timeout 60 cmp "$dir/mount/tensor.bin" "$dir/expected"
+finish
+
 serve --way auto --threads 2
 timeout 20 head -c 1000 "$dir/mount/tensor.bin" | cmp - <(head -c 1000 "$dir/expected")
 truncate -s 1000000 "$dir/backing"

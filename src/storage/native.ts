@@ -26,8 +26,8 @@ export interface NativeSessionOptions {
   readonly threads: number;
   readonly mappedBudgetBytes: number;
   readonly maxWriteBytes: number;
-  /** Move the session threads to the processor of a lone reader of small blocks. */
-  readonly followRequester: boolean;
+  /** Serve a lone reader of small blocks from its own processor (native/near_server.h). */
+  readonly nearServer: boolean;
 }
 
 /** The session threads of one mount. Takes ownership of the device descriptor. */
