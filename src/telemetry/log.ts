@@ -1,0 +1,125 @@
+/**
+ * The log of one mount: logfmt, a line an event, kept in memory within a bound and handed to a sink line by line.
+ * `/logs/fuse.log` is this object: it grows under its readers; when it is full the older half goes, as whole lines,
+ * which `tail -f` reports as a truncated file.
+ *
+ * Invariants: what is kept always ends in a newline and starts at the beginning of a line; a line never holds a raw newline.
+ */
+import type { LiveContent } from '../storage/content.ts';
+
+export const LEVELS = ['debug', 'info', 'warn', 'error'] as const;
+export type Level = (typeof LEVELS)[number];
+
+export type Fields = Readonly<Record<string, string | number | bigint | boolean | undefined>>;
+
+export interface LogOptions {
+  /** Lines below it are not kept. */
+  readonly level?: Level;
+  readonly maxBytes?: number;
+  /** Gets each line as it is kept, newline included. */
+  readonly sink?: (line: string) => void;
+  readonly now?: () => Date;
+}
+
+const DEFAULT_MAX_BYTES = 1024 * 1024;
+const MAX_LINE_BYTES = 8192;
+
+export class Log implements LiveContent {
+  readonly kind = 'live';
+  readonly #threshold: number;
+  readonly #maxBytes: number;
+  readonly #sink: ((line: string) => void) | undefined;
+  readonly #now: () => Date;
+  #lines: Buffer[] = [];
+  #bytes = 0;
+
+  constructor(options: LogOptions = {}) {
+    this.#threshold = LEVELS.indexOf(options.level ?? 'info');
+    this.#maxBytes = options.maxBytes ?? DEFAULT_MAX_BYTES;
+    this.#sink = options.sink;
+    this.#now = options.now ?? (() => new Date());
+  }
+
+  debug(message: string, fields?: Fields): void {
+    this.write('debug', message, fields);
+  }
+
+  info(message: string, fields?: Fields): void {
+    this.write('info', message, fields);
+  }
+
+  warn(message: string, fields?: Fields): void {
+    this.write('warn', message, fields);
+  }
+
+  error(message: string, fields?: Fields): void {
+    this.write('error', message, fields);
+  }
+
+  write(level: Level, message: string, fields: Fields = {}): void {
+    if (LEVELS.indexOf(level) < this.#threshold) return;
+    this.#keep(logfmt({ time: this.#now().toISOString(), level, msg: message, ...fields }));
+  }
+
+  size(): number {
+    return this.#bytes;
+  }
+
+  async read(offset: number, length: number): Promise<Uint8Array> {
+    const parts: Buffer[] = [];
+    let at = 0;
+    for (const line of this.#lines) {
+      if (at >= offset + length) break;
+      if (at + line.byteLength > offset) {
+        parts.push(line.subarray(Math.max(0, offset - at), Math.min(line.byteLength, offset + length - at)));
+      }
+      at += line.byteLength;
+    }
+    return Buffer.concat(parts);
+  }
+
+  /** What a user writes is kept as lines of its own: cut at newlines, control characters made visible, ended if need be. */
+  async append(bytes: Uint8Array): Promise<void> {
+    for (const line of Buffer.from(bytes).toString().split('\n')) {
+      if (line !== '') this.#keep(visible(line));
+    }
+  }
+
+  #keep(text: string): void {
+    const cut = Buffer.byteLength(text) > MAX_LINE_BYTES ? `${text.slice(0, MAX_LINE_BYTES / 4)}…` : text;
+    const line = `${cut}\n`;
+    const bytes = Buffer.from(line);
+    this.#lines.push(bytes);
+    this.#bytes += bytes.byteLength;
+    if (this.#bytes > this.#maxBytes) this.#dropOlderHalf();
+    this.#sink?.(line);
+  }
+
+  #dropOlderHalf(): void {
+    let first = 0;
+    while (this.#bytes > this.#maxBytes / 2 && first < this.#lines.length - 1) {
+      this.#bytes -= this.#lines[first]?.byteLength ?? 0;
+      first++;
+    }
+    this.#lines = this.#lines.slice(first);
+  }
+}
+
+/** `key=value` pairs; a value with a space, a quote, `=` or a control character is quoted as in JSON. */
+export function logfmt(fields: Fields): string {
+  const pairs: string[] = [];
+  for (const [key, value] of Object.entries(fields)) {
+    if (value !== undefined) pairs.push(`${key}=${logfmtValue(String(value))}`);
+  }
+  return pairs.join(' ');
+}
+
+function logfmtValue(value: string): string {
+  return value === '' || /[\s"=\\\p{Cc}]/u.test(value) ? JSON.stringify(value) : value;
+}
+
+function visible(line: string): string {
+  return line.replace(/\p{Cc}/gu, (control) =>
+    control === '\t' ? control : JSON.stringify(control).slice(1, -1),
+  );
+}

@@ -1,0 +1,155 @@
+/**
+ * /checkpoint: the complete object tree of a training checkpoint. Dicts, objects and lists that hold something larger than
+ * a scalar are folders, tensors are the same inodes as in /model, and what is left (scalars, strings, lists of
+ * scalars) is a small NAME.json. Keys that name a tensor or a model's parts are split on dots, as in /model.
+ *
+ * A pickle may contain itself and may name one list a thousand times. An object inside itself becomes a NAME.json that says
+ * where it is; so does an object that was already shown, once the room has REPEATED_ENTRIES entries.
+ */
+
+import { PyDict, PyList, PyObject, PySet, PyTuple, type Value } from '../checkpoint/pickle/values.ts';
+import type { Tensor } from '../checkpoint/tensor.ts';
+import { textFile } from './documents.ts';
+import { escapeKey, pathOfTensorName } from './entry-name.ts';
+import type { DirectoryInode } from './inode.ts';
+import { freeStem, type InodeTable } from './inode-table.ts';
+import type { TensorFiles } from './tensor-files.ts';
+
+const REPEATED_ENTRIES = 100_000;
+/** Deeper than any real checkpoint, and than PATH_MAX reaches. */
+const MAX_DEPTH = 1000;
+
+export interface CheckpointRoomSources {
+  readonly files: TensorFiles;
+  /** The JSON text of a value without tensors. */
+  readonly json: (value: Value) => string;
+  readonly isParameter: (tensor: Tensor) => boolean;
+}
+
+interface Place {
+  readonly folder: DirectoryInode;
+  readonly path: string;
+}
+
+export function addCheckpointRoom(
+  table: InodeTable,
+  room: DirectoryInode,
+  root: Value,
+  sources: CheckpointRoomSources,
+): void {
+  const shown = new Map<Value, string>();
+  const ancestors = new Set<Value>();
+  let entries = 0;
+
+  const place = (at: Place, key: string, value: Value): void => {
+    entries++;
+    if (isTensor(value)) {
+      placeTensor(at, key, value);
+      return;
+    }
+    const children = childrenOf(value);
+    if (children === undefined) {
+      addJson(at, key, () => sources.json(value));
+      return;
+    }
+    const seen = shown.get(value);
+    const repeated = seen !== undefined && (ancestors.has(value) || entries > REPEATED_ENTRIES);
+    if (repeated || ancestors.size >= MAX_DEPTH) {
+      addJson(
+        at,
+        key,
+        () => `${JSON.stringify(seen === undefined ? { omitted: true } : { same_as: seen })}\n`,
+      );
+      return;
+    }
+    const path = escapeKey(key);
+    const folder = table.folderAt(at.folder, path);
+    const inside = { folder, path: `${at.path}/${path.join('/')}` };
+    if (seen === undefined) shown.set(value, inside.path);
+    ancestors.add(value);
+    for (const [childKey, child] of children) place(inside, childKey, child);
+    ancestors.delete(value);
+  };
+
+  const placeTensor = (at: Place, key: string, tensor: Tensor): void => {
+    const path = pathOfTensorName(key);
+    const stem = path.pop() ?? key;
+    const folder = table.folderAt(at.folder, path);
+    const folderPath = [at.path, ...path].join('/');
+    sources.files.place(folder, folderPath, stem, tensor, { parameter: sources.isParameter(tensor) });
+  };
+
+  const addJson = (at: Place, key: string, text: () => string): void => {
+    const path = escapeKey(key);
+    const stem = path.pop() ?? key;
+    const folder = table.folderAt(at.folder, path);
+    table.add(folder, `${freeStem(folder, stem, ['.json'])}.json`, textFile(text));
+  };
+
+  const top = { folder: room, path: '/checkpoint' };
+  const children = childrenOf(root);
+  if (children === undefined) {
+    place(top, 'root', root);
+    return;
+  }
+  shown.set(root, top.path);
+  ancestors.add(root);
+  for (const [key, child] of children) place(top, key, child);
+}
+
+function isTensor(value: Value): value is Value & Tensor {
+  return typeof value === 'object' && value !== null && value.type === 'tensor';
+}
+
+/** The named parts of a value that is shown as a folder; undefined for what is a document. */
+function childrenOf(value: Value): Iterable<readonly [key: string, value: Value]> | undefined {
+  if (value instanceof PyDict) return dictChildren(value);
+  if (value instanceof PyList || value instanceof PyTuple || value instanceof PySet) {
+    return value.items.every(isScalar) ? undefined : numbered(value.items);
+  }
+  if (value instanceof PyObject) return objectChildren(value);
+  return undefined;
+}
+
+function* dictChildren(dict: PyDict): Iterable<readonly [string, Value]> {
+  for (const [key, value] of dict.entries) yield [keyText(key), value];
+}
+
+function* numbered(items: readonly Value[]): Iterable<readonly [string, Value]> {
+  let index = 0;
+  for (const item of items) yield [String(index++), item];
+}
+
+/** An object with attributes or items is a folder of them; one that is only a call (a dtype, a path) is a document. */
+function objectChildren(object: PyObject): Iterable<readonly [string, Value]> | undefined {
+  const parts: (readonly [string, Value])[] = [];
+  if (object.state instanceof PyDict) parts.push(...dictChildren(object.state));
+  else if (object.state !== undefined && object.state !== null && !isScalar(object.state)) {
+    parts.push(['__state__', object.state]);
+  }
+  if (object.dictItems !== undefined) parts.push(...dictChildren(object.dictItems));
+  if (object.listItems !== undefined) parts.push(...numbered(object.listItems));
+  if (object.args instanceof PyTuple && object.args.items.some((item) => !isScalar(item))) {
+    parts.push(['__args__', object.args]);
+  }
+  return parts.length === 0 || parts.every(([, part]) => isScalar(part)) ? undefined : parts;
+}
+
+/** What fits on one line of a document. */
+function isScalar(value: Value): boolean {
+  if (value === null || typeof value !== 'object') return true;
+  return value.type === 'float' || value.type === 'bytes' || value.type === 'global';
+}
+
+/** A dict key as a file name: the string itself, else what Python prints. */
+function keyText(key: Value): string {
+  if (typeof key === 'string') return key;
+  if (key === null) return 'None';
+  if (key === true) return 'True';
+  if (key === false) return 'False';
+  if (typeof key !== 'object') return String(key);
+  if (key.type === 'float') return String((key as { value?: unknown }).value);
+  if (key instanceof PyTuple) return `(${key.items.map(keyText).join(', ')})`;
+  if (key.type === 'global') return (key as { path?: string }).path ?? 'key';
+  return key.type;
+}

@@ -1,0 +1,88 @@
+/**
+ * Tensor names as paths, and back. A name is split on dots; each part becomes a file name. Nearly every part of a
+ * real model is one already; what is not is escaped with `%`, so that every path can be read back:
+ *
+ *   `%`                                    →  `%25`
+ *   `/`, NUL, control characters           →  `%2F`, `%00`, … (two hex digits)
+ *   half of a surrogate pair               →  `%uD800` (four hex digits)
+ *   an empty part                          →  `%`
+ *   `.` and `..` (keys that hold no dots)  →  `%2E`, `%2E%2E`
+ *   a part of more than 250 bytes          →  `first bytes%+/rest`: a part that ends in `%+` goes on in the next one
+ *
+ * 250 and not 255, because the longest suffix a room appends (`.grad`) has 5 bytes. Two entries of one folder that
+ * would get the same name stay apart as `name%~2`, `name%~3`, … in the order of the checkpoint (`separated`).
+ */
+
+/** NAME_MAX of Linux less the longest suffix that is appended to a part. */
+const MAX_PART_BYTES = 250;
+const CONTINUED = '%+';
+
+/** The path of a tensor name, without a suffix. `tensorNameOf` is the inverse. */
+export function pathOfTensorName(name: string): string[] {
+  return name.split('.').flatMap(escapeKey);
+}
+
+export function tensorNameOf(path: readonly string[]): string {
+  const parts: string[] = [];
+  let continued = '';
+  for (const part of path) {
+    if (part.endsWith(CONTINUED)) {
+      continued += part.slice(0, -CONTINUED.length);
+      continue;
+    }
+    parts.push(unescapePart(continued + part));
+    continued = '';
+  }
+  return parts.join('.');
+}
+
+/** One key as file names: one, unless it is too long for one. Dots stay. */
+export function escapeKey(key: string): string[] {
+  if (PLAIN.test(key) && key.length <= MAX_PART_BYTES) return [key];
+  if (key === '') return ['%'];
+  if (key === '.' || key === '..') return [key.replaceAll('.', '%2E')];
+  const pieces = Array.from(key, escapeCharacter);
+  const parts: string[] = [];
+  let part = '';
+  let partBytes = 0;
+  let bytesLeft = pieces.reduce((sum, piece) => sum + Buffer.byteLength(piece), 0);
+  for (const piece of pieces) {
+    const pieceBytes = Buffer.byteLength(piece);
+    const restFits = partBytes + bytesLeft <= MAX_PART_BYTES;
+    if (!restFits && partBytes + pieceBytes > MAX_PART_BYTES - CONTINUED.length) {
+      parts.push(part + CONTINUED);
+      part = '';
+      partBytes = 0;
+    }
+    part += piece;
+    partBytes += pieceBytes;
+    bytesLeft -= pieceBytes;
+  }
+  parts.push(part);
+  return parts;
+}
+
+/** `name`, or for the nth entry that wants the same name, `name%~n`. */
+export function separated(name: string, nth: number): string {
+  return nth === 1 ? name : `${name}%~${nth}`;
+}
+
+/** ASCII that needs no escape, and is not only dots. */
+const PLAIN = /^(?!\.{1,2}$)[\x20-\x24\x26-\x2e\x30-\x7e]+$/;
+
+/** `character` is one code point, or half a surrogate pair. */
+function escapeCharacter(character: string): string {
+  const code = character.codePointAt(0) ?? 0;
+  if (character === '%' || character === '/' || code < 0x20 || code === 0x7f) {
+    return `%${code.toString(16).toUpperCase().padStart(2, '0')}`;
+  }
+  if (code >= 0xd800 && code <= 0xdfff) return `%u${code.toString(16).toUpperCase()}`;
+  return character;
+}
+
+function unescapePart(part: string): string {
+  if (part === '%') return '';
+  return part.replace(/%(?:u([0-9A-F]{4})|([0-9A-F]{2}))/g, (_, half?: string, byte?: string) =>
+    String.fromCharCode(Number.parseInt(half ?? byte ?? '', 16)),
+  );
+}

@@ -1,0 +1,132 @@
+/**
+ * Builds the inodes of one mount. Nodeids are dense, from 1, in the order of creation. What a file is made of is worked out
+ * when somebody first looks at it: a model of 20,000 tensors costs 20,000 small objects at mount and nothing else.
+ *
+ * Invariants: a name leads to one inode and is never changed; a directory has one name; a file has `nlink` names.
+ */
+import type { Content } from '../storage/content.ts';
+import { separated } from './entry-name.ts';
+import { type DirectoryInode, type FileInode, type Inode, type InodeTree, ROOT_NODEID } from './inode.ts';
+
+export interface FileDescription {
+  readonly content: () => Content;
+  readonly xattrs?: () => ReadonlyMap<string, string>;
+  /** Permission bits; 0444 when absent. */
+  readonly mode?: number;
+  /** The size where it is known beforehand: counted in statfs. */
+  readonly size?: number;
+}
+
+export class InodeTable implements InodeTree {
+  readonly root: DirectoryInode;
+  readonly #inodes: Inode[] = [];
+  readonly #mtimeMs: number;
+  #totalBytes = 0;
+
+  constructor(mtimeMs: number) {
+    this.#mtimeMs = mtimeMs;
+    this.root = this.#newDirectory(ROOT_NODEID);
+  }
+
+  get inodeCount(): number {
+    return this.#inodes.length;
+  }
+
+  get totalBytes(): number {
+    return this.#totalBytes;
+  }
+
+  get(nodeid: number): Inode | undefined {
+    return this.#inodes[nodeid - 1];
+  }
+
+  /** The folder `name`, made if need be. A file that has the name already keeps it. */
+  folder(parent: DirectoryInode, name: string): DirectoryInode {
+    for (let nth = 1; ; nth++) {
+      const candidate = separated(name, nth);
+      const there = parent.children.get(candidate);
+      if (there?.kind === 'directory') return there;
+      if (there === undefined) {
+        const made = this.#newDirectory(parent.nodeid);
+        parent.children.set(candidate, made);
+        return made;
+      }
+    }
+  }
+
+  folderAt(parent: DirectoryInode, path: readonly string[]): DirectoryInode {
+    return path.reduce((folder, name) => this.folder(folder, name), parent);
+  }
+
+  /** An inode without a name yet: `link` gives it one. */
+  file(description: FileDescription): FileInode {
+    const inode = new TableFile(this.#inodes.length + 1, this.#mtimeMs, description);
+    this.#inodes.push(inode);
+    this.#totalBytes += description.size ?? 0;
+    return inode;
+  }
+
+  /** Another name for a file. The name must be free: `freeStem` finds one. */
+  link(parent: DirectoryInode, name: string, inode: FileInode): void {
+    if (parent.children.has(name)) throw new Error(`two entries are called ${name}`);
+    parent.children.set(name, inode);
+    inode.nlink++;
+  }
+
+  add(parent: DirectoryInode, name: string, description: FileDescription): FileInode {
+    const inode = this.file(description);
+    this.link(parent, name, inode);
+    return inode;
+  }
+
+  #newDirectory(parent: number): DirectoryInode {
+    const inode: DirectoryInode = {
+      kind: 'directory',
+      nodeid: this.#inodes.length + 1,
+      parent,
+      mode: 0o555,
+      mtimeMs: this.#mtimeMs,
+      children: new Map(),
+    };
+    this.#inodes.push(inode);
+    return inode;
+  }
+}
+
+/** `stem`, or the first of `stem%~2`, `stem%~3`, … under which all of the suffixes are free. */
+export function freeStem(parent: DirectoryInode, stem: string, suffixes: readonly string[]): string {
+  for (let nth = 1; ; nth++) {
+    const candidate = separated(stem, nth);
+    if (suffixes.every((suffix) => !parent.children.has(candidate + suffix))) return candidate;
+  }
+}
+
+class TableFile implements FileInode {
+  readonly kind = 'file';
+  readonly nodeid: number;
+  readonly mtimeMs: number;
+  nlink = 0;
+  readonly #description: FileDescription;
+  #content: Content | undefined;
+
+  constructor(nodeid: number, mtimeMs: number, description: FileDescription) {
+    this.nodeid = nodeid;
+    this.mtimeMs = mtimeMs;
+    this.#description = description;
+  }
+
+  get mode(): number {
+    return this.#description.mode ?? 0o444;
+  }
+
+  get content(): Content {
+    this.#content ??= this.#description.content();
+    return this.#content;
+  }
+
+  get xattrs(): ReadonlyMap<string, string> {
+    return this.#description.xattrs?.() ?? NO_XATTRS;
+  }
+}
+
+const NO_XATTRS: ReadonlyMap<string, string> = new Map();

@@ -1,0 +1,69 @@
+/** /sys: what MLFS knows about the checkpoint and about itself. */
+import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import { documentFile, textFile } from './documents.ts';
+import type { DirectoryInode } from './inode.ts';
+import type { InodeTable } from './inode-table.ts';
+
+export interface SysSources {
+  /** MLFS's own version. */
+  readonly version: string;
+  readonly banner: () => string;
+  /** What `str(model)` prints, or the outline of a state dict. */
+  readonly modelStr: () => string;
+  /** The whole object tree as JSON. */
+  readonly checkpointJson: () => string;
+  readonly tensorsJson: () => string;
+  /** Made anew at each open. */
+  readonly status: () => Promise<object>;
+  /** Prometheus' text format, made anew at each open. */
+  readonly metrics: () => string;
+}
+
+export function addSysRoom(table: InodeTable, room: DirectoryInode, sources: SysSources): void {
+  table.add(
+    room,
+    'version',
+    textFile(() => `mlfs ${sources.version}\n`),
+  );
+  table.add(room, 'banner', textFile(sources.banner));
+  table.add(
+    room,
+    'model_str',
+    documentFile(() => endLine(sources.modelStr())),
+  );
+  table.add(
+    room,
+    'checkpoint.json',
+    documentFile(() => endLine(sources.checkpointJson())),
+  );
+  table.add(room, 'tensors.json', documentFile(sources.tensorsJson));
+  table.add(room, 'status.json', {
+    content: () => ({
+      kind: 'snapshot',
+      make: async () => Buffer.from(`${JSON.stringify(await sources.status(), undefined, 2)}\n`),
+    }),
+  });
+  table.add(room, 'metrics', {
+    content: () => ({ kind: 'snapshot', make: async () => Buffer.from(sources.metrics()) }),
+  });
+}
+
+export function bannerOf(checkpoint: Checkpoint, version: string, summary: string): string {
+  return `${[
+    '       _  __     ',
+    ' _ __ | |/ _|___ ',
+    "| '  \\| |  _(_-< ",
+    `|_|_|_|_|_| /__/  ${version}`,
+    '',
+    `${checkpoint.path}`,
+    `${checkpoint.format}, ${summary}`,
+    '',
+    '/model   a folder a module, a file a tensor: exact C-order bytes',
+    '/sys     model_str, tensors.json, checkpoint.json, status.json, metrics',
+    '/logs    what the mount does, in one line each',
+  ].join('\n')}\n`;
+}
+
+function endLine(text: string): string {
+  return text.endsWith('\n') ? text : `${text}\n`;
+}

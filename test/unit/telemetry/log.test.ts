@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Log, logfmt } from '../../../src/telemetry/log.ts';
+
+const now = () => new Date(0);
+const text = async (log: Log) => Buffer.from(await log.read(0, log.size())).toString();
+
+test('a line is logfmt, quoted where it must be', () => {
+  assert.equal(
+    logfmt({ msg: 'two words', n: 1, path: '/a', eq: 'a=b', empty: '', none: undefined, line: 'a\nb' }),
+    'msg="two words" n=1 path=/a eq="a=b" empty="" line="a\\nb"',
+  );
+});
+
+test('the log keeps and hands on whole lines above its level', async () => {
+  const seen: string[] = [];
+  const log = new Log({ now, level: 'warn', sink: (line) => seen.push(line) });
+  log.info('quiet');
+  log.warn('loud', { code: 3 });
+  assert.equal(await text(log), 'time=1970-01-01T00:00:00.000Z level=warn msg=loud code=3\n');
+  assert.deepEqual(seen, [await text(log)]);
+});
+
+test('a read anywhere gives the bytes that a whole read has there', async () => {
+  const log = new Log({ now });
+  for (let i = 0; i < 20; i++) log.info(`message ${'é'.repeat(i)}`);
+  const whole = Buffer.from(await log.read(0, log.size()));
+  for (const [offset, length] of [
+    [0, 1],
+    [50, 100],
+    [whole.length - 3, 10],
+    [whole.length, 5],
+  ] as const) {
+    assert.deepEqual(Buffer.from(await log.read(offset, length)), whole.subarray(offset, offset + length));
+  }
+});
+
+test('a full log drops its older half as whole lines', async () => {
+  const log = new Log({ now, maxBytes: 1000 });
+  for (let i = 0; i < 100; i++) log.info('m', { i });
+  const lines = (await text(log)).split('\n');
+  assert.ok(log.size() <= 1000);
+  assert.equal(lines.pop(), '');
+  assert.ok(lines.every((line) => line.startsWith('time=')));
+  assert.ok(lines.at(-1)?.endsWith('i=99'));
+});
+
+test('what a user appends is kept as lines, its control characters made visible', async () => {
+  const log = new Log({ now });
+  await log.append(Buffer.from('one\ntwo \x1b[31m'));
+  log.info('x');
+  const lines = (await text(log)).split('\n');
+  assert.deepEqual(lines.slice(0, 2), ['one', 'two \\u001b[31m']);
+});
+
+test('one enormous line is cut', async () => {
+  const log = new Log({ now, maxBytes: 100_000 });
+  log.info('x'.repeat(1_000_000));
+  assert.ok(log.size() < 10_000);
+});

@@ -1,0 +1,228 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  PyDict,
+  PyFloat,
+  PyGlobal,
+  PyList,
+  PyObject,
+  PyTuple,
+} from '../../../src/checkpoint/pickle/values.ts';
+import type { Tensor } from '../../../src/checkpoint/tensor.ts';
+import { PageCache } from '../../../src/storage/page-cache.ts';
+import { addCheckpointRoom } from '../../../src/tree/checkpoint-room.ts';
+import { InodeTable } from '../../../src/tree/inode-table.ts';
+import { addModelRoom, looksLikeParameter } from '../../../src/tree/model-room.ts';
+import { outline } from '../../../src/tree/outline.ts';
+import { TensorFiles } from '../../../src/tree/tensor-files.ts';
+import { at, paths, storage, tensor } from './tree-fixtures.ts';
+
+function rooms() {
+  const table = new InodeTable(1000);
+  const files = new TensorFiles(table, new PageCache(1 << 20));
+  return {
+    table,
+    files,
+    model: table.folder(table.root, 'model'),
+    checkpoint: table.folder(table.root, 'checkpoint'),
+  };
+}
+
+function dict(entries: Record<string, unknown>): PyDict {
+  const made = new PyDict();
+  for (const [key, value] of Object.entries(entries)) made.set(key, value as never);
+  return made;
+}
+
+const sources = (files: TensorFiles) => ({
+  files,
+  json: () => 'json\n',
+  isParameter: (value: Tensor) => value.isParameter,
+});
+
+test('/model has a folder a module, a file a tensor and a gradient beside each parameter', () => {
+  const { table, files, model } = rooms();
+  const weight = tensor(storage('0', 24), [2, 3]);
+  addModelRoom(
+    table,
+    model,
+    [
+      { name: 'fc.weight', tensor: weight, parameter: true },
+      { name: 'bn.running_mean', tensor: tensor(storage('1', 8), [2]), parameter: false },
+    ],
+    files,
+  );
+  assert.deepEqual(paths(model), ['fc/', 'fc/weight.bin', 'fc/weight.grad', 'bn/', 'bn/running_mean.bin']);
+  const file = at(model, 'fc/weight.bin');
+  assert.ok(file.kind === 'file' && file.content.kind === 'extents');
+  assert.equal(file.content.size, 24);
+  assert.equal(file.mode, 0o444);
+  assert.equal(file.xattrs?.get('user.mlfs.shape'), '2,3');
+  assert.equal(file.xattrs?.get('user.mlfs.offset'), '1024');
+  const gradient = at(model, 'fc/weight.grad');
+  assert.ok(gradient.kind === 'file' && gradient.content.kind === 'extents' && gradient.content.size === 0);
+  assert.equal(table.totalBytes, 32);
+});
+
+test('tied tensors are one inode with two links, and so are their gradients', () => {
+  const { table, files, model } = rooms();
+  const shared = storage('0', 24);
+  addModelRoom(
+    table,
+    model,
+    [
+      { name: 'wte', tensor: tensor(shared, [2, 3]), parameter: true },
+      { name: 'head', tensor: tensor(shared, [2, 3]), parameter: true },
+      { name: 'transposed', tensor: tensor(shared, [3, 2]), parameter: false },
+    ],
+    files,
+  );
+  const file = at(model, 'wte.bin');
+  assert.equal(at(model, 'head.bin'), file);
+  assert.ok(file.kind === 'file' && file.nlink === 2);
+  assert.equal(at(model, 'head.grad'), at(model, 'wte.grad'));
+  assert.notEqual(at(model, 'transposed.bin'), file);
+});
+
+test('two tensors that want one name stay apart', () => {
+  const { table, files, model } = rooms();
+  for (const key of ['0', '1']) {
+    addModelRoom(
+      table,
+      model,
+      [{ name: 'a.w', tensor: tensor(storage(key, 4), [1]), parameter: true }],
+      files,
+    );
+  }
+  assert.deepEqual(paths(model), ['a/', 'a/w.bin', 'a/w.grad', 'a/w%~2.bin', 'a/w%~2.grad']);
+});
+
+test('a bare tensor has a name', () => {
+  const { table, files, model } = rooms();
+  addModelRoom(table, model, [{ name: '', tensor: tensor(storage('0', 4), []), parameter: false }], files);
+  assert.deepEqual(paths(model), ['tensor.bin']);
+});
+
+test('/checkpoint shows dicts as folders, scalars as documents and the tensors of /model as the same inodes', () => {
+  const { table, files, model, checkpoint } = rooms();
+  const weight = tensor(storage('0', 24), [2, 3]);
+  addModelRoom(table, model, [{ name: 'fc.weight', tensor: weight, parameter: true }], files);
+  const betas = new PyTuple([new PyFloat(0.9), new PyFloat(0.999)]);
+  const group = dict({ lr: new PyFloat(0.1), betas });
+  const groups = new PyList();
+  groups.items.push(group);
+  const state = new PyDict();
+  state.set(0, dict({ step: 5, exp_avg: tensor(storage('1', 24), [2, 3]) }));
+  const root = dict({
+    epoch: 3,
+    model: dict({ 'fc.weight': weight }),
+    optimizer: dict({ state, param_groups: groups }),
+  });
+  addCheckpointRoom(table, checkpoint, root, sources(files));
+  assert.deepEqual(paths(checkpoint), [
+    'epoch.json',
+    'model/',
+    'model/fc/',
+    'model/fc/weight.bin',
+    'optimizer/',
+    'optimizer/state/',
+    'optimizer/state/0/',
+    'optimizer/state/0/step.json',
+    'optimizer/state/0/exp_avg.bin',
+    'optimizer/param_groups/',
+    'optimizer/param_groups/0/',
+    'optimizer/param_groups/0/lr.json',
+    'optimizer/param_groups/0/betas.json',
+  ]);
+  assert.equal(at(checkpoint, 'model/fc/weight.bin'), at(model, 'fc/weight.bin'));
+  assert.equal(files.pathOf(weight), '/model/fc/weight.bin');
+});
+
+test('a folder and a file that want one name stay apart in /checkpoint', () => {
+  const { table, files, checkpoint } = rooms();
+  const root = dict({ 'a.bin': dict({ x: 1 }), a: tensor(storage('0', 4), [1]), 'a.json': dict({ y: 1 }) });
+  root.set('a%', 1);
+  addCheckpointRoom(table, checkpoint, root, sources(files));
+  assert.deepEqual(paths(checkpoint), [
+    'a.bin/',
+    'a.bin/x.json',
+    'a%~2.bin',
+    'a.json/',
+    'a.json/y.json',
+    'a%25.json',
+  ]);
+});
+
+test('an object that contains itself ends in a reference', () => {
+  const { table, files, checkpoint } = rooms();
+  const root = dict({});
+  const inner = dict({ up: root });
+  root.set('inner', inner);
+  addCheckpointRoom(table, checkpoint, root, sources(files));
+  assert.deepEqual(paths(checkpoint), ['inner/', 'inner/up.json']);
+  const file = at(checkpoint, 'inner/up.json');
+  assert.ok(file.kind === 'file' && file.content.kind === 'extents');
+  const [extent] = file.content.extents;
+  assert.ok(extent?.kind === 'inline');
+  assert.equal(Buffer.from(extent.bytes).toString(), '{"same_as":"/checkpoint"}\n');
+});
+
+test('a list that doubles at each of 64 levels ends in references', () => {
+  const { table, files, checkpoint } = rooms();
+  let list = new PyList();
+  list.items.push(1);
+  for (let level = 0; level < 64; level++) {
+    const next = new PyList();
+    next.items.push(list, list);
+    list = next;
+  }
+  addCheckpointRoom(table, checkpoint, dict({ bomb: list }), sources(files));
+  assert.ok(table.inodeCount < 250_000, `${table.inodeCount} inodes`);
+});
+
+test('an object is a folder of its attributes when one of them is larger than a scalar', () => {
+  const { table, files, checkpoint } = rooms();
+  const object = new PyObject(new PyGlobal('m', 'C'), new PyTuple([]));
+  object.state = dict({ lr: 1, w: tensor(storage('0', 4), [1]) });
+  const flat = new PyObject(new PyGlobal('m', 'D'), new PyTuple([]));
+  flat.state = dict({ lr: 1 });
+  addCheckpointRoom(table, checkpoint, dict({ object, flat }), sources(files));
+  assert.deepEqual(paths(checkpoint), ['object/', 'object/lr.json', 'object/w.bin', 'flat.json']);
+});
+
+test('buffers get no gradient', () => {
+  const float = tensor(storage('0', 4), [1]);
+  assert.equal(looksLikeParameter('bn.running_var', float, false), false);
+  assert.equal(looksLikeParameter('fc.weight', float, false), true);
+  assert.equal(looksLikeParameter('fc.weight', float, true), false);
+  assert.equal(
+    looksLikeParameter('fc.weight', tensor(storage('0', 4), [1], { isParameter: true }), true),
+    true,
+  );
+  assert.equal(looksLikeParameter('index', tensor(storage('0', 4), [1], { dtype: 'int64' }), false), false);
+});
+
+test('nodeids are dense and what a file is made of is worked out once, at the first look', () => {
+  const table = new InodeTable(0);
+  let looks = 0;
+  const file = table.add(table.root, 'f', {
+    content: () => {
+      looks++;
+      return { kind: 'extents', size: 0, extents: [] };
+    },
+  });
+  assert.equal(looks, 0);
+  assert.equal(file.content, file.content);
+  assert.equal(looks, 1);
+  assert.equal(table.get(1), table.root);
+  assert.equal(table.get(2), file);
+  assert.equal(table.get(3), undefined);
+});
+
+test('a state dict is outlined like a module', () => {
+  const text = outline('StateDict', [
+    { name: 'conv.weight', tensor: tensor(storage('0', 24), [2, 3]), parameter: true },
+    { name: 'scale', tensor: tensor(storage('1', 4), []), parameter: true },
+  ]);
+  assert.equal(text, 'StateDict(\n  (scale): float32 []\n  (conv): (\n    (weight): float32 [2, 3]\n  )\n)');
+});
