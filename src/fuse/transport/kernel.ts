@@ -33,10 +33,17 @@ class KernelSession implements TransportSession {
   readonly closed: Promise<void>;
   readonly #native: NativeSession;
   readonly #mountpoint: string;
+  readonly #dispatched: () => Readonly<Record<string, number>>;
   readonly #files = new Map<Image, number>();
 
-  private constructor(native: NativeSession, mountpoint: string, closed: Promise<void>) {
+  private constructor(
+    native: NativeSession,
+    mountpoint: string,
+    closed: Promise<void>,
+    dispatched: () => Readonly<Record<string, number>>,
+  ) {
     this.#native = native;
+    this.#dispatched = dispatched;
     this.#mountpoint = mountpoint;
     this.closed = closed;
   }
@@ -57,7 +64,9 @@ class KernelSession implements TransportSession {
 
     const closed = deferred();
     const initialized = deferred();
-    const session = new KernelSession(native, options.mountpoint, closed.promise);
+    const session = new KernelSession(native, options.mountpoint, closed.promise, () =>
+      dispatcher.counters(),
+    );
     const dispatcher = new Dispatcher(filesystem, {
       reply: (reply) => void native.reply(reply),
       publish: (nodeid, extents) => session.#publish(nodeid, extents),
@@ -83,6 +92,7 @@ class KernelSession implements TransportSession {
             `${options.mountpoint}: the session ended before it began (errno ${errno})`,
           ),
         );
+        dispatcher.end();
         closed.resolve();
       },
     );
@@ -121,7 +131,7 @@ class KernelSession implements TransportSession {
   }
 
   counters(): Readonly<Record<string, number>> {
-    return this.#native.counters();
+    return { ...this.#dispatched(), ...this.#native.counters() };
   }
 }
 
