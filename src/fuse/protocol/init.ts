@@ -1,4 +1,4 @@
-import { errno } from '../../errors.ts';
+import { MlfsError } from '../../errors.ts';
 import { REPLY_BODY, replyTo } from './reply.ts';
 import { BODY, type Request } from './request.ts';
 
@@ -107,9 +107,10 @@ export function encodeMajor(request: Request): Buffer {
 /** Throws EPROTO for a kernel that is too old. */
 export function requireVersion(init: InitRequest): void {
   if (init.major < MAJOR || (init.major === MAJOR && init.minor < OLDEST_MINOR)) {
-    throw errno(
-      'EPROTO',
+    throw new MlfsError(
+      'ERR_MLFS_FUSE',
       `the kernel speaks FUSE ${init.major}.${init.minor}; ${MAJOR}.${OLDEST_MINOR} (Linux 5.4) or newer is needed`,
+      { errno: 'EPROTO' },
     );
   }
 }

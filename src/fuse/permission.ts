@@ -1,0 +1,19 @@
+import type { Attr, RequestContext } from './filesystem.ts';
+
+/** access(2)'s mask bits. */
+export const X_OK = 1;
+export const W_OK = 2;
+
+/**
+ * Whether mode bits grant `mask` to the caller. Supplementary groups are not in a request; the mount option
+ * default_permissions lets the kernel decide, which knows them.
+ */
+export function permits(attr: Attr, mask: number, caller: RequestContext): boolean {
+  if (caller.uid === 0) {
+    const executable = attr.kind === 'directory' || (attr.mode & 0o111) !== 0;
+    return (mask & X_OK) === 0 || executable;
+  }
+  const granted =
+    caller.uid === attr.uid ? attr.mode >> 6 : caller.gid === attr.gid ? attr.mode >> 3 : attr.mode;
+  return (mask & ~granted & 0o7) === 0;
+}

@@ -1,0 +1,62 @@
+import { type Extent, extentLength } from '../storage/extent.ts';
+
+/**
+ * Reads [offset, offset + length) of a file that is a list of extents: what the data plane does without JavaScript, for
+ * transports that have none. The range must lie inside the file.
+ */
+export async function readExtents(
+  extents: readonly Extent[],
+  offset: number,
+  length: number,
+): Promise<Uint8Array> {
+  const starts = startsOf(extents);
+  const end = offset + length;
+  const pieces: Promise<Uint8Array>[] = [];
+  for (let index = indexAt(starts, offset), at = offset; at < end; index++) {
+    const extent = extents[index];
+    const start = starts[index];
+    if (extent === undefined || start === undefined) {
+      throw new RangeError(`bytes ${offset} to ${end} leave the extents, which end at ${at}`);
+    }
+    const stop = Math.min(end, start + extentLength(extent));
+    if (stop > at) pieces.push(readExtent(extent, at - start, stop - at));
+    at = stop;
+  }
+  const [only] = pieces;
+  return pieces.length === 1 && only !== undefined ? only : Buffer.concat(await Promise.all(pieces));
+}
+
+async function readExtent(extent: Extent, offset: number, length: number): Promise<Uint8Array> {
+  return extent.kind === 'inline'
+    ? extent.bytes.subarray(offset, offset + length)
+    : extent.image.read(extent.offset + offset, length);
+}
+
+/** Where each extent begins in the file. An export has an extent for each of thousands of tensors. */
+const STARTS = new WeakMap<readonly Extent[], Float64Array>();
+
+function startsOf(extents: readonly Extent[]): Float64Array {
+  let starts = STARTS.get(extents);
+  if (starts === undefined) {
+    starts = new Float64Array(extents.length);
+    let at = 0;
+    for (const [index, extent] of extents.entries()) {
+      starts[index] = at;
+      at += extentLength(extent);
+    }
+    STARTS.set(extents, starts);
+  }
+  return starts;
+}
+
+/** Index of the last extent that begins at `offset` or before. */
+function indexAt(starts: Float64Array, offset: number): number {
+  let low = 0;
+  let high = starts.length - 1;
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2);
+    if ((starts[middle] ?? 0) <= offset) low = middle;
+    else high = middle - 1;
+  }
+  return low;
+}
