@@ -13,6 +13,7 @@ import type { Image } from '../storage/image.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { PyDict } from './pickle/values.ts';
 import { quoteName } from './quote-name.ts';
+import { contiguousStride } from './strided-layout.ts';
 import { type HeaderTensor, parseSafetensorsHeader } from './safetensors-header.ts';
 import { DTYPES, type DType, type NamedTensor, numel, type Storage, type Tensor } from './tensor.ts';
 
@@ -172,17 +173,6 @@ function halveLast(entry: HeaderTensor, image: Image, place: string): number[] {
     throw refuse(image, `${place}: shape [${entry.shape}] of F4 does not end in whole bytes of two elements`);
   }
   return [...entry.shape.slice(0, -1), last / 2];
-}
-
-/** C order; as torch does it, a dimension of no elements counts as one. */
-function contiguousStride(shape: readonly number[]): number[] {
-  const stride: number[] = [];
-  let step = 1;
-  for (const size of shape.toReversed()) {
-    stride.unshift(step);
-    step *= Math.max(1, size);
-  }
-  return stride;
 }
 
 function refuse(image: Image, reason: string): MlfsError {

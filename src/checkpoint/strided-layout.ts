@@ -9,6 +9,17 @@ export interface Dim {
   readonly stride: number;
 }
 
+/** C order; as torch does it, a dimension of no elements counts as one. */
+export function contiguousStride(shape: readonly number[]): number[] {
+  const stride: number[] = [];
+  let step = 1;
+  for (const size of shape.toReversed()) {
+    stride.unshift(step);
+    step *= Math.max(1, size);
+  }
+  return stride;
+}
+
 /** The same view with as few dimensions as possible: no dimension of one element, none that continues its neighbour. */
 export function collapse(shape: readonly number[], stride: readonly number[]): Dim[] {
   const dims: Dim[] = [];
