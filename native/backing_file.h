@@ -35,28 +35,13 @@ class BackingFile {
   int fd() const { return fd_.get(); }
   uint64_t size() const { return size_; }
 
-  /// Tells the file that [offset, offset + length) is being read, and reads ahead where the requests are sequential.
-  void advise_read(uint64_t offset, uint64_t length, Counters& counters);
-
  private:
   friend class MappingBudget;
-
-  static constexpr size_t kStreams = 8;
-  struct Stream {
-    uint64_t next = 0;        // where the stream's next request is expected
-    uint64_t advised_to = 0;  // the kernel was asked to read up to here
-    uint32_t run = 0;         // sequential requests so far
-    uint64_t used_at = 0;     // for replacement of the least recently used
-  };
 
   Descriptor fd_;
   uint64_t size_;
   MappingBudget& budget_;
   std::unordered_map<uint64_t, std::unique_ptr<Window>> windows_;  // guarded by the budget's mutex
-
-  std::mutex streams_mutex_;
-  Stream streams_[kStreams];
-  uint64_t stream_clock_ = 0;
 };
 
 class MappingBudget {

@@ -189,7 +189,6 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
     set("native_read_errors_total", counters.native_read_errors);
     set("windows_mapped_total", counters.windows_mapped);
     set("windows_unmapped_total", counters.windows_unmapped);
-    set("readahead_bytes_total", counters.readahead_bytes);
     set("near_periods_total", counters.near_periods);
     set("mapped_bytes", session_->mapped_bytes());
     return result;

@@ -106,7 +106,6 @@ bool ReadReply::send_mapped(uint64_t unique, const FileLayout& layout, uint64_t 
       error = EIO;
       return false;
     }
-    extent.file->advise_read(at, take, counters_);
     while (take > 0) {
       if (pieces == kMaxPieces) return false;
       MappingBudget::Pin pin = budget_.pin(*extent.file, at);
