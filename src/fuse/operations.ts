@@ -182,7 +182,12 @@ export class TreeFilesystem implements Filesystem {
     };
   }
 
+  /**
+   * Outside `user.` the answer is "not supported" and not "no such attribute": `ls -l` then asks once for the mount, and not for
+   * every file (security.selinux, system.posix_acl_access).
+   */
   getxattr(nodeid: number, name: string): Uint8Array {
+    if (!name.startsWith('user.')) throw errno('EOPNOTSUPP');
     const value = this.#inode(nodeid).xattrs?.get(name);
     if (value === undefined) throw errno('ENODATA');
     return Buffer.from(value, 'utf8');
