@@ -230,7 +230,8 @@ test('xattrs: size 0 asks for the size, too little room is ERANGE, a stranger is
   assert.equal(bodyOf(get('user.mlfs.dtype', 0)).readUInt32LE(0), 5);
   assert.equal(bodyOf(get('user.mlfs.dtype', 5)).toString(), 'uint8');
   assert.equal(errnoOf(get('user.mlfs.dtype', 4)), ERRNO.ERANGE);
-  assert.equal(errnoOf(get('security.capability', 0)), ERRNO.ENODATA);
+  assert.equal(errnoOf(get('user.stranger', 0)), ERRNO.ENODATA);
+  assert.equal(errnoOf(get('security.capability', 0)), ERRNO.EOPNOTSUPP);
   assert.equal(bodyOf(list(nodeid.weight, 0)).readUInt32LE(0), 16);
   assert.equal(bodyOf(list(nodeid.weight, 100)).toString(), 'user.mlfs.dtype\0');
   assert.equal(errnoOf(list(nodeid.weight, 15)), ERRNO.ERANGE);
