@@ -2,8 +2,8 @@ import { RandomAccessReader } from 'yauzl';
 import type { ByteSource } from '../../storage/byte-source.ts';
 
 /**
- * yauzl's random-access reader over a byte source. The run that is given with it (the central directory and the end
- * records) is answered from memory and at once; everything else goes to the source.
+ * yauzl's random-access reader over a byte source. The archive's last run, from the central directory to its end, is given with
+ * it and answered at once; what lies before goes to the source.
  */
 export class BufferedReader extends RandomAccessReader {
   readonly #source: ByteSource;
@@ -25,9 +25,10 @@ export class BufferedReader extends RandomAccessReader {
     callback: (error: Error | null) => void,
   ): void {
     const at = position - this.#offset;
-    if (at >= 0 && at + length <= this.#bytes.length) {
-      this.#bytes.copy(buffer, offset, at, at + length);
-      callback(null);
+    if (at >= 0) {
+      const missing = at + length > this.#bytes.length;
+      if (!missing) this.#bytes.copy(buffer, offset, at, at + length);
+      callback(missing ? new Error('the archive ends in it') : null);
       return;
     }
     this.#source.read(position, length).then(

@@ -1,0 +1,224 @@
+/**
+ * Checks that what a checkpoint holds is what was written: CRC-32 of every archive entry, against the central directory and the data
+ * descriptor. Opening never does this, since it would read the whole file. Formats without checksums (safetensors,
+ * legacy files) can only be checked for their structure: every storage is there to its last byte.
+ *
+ * Reading goes through in slices of 1 MiB with the next one under way, so memory stays flat and the event loop turns.
+ */
+import { MlfsError } from '../errors.ts';
+import { crc32 } from '../storage/crc32.ts';
+import { type DeflatedRun, PageInflater } from '../storage/page-inflater.ts';
+import type { Checkpoint } from './checkpoint.ts';
+import type { Storage } from './tensor.ts';
+import { descriptorMatches } from './zip/descriptors.ts';
+import type { ZipEntry } from './zip/entry.ts';
+
+export interface VerifyProgress {
+  /** Bytes of the file, of those that will be read. */
+  readonly done: number;
+  readonly total: number;
+  /** What is being read. */
+  readonly entry: string;
+}
+
+export interface VerifyOptions {
+  readonly onProgress?: (progress: VerifyProgress) => void;
+  readonly signal?: AbortSignal;
+}
+
+export interface VerifiedEntry {
+  /** The archive entry, or the storage's key in formats without entries. */
+  readonly entry: string;
+  readonly size: number;
+  readonly storageKey: string | undefined;
+  /** Names of the tensors that view the entry's bytes, keys joined by dots. */
+  readonly tensors: readonly string[];
+  /** CRC-32 by the central directory, and of the bytes; undefined where there is none, or none could be computed. */
+  readonly expected: number | undefined;
+  readonly actual: number | undefined;
+  /** Why the entry is bad; undefined when it is good. */
+  readonly problem: string | undefined;
+}
+
+export interface VerifyReport {
+  readonly ok: boolean;
+  /** What could be checked: checksums, or only that everything is there. */
+  readonly checked: 'crc32' | 'structure';
+  readonly bytes: number;
+  readonly entries: readonly VerifiedEntry[];
+}
+
+const SLICE_BYTES = 1024 * 1024;
+
+/** Reads everything; bad entries are in the report. Throws only what `signal` was aborted with. */
+export async function verifyCheckpoint(
+  checkpoint: Checkpoint,
+  options: VerifyOptions = {},
+): Promise<VerifyReport> {
+  const { signal, onProgress } = options;
+  const names = tensorNames(checkpoint);
+  const entries: VerifiedEntry[] = [];
+  const archive = checkpoint.entries.length > 0;
+  const total = archive
+    ? checkpoint.entries.reduce((sum, entry) => sum + entry.compressedSize, 0)
+    : checkpoint.storages.size;
+  let done = 0;
+  if (archive) {
+    const storages = storagesByOffset(checkpoint);
+    for (const entry of checkpoint.entries) {
+      const advance = (bytes: number) => {
+        signal?.throwIfAborted();
+        done += bytes;
+        onProgress?.({ done, total, entry: entry.name });
+      };
+      const storage = storages.get(entry.offset);
+      entries.push({
+        entry: entry.name,
+        size: entry.size,
+        storageKey: storage?.key,
+        tensors: storage === undefined ? [] : (names.get(storage) ?? []),
+        ...(await verifyEntry(checkpoint, entry, advance)),
+      });
+    }
+  } else {
+    for (const storage of checkpoint.storages.values()) {
+      signal?.throwIfAborted();
+      onProgress?.({ done: ++done, total, entry: storage.key });
+      entries.push({
+        entry: storage.key,
+        size: storage.nbytes,
+        storageKey: storage.key,
+        tensors: names.get(storage) ?? [],
+        expected: undefined,
+        actual: undefined,
+        problem: await missingEnd(storage),
+      });
+    }
+  }
+  return {
+    ok: entries.every(({ problem }) => problem === undefined),
+    checked: archive ? 'crc32' : 'structure',
+    bytes: archive ? total : entries.reduce((sum, { size }) => sum + size, 0),
+    entries,
+  };
+}
+
+type Verdict = Pick<VerifiedEntry, 'expected' | 'actual' | 'problem'>;
+
+async function verifyEntry(
+  { image }: Checkpoint,
+  entry: ZipEntry,
+  advance: (bytes: number) => void,
+): Promise<Verdict> {
+  const expected = entry.crc32;
+  const run = {
+    image,
+    offset: entry.offset,
+    compressedLength: entry.compressedSize,
+    length: entry.size,
+  };
+  try {
+    const actual = await (entry.method === 'stored'
+      ? crcOfStored(run, advance)
+      : crcOfDeflated(run, advance));
+    if (actual !== expected) {
+      const unset = expected === 0 ? '; 0 may mean that it was written without checksums' : '';
+      return {
+        expected,
+        actual,
+        problem: `CRC-32 is ${hex(actual)}, the archive says ${hex(expected)}${unset}`,
+      };
+    }
+    const { descriptor } = entry;
+    if (descriptor !== undefined) {
+      const bytes = await image.read(descriptor.offset, descriptor.length);
+      if (!descriptorMatches(bytes, descriptor.length, entry)) {
+        const place = `the data descriptor at byte ${descriptor.offset}`;
+        return {
+          expected,
+          actual,
+          problem: `${place} disagrees with the central directory: ${bytes.toString('hex')}`,
+        };
+      }
+    }
+    return { expected, actual, problem: undefined };
+  } catch (cause) {
+    if (!(cause instanceof MlfsError)) throw cause;
+    return { expected, actual: undefined, problem: cause.message };
+  }
+}
+
+async function crcOfStored(run: DeflatedRun, advance: (bytes: number) => void): Promise<number> {
+  const read = (at: number) => {
+    const reading = run.image.read(run.offset + at, Math.min(SLICE_BYTES, run.length - at));
+    // Whoever awaits it gets the failure; until then it must not count as unhandled.
+    reading.catch(() => undefined);
+    return reading;
+  };
+  let crc = 0;
+  let next = run.length > 0 ? read(0) : undefined;
+  for (let at = 0; next !== undefined; at += SLICE_BYTES) {
+    const bytes = await next;
+    next = at + SLICE_BYTES < run.length ? read(at + SLICE_BYTES) : undefined;
+    crc = crc32(bytes, crc);
+    advance(bytes.length);
+  }
+  return crc;
+}
+
+async function crcOfDeflated(run: DeflatedRun, advance: (bytes: number) => void): Promise<number> {
+  const inflater = new PageInflater(run, SLICE_BYTES);
+  try {
+    let crc = 0;
+    let done = 0;
+    let credited = 0;
+    do {
+      const page = await inflater.next();
+      crc = crc32(page, crc);
+      done += page.byteLength;
+      const share =
+        done === run.length ? run.compressedLength : Math.floor((done / run.length) * run.compressedLength);
+      advance(share - credited);
+      credited = share;
+    } while (done < run.length);
+    return crc;
+  } finally {
+    inflater.close();
+  }
+}
+
+/** Reads a storage's last byte. */
+async function missingEnd({ bytes }: Storage): Promise<string | undefined> {
+  if (bytes.kind !== 'extent' || bytes.length === 0) return undefined;
+  try {
+    await bytes.image.read(bytes.offset + bytes.length - 1, 1);
+    return undefined;
+  } catch (cause) {
+    if (cause instanceof MlfsError) return cause.message;
+    throw cause;
+  }
+}
+
+function storagesByOffset(checkpoint: Checkpoint): Map<number, Storage> {
+  const storages = new Map<number, Storage>();
+  for (const storage of checkpoint.storages.values()) {
+    const { bytes } = storage;
+    // Empty entries have no bytes to be bad; their offsets may be their neighbours'.
+    if (bytes.kind !== 'absent' && storage.nbytes > 0) storages.set(bytes.offset, storage);
+  }
+  return storages;
+}
+
+function tensorNames(checkpoint: Checkpoint): Map<Storage, string[]> {
+  const names = new Map<Storage, string[]>();
+  for (const { path, tensor } of checkpoint.tensors) {
+    const list = names.get(tensor.storage);
+    if (list === undefined) names.set(tensor.storage, [path.join('.')]);
+    else list.push(path.join('.'));
+  }
+  return names;
+}
+
+function hex(crc: number): string {
+  return `0x${crc.toString(16).padStart(8, '0')}`;
+}
