@@ -67,6 +67,9 @@ export class PySet {
   }
 }
 
+/** Below this many entries a dict is searched, not indexed: pickles are full of small and empty dicts. */
+const INDEXED_FROM = 8;
+
 /** A dict or OrderedDict in insertion order; a later equal key replaces the earlier value in place. */
 export class PyDict {
   readonly type = 'dict';
@@ -75,24 +78,33 @@ export class PyDict {
   /** Attributes set by BUILD, e.g. `_metadata` of a state dict. */
   attributes: PyDict | undefined;
   readonly entries: [key: Value, value: Value][] = [];
-  readonly #index = new Map<unknown, number>();
+  #index: Map<unknown, number> | undefined;
 
   set(key: Value, value: Value): void {
     const identity = keyIdentity(key);
-    const at = this.#index.get(identity);
+    const at = this.#find(identity);
     if (at !== undefined) {
       const entry = this.entries[at];
       if (entry) entry[1] = value;
       return;
     }
-    this.#index.set(identity, this.entries.length);
+    this.#index?.set(identity, this.entries.length);
     this.entries.push([key, value]);
+    if (this.#index === undefined && this.entries.length > INDEXED_FROM) {
+      this.#index = new Map(this.entries.map((entry, index) => [keyIdentity(entry[0]), index]));
+    }
   }
 
   /** The value under a string, int, bool or None key; undefined when there is none. */
   get(key: string | number | boolean | null): Value | undefined {
-    const at = this.#index.get(keyIdentity(key));
+    const at = this.#find(keyIdentity(key));
     return at === undefined ? undefined : this.entries[at]?.[1];
+  }
+
+  #find(identity: unknown): number | undefined {
+    if (this.#index !== undefined) return this.#index.get(identity);
+    const at = this.entries.findIndex((entry) => keyIdentity(entry[0]) === identity);
+    return at < 0 ? undefined : at;
   }
 }
 
@@ -134,16 +146,33 @@ export class PyObject {
   }
 }
 
-/** Equal Python keys map to one identity: 1 == True == 1.0, strings by value, tuples by parts, the rest by object. */
+/** Parts, text and nesting of a tuple key that is compared by value; what is beyond is compared by identity. */
+const TUPLE_KEY = { parts: 16, text: 256, depth: 3 };
+
+/**
+ * Equal Python keys map to one identity: 1 == True == 1.0, strings and short bytes by value, tuples by parts, the rest by
+ * object. A string stands for itself, so that its hash is computed once; other identities of that type start with NUL.
+ */
 function keyIdentity(key: Value): unknown {
-  if (typeof key === 'string') return `s${key}`;
+  if (typeof key === 'string') return key;
   if (typeof key === 'boolean') return key ? 1 : 0;
   if (key instanceof PyFloat) return key.value;
-  if (key instanceof PyTuple) {
-    const parts = key.items.map(keyIdentity);
-    if (parts.every((part) => part === null || typeof part !== 'object')) {
-      return `t${parts.map((part) => `${typeof part}:${String(part).length}:${String(part)}`).join(',')}`;
-    }
+  if (key instanceof PyTuple) return tupleIdentity(key, TUPLE_KEY.depth) ?? key;
+  if (key instanceof PyBytes && key.bytes.length <= TUPLE_KEY.text) {
+    return `\0b${Buffer.from(key.bytes).toString('latin1')}`;
   }
   return key;
+}
+
+function tupleIdentity(tuple: PyTuple, depth: number): string | undefined {
+  if (tuple.items.length > TUPLE_KEY.parts || depth === 0) return undefined;
+  let identity = '\0t';
+  for (const item of tuple.items) {
+    const part = item instanceof PyTuple ? tupleIdentity(item, depth - 1) : keyIdentity(item);
+    if (part === undefined || (part !== null && typeof part === 'object')) return undefined;
+    const text = String(part);
+    if (text.length > TUPLE_KEY.text) return undefined;
+    identity += `${typeof part}:${text.length}:${text},`;
+  }
+  return identity;
 }

@@ -1,0 +1,195 @@
+/**
+ * The pickle machine: interprets protocols 0 to 5 as data. It knows what each opcode does to the stack and nothing of
+ * Python: a GLOBAL is a name, and calling one (REDUCE, NEWOBJ, INST, OBJ) leaves a PyObject that records the call, unless
+ * the name is in the table of known reconstructors, which are pure functions from arguments to values.
+ *
+ * Invariants: nothing is imported or executed; every opcode is charged to an Account before it allocates, so a small pickle
+ * cannot ask for unbounded time or memory; memoised values keep their identity; bytes objects are views of the input.
+ * Whatever is wrong with the input becomes an MlfsError with the file, the entry, the byte and the opcode.
+ */
+import { Account } from './account.ts';
+import { ArgumentReader } from './arguments.ts';
+import { HEAP_COST, type PickleLimits } from './limits.ts';
+import { Memo } from './memo.ts';
+import { PickleFault } from './refusal.ts';
+import { ValueStack } from './value-stack.ts';
+import {
+  type PersistentValue,
+  PyDict,
+  PyGlobal,
+  PyList,
+  PyObject,
+  PySet,
+  PyTuple,
+  type Value,
+} from './values.ts';
+
+/** Stands for a call to a known global. Returns undefined when the arguments are not the ones it knows. */
+export type Reconstructor = (args: Value, account: Account) => Value | undefined;
+
+/** What the machine does not know itself. */
+export interface PickleHooks {
+  /** `module.name` → what calling it makes. */
+  readonly reconstructors?: ReadonlyMap<string, Reconstructor>;
+  /** What PERSID and BINPERSID refer to; undefined leaves a PyObject with the id as its argument. */
+  readonly persistentLoad?: (id: Value) => Value | undefined;
+  /** BUILD on a value that persistentLoad or a reconstructor made. */
+  readonly build?: (target: PersistentValue, state: Value) => void;
+}
+
+/** The registers of one run, and what the opcodes do to containers and objects. `dispatch.ts` says which does what. */
+export class Machine {
+  readonly account: Account;
+  readonly input: ArgumentReader;
+  readonly stack: ValueStack;
+  readonly memo: Memo;
+  /** Every global that was named, by `module\nname`, in the order of its first mention. */
+  readonly globals = new Map<string, PyGlobal>();
+  persistentIds = 0;
+  readonly #hooks: PickleHooks;
+  readonly #known = new Map<PyGlobal, Reconstructor>();
+
+  constructor(bytes: Buffer, start: number, limits: PickleLimits, hooks: PickleHooks) {
+    this.account = new Account(limits);
+    this.input = new ArgumentReader(bytes, start, this.account, limits);
+    this.stack = new ValueStack(limits.stackDepth, limits.markDepth);
+    this.memo = new Memo(this.account, limits.memoEntries);
+    this.#hooks = hooks;
+  }
+
+  // Containers
+
+  tuple(items: Value[]): PyTuple {
+    this.account.heap(HEAP_COST.tuple + HEAP_COST.slot * items.length);
+    return new PyTuple(items);
+  }
+
+  list(): PyList {
+    this.account.heap(HEAP_COST.list);
+    return new PyList();
+  }
+
+  dict(): PyDict {
+    this.account.heap(HEAP_COST.dict);
+    return new PyDict();
+  }
+
+  set(items: Value[], frozen: boolean): PySet {
+    this.account.heap(HEAP_COST.set + HEAP_COST.slot * items.length);
+    return new PySet(items, frozen);
+  }
+
+  append(target: Value, items: Value[]): void {
+    let list: Value[];
+    if (target instanceof PyList) list = target.items;
+    else if (target instanceof PyObject) {
+      target.listItems ??= [];
+      list = target.listItems;
+    } else throw new PickleFault(`items are appended to ${describe(target)}`);
+    this.account.heap(HEAP_COST.slot * items.length);
+    for (const item of items) list.push(item);
+  }
+
+  setItems(target: Value, items: Value[]): void {
+    let dict: PyDict;
+    if (target instanceof PyDict) dict = target;
+    else if (target instanceof PyObject) {
+      target.dictItems ??= new PyDict();
+      dict = target.dictItems;
+    } else throw new PickleFault(`items are set on ${describe(target)}`);
+    if (items.length % 2 !== 0) throw new PickleFault('the last key has no value');
+    for (let at = 0; at < items.length; at += 2) {
+      const key = items[at] as Value;
+      if (typeof key === 'string') this.account.steps(key.length >>> 6);
+      this.account.heap(HEAP_COST.item);
+      dict.set(key, items[at + 1] as Value);
+    }
+  }
+
+  addItems(target: Value, items: Value[]): void {
+    let set: Value[];
+    if (target instanceof PySet && !target.frozen) set = target.items;
+    else if (target instanceof PyObject) {
+      target.listItems ??= [];
+      set = target.listItems;
+    } else throw new PickleFault(`items are added to ${describe(target)}`);
+    this.account.heap(HEAP_COST.slot * items.length);
+    for (const item of items) set.push(item);
+  }
+
+  // Names, calls and state
+
+  global(module: string, name: string): PyGlobal {
+    const key = `${module}\n${name}`;
+    const seen = this.globals.get(key);
+    if (seen !== undefined) return seen;
+    this.account.heap(HEAP_COST.global + module.length + name.length);
+    const global = new PyGlobal(module, name);
+    this.globals.set(key, global);
+    const reconstructor = this.#hooks.reconstructors?.get(global.path);
+    if (reconstructor !== undefined) this.#known.set(global, reconstructor);
+    return global;
+  }
+
+  /** The registry of extension codes is in the program that wrote the file. */
+  extension(code: number): PyGlobal {
+    return this.global('copyreg', `extension_${code}`);
+  }
+
+  persistent(id: Value): Value {
+    this.persistentIds++;
+    const value = this.#hooks.persistentLoad?.(id);
+    if (value !== undefined) return value;
+    this.account.heap(HEAP_COST.object);
+    return new PyObject(this.global('pickle', 'persistent_load'), this.tuple([id]));
+  }
+
+  call(callable: Value, args: Value, kwargs?: Value): Value {
+    if (callable instanceof PyGlobal && kwargs === undefined) {
+      const made = this.#known.get(callable)?.(args, this.account);
+      if (made !== undefined) return made;
+    }
+    this.account.heap(HEAP_COST.object);
+    return new PyObject(callable, args, kwargs);
+  }
+
+  build(target: Value, state: Value): void {
+    if (target instanceof PyObject) {
+      target.state = target.state === undefined ? state : this.#merged(target.state, state);
+    } else if (target instanceof PyDict) {
+      const attributes =
+        state instanceof PyTuple ? state.items.find((item) => item instanceof PyDict) : state;
+      if (!(attributes instanceof PyDict)) return;
+      target.attributes =
+        target.attributes === undefined
+          ? attributes
+          : (this.#merged(target.attributes, attributes) as PyDict);
+    } else if (isPersistent(target)) {
+      this.#hooks.build?.(target, state);
+    } else {
+      throw new PickleFault(`state is set on ${describe(target)}`);
+    }
+  }
+
+  /** A second BUILD updates the attributes that the first one set. */
+  #merged(before: Value, after: Value): Value {
+    if (!(before instanceof PyDict && after instanceof PyDict)) return after;
+    const merged = new PyDict();
+    for (const [key, value] of [...before.entries, ...after.entries]) {
+      this.account.steps(8);
+      this.account.heap(HEAP_COST.item);
+      merged.set(key, value);
+    }
+    return merged;
+  }
+}
+
+function isPersistent(value: Value): value is PersistentValue {
+  return typeof value === 'object' && value !== null && (value.type === 'storage' || value.type === 'tensor');
+}
+
+function describe(value: Value): string {
+  if (value === null) return 'None';
+  if (typeof value !== 'object') return `a ${typeof value}`;
+  return value instanceof PyGlobal ? `the global ${value.path}` : `a ${value.type}`;
+}

@@ -1,0 +1,58 @@
+import { PickleFault } from './refusal.ts';
+import type { Value } from './values.ts';
+
+/** The machine's stack and its MARKs. Nothing below the last MARK can be popped. */
+export class ValueStack {
+  readonly #values: Value[] = [];
+  /** Heights of the stack at the open MARKs. */
+  readonly #marks: number[] = [];
+  #floor = 0;
+  readonly #depthLimit: number;
+  readonly #markLimit: number;
+
+  constructor(depthLimit: number, markLimit: number) {
+    this.#depthLimit = depthLimit;
+    this.#markLimit = markLimit;
+  }
+
+  push(value: Value): void {
+    if (this.#values.length >= this.#depthLimit) {
+      throw new PickleFault(`more than ${this.#depthLimit} values on the stack`, 'ERR_MLFS_LIMIT');
+    }
+    this.#values.push(value);
+  }
+
+  pop(): Value {
+    if (this.#values.length <= this.#floor) throw new PickleFault('the stack is empty');
+    return this.#values.pop() as Value;
+  }
+
+  top(): Value {
+    if (this.#values.length <= this.#floor) throw new PickleFault('the stack is empty');
+    return this.#values[this.#values.length - 1] as Value;
+  }
+
+  mark(): void {
+    if (this.#marks.length >= this.#markLimit) {
+      throw new PickleFault(`nested deeper than ${this.#markLimit}`, 'ERR_MLFS_LIMIT');
+    }
+    this.#floor = this.#values.length;
+    this.#marks.push(this.#floor);
+  }
+
+  /** Everything above the last MARK, which is closed. */
+  popItems(): Value[] {
+    const height = this.#marks.pop();
+    if (height === undefined) throw new PickleFault('there is no MARK');
+    this.#floor = this.#marks[this.#marks.length - 1] ?? 0;
+    const items = this.#values.slice(height);
+    this.#values.length = height;
+    return items;
+  }
+
+  /** POP: the top value, or the MARK when that is on top. */
+  drop(): void {
+    if (this.#marks.length > 0 && this.#values.length === this.#floor) this.popItems();
+    else this.pop();
+  }
+}
