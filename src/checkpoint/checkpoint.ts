@@ -10,7 +10,9 @@ export type CheckpointFormat =
   | 'torch-legacy'
   | 'torch-tar'
   | 'safetensors'
-  | 'zip-bundle';
+  | 'zip-bundle'
+  /** A pickle without torch's container: no tensor bytes of its own. */
+  | 'pickle';
 
 /**
  * What is in a checkpoint file: an object tree whose leaves are tensors, storages that lie in the image, and what was
@@ -23,6 +25,11 @@ export interface Checkpoint {
   readonly image: Image;
   /** The pickled object, or for safetensors a PyDict of name → tensor. */
   readonly root: Value;
+  /**
+   * Pickles beside the main one, by their name without `.pkl`: TorchScript's `constants` and `bytecode`. Their tensors are in
+   * `tensors` too, below that name.
+   */
+  readonly otherPickles?: ReadonlyMap<string, Value>;
   /** Every tensor at every path of the object tree, in the tree's order. */
   readonly tensors: readonly NamedTensor[];
   readonly storages: ReadonlyMap<string, Storage>;

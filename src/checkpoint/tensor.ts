@@ -37,6 +37,9 @@ export const DTYPES = {
 } as const;
 export type DType = keyof typeof DTYPES;
 
+/** How many elements share a byte in the dtypes whose shape counts elements and not bytes. */
+export const PACKED_ELEMENTS: Readonly<Partial<Record<DType, number>>> = { quint4x2: 2, quint2x4: 4 };
+
 /** Where the bytes of a storage are. */
 export type StorageBytes =
   /** A run of the image as it is: the ordinary case. */
@@ -82,8 +85,20 @@ export interface Tensor {
   /** Lazy conjugate or negation bits: the logical value is conj/neg of the stored one. */
   readonly conj?: boolean;
   readonly neg?: boolean;
-  /** Anything that wraps or annotates the plain tensor: quantizer arguments, subclass name. For display. */
+  /** Present on quantized tensors. */
+  readonly quantizer?: Quantizer;
+  /** Anything that wraps or annotates the plain tensor: a subclass's name. For display. */
   readonly note?: string;
+}
+
+/** What the integers of a quantized tensor mean: one scale for all, or tensors with one a channel. */
+export interface Quantizer {
+  /** `per_tensor_affine`, `per_channel_affine`, `per_channel_affine_float_qparams`. */
+  readonly scheme: string;
+  readonly scale: number | Tensor;
+  readonly zeroPoint: number | Tensor;
+  /** The channels' dimension. */
+  readonly axis?: number;
 }
 
 /** A tensor and one of its names. The same Tensor object at two names is one memoised tensor. */
@@ -101,7 +116,7 @@ export function numel(tensor: { readonly shape: readonly number[] }): number {
 
 /** Size of the tensor's exact C-order bytes. */
 export function nbytes(tensor: { readonly shape: readonly number[]; readonly dtype: DType }): number {
-  return numel(tensor) * DTYPES[tensor.dtype];
+  return Math.ceil(numel(tensor) / (PACKED_ELEMENTS[tensor.dtype] ?? 1)) * DTYPES[tensor.dtype];
 }
 
 /** Whether the elements lie in C order without gaps (dimensions of one element do not matter). */

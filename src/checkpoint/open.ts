@@ -1,0 +1,58 @@
+/**
+ * Opens a checkpoint file of any kind. What a file is, its bytes say: extensions lie (`.pth.tar` may be a zip, `.bin` a legacy
+ * pickle, `.pt` a Git LFS pointer). Directories, headers and pickles are read; tensor bytes never are.
+ */
+import { MlfsError } from '../errors.ts';
+import { FileSource } from '../storage/file-source.ts';
+import { Image } from '../storage/image.ts';
+import type { Checkpoint } from './checkpoint.ts';
+import { detectContainer, HEAD_BYTES } from './detect.ts';
+import { openSafetensors } from './safetensors.ts';
+import { torchLayout } from './torch/archive-layout.ts';
+import { openBundle } from './torch/bundle.ts';
+import { openPickleFile } from './torch/pickle-file.ts';
+import { openTorchTar } from './torch/tar.ts';
+import { type OpenedCheckpoint, type OpenOptions, openTorchZip } from './torch/zip-checkpoint.ts';
+import { readArchive } from './zip/archive.ts';
+
+export type { OpenOptions } from './torch/zip-checkpoint.ts';
+
+/**
+ * Opens the checkpoint at `path`; the caller closes it. Throws an MlfsError that names the file and the reason: exit code 3 for
+ * what is no checkpoint, is damaged, or asks for more than the limits allow.
+ */
+export async function openCheckpoint(path: string, options: OpenOptions = {}): Promise<Checkpoint> {
+  const image = new Image(await FileSource.open(path));
+  try {
+    const opened = await openImage(image, options);
+    return { ...opened, path, image, close: () => image.close() };
+  } catch (cause) {
+    await image.close();
+    throw cause instanceof MlfsError ? cause : unexpected(path, cause);
+  }
+}
+
+async function openImage(image: Image, options: OpenOptions): Promise<OpenedCheckpoint> {
+  const head = await image.read(0, Math.min(HEAD_BYTES, image.size));
+  switch (detectContainer(image.path, head, image.size)) {
+    case 'zip': {
+      const archive = await readArchive(image);
+      const layout = torchLayout(archive.entries);
+      return layout === undefined
+        ? openBundle(image, archive, options)
+        : openTorchZip(image, archive, layout, options);
+    }
+    case 'safetensors':
+      return openSafetensors(image);
+    case 'tar':
+      return openTorchTar(image, options);
+    case 'pickle':
+      return openPickleFile(image, options);
+  }
+}
+
+/** A defect of ours that a file brought out: still an error with the file's name, not a stack for the user. */
+function unexpected(path: string, cause: unknown): MlfsError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new MlfsError('ERR_MLFS_INTERNAL', `${path}: cannot be opened: ${reason}`, { path, cause });
+}

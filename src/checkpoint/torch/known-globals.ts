@@ -1,0 +1,44 @@
+import type { PyGlobal } from '../pickle/values.ts';
+import { dtypeNamed, storageClass } from './dtype-names.ts';
+
+/** Names that are values and not calls: they are understood where they stand as arguments. */
+const NAMES: ReadonlySet<string> = new Set([
+  'torch.per_tensor_affine',
+  'torch.per_channel_affine',
+  'torch.per_channel_affine_float_qparams',
+  'torch.per_tensor_symmetric',
+  'torch.per_channel_symmetric',
+  'torch.Tensor',
+  'torch.device',
+  'torch.serialization._get_layout',
+  'torch.strided',
+  'torch._utils._rebuild_wrapper_subclass',
+  'torch._utils._rebuild_device_tensor_from_numpy',
+  'torch.jit._pickle.build_intlist',
+  'torch.jit._pickle.build_doublelist',
+  'torch.jit._pickle.build_boollist',
+  'torch.jit._pickle.build_tensorlist',
+  'torch.jit._pickle.restore_type_tag',
+  'builtins.object',
+  '__builtin__.object',
+  'builtins.complex',
+  '__builtin__.complex',
+  'numpy.dtype',
+  'numpy.ndarray',
+  'numpy.core.multiarray._reconstruct',
+  'numpy.core.multiarray.scalar',
+  'numpy.core.numeric._frombuffer',
+  'numpy._core.multiarray._reconstruct',
+  'numpy._core.multiarray.scalar',
+  'numpy._core.numeric._frombuffer',
+]);
+
+/** Whether MLFS knows what a global stands for; the others are listed as unknown. */
+export function isKnownGlobal(global: PyGlobal, reconstructors: ReadonlyMap<string, unknown>): boolean {
+  return (
+    reconstructors.has(global.path) ||
+    NAMES.has(global.path) ||
+    storageClass(global.module, global.name) !== undefined ||
+    dtypeNamed(global.module, global.name) !== undefined
+  );
+}

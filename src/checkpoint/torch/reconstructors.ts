@@ -1,0 +1,296 @@
+/**
+ * The reconstructors that torch's pickles name: `torch._utils._rebuild_*` and their kin, as pure functions from arguments to
+ * tensors. A tensor that does not fit its storage is made all the same and its fault recorded, because only the walk over the
+ * object tree knows its name; whoever uses the tensors must look at `faults` first.
+ */
+import type { Account } from '../pickle/account.ts';
+import { BUILTIN_RECONSTRUCTORS, items } from '../pickle/builtin-reconstructors.ts';
+import { HEAP_COST } from '../pickle/limits.ts';
+import type { Reconstructor } from '../pickle/machine.ts';
+import {
+  type PersistentValue,
+  PyBytes,
+  PyDict,
+  PyFloat,
+  PyGlobal,
+  PyObject,
+  PyTuple,
+  type Value,
+} from '../pickle/values.ts';
+import { DTYPES, type DType, type Quantizer, type Tensor } from '../tensor.ts';
+import { dtypeNamed } from './dtype-names.ts';
+import { type StorageTable, TorchStorage } from './storage-table.ts';
+import { checkGeometry, type Geometry, GeometryFault } from './tensor-geometry.ts';
+import { TorchTensor } from './torch-tensor.ts';
+
+/** What a tensor and its arguments weigh. */
+const TENSOR_COST = 640;
+
+interface TensorArguments {
+  readonly storage: Value | undefined;
+  readonly offset: Value | undefined;
+  readonly size: Value | undefined;
+  readonly stride: Value | undefined;
+  readonly requiresGrad?: Value | undefined;
+  readonly dtype?: DType | undefined;
+  readonly metadata?: Value | undefined;
+  readonly quantizer?: Quantizer | undefined;
+}
+
+/** The table for one pickle, over its storages. */
+export class TorchReconstructors {
+  readonly table: ReadonlyMap<string, Reconstructor>;
+  /** Tensors that are none, and why. */
+  readonly faults = new Map<Tensor, string>();
+  readonly #storages: StorageTable;
+
+  /** `loadFromBytes` opens what `torch.storage._load_from_bytes` is given: an inner torch file. */
+  constructor(storages: StorageTable, loadFromBytes?: (bytes: PyBytes) => Value | undefined) {
+    this.#storages = storages;
+    this.table = new Map<string, Reconstructor>([
+      ...BUILTIN_RECONSTRUCTORS,
+      ['torch._utils._rebuild_tensor', (args, account) => this.#rebuildTensor(args, account)],
+      ['torch._utils._rebuild_tensor_v2', (args, account) => this.#rebuildTensor(args, account)],
+      ['torch._utils._rebuild_tensor_v3', (args, account) => this.#rebuildTensorV3(args, account)],
+      ['torch._utils._rebuild_qtensor', (args, account) => this.#rebuildQuantized(args, account)],
+      ['torch._utils._rebuild_parameter', (args, account) => this.#rebuildParameter(args, account)],
+      [
+        'torch._utils._rebuild_parameter_with_state',
+        (args, account) => this.#rebuildParameter(args, account),
+      ],
+      ['torch.nn.parameter.Parameter', (args, account) => this.#rebuildParameter(args, account)],
+      ['torch.nn.parameter.Buffer', (args) => tensorOf(items(args)?.[0])],
+      ['torch.autograd.variable.Variable', (args) => tensorOf(items(args)?.[0])],
+      ['torch._utils._rebuild_meta_tensor_no_storage', (args, account) => this.#rebuildMeta(args, account)],
+      ['torch._utils._rebuild_device_tensor_from_cpu_tensor', (args) => tensorOf(items(args)?.[0])],
+      ['torch._utils._rebuild_sparse_tensor', rebuildSparse],
+      ['torch._utils._rebuild_sparse_csr_tensor', rebuildSparse],
+      ['torch._utils._rebuild_nested_tensor', rebuildNested],
+      ['torch._tensor._rebuild_from_type', (args, account) => this.#rebuildFromType(args, account)],
+      ['torch._tensor._rebuild_from_type_v2', (args, account) => this.#rebuildFromType(args, account)],
+      ['torch.tensor._rebuild_from_type', (args, account) => this.#rebuildFromType(args, account)],
+      ['torch.Size', (args) => sizeOf(args)],
+      [
+        'torch.storage._load_from_bytes',
+        (args) => {
+          const bytes = items(args)?.[0];
+          return bytes instanceof PyBytes ? loadFromBytes?.(bytes) : undefined;
+        },
+      ],
+    ]);
+  }
+
+  /** BUILD on a tensor: old Parameters and Variables set `(requires_grad, volatile, hooks)`. */
+  build(target: PersistentValue, state: Value): void {
+    const requiresGrad = items(state)?.[0];
+    if (target instanceof TorchTensor && typeof requiresGrad === 'boolean')
+      target.requiresGrad = requiresGrad;
+  }
+
+  /** (storage, offset, size, stride[, requires_grad, hooks[, metadata]]) */
+  #rebuildTensor(args: Value, account: Account): Value | undefined {
+    const [storage, offset, size, stride, requiresGrad, , metadata] = items(args) ?? [];
+    return this.#tensor({ storage, offset, size, stride, requiresGrad, metadata }, account);
+  }
+
+  /** (storage, offset, size, stride, requires_grad, hooks, dtype[, metadata]) */
+  #rebuildTensorV3(args: Value, account: Account): Value | undefined {
+    const [storage, offset, size, stride, requiresGrad, , dtypeValue, metadata] = items(args) ?? [];
+    const dtype = dtypeOf(dtypeValue);
+    if (dtype === undefined) return undefined;
+    return this.#tensor({ storage, offset, size, stride, requiresGrad, dtype, metadata }, account);
+  }
+
+  /** (storage, offset, size, stride, quantizer_params, requires_grad, hooks) */
+  #rebuildQuantized(args: Value, account: Account): Value | undefined {
+    const [storage, offset, size, stride, parameters, requiresGrad] = items(args) ?? [];
+    const quantizer = quantizerOf(parameters);
+    return this.#tensor({ storage, offset, size, stride, requiresGrad, quantizer }, account);
+  }
+
+  /** (data, requires_grad, hooks[, state]); the class itself takes (data[, requires_grad]). */
+  #rebuildParameter(args: Value, account: Account): Value | undefined {
+    const [data, requiresGrad] = items(args) ?? [];
+    if (!(data instanceof TorchTensor)) return undefined;
+    account.heap(TENSOR_COST);
+    const parameter = data.with({ isParameter: true, requiresGrad: requiresGrad !== false });
+    this.#passFault(data, parameter);
+    return parameter;
+  }
+
+  /** (dtype, size, stride, requires_grad) */
+  #rebuildMeta(args: Value, account: Account): Value | undefined {
+    const [dtypeValue, size, stride, requiresGrad] = items(args) ?? [];
+    const dtype = dtypeOf(dtypeValue);
+    if (dtype === undefined) return undefined;
+    account.heap(TENSOR_COST * 2);
+    const geometry = this.#geometry(0, size, stride, dtype, Number.MAX_SAFE_INTEGER);
+    const { shape, stride: strides } = geometry.value;
+    const last = shape.reduce((index, extent, dim) => index + (extent - 1) * (strides[dim] as number), 0);
+    const nbytes = shape.includes(0) ? 0 : (last + 1) * DTYPES[dtype];
+    const storage = this.#storages.absent(dtype, nbytes, 'meta', 'a tensor on the meta device has no bytes');
+    const tensor = new TorchTensor({
+      ...geometry.value,
+      dtype,
+      storage,
+      requiresGrad: requiresGrad === true,
+      isParameter: false,
+    });
+    if (geometry.fault !== undefined) this.faults.set(tensor, geometry.fault);
+    return tensor;
+  }
+
+  /** (func, type, args, state): `func(*args)` made a `type`. */
+  #rebuildFromType(args: Value, account: Account): Value | undefined {
+    const [inner, type, innerArgs, state] = items(args) ?? [];
+    if (!(inner instanceof PyGlobal) || innerArgs === undefined) return undefined;
+    const made = inner.name.startsWith('_rebuild_from_type')
+      ? undefined
+      : this.table.get(inner.path)?.(innerArgs, account);
+    const className = type instanceof PyGlobal ? type.path : undefined;
+    if (!(made instanceof TorchTensor)) {
+      account.heap(HEAP_COST.object);
+      const object = new PyObject(type ?? inner, innerArgs);
+      object.state = state;
+      return object;
+    }
+    if (className === undefined || className === 'torch.Tensor') return made;
+    account.heap(TENSOR_COST);
+    const isParameter = made.isParameter || className === 'torch.nn.parameter.Parameter';
+    const tensor = made.with({ note: className, isParameter });
+    this.#passFault(made, tensor);
+    return tensor;
+  }
+
+  #tensor(args: TensorArguments, account: Account): Value | undefined {
+    const typed = args.storage;
+    if (!(typed instanceof TorchStorage)) return undefined;
+    account.heap(TENSOR_COST);
+    const dtype = args.dtype ?? typed.dtype ?? 'uint8';
+    const geometry = this.#geometry(args.offset, args.size, args.stride, dtype, typed.nbytes);
+    const tensor = new TorchTensor({
+      ...geometry.value,
+      dtype,
+      storage: this.#storages.canonical(typed),
+      requiresGrad: args.requiresGrad === true,
+      isParameter: false,
+      ...(args.quantizer === undefined ? {} : { quantizer: args.quantizer }),
+      ...mathBits(args.metadata),
+    });
+    if (geometry.fault !== undefined) this.faults.set(tensor, geometry.fault);
+    return tensor;
+  }
+
+  #geometry(
+    offset: Value | undefined,
+    size: Value | undefined,
+    stride: Value | undefined,
+    dtype: DType,
+    storageBytes: number,
+  ): { readonly value: Geometry; readonly fault?: string } {
+    try {
+      return { value: checkGeometry(offset, size, stride, dtype, storageBytes) };
+    } catch (cause) {
+      if (!(cause instanceof GeometryFault)) throw cause;
+      return { value: { shape: [0], stride: [1], storageOffset: 0 }, fault: cause.message };
+    }
+  }
+
+  #passFault(from: Tensor, to: Tensor): void {
+    const fault = this.faults.get(from);
+    if (fault !== undefined) this.faults.set(to, fault);
+  }
+}
+
+function tensorOf(value: Value | undefined): Value | undefined {
+  return value instanceof TorchTensor ? value : undefined;
+}
+
+function dtypeOf(value: Value | undefined): DType | undefined {
+  return value instanceof PyGlobal ? dtypeNamed(value.module, value.name) : undefined;
+}
+
+/** `{'conj': True, 'neg': True}`: bits that torch resolves when it reads an element. */
+function mathBits(metadata: Value | undefined): { conj?: boolean; neg?: boolean } {
+  if (!(metadata instanceof PyDict)) return {};
+  return {
+    ...(metadata.get('conj') === true ? { conj: true } : {}),
+    ...(metadata.get('neg') === true ? { neg: true } : {}),
+  };
+}
+
+/** (torch.per_tensor_affine, scale, zero_point) or (torch.per_channel_affine, scales, zero_points, axis). */
+function quantizerOf(value: Value | undefined): Quantizer | undefined {
+  const [scheme, scale, zeroPoint, axis] = items(value) ?? [];
+  const scaleOf = numberOrTensor(scale);
+  const zeroPointOf = numberOrTensor(zeroPoint);
+  if (!(scheme instanceof PyGlobal) || scaleOf === undefined || zeroPointOf === undefined) return undefined;
+  return {
+    scheme: scheme.name,
+    scale: scaleOf,
+    zeroPoint: zeroPointOf,
+    ...(typeof axis === 'number' ? { axis } : {}),
+  };
+}
+
+function numberOrTensor(value: Value | undefined): number | Tensor | undefined {
+  if (value instanceof PyFloat) return value.value;
+  return typeof value === 'number' || value instanceof TorchTensor ? value : undefined;
+}
+
+function sizeOf(args: Value): Value | undefined {
+  const size = items(args)?.[0];
+  if (size instanceof PyTuple) return size;
+  return undefined;
+}
+
+/** The names of a sparse layout's components, by how many there are before the size. */
+const SPARSE_COMPONENTS: Readonly<Record<string, readonly string[]>> = {
+  sparse_coo: ['indices', 'values', 'size', 'is_coalesced'],
+  sparse_csr: ['crow_indices', 'col_indices', 'values', 'size'],
+  sparse_csc: ['ccol_indices', 'row_indices', 'values', 'size'],
+  sparse_bsr: ['crow_indices', 'col_indices', 'values', 'size'],
+  sparse_bsc: ['ccol_indices', 'row_indices', 'values', 'size'],
+};
+
+/** (layout, components): an object with its component tensors as items. */
+function rebuildSparse(args: Value, account: Account): Value | undefined {
+  const [layout, components] = items(args) ?? [];
+  const name = layoutName(layout);
+  const names = name === undefined ? undefined : SPARSE_COMPONENTS[name];
+  const parts = items(components);
+  if (name === undefined || names === undefined || parts === undefined) return undefined;
+  return componentObject(new PyGlobal('torch', name), names, parts, account);
+}
+
+/** (buffer, sizes, strides, storage_offsets) */
+function rebuildNested(args: Value, account: Account): Value | undefined {
+  const parts = items(args);
+  if (parts === undefined) return undefined;
+  const names = ['buffer', 'sizes', 'strides', 'storage_offsets'];
+  return componentObject(new PyGlobal('torch', 'nested_tensor'), names, parts, account);
+}
+
+function componentObject(
+  layout: PyGlobal,
+  names: readonly string[],
+  parts: readonly Value[],
+  account: Account,
+): PyObject {
+  account.heap(HEAP_COST.object + HEAP_COST.dict + names.length * HEAP_COST.item);
+  const object = new PyObject(layout, new PyTuple([]));
+  const components = new PyDict();
+  names.forEach((name, index) => {
+    const part = parts[index];
+    if (part !== undefined) components.set(name, part);
+  });
+  object.dictItems = components;
+  return object;
+}
+
+/** `torch.sparse_coo`, as a global or as `torch.serialization._get_layout('torch.sparse_coo')`. */
+function layoutName(value: Value | undefined): string | undefined {
+  if (value instanceof PyGlobal) return value.name;
+  const text = value instanceof PyObject ? items(value.args)?.[0] : value;
+  return typeof text === 'string' ? text.replace(/^torch\./, '') : undefined;
+}

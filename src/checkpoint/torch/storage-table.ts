@@ -1,0 +1,180 @@
+import { MlfsError } from '../../errors.ts';
+import { items } from '../pickle/builtin-reconstructors.ts';
+import { type PicklePlace, placeName } from '../pickle/refusal.ts';
+import { PyGlobal, PyTuple, type Value } from '../pickle/values.ts';
+import { DTYPES, type DType, type Storage, type StorageBytes } from '../tensor.ts';
+import { storageClass } from './dtype-names.ts';
+
+/** A storage whose bytes may be found after the pickle that names it was read (legacy files). */
+export class TorchStorage implements Storage {
+  readonly type = 'storage';
+  readonly key: string;
+  readonly dtype: DType | undefined;
+  readonly nbytes: number;
+  readonly location: string;
+  bytes: StorageBytes;
+  readonly byteorder: 'little' | 'big';
+
+  constructor(fields: Omit<Storage, 'type'>) {
+    this.key = fields.key;
+    this.dtype = fields.dtype;
+    this.nbytes = fields.nbytes;
+    this.location = fields.location;
+    this.bytes = fields.bytes;
+    this.byteorder = fields.byteorder;
+  }
+}
+
+/** A view that a legacy persistent id makes: `nbytes` of storage `root` from `offsetBytes` on. */
+export interface StorageView {
+  readonly view: TorchStorage;
+  readonly root: TorchStorage;
+  readonly offsetBytes: number;
+}
+
+/** What a storage's persistent id says. */
+export interface StorageRequest {
+  readonly key: string;
+  readonly nbytes: number;
+  readonly location: string;
+}
+
+export interface LocatedStorage {
+  readonly bytes: StorageBytes;
+  /** Keys it may have in the checkpoint, the first that is free or its own: `0`, then `constants/0`. By default the id's. */
+  readonly keys?: readonly string[];
+}
+
+/** Finds the bytes of a storage. Throws ERR_MLFS_STORAGE when they are not there or not as many. */
+export type StorageLocator = (request: StorageRequest) => LocatedStorage;
+
+/**
+ * The storages of one pickle, by the keys of its persistent ids. `storages` are those of the whole checkpoint by keys that
+ * are unique in it: the pickles of one archive share the map.
+ */
+export class StorageTable {
+  readonly storages: Map<string, TorchStorage>;
+  readonly #byId = new Map<string, TorchStorage>();
+  readonly views: StorageView[] = [];
+  readonly #place: PicklePlace;
+  readonly #byteorder: 'little' | 'big';
+  readonly #locate: StorageLocator;
+  /** Storages that were asked for with a second class keep one identity: this maps the typed alias to it. */
+  readonly #aliases = new Map<TorchStorage, TorchStorage>();
+  #metaCount = 0;
+
+  constructor(
+    place: PicklePlace,
+    byteorder: 'little' | 'big',
+    locate: StorageLocator,
+    storages = new Map<string, TorchStorage>(),
+  ) {
+    this.storages = storages;
+    this.#place = place;
+    this.#byteorder = byteorder;
+    this.#locate = locate;
+  }
+
+  /**
+   * torch's persistent_load: `('storage', class, key, location, numel)`, with a view's `(key, offset, numel)` in legacy files;
+   * `('module', class, file, source)` stands for the class.
+   */
+  load(id: Value): Value | undefined {
+    const parts = items(id);
+    if (parts?.[0] === 'module' && parts[1] instanceof PyGlobal) return parts[1];
+    if (parts?.[0] !== 'storage') return undefined;
+    const [, cls, rawKey, rawLocation, numel, viewMetadata] = parts;
+    const key = typeof rawKey === 'number' || typeof rawKey === 'bigint' ? String(rawKey) : rawKey;
+    const kind = cls instanceof PyGlobal ? storageClass(cls.module, cls.name) : undefined;
+    if (typeof key !== 'string') throw this.#refuse('a storage without a key');
+    if (kind === undefined) {
+      const name = cls instanceof PyGlobal ? cls.path : 'no class';
+      throw this.#refuse(`storage ${JSON.stringify(key)} is of an unknown class, ${name}`);
+    }
+    const itemsize = kind === 'untyped' ? 1 : DTYPES[kind];
+    const nbytes = this.#bytesOf(numel, itemsize, key);
+    const location = typeof rawLocation === 'string' ? rawLocation : 'cpu';
+    const root = this.#storage(key, kind === 'untyped' ? undefined : kind, nbytes, location);
+    return viewMetadata instanceof PyTuple ? this.#view(root, viewMetadata, itemsize) : root;
+  }
+
+  /** The one storage behind a key, whatever class it was asked for with. */
+  canonical(storage: TorchStorage): TorchStorage {
+    return this.#aliases.get(storage) ?? storage;
+  }
+
+  /** A storage that is in no file: of a meta tensor. */
+  absent(dtype: DType, nbytes: number, location: string, reason: string): TorchStorage {
+    const key = `${location}:${this.#metaCount++}`;
+    const bytes: StorageBytes = { kind: 'absent', reason };
+    const storage = new TorchStorage({ key, dtype, nbytes, location, bytes, byteorder: this.#byteorder });
+    this.storages.set(key, storage);
+    return storage;
+  }
+
+  #storage(key: string, dtype: DType | undefined, nbytes: number, location: string): TorchStorage {
+    const known = this.#byId.get(key) ?? this.#locateNew(key, dtype, nbytes, location);
+    if (known.nbytes !== nbytes) {
+      throw this.#refuse(`storage ${JSON.stringify(key)} has ${known.nbytes} bytes and ${nbytes} bytes`);
+    }
+    if (known.dtype === dtype) return known;
+    const alias = new TorchStorage({ ...known, dtype });
+    this.#aliases.set(alias, known);
+    return alias;
+  }
+
+  #locateNew(key: string, dtype: DType | undefined, nbytes: number, location: string): TorchStorage {
+    const { bytes, keys = [key] } = this.#locate({ key, nbytes, location });
+    const unique = keys.find((candidate) => {
+      const taken = this.storages.get(candidate);
+      return taken === undefined || isSameRun(taken.bytes, bytes);
+    });
+    if (unique === undefined) throw this.#refuse(`storage ${JSON.stringify(key)} is there twice`);
+    let storage = this.storages.get(unique);
+    if (storage === undefined) {
+      storage = new TorchStorage({ key: unique, dtype, nbytes, location, bytes, byteorder: this.#byteorder });
+      this.storages.set(unique, storage);
+    }
+    this.#byId.set(key, storage);
+    return storage;
+  }
+
+  #view(root: TorchStorage, metadata: PyTuple, itemsize: number): TorchStorage {
+    const [rawKey, offset, numel] = metadata.items;
+    const key = typeof rawKey === 'number' || typeof rawKey === 'bigint' ? String(rawKey) : rawKey;
+    if (typeof key !== 'string')
+      throw this.#refuse(`a view of storage ${JSON.stringify(root.key)} without a key`);
+    const known = this.#byId.get(key);
+    if (known !== undefined) return known;
+    const offsetBytes = this.#bytesOf(offset, itemsize, key);
+    const nbytes = this.#bytesOf(numel, itemsize, key);
+    if (offsetBytes + nbytes > root.nbytes) {
+      throw this.#refuse(
+        `view ${JSON.stringify(key)} is bytes ${offsetBytes} to ${offsetBytes + nbytes} of storage ${JSON.stringify(root.key)}, which has ${root.nbytes}`,
+      );
+    }
+    const view = new TorchStorage({ ...root, key, nbytes });
+    this.storages.set(key, view);
+    this.#byId.set(key, view);
+    this.views.push({ view, root: this.canonical(root), offsetBytes });
+    return view;
+  }
+
+  #bytesOf(count: Value | undefined, itemsize: number, key: string): number {
+    const nbytes = typeof count === 'number' ? count * itemsize : Number.NaN;
+    if (!Number.isSafeInteger(nbytes) || nbytes < 0) {
+      throw this.#refuse(`storage ${JSON.stringify(key)} has ${String(count)} elements of ${itemsize} bytes`);
+    }
+    return nbytes;
+  }
+
+  #refuse(reason: string): MlfsError {
+    return new MlfsError('ERR_MLFS_STORAGE', `${placeName(this.#place)}: ${reason}`, {
+      path: this.#place.path,
+    });
+  }
+}
+
+function isSameRun(a: StorageBytes, b: StorageBytes): boolean {
+  return a.kind !== 'absent' && b.kind !== 'absent' && a.offset === b.offset && a.length === b.length;
+}

@@ -1,0 +1,75 @@
+import { PyList, PyTuple, type Value } from '../pickle/values.ts';
+import { DTYPES, type DType, PACKED_ELEMENTS } from '../tensor.ts';
+
+/** More dimensions than any tensor library can use. */
+const MAX_DIMENSIONS = 256;
+
+export interface Geometry {
+  readonly shape: readonly number[];
+  readonly stride: readonly number[];
+  readonly storageOffset: number;
+}
+
+/** Why a tensor is not one, in words that follow the tensor's name. */
+export class GeometryFault extends Error {}
+
+/**
+ * Checks that every element of a tensor lies in its storage. Sums and products are of non-negative safe integers, so they
+ * are exact up to 2^53 and never round down below it: what does not fit cannot look as if it did.
+ */
+export function checkGeometry(
+  offset: Value | undefined,
+  size: Value | undefined,
+  stride: Value | undefined,
+  dtype: DType,
+  storageBytes: number,
+): Geometry {
+  const shape = dimensions(size, 'shape');
+  const strides = dimensions(stride, 'stride');
+  if (shape.length !== strides.length) {
+    throw new GeometryFault(
+      `shape [${shape}] has ${shape.length} dimensions and stride [${strides}] ${strides.length}`,
+    );
+  }
+  if (typeof offset !== 'number' || offset < 0) {
+    throw new GeometryFault(`storage offset ${String(offset)} is no place in a storage`);
+  }
+  const empty = shape.includes(0);
+  const count = empty ? 0 : shape.reduce((product, extent) => product * extent, 1);
+  const itemsize = DTYPES[dtype];
+  if (!Number.isSafeInteger(count * itemsize)) {
+    throw new GeometryFault(`shape [${shape}] has more bytes than can be counted`);
+  }
+  if (!empty) {
+    const last = shape.reduce(
+      (index, extent, dim) => index + (extent - 1) * (strides[dim] as number),
+      offset,
+    );
+    const bytes = Math.ceil((last + 1) / (PACKED_ELEMENTS[dtype] ?? 1)) * itemsize;
+    if (bytes > storageBytes) {
+      throw new GeometryFault(
+        `shape [${shape}], stride [${strides}], offset ${offset} of ${dtype} reach byte ${bytes} of a storage of ${storageBytes} bytes`,
+      );
+    }
+  }
+  return { shape, stride: strides, storageOffset: offset };
+}
+
+/** A tuple, list or torch.Size of sizes or strides. */
+function dimensions(value: Value | undefined, what: string): number[] {
+  if (!(value instanceof PyTuple || value instanceof PyList))
+    throw new GeometryFault(`its ${what} is no tuple`);
+  if (value.items.length > MAX_DIMENSIONS) {
+    throw new GeometryFault(
+      `its ${what} has ${value.items.length} dimensions; the limit is ${MAX_DIMENSIONS}`,
+    );
+  }
+  for (const item of value.items) {
+    if (typeof item !== 'number' || item < 0) {
+      throw new GeometryFault(
+        `its ${what} has ${typeof item === 'object' ? 'something else' : String(item)} in it`,
+      );
+    }
+  }
+  return [...value.items] as number[];
+}

@@ -1,0 +1,109 @@
+import { MlfsError } from '../../errors.ts';
+import type { Image } from '../../storage/image.ts';
+import type { Checkpoint } from '../checkpoint.ts';
+import { PICKLE_LIMITS, type PickleLimits } from '../pickle/limits.ts';
+import type { Value } from '../pickle/values.ts';
+import { isScriptObject } from '../state-dict.ts';
+import type { NamedTensor } from '../tensor.ts';
+import type { Archive } from '../zip/archive.ts';
+import { readEntry } from '../zip/read-entry.ts';
+import { type ArchiveLayout, isTorchScript } from './archive-layout.ts';
+import { namedTensors, readTorchPickle } from './read-torch-pickle.ts';
+import { StorageTable, type TorchStorage } from './storage-table.ts';
+import { zipStorages } from './zip-storages.ts';
+
+/** Version, byteorder and serialization_id are a few bytes. */
+const RECORD_BYTES = 4096;
+
+/** What a file is opened into, before it is bound to its image. */
+export type OpenedCheckpoint = Omit<Checkpoint, 'image' | 'path' | 'close'>;
+
+export interface OpenOptions {
+  /** Raises or lowers what a pickle may ask for. */
+  readonly limits?: Partial<PickleLimits> | undefined;
+}
+
+/**
+ * Opens torch's zip container: `data.pkl` over `data/KEY`, and for TorchScript `constants.pkl` and `bytecode.pkl` over
+ * their own folders.
+ */
+export async function openTorchZip(
+  image: Image,
+  archive: Archive,
+  layout: ArchiveLayout,
+  options: OpenOptions & { readonly keyPrefix?: string },
+): Promise<OpenedCheckpoint> {
+  const metadata = await readMetadata(image, layout);
+  const byteorder = readByteorder(image.path, metadata.byteorder);
+  const script = isTorchScript(layout);
+  const tensors: NamedTensor[] = [];
+  const storages = new Map<string, TorchStorage>();
+  const unknown = new Set<string>();
+  const warnings = [...archive.warnings];
+  const values = new Map<string, Value>();
+
+  for (const name of script ? ['data', 'constants', 'bytecode', 'attributes'] : ['data']) {
+    const entry = layout.records.get(`${name}.pkl`);
+    if (entry === undefined) continue;
+    const place = { path: image.path, entry: entry.name };
+    const folders = name === 'data' ? ['data', 'constants'] : [name, 'constants', 'data'];
+    const table = new StorageTable(
+      place,
+      byteorder,
+      zipStorages(image, layout, folders, options.keyPrefix),
+      storages,
+    );
+    const bytes = await readEntry(image, entry, options.limits?.pickleBytes ?? PICKLE_LIMITS.pickleBytes);
+    const pickle = readTorchPickle(bytes, table, { ...place, limits: options.limits });
+    values.set(name, pickle.value);
+    for (const global of pickle.unknownGlobals) unknown.add(global);
+    const prefix = name === 'data' ? [] : [name];
+    for (const named of namedTensors(pickle, place, prefix, warnings)) tensors.push(named);
+  }
+
+  const root = values.get('data') ?? values.get('attributes') ?? null;
+  values.delete('data');
+  return {
+    format: script || isScriptObject(root) ? 'torchscript' : 'torch-zip',
+    root,
+    ...(values.size > 0 ? { otherPickles: values } : {}),
+    tensors,
+    storages,
+    entries: archive.entries,
+    unknownGlobals: [...unknown].sort(),
+    warnings,
+    metadata,
+  };
+}
+
+/** The small records beside the pickle: what wrote the archive, and how. */
+const FACTS: readonly [record: string, fact: string][] = [
+  ['version', 'version'],
+  ['byteorder', 'byteorder'],
+  ['.data/serialization_id', 'serialization_id'],
+  ['.format_version', 'format_version'],
+  ['.storage_alignment', 'storage_alignment'],
+];
+
+async function readMetadata(image: Image, layout: ArchiveLayout): Promise<Record<string, string>> {
+  const metadata: Record<string, string> = {};
+  for (const [record, fact] of FACTS) {
+    const entry = layout.records.get(record);
+    if (entry === undefined) continue;
+    metadata[fact] = (await readEntry(image, entry, RECORD_BYTES)).toString('utf8').trim();
+  }
+  return metadata;
+}
+
+/** Absent means little: torch wrote the record from 2.1 on. */
+function readByteorder(path: string, byteorder: string | undefined): 'little' | 'big' {
+  if (byteorder === undefined || byteorder === 'little') return 'little';
+  if (byteorder === 'big') return 'big';
+  throw new MlfsError(
+    'ERR_MLFS_FORMAT',
+    `${path}: its byteorder is ${JSON.stringify(byteorder)}, neither little nor big`,
+    {
+      path,
+    },
+  );
+}

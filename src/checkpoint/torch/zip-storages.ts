@@ -1,0 +1,54 @@
+import { MlfsError } from '../../errors.ts';
+import type { Image } from '../../storage/image.ts';
+import type { StorageBytes } from '../tensor.ts';
+import type { ZipEntry } from '../zip/entry.ts';
+import type { ArchiveLayout } from './archive-layout.ts';
+import type { LocatedStorage, StorageLocator } from './storage-table.ts';
+
+/** Finds storages among the records of an archive, in the given folders. */
+export function zipStorages(
+  image: Image,
+  layout: ArchiveLayout,
+  folders: readonly string[],
+  keyPrefix = '',
+): StorageLocator {
+  return ({ key, nbytes, location }) => {
+    for (const folder of folders) {
+      const entry = layout.records.get(`${folder}/${key}`);
+      if (entry !== undefined) {
+        return {
+          bytes: entryBytes(image, entry, nbytes),
+          keys: [`${keyPrefix}${key}`, `${keyPrefix}${folder}/${key}`],
+        };
+      }
+    }
+    if (location === 'meta') {
+      return absent(`${keyPrefix}${key}`, 'a storage on the meta device has no bytes');
+    }
+    if (nbytes === 0) return absent(`${keyPrefix}${key}`, 'an empty storage');
+    throw new MlfsError(
+      'ERR_MLFS_STORAGE',
+      `${image.path}: storage ${JSON.stringify(key)} has no entry ${JSON.stringify(`${layout.prefix}${folders[0]}/${key}`)}`,
+      { path: image.path },
+    );
+  };
+}
+
+/** The bytes of a storage that is one entry. Throws ERR_MLFS_STORAGE when the entry has not exactly `nbytes`. */
+export function entryBytes(image: Image, entry: ZipEntry, nbytes: number): StorageBytes {
+  if (entry.size !== nbytes) {
+    throw new MlfsError(
+      'ERR_MLFS_STORAGE',
+      `${image.path}: entry ${JSON.stringify(entry.name)} has ${entry.size} bytes, its storage ${nbytes}`,
+      { path: image.path },
+    );
+  }
+  const { offset, compressedSize, size: length } = entry;
+  return entry.method === 'stored'
+    ? { kind: 'extent', image, offset, length }
+    : { kind: 'deflated', image, offset, compressedLength: compressedSize, length };
+}
+
+function absent(key: string, reason: string): LocatedStorage {
+  return { bytes: { kind: 'absent', reason }, keys: [key] };
+}
