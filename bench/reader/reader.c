@@ -7,14 +7,12 @@
  *                                                 pread at blocks in a fixed random order, none of them twice
  *   reader mmap   FILE [range] [--passes N]       maps the range and adds up its words
  *   reader evict  FILE [range]                    drops the file's own pages from the page cache, nobody else's
- *   reader pin    PID --cpu LIST                  moves every thread of a process
  *
- * range: --offset N --length N. All: --cpu LIST (pin this process first), --evict (before the first pass),
+ * range: --offset N --length N. All: --cpu LIST (stay on these processors), --evict (before the first pass),
  * --disk FILE (count what the machine reads from the disk under FILE meanwhile).
  * "resident" is the share of the range that was in the page cache before the first pass.
  */
 #define _GNU_SOURCE
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -108,19 +106,12 @@ static void parse_cpus(const char *list, cpu_set_t *set)
 	}
 }
 
-static void pin(pid_t pid, const char *list)
+static void stay_on(const char *list)
 {
 	cpu_set_t set;
 	parse_cpus(list, &set);
-	char tasks[64];
-	snprintf(tasks, sizeof tasks, "/proc/%d/task", pid);
-	DIR *directory = opendir(tasks);
-	if (!directory)
-		die(tasks);
-	for (struct dirent *task; (task = readdir(directory));)
-		if (task->d_name[0] != '.' && sched_setaffinity(atoi(task->d_name), sizeof set, &set) < 0 && errno != ESRCH)
-			die("sched_setaffinity");
-	closedir(directory);
+	if (sched_setaffinity(0, sizeof set, &set) < 0)
+		die("sched_setaffinity");
 }
 
 static int open_file(void)
@@ -241,6 +232,7 @@ static void measure(const char *mode)
 {
 	struct pass passes[MAX_PASSES] = {0};
 	uint64_t sum = 0;
+	int64_t disk_at_open = disk_bytes();
 	double before_open = now();
 	int fd = open_file();
 	double open_s = now() - before_open;
@@ -254,13 +246,14 @@ static void measure(const char *mode)
 	double resident = resident_share(fd);
 	if (plan.evict || plan.reopen) {
 		close(fd);
+		disk_at_open = disk_bytes();
 		before_open = now();
 		fd = open_file();
 		open_s = now() - before_open;
 	}
 	for (unsigned at = 0; at < plan.passes; at++) {
 		struct pass *pass = &passes[at];
-		int64_t disk_before = disk_bytes();
+		int64_t disk_before = at == 0 ? disk_at_open : disk_bytes();
 		double start = now();
 		if (at && plan.reopen) {
 			close(fd);
@@ -323,18 +316,14 @@ static bool one_of(const char *mode, const char *const *known)
 int main(int argc, char **argv)
 {
 	parse(argc, argv);
-	if (argc - optind != 2 || !one_of(argv[optind], (const char *[]){"seq", "random", "mmap", "evict", "pin", NULL})) {
-		fprintf(stderr, "usage: reader seq|random|mmap|evict FILE [options] | reader pin PID --cpu LIST\n");
+	if (argc - optind != 2 || !one_of(argv[optind], (const char *[]){"seq", "random", "mmap", "evict", NULL})) {
+		fprintf(stderr, "usage: reader seq|random|mmap|evict FILE [options]\n");
 		return 2;
 	}
 	const char *mode = argv[optind];
 	plan.path = argv[optind + 1];
-	if (strcmp(mode, "pin") == 0) {
-		pin(atoi(plan.path), plan.cpus ? plan.cpus : "0");
-		return 0;
-	}
 	if (plan.cpus)
-		pin(getpid(), plan.cpus);
+		stay_on(plan.cpus);
 	if (strcmp(mode, "evict") == 0) {
 		int fd = open_file();
 		if (!plan.length)

@@ -16,7 +16,8 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   tree: ['errors', 'telemetry', 'storage', 'checkpoint'],
   mount: ['errors', 'telemetry', 'storage', 'checkpoint', 'tree', 'fuse'],
   index: ['errors', 'telemetry', 'storage', 'checkpoint', 'tree', 'fuse', 'mount'],
-  cli: ['errors', 'telemetry', 'storage', 'checkpoint', 'tree', 'fuse', 'mount', 'index'],
+  throughput: ['errors', 'storage', 'checkpoint'],
+  cli: ['errors', 'telemetry', 'storage', 'checkpoint', 'tree', 'fuse', 'mount', 'index', 'throughput'],
 };
 
 function sourceFiles(): string[] {

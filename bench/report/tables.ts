@@ -1,0 +1,91 @@
+import type { Row } from '../schedule.ts';
+import type { Verdict } from '../targets.ts';
+import { figure, ratio, withUnit } from './figures.ts';
+import { byMetric, type RunReport } from './run-report.ts';
+
+type Table = readonly (readonly string[])[];
+
+const RESULT_HEAD = ['what', 'who', 'median', 'least – most', 'to native', 'to best C loop'];
+const TARGET_HEAD = ['target', 'measured', 'reference', 'ratio or value', 'to reach', ''];
+
+export function asText(report: RunReport): string {
+  return [
+    align([RESULT_HEAD, ...resultRows(report.rows)]),
+    '',
+    align([TARGET_HEAD, ...report.verdicts.map(targetRow)]),
+    '',
+  ].join('\n');
+}
+
+export function asMarkdown(report: RunReport): string {
+  const { machine } = report;
+  return [
+    `Measured ${report.startedAt.slice(0, 10)} with \`${report.command}\`: ${report.rounds} rounds interleaved, medians;`,
+    `tensor of ${figure(report.tensorBytes / 2 ** 20)} MiB; ${machine.processors}, ${machine.memoryGib} GiB,`,
+    `${machine.kernel}, Node ${machine.node}; load average at the start ${machine.loadAverage[0]}.`,
+    '',
+    markdown(TARGET_HEAD, report.verdicts.map(targetRow)),
+    '',
+    markdown(RESULT_HEAD, resultRows(report.rows)),
+    '',
+  ].join('\n');
+}
+
+function resultRows(rows: readonly Row[]): Table {
+  return byMetric(rows).flatMap((group) => {
+    const native = medianOf(group.find((row) => row.driver === 'native'));
+    const bestLoop = bestMedian(group.filter((row) => row.driver.startsWith('c-loop')));
+    return group.map((row, at) => {
+      const title = at === 0 ? row.metric.title : '';
+      if (!row.summary) return [title, row.driver, row.reason ?? '–', '', '', ''];
+      const { median, min, max } = row.summary;
+      return [
+        title,
+        row.driver,
+        withUnit(median, row.metric),
+        `${figure(min)} – ${figure(max)}`,
+        ratio(median, native),
+        ratio(median, bestLoop),
+      ];
+    });
+  });
+}
+
+function medianOf(row: Row | undefined): number | undefined {
+  return row?.summary?.median;
+}
+
+function bestMedian(rows: readonly Row[]): number | undefined {
+  const medians = rows.flatMap((row) => row.summary?.median ?? []);
+  if (medians.length === 0) return undefined;
+  return rows[0]?.metric.better === 'lower' ? Math.min(...medians) : Math.max(...medians);
+}
+
+function targetRow(verdict: Verdict): string[] {
+  return [
+    verdict.what,
+    figure(verdict.value),
+    verdict.reference ? `${figure(verdict.reference.value)} (${verdict.reference.driver})` : '–',
+    figure(verdict.figure),
+    verdict.target,
+    verdict.met ? 'met' : 'missed',
+  ];
+}
+
+function align(table: Table): string {
+  const widths = (table[0] ?? []).map((_, column) =>
+    Math.max(...table.map((row) => (row[column] ?? '').length)),
+  );
+  return table
+    .map((row) =>
+      row
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}
+
+function markdown(head: readonly string[], rows: Table): string {
+  return [head, head.map(() => '---'), ...rows].map((row) => `| ${row.join(' | ')} |`).join('\n');
+}

@@ -1,0 +1,101 @@
+/**
+ * npm run bench: drivers (who) × workloads (what), interleaved in one run, medians, and the ratios that MLFS promises.
+ * Rounds go A B C, A B C; the first warms up. The reader is one native program and never the server. Pages of the
+ * bench's own files are dropped with posix_fadvise; the machine's caches are left alone. Everything that is made is
+ * removed again, also when the run is interrupted.
+ */
+import { mkdir, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { Command, InvalidArgumentError } from 'commander';
+import { DRIVERS } from './drivers/all.ts';
+import { watchInterrupts } from './interrupt.ts';
+import { buildPrograms, RESULTS_DIRECTORY } from './programs.ts';
+import { asSvg } from './report/chart.ts';
+import { describeMachine, type RunReport } from './report/run-report.ts';
+import { asMarkdown, asText } from './report/tables.ts';
+import { measureWorkload, type Row } from './schedule.ts';
+import { Subjects } from './subject.ts';
+import { judge } from './targets.ts';
+import { WORKLOADS } from './workloads/all.ts';
+
+interface Options {
+  readonly quick?: boolean;
+  readonly only?: string[];
+  readonly drivers?: string[];
+  readonly rounds?: number;
+  readonly size?: number;
+  readonly directory?: string;
+  readonly out: string;
+}
+
+const MIB = 2 ** 20;
+
+const program = new Command('npm run bench --')
+  .description('measure reads through a mount against native reads and against the best C loop')
+  .option('--quick', 'a small tensor and two rounds: a look, not a result')
+  .option('--only <workloads>', `some of: ${WORKLOADS.map((workload) => workload.name).join(', ')}`, list)
+  .option('--drivers <drivers>', `some of: ${DRIVERS.map((driver) => driver.name).join(', ')}`, list)
+  .option('--rounds <n>', 'rounds that count (5, quick: 2)', positiveInteger)
+  .option('--size <mib>', 'size of the large tensor in MiB (2048, quick: 256)', positiveInteger)
+  .option('--directory <dir>', "where the checkpoints are made (the system's temporary directory)")
+  .option('--out <dir>', 'where the results are written', RESULTS_DIRECTORY)
+  .parse();
+
+await main(program.opts<Options>());
+
+async function main(options: Options): Promise<void> {
+  const startedAt = new Date().toISOString();
+  watchInterrupts();
+  buildPrograms();
+  const tensorBytes = (options.size ?? (options.quick ? 256 : 2048)) * MIB;
+  const rounds = options.rounds ?? (options.quick ? 2 : 5);
+  const scale = { randomSeconds: options.quick ? 0.5 : 2, mappedBytes: 512 * MIB };
+  const machine = await describeMachine();
+  const drivers = DRIVERS.filter((driver) => !options.drivers || options.drivers.includes(driver.name));
+  const workloads = WORKLOADS.filter((workload) => !options.only || options.only.includes(workload.name));
+
+  const subjects = await Subjects.in(options.directory, tensorBytes);
+  const rows: Row[] = [];
+  try {
+    for (const workload of workloads) {
+      progress(`${workload.name}: making the checkpoint`);
+      const subject = await subjects.get(workload.subject);
+      rows.push(
+        ...(await measureWorkload(workload, drivers, subject, { rounds, scale, onProgress: progress })),
+      );
+    }
+  } finally {
+    progress('');
+    await subjects.remove();
+  }
+
+  const command = ['npm run bench --', ...process.argv.slice(2)].join(' ');
+  const report = { startedAt, command, rounds, tensorBytes, machine, rows, verdicts: judge(rows) };
+  process.stdout.write(asText(report));
+  await writeReport(report, options.out);
+}
+
+async function writeReport(report: RunReport, directory: string): Promise<void> {
+  await mkdir(directory, { recursive: true });
+  const base = path.join(directory, report.startedAt.slice(0, 16).replace(':', ''));
+  await writeFile(`${base}.json`, `${JSON.stringify(report, null, 1)}\n`);
+  await writeFile(`${base}.svg`, asSvg(report));
+  await writeFile(`${base}.md`, asMarkdown(report));
+  process.stdout.write(`\n${base}.json, .svg, .md\n`);
+}
+
+/** One line that is written over on a terminal, and one a step elsewhere. */
+function progress(message: string): void {
+  if (process.stderr.isTTY) process.stderr.write(`\r\u001b[2K${message}`);
+  else if (message) process.stderr.write(`${message}\n`);
+}
+
+function list(value: string): string[] {
+  return value.split(',').map((part) => part.trim());
+}
+
+function positiveInteger(value: string): number {
+  const number = Number(value);
+  if (!Number.isSafeInteger(number) || number < 1) throw new InvalidArgumentError('a positive whole number');
+  return number;
+}

@@ -1,0 +1,141 @@
+/**
+ * A mount that is served by a process of its own: started in the foreground, awaited until the kernel lists it, unmounted
+ * and reaped afterwards whatever happened in between.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtemp, readFile, rmdir, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { onInterrupt } from './interrupt.ts';
+import { output } from './programs.ts';
+
+const MOUNT_DEADLINE_MS = 60_000;
+const EXIT_DEADLINE_MS = 10_000;
+
+export interface ServerCommand {
+  readonly program: string;
+  /** The arguments; the mount point is given where `%MOUNTPOINT%` stands. */
+  readonly args: readonly string[];
+  /** Processors the server may use, as taskset lists them. */
+  readonly cpus?: string | undefined;
+  /** Sets the mount's read_ahead_kb from outside; left alone when undefined. */
+  readonly readAheadKb?: number | undefined;
+}
+
+export interface Served {
+  readonly mountpoint: string;
+  readonly pid: number;
+  end(): Promise<void>;
+}
+
+export async function serve(command: ServerCommand): Promise<Served> {
+  const mountpoint = await mkdtemp(path.join(tmpdir(), 'mlfs-bench-mount-'));
+  const args = command.args.map((arg) => arg.replace('%MOUNTPOINT%', mountpoint));
+  const [program, programArgs] = command.cpus
+    ? ['taskset', ['-c', command.cpus, command.program, ...args]]
+    : [command.program, args];
+  const child = spawn(program, programArgs, { stdio: ['ignore', 'ignore', 'pipe'] });
+  const forget = onInterrupt(() => end(mountpoint, child));
+  let complaint = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    complaint = (complaint + text).slice(-2000);
+  });
+  try {
+    await untilMounted(mountpoint, child, () => complaint);
+    if (command.readAheadKb) await setReadAhead(mountpoint, command.readAheadKb);
+  } catch (cause) {
+    forget();
+    await end(mountpoint, child);
+    throw cause;
+  }
+  return {
+    mountpoint,
+    pid: child.pid ?? 0,
+    end: () => {
+      forget();
+      return end(mountpoint, child);
+    },
+  };
+}
+
+/** Runs a command that mounts and returns when the mount answers, leaving a server behind. */
+export async function launch(command: ServerCommand): Promise<Served> {
+  const mountpoint = await mkdtemp(path.join(tmpdir(), 'mlfs-bench-mount-'));
+  const end = async () => {
+    await unmount(mountpoint);
+    await rmdir(mountpoint);
+  };
+  const forget = onInterrupt(end);
+  try {
+    await output(
+      command.program,
+      command.args.map((arg) => arg.replace('%MOUNTPOINT%', mountpoint)),
+    );
+  } catch (cause) {
+    forget();
+    await end();
+    throw cause;
+  }
+  return {
+    mountpoint,
+    pid: 0,
+    end: () => {
+      forget();
+      return end();
+    },
+  };
+}
+
+/** Whether the kernel lists a mount there. Does not touch the mount. */
+export async function isMounted(mountpoint: string): Promise<boolean> {
+  const mounts = await readFile('/proc/self/mounts', 'utf8');
+  return mounts.includes(` ${mountpoint} `);
+}
+
+async function untilMounted(mountpoint: string, child: ChildProcess, complaint: () => string): Promise<void> {
+  const deadline = Date.now() + MOUNT_DEADLINE_MS;
+  while (!(await isMounted(mountpoint))) {
+    if (child.exitCode !== null || child.signalCode !== null) {
+      throw new Error(`${child.spawnargs.join(' ')} ended before it mounted: ${complaint().trim()}`);
+    }
+    if (Date.now() > deadline) throw new Error(`${child.spawnargs.join(' ')} did not mount in time`);
+    await sleep(2);
+  }
+  await stat(mountpoint);
+}
+
+/** bdi directories are named by the mount's device number. Needs root; the mount keeps its own value otherwise. */
+async function setReadAhead(mountpoint: string, kilobytes: number): Promise<void> {
+  const { dev } = await stat(mountpoint);
+  const major = (dev >> 8) & 0xfff;
+  const minor = (dev & 0xff) | ((dev >> 12) & 0xfff00);
+  await writeFile(`/sys/class/bdi/${major}:${minor}/read_ahead_kb`, String(kilobytes));
+}
+
+async function end(mountpoint: string, child: ChildProcess): Promise<void> {
+  await unmount(mountpoint);
+  await exited(child);
+  await rmdir(mountpoint);
+}
+
+export async function unmount(mountpoint: string): Promise<void> {
+  if (!(await isMounted(mountpoint))) return;
+  try {
+    await output('umount', [mountpoint]);
+  } catch {
+    await output('fusermount3', ['-u', '-z', mountpoint]);
+  }
+}
+
+/** A server ends by itself once its mount is gone; one that does not is told to, and then made to. */
+async function exited(child: ChildProcess): Promise<void> {
+  for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
+    const deadline = Date.now() + EXIT_DEADLINE_MS;
+    while (Date.now() < deadline) {
+      if (child.exitCode !== null || child.signalCode !== null) return;
+      await sleep(5);
+    }
+    child.kill(signal);
+  }
+}

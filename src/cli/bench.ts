@@ -1,0 +1,105 @@
+import { SingleBar } from 'cli-progress';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import {
+  measureThroughput,
+  rateOf,
+  type ThroughputReport,
+  type ThroughputRow,
+} from '../throughput/throughput.ts';
+
+interface BenchOptions {
+  readonly json?: boolean;
+  readonly seconds: number;
+  readonly transport: string;
+}
+
+/** `mlfs bench CHECKPOINT`: how fast this file reads from this disk, natively and through a mount. */
+export function registerBench(program: Command): void {
+  program
+    .command('bench')
+    .description('measure how fast a checkpoint reads here: natively against a mount, cold and cached')
+    .argument('<checkpoint>', 'the file to read; nothing is written to it')
+    .option('--json', 'print the figures as JSON')
+    .option('--seconds <n>', 'how long each measurement may take', positive, 3)
+    .addOption(
+      new Option('--transport <name>', 'how the mount is served')
+        .choices(['auto', 'kernel', 'fuse-native'])
+        .default('auto'),
+    )
+    .action(runBench);
+}
+
+async function runBench(checkpoint: string, options: BenchOptions): Promise<void> {
+  const interrupted = new AbortController();
+  const stop = () => interrupted.abort();
+  process.once('SIGINT', stop).once('SIGTERM', stop);
+  const bar = new SingleBar({
+    format: '{bar} {value}/{total} {what}',
+    stream: process.stderr,
+    clearOnComplete: true,
+    hideCursor: true,
+    noTTYOutput: false,
+  });
+  bar.start(1, 0, { what: 'mounting' });
+  try {
+    const report = await measureThroughput(checkpoint, {
+      seconds: options.seconds,
+      transport: options.transport,
+      signal: interrupted.signal,
+      onProgress: ({ done, of, what }) => {
+        bar.setTotal(of);
+        bar.update(done, { what });
+      },
+    });
+    bar.stop();
+    process.stdout.write(options.json ? `${JSON.stringify(report, null, 2)}\n` : asText(report));
+  } finally {
+    bar.stop();
+    process.off('SIGINT', stop).off('SIGTERM', stop);
+  }
+}
+
+function asText(report: ThroughputReport): string {
+  const lines = [['', 'native', 'mount', 'ratio', 'read from disk'], ...report.rows.map(asCells)];
+  const widths = [0, 1, 2, 3].map((column) => Math.max(...lines.map((line) => line[column]?.length ?? 0)));
+  const table = lines.map((line) =>
+    line
+      .map((cell, column) =>
+        column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0),
+      )
+      .join('  ')
+      .trimEnd(),
+  );
+  const mebibytes = (report.bytes / 2 ** 20).toFixed(1);
+  const head = `${report.checkpoint}: ${report.tensors} tensors, ${mebibytes} MiB, transport ${report.transport}`;
+  const reasons = report.rows.flatMap((row) =>
+    row.reason ? [`${row.what}: not measured, ${row.reason}`] : [],
+  );
+  return `${[head, '', ...table, ...(reasons.length > 0 ? ['', ...reasons] : [])].join('\n')}\n`;
+}
+
+function asCells(row: ThroughputRow): string[] {
+  const { native, mount } = row;
+  if (!native || !mount) return [row.what, '–', '–', '–', '–'];
+  const [nativeRate, mountRate] = [rateOf(row, native), rateOf(row, mount)];
+  const disk = (outcome: typeof native) =>
+    outcome.diskBytes === undefined ? '?' : `${((outcome.diskBytes / outcome.bytes) * 100).toFixed(0)} %`;
+  const cold = row.what.endsWith('cold');
+  return [
+    row.what,
+    withUnit(nativeRate, row.unit),
+    withUnit(mountRate, row.unit),
+    (mountRate / nativeRate).toFixed(2),
+    cold ? `${disk(native)} / ${disk(mount)}` : '',
+  ];
+}
+
+function withUnit(rate: number, unit: ThroughputRow['unit']): string {
+  return unit === 'GB/s' ? `${rate.toFixed(2)} GB/s` : `${Math.round(rate).toLocaleString('en-US')}/s`;
+}
+
+function positive(value: string): number {
+  const number = Number(value);
+  if (!Number.isFinite(number) || number <= 0) throw new InvalidArgumentError('not a positive number');
+  return number;
+}

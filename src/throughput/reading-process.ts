@@ -1,0 +1,7 @@
+/** The program that reads: a process of its own, so that neither the server nor the command that asked is measured. */
+import { readFileSync } from 'node:fs';
+import { carryOut } from './read.ts';
+import type { ReadPlan } from './read-plan.ts';
+
+const plan = JSON.parse(readFileSync(0, 'utf8')) as ReadPlan;
+process.stdout.write(JSON.stringify(carryOut(plan)));

@@ -1,0 +1,86 @@
+/** A mount of the checkpoint on a temporary directory, served by `mlfs mount --foreground` in a process of its own. */
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { mkdtemp, readFile, rmdir } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { MlfsError } from '../errors.ts';
+import { programArguments } from './child-program.ts';
+
+const MOUNT_DEADLINE_MS = 60_000;
+const END_DEADLINE_MS = 10_000;
+
+export interface ServedMount {
+  readonly mountpoint: string;
+  /** The process that serves it. */
+  readonly pid: number;
+  /** Unmounts, waits for the server to end and removes the directory. */
+  end(): Promise<void>;
+}
+
+export async function serveMount(
+  checkpoint: string,
+  transport: string,
+  signal: AbortSignal,
+): Promise<ServedMount> {
+  const mountpoint = await mkdtemp(path.join(tmpdir(), 'mlfs-bench-'));
+  const args = ['mount', '--foreground', '--transport', transport, checkpoint, mountpoint];
+  const child = spawn(process.execPath, [...programArguments('../cli/main'), ...args], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let complaint = '';
+  child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
+    complaint = `${complaint}${chunk}`.slice(-4000);
+  });
+  try {
+    const deadline = Date.now() + MOUNT_DEADLINE_MS;
+    while (!(await isMounted(mountpoint))) {
+      signal.throwIfAborted();
+      if (hasEnded(child)) throw mountFailed(checkpoint, complaint);
+      if (Date.now() > deadline) throw mountFailed(checkpoint, 'it did not answer in time');
+      await sleep(2);
+    }
+  } catch (cause) {
+    await end(mountpoint, child);
+    throw cause;
+  }
+  return { mountpoint, pid: child.pid ?? 0, end: () => end(mountpoint, child) };
+}
+
+function mountFailed(checkpoint: string, why: string): MlfsError {
+  return new MlfsError('ERR_MLFS_FUSE', `${checkpoint}: could not be mounted: ${why.trim()}`, {
+    path: checkpoint,
+    advice: 'mlfs doctor says whether FUSE is usable here.',
+  });
+}
+
+/** As the kernel lists it, without touching the mount. */
+async function isMounted(mountpoint: string): Promise<boolean> {
+  const mounts = await readFile('/proc/self/mounts', 'utf8');
+  return mounts.includes(` ${mountpoint.replaceAll(' ', '\\040')} `);
+}
+
+function hasEnded(child: ChildProcess): boolean {
+  return child.exitCode !== null || child.signalCode !== null;
+}
+
+/** The server unmounts when it is told to end; a mount that outlives it is detached. */
+async function end(mountpoint: string, child: ChildProcess): Promise<void> {
+  for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
+    if (!hasEnded(child)) child.kill(signal);
+    const deadline = Date.now() + END_DEADLINE_MS;
+    while (!hasEnded(child) && Date.now() < deadline) await sleep(5);
+  }
+  if (await isMounted(mountpoint)) await detach(mountpoint);
+  await rmdir(mountpoint);
+}
+
+async function detach(mountpoint: string): Promise<void> {
+  const run = promisify(execFile);
+  try {
+    await run('fusermount3', ['-u', '-z', mountpoint]);
+  } catch {
+    await run('umount', ['-l', mountpoint]);
+  }
+}
