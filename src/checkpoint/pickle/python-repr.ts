@@ -1,0 +1,79 @@
+import {
+  PyBytes,
+  PyDict,
+  PyFloat,
+  PyGlobal,
+  PyList,
+  PyObject,
+  PySet,
+  PyTuple,
+  type Value,
+} from './values.ts';
+
+/** Python's repr() of plain values, digit for digit. */
+
+/** `1e-05`, `0.1`, `1.0`, `1e+16`, `nan`: the shortest digits that read back, in Python's notation. */
+export function floatRepr(value: number): string {
+  if (Number.isNaN(value)) return 'nan';
+  if (!Number.isFinite(value)) return value > 0 ? 'inf' : '-inf';
+  if (value === 0) return Object.is(value, -0) ? '-0.0' : '0.0';
+  const [mantissa = '', exponentText = '0'] = value.toExponential().split('e');
+  const exponent = Number(exponentText);
+  if (exponent < -4 || exponent >= 16) {
+    const sign = exponent < 0 ? '-' : '+';
+    return `${mantissa}e${sign}${String(Math.abs(exponent)).padStart(2, '0')}`;
+  }
+  const digits = mantissa.replace(/[-.]/g, '');
+  const sign = value < 0 ? '-' : '';
+  if (exponent < 0) return `${sign}0.${'0'.repeat(-exponent - 1)}${digits}`;
+  const whole = digits.slice(0, exponent + 1).padEnd(exponent + 1, '0');
+  return `${sign}${whole}.${digits.slice(exponent + 1) || '0'}`;
+}
+
+/** A str's repr: single quotes unless the text has one and no double quote. */
+export function stringRepr(text: string): string {
+  const quote = text.includes("'") && !text.includes('"') ? '"' : "'";
+  let body = '';
+  for (const char of text) {
+    const code = char.codePointAt(0) as number;
+    if (char === '\\' || char === quote) body += `\\${char}`;
+    else if (char === '\n') body += '\\n';
+    else if (char === '\r') body += '\\r';
+    else if (char === '\t') body += '\\t';
+    else if (code < 0x20 || (code >= 0x7f && code < 0xa1) || code === 0xad) {
+      body += `\\x${code.toString(16).padStart(2, '0')}`;
+    } else body += char;
+  }
+  return quote + body + quote;
+}
+
+const DEPTH = 20;
+
+/** repr() of a value; what is no plain value is shown by the name of its class. */
+export function valueRepr(value: Value | undefined, depth = 0): string {
+  if (value === undefined || value === null) return 'None';
+  if (typeof value === 'boolean') return value ? 'True' : 'False';
+  if (typeof value === 'number' || typeof value === 'bigint') return String(value);
+  if (typeof value === 'string') return stringRepr(value);
+  if (value instanceof PyFloat) return floatRepr(value.value);
+  if (depth > DEPTH) return '...';
+  if (value instanceof PyTuple) {
+    const items = value.items.map((item) => valueRepr(item, depth + 1));
+    return items.length === 1 ? `(${items[0]},)` : `(${items.join(', ')})`;
+  }
+  if (value instanceof PyList) return `[${value.items.map((item) => valueRepr(item, depth + 1)).join(', ')}]`;
+  if (value instanceof PySet) {
+    const items = value.items.map((item) => valueRepr(item, depth + 1)).join(', ');
+    return value.items.length === 0 ? 'set()' : `{${items}}`;
+  }
+  if (value instanceof PyDict) {
+    const items = value.entries.map(
+      ([key, item]) => `${valueRepr(key, depth + 1)}: ${valueRepr(item, depth + 1)}`,
+    );
+    return `{${items.join(', ')}}`;
+  }
+  if (value instanceof PyBytes) return `<${value.bytes.length} bytes>`;
+  if (value instanceof PyGlobal) return value.path;
+  if (value instanceof PyObject) return `<${value.className ?? 'object'}>`;
+  return `<${value.type}>`;
+}
