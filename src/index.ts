@@ -1,1 +1,212 @@
-export {};
+/**
+ * MLFS as a library: open a checkpoint without PyTorch, list its tensors, read one, mount it.
+ *
+ * ```js
+ * import { openCheckpoint } from 'mlfs';
+ *
+ * const checkpoint = await openCheckpoint('model.pt');
+ * for (const { name, dtype, shape } of checkpoint.tensors) console.log(name, dtype, shape);
+ * const bytes = await checkpoint.readTensor('fc.weight');
+ * await checkpoint.close();
+ * ```
+ *
+ * Nothing of a pickle is run, and no tensor is read before somebody asks for it.
+ */
+import { constants } from 'node:buffer';
+import type { Checkpoint, CheckpointFormat } from './checkpoint/checkpoint.ts';
+import { openCheckpoint as openFile } from './checkpoint/open.ts';
+import { type DType, nbytes, type Tensor } from './checkpoint/tensor.ts';
+import { tensorContent } from './checkpoint/tensor-content.ts';
+import { MlfsError } from './errors.ts';
+import { readExtents } from './fuse/read-extents.ts';
+import type { Mounted, MountOptions, MountSummary } from './mount.ts';
+import type { Content } from './storage/content.ts';
+import { DEFAULT_PAGE_CACHE_BYTES, PageCache } from './storage/page-cache.ts';
+import { modelOf, nameTensors } from './tree/model-tensors.ts';
+import { fileOffset } from './tree/tensor-files.ts';
+
+export { type ErrorCode, EXIT, type ExitCode, MlfsError } from './errors.ts';
+export type { CheckpointFormat, DType, Mounted, MountOptions, MountSummary };
+
+/** What is known of a tensor without reading it. */
+export interface TensorInfo {
+  /** As in torch's `state_dict()`; keys inside keys are joined by dots. */
+  readonly name: string;
+  /** torch's name without the `torch.` prefix. */
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  /** In elements, as saved. What `readTensor` returns is in C order whatever the stride. */
+  readonly stride: readonly number[];
+  /** Size of the exact C-order bytes. */
+  readonly nbytes: number;
+  readonly requiresGrad: boolean;
+  /** The key of its storage in the file. Tied tensors have the same. */
+  readonly storage: string;
+  /** Of its first byte in the checkpoint file; undefined when it is compressed or not in the file. */
+  readonly fileOffset: number | undefined;
+}
+
+export interface OpenOptions {
+  /** Budget of the cache for inflated and gathered pages; 256 MiB by default. */
+  readonly cacheBytes?: number;
+}
+
+export interface ReadRange {
+  /** In bytes from the tensor's first; default 0. */
+  readonly offset?: number;
+  /** In bytes; default all there are. Cut at the end of the tensor. */
+  readonly length?: number;
+}
+
+/** Opens a checkpoint of any known format. Throws MlfsError with a `code` and an advice. */
+export async function openCheckpoint(path: string, options: OpenOptions = {}): Promise<OpenedCheckpoint> {
+  return new OpenedCheckpoint(await openFile(path), options);
+}
+
+/** Mounts a checkpoint; see OpenedCheckpoint.mount. */
+export async function mount(path: string, mountpoint: string, options: MountOptions = {}): Promise<Mounted> {
+  const wired = await import('./mount.ts');
+  return wired.mount(path, mountpoint, options);
+}
+
+/** An open checkpoint file. Close it, or declare it with `await using`. */
+export class OpenedCheckpoint implements AsyncDisposable {
+  /** Every tensor at every name. A tensor that has several names is listed under each. */
+  readonly tensors: readonly TensorInfo[];
+  readonly #checkpoint: Checkpoint;
+  readonly #cache: PageCache;
+  readonly #byName = new Map<string, { info: TensorInfo; tensor: Tensor; content?: Content }>();
+
+  /** Not for users: `openCheckpoint` makes these. */
+  constructor(checkpoint: Checkpoint, options: OpenOptions) {
+    this.#checkpoint = checkpoint;
+    this.#cache = new PageCache(options.cacheBytes ?? DEFAULT_PAGE_CACHE_BYTES);
+    this.tensors = nameTensors(checkpoint, modelOf(checkpoint)).map(({ name, tensor }) => {
+      const info = describe(name, tensor);
+      if (!this.#byName.has(name)) this.#byName.set(name, { info, tensor });
+      return info;
+    });
+  }
+
+  get path(): string {
+    return this.#checkpoint.path;
+  }
+
+  get format(): CheckpointFormat {
+    return this.#checkpoint.format;
+  }
+
+  /** Of the checkpoint file, in bytes. */
+  get fileSize(): number {
+    return this.#checkpoint.image.size;
+  }
+
+  /** Free-form facts of the format. */
+  get metadata(): Readonly<Record<string, string>> {
+    return this.#checkpoint.metadata;
+  }
+
+  /** What was odd about the file and does not prevent reading. */
+  get warnings(): readonly MlfsError[] {
+    return this.#checkpoint.warnings;
+  }
+
+  /** Names of Python globals the pickle mentions and MLFS does not know. None was imported or called. */
+  get unknownGlobals(): readonly string[] {
+    return this.#checkpoint.unknownGlobals;
+  }
+
+  get(name: string): TensorInfo | undefined {
+    return this.#byName.get(name)?.info;
+  }
+
+  /** The bytes of a range, in C order and little-endian. Throws ERR_MLFS_NOT_FOUND, ERR_MLFS_IO, ERR_MLFS_TRUNCATED. */
+  async read(name: string, range: ReadRange = {}): Promise<Buffer> {
+    const content = this.#contentOf(name);
+    const { size } = content;
+    const offset = range.offset ?? 0;
+    const wanted = range.length ?? size - offset;
+    if (!Number.isSafeInteger(offset) || offset < 0 || offset > size || !(wanted >= 0)) {
+      throw new MlfsError(
+        'ERR_MLFS_USAGE',
+        `${name}: offset ${offset}, length ${wanted} is no range of ${size} bytes`,
+      );
+    }
+    const length = Math.min(wanted, size - offset);
+    if (length > constants.MAX_LENGTH) {
+      throw new MlfsError('ERR_MLFS_USAGE', `${name}: ${length} bytes do not fit into one Buffer`, {
+        advice: 'read it in ranges: read(name, { offset, length })',
+      });
+    }
+    const result = Buffer.allocUnsafe(length);
+    for (let at = 0; at < length; at += READ_BYTES) {
+      const part = Math.min(READ_BYTES, length - at);
+      result.set(await readContent(content, offset + at, part), at);
+    }
+    return result;
+  }
+
+  /** The whole tensor: exactly `nbytes` bytes, in C order and little-endian. */
+  readTensor(name: string): Promise<Buffer> {
+    return this.read(name);
+  }
+
+  /** The tensor in pieces of at most 1 MiB, with bounded memory whatever its size. */
+  async *stream(name: string, range: ReadRange = {}): AsyncGenerator<Buffer> {
+    const { size } = this.#contentOf(name);
+    const end = Math.min(size, (range.offset ?? 0) + (range.length ?? size));
+    for (let at = range.offset ?? 0; at < end; at += READ_BYTES) {
+      yield await this.read(name, { offset: at, length: Math.min(READ_BYTES, end - at) });
+    }
+  }
+
+  /** Mounts this checkpoint's file, which is opened once more: the mount outlives `close`. */
+  mount(mountpoint: string, options: MountOptions = {}): Promise<Mounted> {
+    return mount(this.path, mountpoint, options);
+  }
+
+  close(): Promise<void> {
+    return this.#checkpoint.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #contentOf(name: string): SizedContent {
+    const named = this.#byName.get(name);
+    if (named === undefined) {
+      throw new MlfsError('ERR_MLFS_NOT_FOUND', `${this.path}: has no tensor ${JSON.stringify(name)}`, {
+        path: this.path,
+        advice: `mlfs ls ${this.path}`,
+      });
+    }
+    named.content ??= tensorContent(named.tensor, this.#cache);
+    return named.content as SizedContent;
+  }
+}
+
+/** A slice of one read: what is in flight besides the result. */
+const READ_BYTES = 1024 * 1024;
+
+/** tensorContent makes nothing else. */
+type SizedContent = Extract<Content, { readonly kind: 'extents' | 'rendered' }>;
+
+function readContent(content: SizedContent, offset: number, length: number): Promise<Uint8Array> {
+  return content.kind === 'extents'
+    ? readExtents(content.extents, offset, length)
+    : content.read(offset, length);
+}
+
+function describe(name: string, tensor: Tensor): TensorInfo {
+  return {
+    name,
+    dtype: tensor.dtype,
+    shape: tensor.shape,
+    stride: tensor.stride,
+    nbytes: nbytes(tensor),
+    requiresGrad: tensor.requiresGrad,
+    storage: tensor.storage.key,
+    fileOffset: fileOffset(tensor),
+  };
+}

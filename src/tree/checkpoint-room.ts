@@ -9,6 +9,7 @@
 
 import { PyDict, PyList, PyObject, PySet, PyTuple, type Value } from '../checkpoint/pickle/values.ts';
 import type { Tensor } from '../checkpoint/tensor.ts';
+import { isTensor, keyText } from '../checkpoint/value-children.ts';
 import { textFile } from './documents.ts';
 import { escapeKey, pathOfTensorName } from './entry-name.ts';
 import type { DirectoryInode } from './inode.ts';
@@ -23,7 +24,6 @@ export interface CheckpointRoomSources {
   readonly files: TensorFiles;
   /** The JSON text of a value without tensors. */
   readonly json: (value: Value) => string;
-  readonly isParameter: (tensor: Tensor) => boolean;
 }
 
 interface Place {
@@ -45,6 +45,9 @@ export function addCheckpointRoom(
     entries++;
     if (isTensor(value)) {
       placeTensor(at, key, value);
+      const { scale, zeroPoint } = value.quantizer ?? {};
+      if (typeof scale === 'object') placeTensor(at, `${key}.scales`, scale);
+      if (typeof zeroPoint === 'object') placeTensor(at, `${key}.zero_points`, zeroPoint);
       return;
     }
     const children = childrenOf(value);
@@ -76,7 +79,7 @@ export function addCheckpointRoom(
     const stem = path.pop() ?? key;
     const folder = table.folderAt(at.folder, path);
     const folderPath = [at.path, ...path].join('/');
-    sources.files.place(folder, folderPath, stem, tensor, { parameter: sources.isParameter(tensor) });
+    sources.files.place(folder, folderPath, stem, tensor, { parameter: false });
   };
 
   const addJson = (at: Place, key: string, text: () => string): void => {
@@ -95,10 +98,6 @@ export function addCheckpointRoom(
   shown.set(root, top.path);
   ancestors.add(root);
   for (const [key, child] of children) place(top, key, child);
-}
-
-function isTensor(value: Value): value is Value & Tensor {
-  return typeof value === 'object' && value !== null && value.type === 'tensor';
 }
 
 /** The named parts of a value that is shown as a folder; undefined for what is a document. */
@@ -139,17 +138,4 @@ function objectChildren(object: PyObject): Iterable<readonly [string, Value]> | 
 function isScalar(value: Value): boolean {
   if (value === null || typeof value !== 'object') return true;
   return value.type === 'float' || value.type === 'bytes' || value.type === 'global';
-}
-
-/** A dict key as a file name: the string itself, else what Python prints. */
-function keyText(key: Value): string {
-  if (typeof key === 'string') return key;
-  if (key === null) return 'None';
-  if (key === true) return 'True';
-  if (key === false) return 'False';
-  if (typeof key !== 'object') return String(key);
-  if (key.type === 'float') return String((key as { value?: unknown }).value);
-  if (key instanceof PyTuple) return `(${key.items.map(keyText).join(', ')})`;
-  if (key.type === 'global') return (key as { path?: string }).path ?? 'key';
-  return key.type;
 }

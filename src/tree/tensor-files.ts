@@ -6,6 +6,8 @@
 
 import { DTYPES, nbytes, type Tensor } from '../checkpoint/tensor.ts';
 import { tensorContent } from '../checkpoint/tensor-content.ts';
+import { MlfsError } from '../errors.ts';
+import type { Content } from '../storage/content.ts';
 import type { PageCache } from '../storage/page-cache.ts';
 import type { DirectoryInode, FileInode } from './inode.ts';
 import { freeStem, type InodeTable } from './inode-table.ts';
@@ -55,7 +57,7 @@ export class TensorFiles {
     let inode = this.#byView.get(key);
     if (inode === undefined) {
       inode = this.#table.file({
-        content: () => tensorContent(tensor, this.#cache),
+        content: () => contentOf(tensor, this.#cache),
         xattrs: () => tensorXattrs(tensor),
         size: nbytes(tensor),
       });
@@ -73,6 +75,21 @@ export class TensorFiles {
       this.#gradients.set(parameter, gradient);
     }
     return gradient;
+  }
+}
+
+/** A tensor that cannot be laid out keeps its name and its size; reading it says why. */
+function contentOf(tensor: Tensor, cache: PageCache): Content {
+  try {
+    return tensorContent(tensor, cache);
+  } catch (cause) {
+    if (!(cause instanceof MlfsError)) throw cause;
+    const size = nbytes(tensor);
+    return {
+      kind: 'rendered',
+      size: Number.isSafeInteger(size) && size >= 0 ? size : 0,
+      read: () => Promise.reject(cause),
+    };
   }
 }
 

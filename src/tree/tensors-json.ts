@@ -2,16 +2,15 @@
  * /sys/tensors.json: a JSON array with one tensor a line, so that both `jq` and `grep` are at home in it. Every name of
  * the object tree has its line; `aliases` are the other names of the same bytes, `file` is where the mount shows them.
  */
-import { type NamedTensor, nbytes, type Tensor } from '../checkpoint/tensor.ts';
+import { nbytes, type Tensor } from '../checkpoint/tensor.ts';
 import { fileOffset, viewKey } from './tensor-files.ts';
 
 export function tensorsJson(
-  tensors: readonly NamedTensor[],
+  tensors: readonly { readonly name: string; readonly tensor: Tensor }[],
   pathOf: (tensor: Tensor) => string | undefined,
 ): string {
   const namesOf = new Map<string, string[]>();
-  const named = tensors.map(({ path, tensor }) => {
-    const name = path.join('.');
+  const named = tensors.map(({ name, tensor }) => {
     const key = viewKey(tensor);
     const names = namesOf.get(key);
     if (names === undefined) namesOf.set(key, [name]);

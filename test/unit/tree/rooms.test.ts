@@ -8,11 +8,11 @@ import {
   PyObject,
   PyTuple,
 } from '../../../src/checkpoint/pickle/values.ts';
-import type { Tensor } from '../../../src/checkpoint/tensor.ts';
 import { PageCache } from '../../../src/storage/page-cache.ts';
 import { addCheckpointRoom } from '../../../src/tree/checkpoint-room.ts';
 import { InodeTable } from '../../../src/tree/inode-table.ts';
-import { addModelRoom, looksLikeParameter } from '../../../src/tree/model-room.ts';
+import { addModelRoom } from '../../../src/tree/model-room.ts';
+import { looksLikeParameter } from '../../../src/tree/model-tensors.ts';
 import { outline } from '../../../src/tree/outline.ts';
 import { TensorFiles } from '../../../src/tree/tensor-files.ts';
 import { at, paths, storage, tensor } from './tree-fixtures.ts';
@@ -37,7 +37,6 @@ function dict(entries: Record<string, unknown>): PyDict {
 const sources = (files: TensorFiles) => ({
   files,
   json: () => 'json\n',
-  isParameter: (value: Tensor) => value.isParameter,
 });
 
 test('/model has a folder a module, a file a tensor and a gradient beside each parameter', () => {

@@ -1,0 +1,120 @@
+/**
+ * Mounting in the background: a detached child serves, this process waits until the child says that the mount answers, looks
+ * itself, and goes. The child's stderr is a file without a name, so that a death without a word still has a reason to
+ * show and the child outlives this process's pipes.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, fstatSync, mkdtempSync, openSync, readSync, rmSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { extname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type ErrorCode, MlfsError } from '../errors.ts';
+import type { MountOptions, MountSummary } from '../mount.ts';
+
+/** What the child is told, and what it answers; over Node's IPC channel. */
+export interface ServeRequest {
+  readonly checkpoint: string;
+  readonly directory: string;
+  readonly options: MountOptions;
+}
+
+export type ServeAnswer =
+  | { readonly kind: 'notice'; readonly message: string }
+  | { readonly kind: 'mounted'; readonly mountpoint: string; readonly summary: MountSummary }
+  | {
+      readonly kind: 'failed';
+      readonly code: ErrorCode;
+      readonly message: string;
+      readonly advice: string | undefined;
+      readonly stack: string | undefined;
+    };
+
+export interface BackgroundMount {
+  readonly mountpoint: string;
+  readonly summary: MountSummary;
+  /** Of the process that serves. */
+  readonly pid: number;
+}
+
+/** Resolves when the mount answers; throws what the child failed with. `options` must be plain values. */
+export async function mountInBackground(
+  checkpoint: string,
+  directory: string,
+  options: MountOptions,
+  notice: (message: string) => void,
+): Promise<BackgroundMount> {
+  const errors = namelessFile();
+  try {
+    const child = spawn(process.execPath, [...process.execArgv, serverScript()], {
+      detached: true,
+      stdio: ['ignore', 'ignore', errors, 'ipc'],
+    });
+    const request: ServeRequest = { checkpoint, directory: resolve(directory), options };
+    const answer = await askToServe(child, request, errors, notice);
+    await stat(answer.mountpoint);
+    child.disconnect();
+    child.unref();
+    // From the start of this process: what the user waited for.
+    const summary = { ...answer.summary, milliseconds: Math.round(performance.now()) };
+    return { mountpoint: answer.mountpoint, summary, pid: child.pid ?? 0 };
+  } finally {
+    closeSync(errors);
+  }
+}
+
+function askToServe(
+  child: ChildProcess,
+  request: ServeRequest,
+  errors: number,
+  notice: (message: string) => void,
+): Promise<Extract<ServeAnswer, { kind: 'mounted' }>> {
+  return new Promise((mounted, reject) => {
+    child.on('error', reject);
+    child.on('message', (message) => {
+      const answer = message as ServeAnswer;
+      if (answer.kind === 'mounted') mounted(answer);
+      else if (answer.kind === 'notice') notice(answer.message);
+      else reject(failureOf(answer));
+    });
+    child.on('exit', (code, signal) => {
+      const last = lastWords(errors);
+      const how = signal === null ? `exit code ${code}` : signal;
+      reject(
+        new MlfsError('ERR_MLFS_INTERNAL', `the serving process ended before it mounted (${how})${last}`),
+      );
+    });
+    child.send(request);
+  });
+}
+
+function failureOf({ code, message, advice, stack }: Extract<ServeAnswer, { kind: 'failed' }>): MlfsError {
+  const error = new MlfsError(code, message, advice === undefined ? {} : { advice });
+  if (stack !== undefined) error.stack = stack;
+  return error;
+}
+
+/** `serve` beside this file, compiled or not. */
+function serverScript(): string {
+  return fileURLToPath(new URL(`serve${extname(import.meta.url)}`, import.meta.url));
+}
+
+function namelessFile(): number {
+  const folder = mkdtempSync(join(tmpdir(), 'mlfs-'));
+  try {
+    return openSync(join(folder, 'stderr'), 'w+', 0o600);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+const LAST_BYTES = 2000;
+
+function lastWords(file: number): string {
+  const { size } = fstatSync(file);
+  const length = Math.min(size, LAST_BYTES);
+  const bytes = Buffer.alloc(length);
+  readSync(file, bytes, 0, length, size - length);
+  const text = bytes.toString().trim();
+  return text === '' ? '' : `: ${text}`;
+}

@@ -1,0 +1,28 @@
+import { once } from 'node:events';
+import type { Command } from 'commander';
+import { MlfsError } from '../errors.ts';
+
+/** `mlfs cat CHECKPOINT NAME`: a tensor's exact bytes, without mounting. */
+export function registerCat(program: Command): void {
+  program
+    .command('cat')
+    .description("write a tensor's bytes to stdout: C order, little-endian, no header")
+    .argument('<checkpoint>', 'a .pt, .pth, .bin, .safetensors … file')
+    .argument('<name>', 'the tensor, as `mlfs ls` names it')
+    .option('-f, --force', 'write to a terminal too')
+    .addHelpText('after', '\nExample:\n  mlfs cat model.pt fc.weight | sha256sum')
+    .action(writeTensor);
+}
+
+async function writeTensor(path: string, name: string, options: { readonly force?: boolean }): Promise<void> {
+  if (process.stdout.isTTY && !options.force) {
+    throw new MlfsError('ERR_MLFS_USAGE', 'stdout is a terminal, and a tensor is binary', {
+      advice: `mlfs cat ${path} ${name} | hexdump -C | head`,
+    });
+  }
+  const { openCheckpoint } = await import('../index.ts');
+  await using checkpoint = await openCheckpoint(path);
+  for await (const bytes of checkpoint.stream(name)) {
+    if (!process.stdout.write(bytes)) await once(process.stdout, 'drain');
+  }
+}

@@ -1,0 +1,116 @@
+import type { Command } from 'commander';
+import type { NamedTensorToWrite } from '../checkpoint/torch/writer.ts';
+import { MlfsError } from '../errors.ts';
+import { colours, exactBytes, plural, printable } from './printable.ts';
+
+/** `mlfs demo`: a small model, mounted and read, from nothing. */
+export function registerDemo(program: Command): void {
+  program
+    .command('demo')
+    .description('make a small checkpoint, mount it, walk it, read it, unmount it; leaves nothing behind')
+    .addOption(
+      program
+        .createOption('--transport <name>', 'how to reach the kernel')
+        .choices(['auto', 'kernel', 'fuse-native'])
+        .default('auto'),
+    )
+    .addHelpText('after', '\nExample:\n  mlfs demo')
+    .action(demonstrate);
+}
+
+async function demonstrate(options: {
+  readonly transport: 'auto' | 'kernel' | 'fuse-native';
+}): Promise<void> {
+  const [{ withTemporaryFolder }, { writeTorchZip }, { join }] = await Promise.all([
+    import('./trial-mount.ts'),
+    import('../checkpoint/torch/writer.ts'),
+    import('node:path'),
+  ]);
+  await withTemporaryFolder(async (folder) => {
+    const checkpoint = join(folder, 'mlp.pt');
+    heading('A checkpoint, written as torch.save would');
+    const { size } = await writeTorchZip(checkpoint, { tensors: MLP });
+    say(`${checkpoint}: ${plural(MLP.length, 'tensor')}, ${exactBytes(size)}`);
+    await readAsLibrary(checkpoint);
+    try {
+      await mountAndWalk(checkpoint, folder, options.transport);
+    } catch (error) {
+      if (!(error instanceof MlfsError) || error.code !== 'ERR_MLFS_FUSE') throw error;
+      heading('Mounting does not work on this machine');
+      say(error.message);
+      say('mlfs doctor says what is missing. ls, info, cat, verify and the library need no mount.');
+    }
+  });
+}
+
+async function readAsLibrary(checkpoint: string): Promise<void> {
+  const { openCheckpoint } = await import('../index.ts');
+  heading('Without a mount: the library');
+  await using opened = await openCheckpoint(checkpoint);
+  for (const { name, dtype, shape } of opened.tensors)
+    say(`${name.padEnd(12)}  ${dtype}  [${shape.join(', ')}]`);
+  const bytes = await opened.read('fc1.weight', { length: 16 });
+  say(`fc1.weight starts with ${floats(bytes).join(', ')}`);
+}
+
+async function mountAndWalk(
+  checkpoint: string,
+  folder: string,
+  transport: 'auto' | 'kernel' | 'fuse-native',
+): Promise<void> {
+  const [{ withMount }, { readdir, readFile, stat }, { createHash }, { join }] = await Promise.all([
+    import('./trial-mount.ts'),
+    import('node:fs/promises'),
+    import('node:crypto'),
+    import('node:path'),
+  ]);
+  await withMount(checkpoint, folder, { transport }, async ({ mountpoint, mounted }) => {
+    heading(`Mounted (${mounted.summary.transport} transport)`);
+    say(`mlfs mount ${checkpoint} ${mountpoint}`);
+    const walk = async (folder: string, depth: number): Promise<void> => {
+      for (const name of (await readdir(folder)).sort()) {
+        const found = await stat(join(folder, name));
+        const size = found.isDirectory() ? '/' : `  ${found.size}`;
+        say(`${'  '.repeat(depth)}${printable(name)}${size}`);
+        if (found.isDirectory()) await walk(join(folder, name), depth + 1);
+      }
+    };
+    await walk(mountpoint, 0);
+
+    heading('Read like any file');
+    say('$ cat sys/model_str');
+    process.stdout.write(await readFile(join(mountpoint, 'sys/model_str')));
+    const weight = await readFile(join(mountpoint, 'model/fc1/weight.bin'));
+    say('$ sha256sum model/fc1/weight.bin');
+    say(createHash('sha256').update(weight).digest('hex'));
+    const written = MLP[0]?.fill as Buffer;
+    say(weight.equals(written) ? 'the same bytes that were written' : 'NOT the bytes that were written');
+  });
+  heading('Unmounted, and everything is gone again');
+}
+
+/** The same numbers each time: a demo whose checksums can be compared. */
+const MLP: readonly NamedTensorToWrite[] = [
+  layer('fc1.weight', [64, 32]),
+  layer('fc1.bias', [64]),
+  layer('fc2.weight', [10, 64]),
+  layer('fc2.bias', [10]),
+];
+
+function layer(name: string, shape: readonly number[]): NamedTensorToWrite {
+  const count = shape.reduce((product, size) => product * size, 1);
+  const values = Float32Array.from({ length: count }, (_, index) => Math.sin(index + 1) / Math.sqrt(count));
+  return { name, dtype: 'float32', shape, fill: Buffer.from(values.buffer) };
+}
+
+function floats(bytes: Buffer): string[] {
+  return Array.from({ length: bytes.length / 4 }, (_, index) => bytes.readFloatLE(index * 4).toFixed(4));
+}
+
+function heading(text: string): void {
+  process.stdout.write(colours(process.stdout) ? `\n\x1b[1m${text}\x1b[22m\n` : `\n${text}\n`);
+}
+
+function say(text: string): void {
+  process.stdout.write(`  ${text}\n`);
+}

@@ -1,0 +1,72 @@
+import type { Command } from 'commander';
+import { EXIT, MlfsError } from '../errors.ts';
+import type { Finding } from '../mount/diagnosis.ts';
+import { colours, printable } from './printable.ts';
+
+/** `mlfs doctor`: can this machine mount, and what to do if not. */
+export function registerDoctor(program: Command): void {
+  program
+    .command('doctor')
+    .description('check whether this machine can mount, with a real trial mount, and say what to do if not')
+    .option('--json', 'print JSON')
+    .addHelpText('after', '\nExample:\n  mlfs doctor')
+    .action(examine);
+}
+
+async function examine(options: { readonly json?: boolean }): Promise<void> {
+  const { diagnose } = await import('../mount/diagnosis.ts');
+  const findings = await diagnose();
+  if (!options.json) print(findings);
+  const trial = await trialMount();
+  if (options.json) process.stdout.write(`${JSON.stringify([...findings, trial], undefined, 2)}\n`);
+  else print([trial]);
+  if ([...findings, trial].some(({ state }) => state === 'problem')) process.exitCode = EXIT.failure;
+}
+
+const SAMPLE = Buffer.from(new Float32Array([1, 2, 3, 4]).buffer);
+
+async function trialMount(): Promise<Finding> {
+  const name = 'trial mount';
+  const [{ withMount, withTemporaryFolder }, { writeTorchZip }, { readFile }, { join }] = await Promise.all([
+    import('./trial-mount.ts'),
+    import('../checkpoint/torch/writer.ts'),
+    import('node:fs/promises'),
+    import('node:path'),
+  ]);
+  try {
+    return await withTemporaryFolder(async (folder) => {
+      const checkpoint = join(folder, 'trial.pt');
+      await writeTorchZip(checkpoint, {
+        tensors: [{ name: 'fc.weight', dtype: 'float32', shape: [2, 2], fill: SAMPLE }],
+      });
+      return withMount(checkpoint, folder, {}, async ({ mountpoint, mounted }) => {
+        const bytes = await readFile(join(mountpoint, 'model/fc/weight.bin'));
+        if (!bytes.equals(SAMPLE)) {
+          return { name, state: 'problem', detail: 'a mounted tensor has other bytes than the file' };
+        }
+        return {
+          name,
+          state: 'ok',
+          detail: `a small checkpoint was mounted, read and unmounted (${mounted.summary.transport} transport)`,
+        };
+      });
+    });
+  } catch (error) {
+    const detail = error instanceof Error ? error.message : String(error);
+    const advice = error instanceof MlfsError ? error.advice : undefined;
+    return { name, state: 'problem', detail, ...(advice === undefined ? {} : { advice }) };
+  }
+}
+
+const COLOUR = { ok: 32, note: 33, problem: 31 } as const;
+
+function print(findings: readonly Finding[]): void {
+  const coloured = colours(process.stdout);
+  for (const { name, state, detail, advice } of findings) {
+    const padded = state.padEnd(7);
+    const shown = coloured ? `\x1b[${COLOUR[state]}m${padded}\x1b[39m` : padded;
+    process.stdout.write(`${shown}  ${name.padEnd(14)}  ${printable(detail)}\n`);
+    if (advice !== undefined && state !== 'ok')
+      process.stdout.write(`         ${''.padEnd(14)}  → ${printable(advice)}\n`);
+  }
+}

@@ -1,0 +1,80 @@
+import type { Command } from 'commander';
+import type { OpenedCheckpoint } from '../index.ts';
+import { exactBytes, plural, printable } from './printable.ts';
+
+/** `mlfs info CHECKPOINT`: what kind of file it is, and whether there is anything to be careful about. */
+export function registerInfo(program: Command): void {
+  program
+    .command('info')
+    .description('say what a checkpoint file is and what is odd about it')
+    .argument('<checkpoint>', 'a .pt, .pth, .bin, .safetensors … file')
+    .option('--json', 'print JSON')
+    .addHelpText('after', '\nExample:\n  mlfs info model.pt')
+    .action(showInfo);
+}
+
+async function showInfo(path: string, options: { readonly json?: boolean }): Promise<void> {
+  const { openCheckpoint } = await import('../index.ts');
+  await using checkpoint = await openCheckpoint(path);
+  const facts = factsOf(checkpoint);
+  process.stdout.write(options.json ? `${JSON.stringify(facts, undefined, 2)}\n` : asText(facts));
+}
+
+type Facts = ReturnType<typeof factsOf>;
+
+function factsOf(checkpoint: OpenedCheckpoint) {
+  const dtypes: Record<string, { tensors: number; bytes: number }> = {};
+  const seen = new Set<string>();
+  let bytes = 0;
+  for (const { dtype, shape, stride, storage, fileOffset, nbytes } of checkpoint.tensors) {
+    dtypes[dtype] ??= { tensors: 0, bytes: 0 };
+    const ofType = dtypes[dtype];
+    ofType.tensors++;
+    const view = `${storage} ${fileOffset} ${dtype} ${shape} ${stride}`;
+    if (seen.has(view)) continue;
+    seen.add(view);
+    ofType.bytes += nbytes;
+    bytes += nbytes;
+  }
+  return {
+    path: checkpoint.path,
+    format: checkpoint.format,
+    file_bytes: checkpoint.fileSize,
+    tensors: checkpoint.tensors.length,
+    tensor_bytes: bytes,
+    tied: checkpoint.tensors.length - seen.size,
+    dtypes,
+    metadata: checkpoint.metadata,
+    unknown_globals: checkpoint.unknownGlobals,
+    warnings: checkpoint.warnings.map(({ code, message }) => ({ code, message })),
+  };
+}
+
+const MAX_GLOBALS = 20;
+
+function asText(facts: Facts): string {
+  const lines = [
+    ['path', printable(facts.path)],
+    ['format', facts.format],
+    ['file', exactBytes(facts.file_bytes)],
+    ['tensors', `${plural(facts.tensors, 'tensor')}, ${exactBytes(facts.tensor_bytes)}`],
+  ];
+  if (facts.tied > 0)
+    lines.push(['tied', `${plural(facts.tied, 'name')} of bytes that another name has too`]);
+  for (const [dtype, { tensors, bytes }] of Object.entries(facts.dtypes)) {
+    lines.push([dtype, `${plural(tensors, 'tensor')}, ${exactBytes(bytes)}`]);
+  }
+  for (const [key, value] of Object.entries(facts.metadata))
+    lines.push([printable(key), printable(value).slice(0, 200)]);
+  const width = Math.max(...lines.map(([key]) => key?.length ?? 0));
+  const text = lines.map(([key, value]) => `${key?.padEnd(width)}  ${value}`);
+  if (facts.unknown_globals.length > 0) {
+    text.push('', 'The pickle names these, which MLFS does not know. None was imported or called;');
+    text.push('torch.load without weights_only=True would:');
+    for (const name of facts.unknown_globals.slice(0, MAX_GLOBALS)) text.push(`  ${printable(name)}`);
+    const more = facts.unknown_globals.length - MAX_GLOBALS;
+    if (more > 0) text.push(`  … and ${more} more (--json lists all)`);
+  }
+  for (const { message } of facts.warnings) text.push('', `warning: ${printable(message)}`);
+  return `${text.join('\n')}\n`;
+}

@@ -1,0 +1,78 @@
+import type { Command } from 'commander';
+import { MlfsError } from '../errors.ts';
+import type { TensorInfo } from '../index.ts';
+import { colours, grouped, printable, table } from './printable.ts';
+
+interface LsOptions {
+  readonly long?: boolean;
+  readonly json?: boolean;
+}
+
+/** `mlfs ls CHECKPOINT [PREFIX]`: the tensors of a file, without mounting it. */
+export function registerLs(program: Command): void {
+  program
+    .command('ls')
+    .description('list the tensors of a checkpoint, without mounting it')
+    .argument('<checkpoint>', 'a .pt, .pth, .bin, .safetensors … file')
+    .argument('[prefix]', 'only this module or tensor, such as `layers.0`; or names that start with it')
+    .option('-l, --long', 'also stride, storage and offset in the file')
+    .option('--json', 'print JSON')
+    .addHelpText('after', '\nExample:\n  mlfs ls -l model.pt layers.0')
+    .action(listTensors);
+}
+
+async function listTensors(path: string, prefix: string | undefined, options: LsOptions): Promise<void> {
+  const { openCheckpoint } = await import('../index.ts');
+  await using checkpoint = await openCheckpoint(path);
+  const tensors = prefix === undefined ? checkpoint.tensors : below(checkpoint.tensors, prefix);
+  if (prefix !== undefined && tensors.length === 0) {
+    throw new MlfsError('ERR_MLFS_NOT_FOUND', `${path}: no tensor's name starts with ${prefix}`, {
+      path,
+      advice: `mlfs ls ${path}`,
+    });
+  }
+  if (options.json) {
+    const rows = tensors.map(({ fileOffset, requiresGrad, ...tensor }) => ({
+      ...tensor,
+      requires_grad: requiresGrad,
+      file_offset: fileOffset ?? null,
+    }));
+    process.stdout.write(`${JSON.stringify(rows, undefined, 2)}\n`);
+    return;
+  }
+  const columns = options.long ? LONG : SHORT;
+  const rows = tensors.map((tensor) => columns.map(({ cell }) => cell(tensor)));
+  const right = new Set(columns.flatMap(({ right }, index) => (right ? [index] : [])));
+  const titles = columns.map(({ title }) => title);
+  if (rows.length > 0) process.stdout.write(table(titles, rows, right, colours(process.stdout)));
+  else process.stderr.write(`mlfs: ${path}: holds no tensors\n`);
+}
+
+/** `layers.1` is the module and not `layers.10` too, unless nothing is called so. */
+function below(tensors: readonly TensorInfo[], prefix: string): readonly TensorInfo[] {
+  const module = tensors.filter(({ name }) => name === prefix || name.startsWith(`${prefix}.`));
+  return module.length > 0 ? module : tensors.filter(({ name }) => name.startsWith(prefix));
+}
+
+interface Column {
+  readonly title: string;
+  readonly cell: (tensor: TensorInfo) => string;
+  readonly right?: boolean;
+}
+
+const SHORT: readonly Column[] = [
+  { title: 'name', cell: ({ name }) => printable(name) },
+  { title: 'dtype', cell: ({ dtype }) => dtype },
+  { title: 'shape', cell: ({ shape }) => `[${shape.join(', ')}]` },
+  { title: 'bytes', cell: ({ nbytes }) => grouped(nbytes), right: true },
+];
+const LONG: readonly Column[] = [
+  ...SHORT,
+  { title: 'stride', cell: ({ stride }) => `[${stride.join(', ')}]` },
+  { title: 'storage', cell: ({ storage }) => printable(storage) },
+  {
+    title: 'offset',
+    cell: ({ fileOffset }) => (fileOffset === undefined ? '-' : grouped(fileOffset)),
+    right: true,
+  },
+];

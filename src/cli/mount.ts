@@ -1,0 +1,107 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { MountOptions, MountSummary } from '../mount.ts';
+import { parseDashO } from './mount-options.ts';
+import { humanBytes, plural, printable } from './printable.ts';
+
+interface MountFlags {
+  readonly foreground?: boolean;
+  readonly option?: string[];
+  readonly transport: 'auto' | 'kernel' | 'fuse-native';
+  readonly nonempty?: boolean;
+  readonly stateDict?: string;
+  readonly cacheSize?: number;
+  readonly debug?: boolean;
+  readonly json?: boolean;
+  readonly wait?: boolean;
+  readonly unsafeWrite?: boolean;
+}
+
+/** `mlfs mount CHECKPOINT DIRECTORY`. */
+export function registerMount(program: Command): void {
+  program
+    .command('mount')
+    .description('mount a checkpoint on a directory, in the background')
+    .argument('<checkpoint>', 'a .pt, .pth, .bin, .safetensors … file')
+    .argument('<directory>', 'an empty directory')
+    .option('-f, --foreground', 'stay; Ctrl-C unmounts')
+    .option('-o, --option <list>', 'ro, allow_other, default_permissions, nonempty, fsname=NAME', collect)
+    .addOption(
+      new Option('--transport <name>', 'how to reach the kernel')
+        .choices(['auto', 'kernel', 'fuse-native'])
+        .default('auto'),
+    )
+    .option('--nonempty', 'mount over a directory that has entries')
+    .option('--state-dict <key>', 'what /model shows, when the checkpoint holds several state dicts')
+    .option('--cache-size <size>', 'for inflated and gathered pages, such as 64M (default 256M)', parseSize)
+    .option('-d, --debug', 'log everything; in the foreground to stderr')
+    .option('--json', 'print JSON')
+    .addOption(new Option('--wait', 'accepted: mount always waits until the mount answers').hideHelp())
+    .addOption(new Option('--unsafe-write', 'accepted: mounts are read-only').hideHelp())
+    .addHelpText(
+      'after',
+      `
+Examples:
+  mlfs mount model.pt /mnt/m
+  mlfs mount -f -o allow_other,fsname=llama model.safetensors /mnt/m
+  mlfs --model model.pt --mount /mnt/m --foreground`,
+    )
+    .action(mountCheckpoint);
+}
+
+async function mountCheckpoint(checkpoint: string, directory: string, flags: MountFlags): Promise<void> {
+  const options = mountOptions(flags);
+  if (flags.unsafeWrite) notice('--unsafe-write has no effect: this version mounts checkpoints read-only');
+  const onMounted = (mountpoint: string, summary: MountSummary) =>
+    void process.stdout.write(
+      flags.json
+        ? `${JSON.stringify({ checkpoint, mountpoint, ...summary })}\n`
+        : `${printable(mountedLine(checkpoint, directory, summary))}\n`,
+    );
+  if (flags.foreground) {
+    const { serveInForeground } = await import('./foreground.ts');
+    await serveInForeground(checkpoint, directory, options, { onMounted, notice });
+    return;
+  }
+  const { mountInBackground } = await import('./background.ts');
+  const mounted = await mountInBackground(checkpoint, directory, options, notice);
+  onMounted(mounted.mountpoint, mounted.summary);
+}
+
+function mountedLine(checkpoint: string, directory: string, summary: MountSummary): string {
+  const { tensors, bytes, milliseconds } = summary;
+  return `mounted ${checkpoint} at ${directory}: ${plural(tensors, 'tensor')}, ${humanBytes(bytes)}, ${milliseconds} ms`;
+}
+
+function mountOptions(flags: MountFlags): MountOptions {
+  const dashO = parseDashO(flags.option ?? []);
+  return {
+    transport: flags.transport,
+    readOnly: dashO.readOnly ?? false,
+    allowOther: dashO.allowOther ?? false,
+    defaultPermissions: dashO.defaultPermissions ?? false,
+    nonEmpty: flags.nonempty ?? dashO.nonEmpty ?? false,
+    logLevel: flags.debug ? 'debug' : 'info',
+    ...(dashO.fsname === undefined ? {} : { fsname: dashO.fsname }),
+    ...(flags.stateDict === undefined ? {} : { stateDict: flags.stateDict }),
+    ...(flags.cacheSize === undefined ? {} : { cacheBytes: flags.cacheSize }),
+    ...(flags.debug && flags.foreground
+      ? { logSink: (line: string) => void process.stderr.write(line) }
+      : {}),
+  };
+}
+
+function notice(message: string): void {
+  process.stderr.write(`mlfs: ${printable(message)}\n`);
+}
+
+function collect(value: string, before: readonly string[] = []): string[] {
+  return [...before, value];
+}
+
+/** `64M`, `1.5G`, `4096`: powers of 1,024. */
+export function parseSize(text: string): number {
+  const [, number, unit = ''] = /^(\d+(?:\.\d+)?)([kmgt]?)(?:i?b)?$/i.exec(text) ?? [];
+  const bytes = Math.round(Number(number) * 1024 ** ' kmgt'.indexOf(unit.toLowerCase() || ' '));
+  if (!Number.isSafeInteger(bytes)) throw new InvalidArgumentError('a size is a number with k, M, G or T.');
+  return bytes;
+}

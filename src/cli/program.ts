@@ -1,0 +1,83 @@
+/**
+ * The command line. Each command is a file that registers itself and loads what it needs when it runs, so that
+ * `mlfs ls` does not wait for what `mlfs mount` needs. Errors become an exit code here and nowhere else.
+ */
+import { Command, CommanderError } from 'commander';
+import { EXIT } from '../errors.ts';
+import { VERSION } from '../mount/version.ts';
+import { registerCat } from './cat.ts';
+import { registerDemo } from './demo.ts';
+import { registerDoctor } from './doctor.ts';
+import { registerInfo } from './info.ts';
+import { registerLs } from './ls.ts';
+import { registerMount } from './mount.ts';
+import { exitCodeOf, printError } from './print-error.ts';
+import { translatePrototype } from './prototype.ts';
+import { registerUmount } from './umount.ts';
+import { registerVerify } from './verify.ts';
+
+const REGISTRARS = [
+  registerMount,
+  registerUmount,
+  registerLs,
+  registerInfo,
+  registerCat,
+  registerVerify,
+  registerDoctor,
+  registerDemo,
+];
+
+/** Runs one command line; resolves with its exit code. */
+export async function run(argv: readonly string[]): Promise<number> {
+  endQuietlyOnClosedPipe();
+  try {
+    const words = translatePrototype(argv);
+    const program = await createProgram(words);
+    await program.parseAsync(words, { from: 'user' });
+    return Number(process.exitCode ?? EXIT.ok);
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    printError(error);
+    return exitCodeOf(error);
+  }
+}
+
+async function createProgram(argv: readonly string[]): Promise<Command> {
+  const program = new Command('mlfs')
+    .description('Mount a PyTorch checkpoint as a directory: layers are folders, tensors are files.')
+    .version(`mlfs ${VERSION}`, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'show help')
+    .showHelpAfterError('  try: mlfs --help')
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'mlfs: ')) })
+    .exitOverride()
+    .addHelpText(
+      'after',
+      `
+Examples:
+  mlfs demo                         a small model, mounted and read, from nothing
+  mlfs mount model.pt /mnt/m        /mnt/m/model/fc/weight.bin is a file now
+  mlfs umount /mnt/m
+  mlfs ls model.pt layers.0         no mount needed
+
+Exit codes: 0 ok, 1 failure, 2 usage, 3 malformed or unsafe file, 4 conflict or stale, 5 needs recovery.
+MLFS_DEBUG=1 shows where an error came from.`,
+    );
+  for (const register of REGISTRARS) register(program);
+  const known = program.commands.some(
+    (command) => command.name() === argv[0] || command.aliases().includes(argv[0] ?? ''),
+  );
+  // The benchmark brings what the other commands do not need.
+  if (!known) (await import('./bench.ts')).registerBench(program);
+  for (const command of program.commands) {
+    command.showHelpAfterError(`  try: mlfs ${command.name()} --help`);
+  }
+  return program;
+}
+
+/** `mlfs ls model.pt | head` ends when head does. */
+function endQuietlyOnClosedPipe(): void {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    process.exit(EXIT.ok);
+  });
+}

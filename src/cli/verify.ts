@@ -1,0 +1,90 @@
+import type { Command } from 'commander';
+import type { VerifyProgress, VerifyReport } from '../checkpoint/verify.ts';
+import { EXIT } from '../errors.ts';
+import { exactBytes, plural, printable } from './printable.ts';
+
+interface VerifyOptions {
+  readonly json?: boolean;
+}
+
+/** `mlfs verify CHECKPOINT`: reads everything and compares checksums. */
+export function registerVerify(program: Command): void {
+  program
+    .command('verify')
+    .description('read every byte and check the CRC-32 of every entry; exit code 3 names what is bad')
+    .argument('<checkpoint>', 'a .pt, .pth, .bin, .safetensors … file')
+    .option('--json', 'print JSON')
+    .addHelpText('after', '\nExample:\n  mlfs verify model.pt && echo intact')
+    .action(verify);
+}
+
+async function verify(path: string, options: VerifyOptions): Promise<void> {
+  const [{ openCheckpoint }, { verifyCheckpoint }] = await Promise.all([
+    import('../checkpoint/open.ts'),
+    import('../checkpoint/verify.ts'),
+  ]);
+  const checkpoint = await openCheckpoint(path);
+  const progress = await showProgress();
+  let report: VerifyReport;
+  try {
+    report = await verifyCheckpoint(checkpoint, { onProgress: progress.update });
+  } finally {
+    progress.stop();
+    await checkpoint.close();
+  }
+  process.stdout.write(options.json ? asJson(path, report) : asText(path, report));
+  if (!report.ok) process.exitCode = EXIT.malformed;
+}
+
+/** A bar on stderr while somebody looks at it. */
+async function showProgress(): Promise<{ update(progress: VerifyProgress): void; stop(): void }> {
+  if (!process.stderr.isTTY) return { update: () => undefined, stop: () => undefined };
+  const { SingleBar } = await import('cli-progress');
+  const bar = new SingleBar({
+    format: '{bar} {percentage}% {entry}',
+    stream: process.stderr,
+    clearOnComplete: true,
+    hideCursor: true,
+  });
+  bar.start(1, 0, { entry: '' });
+  return {
+    update: ({ done, total, entry }) => {
+      bar.setTotal(Math.max(1, total));
+      bar.update(done, { entry: printable(entry).slice(0, 60) });
+    },
+    stop: () => bar.stop(),
+  };
+}
+
+function asText(path: string, report: VerifyReport): string {
+  const bad = report.entries.filter(({ problem }) => problem !== undefined);
+  const lines = bad.map(({ entry, tensors, problem }) => {
+    const named = tensors.length === 0 ? '' : `${listed(tensors)}: `;
+    return printable(`${path}: ${named}${entry}: ${problem}`);
+  });
+  const what = `${plural(report.entries.length, report.checked === 'crc32' ? 'entry' : 'storage')}`.replace(
+    'entrys',
+    'entries',
+  );
+  if (bad.length > 0) lines.push(`${printable(path)}: ${bad.length} of ${what} bad`);
+  else if (report.checked === 'crc32') {
+    lines.push(`${printable(path)}: ${what}, ${exactBytes(report.bytes)}: every CRC-32 is right`);
+  } else {
+    lines.push(
+      `${printable(path)}: ${what}, ${exactBytes(report.bytes)}: all there; the format has no checksums`,
+    );
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+function asJson(path: string, report: VerifyReport): string {
+  const entries = report.entries.map(({ storageKey, ...entry }) => ({ ...entry, storage: storageKey }));
+  return `${JSON.stringify({ path, ...report, entries }, undefined, 2)}\n`;
+}
+
+const LISTED = 5;
+
+function listed(names: readonly string[]): string {
+  const more = names.length - LISTED;
+  return `${names.slice(0, LISTED).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+}

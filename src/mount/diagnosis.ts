@@ -1,0 +1,160 @@
+/** Is FUSE usable here, and what to do if not: facts about the machine, without mounting anything. */
+import { constants, type Stats } from 'node:fs';
+import { access, open, readFile, stat } from 'node:fs/promises';
+import { release } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { loadNative, nativeLoadError } from '../storage/native.ts';
+
+export interface Finding {
+  readonly name: string;
+  /** `note`: something does not work that is not always needed. */
+  readonly state: 'ok' | 'note' | 'problem';
+  readonly detail: string;
+  /** What to do, when there is something. */
+  readonly advice?: string;
+}
+
+/** Every check, in the order in which a mount would fail. */
+export async function diagnose(): Promise<Finding[]> {
+  const native = nativeFinding();
+  const portable = await portableFinding();
+  const neither = native.state !== 'ok' && portable.state !== 'ok';
+  return [
+    nodeFinding(),
+    kernelFinding(),
+    neither ? { ...native, state: 'problem' } : native,
+    portable,
+    ...(await deviceFindings()),
+    await allowOtherFinding(),
+  ];
+}
+
+function nodeFinding(): Finding {
+  const major = Number(process.versions.node.split('.')[0]);
+  const detail = `${process.version} on ${process.platform} ${process.arch}`;
+  if (process.platform !== 'linux') {
+    return {
+      name: 'platform',
+      state: 'problem',
+      detail,
+      advice: 'mlfs mounts on Linux; ls, info, cat and verify work anyway',
+    };
+  }
+  return major >= 20
+    ? { name: 'node', state: 'ok', detail }
+    : { name: 'node', state: 'problem', detail, advice: 'install Node 20 or newer' };
+}
+
+/** FUSE 7.31, the oldest protocol we speak in full, came with Linux 5.4. */
+const OLDEST_KERNEL = [5, 4] as const;
+
+function kernelFinding(): Finding {
+  const [major = 0, minor = 0] = release().split('.').map(Number);
+  const old = major < OLDEST_KERNEL[0] || (major === OLDEST_KERNEL[0] && minor < OLDEST_KERNEL[1]);
+  return old
+    ? {
+        name: 'kernel',
+        state: 'note',
+        detail: release(),
+        advice: 'Linux 5.4 or newer is what mlfs is tested with',
+      }
+    : { name: 'kernel', state: 'ok', detail: release() };
+}
+
+function nativeFinding(): Finding {
+  if (loadNative() !== undefined)
+    return { name: 'addon', state: 'ok', detail: 'the kernel transport is built and loads' };
+  return {
+    name: 'addon',
+    state: 'note',
+    detail: `the kernel transport is not there: ${nativeLoadError()}`,
+    advice:
+      'apt-get install g++ make, then npm rebuild mlfs; until then mounts use fuse-native, which is slower',
+  };
+}
+
+async function portableFinding(): Promise<Finding> {
+  try {
+    const { loadFuseNative } = await import('../fuse/transport/fuse-native-module.ts');
+    loadFuseNative();
+    return { name: 'fuse-native', state: 'ok', detail: 'the portable transport loads' };
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    return { name: 'fuse-native', state: 'note', detail: `the portable transport does not load: ${why}` };
+  }
+}
+
+const DEVICE = '/dev/fuse';
+
+async function deviceFindings(): Promise<Finding[]> {
+  const root = process.getuid?.() === 0;
+  const failure = await open(DEVICE, 'r+').then(
+    async (handle) => void (await handle.close()),
+    (error: NodeJS.ErrnoException) => error,
+  );
+  const fusermount = await programFinding(root);
+  const name = DEVICE;
+  if (failure === undefined) return [{ name, state: 'ok', detail: 'there, and may be opened' }, fusermount];
+  if (failure.code === 'ENOENT') {
+    const advice = 'modprobe fuse; in a container: --device /dev/fuse --cap-add SYS_ADMIN';
+    return [{ name, state: 'problem', detail: 'is not there', advice }, fusermount];
+  }
+  if (failure.code === 'ENODEV' || failure.code === 'ENXIO') {
+    return [{ name, state: 'problem', detail: 'has no driver', advice: 'modprobe fuse' }, fusermount];
+  }
+  const detail = `cannot be opened: ${failure.code}`;
+  // fusermount3 is setuid root: it opens what we may not.
+  if (!root && fusermount.state === 'ok') {
+    return [{ name, state: 'note', detail: `${detail} by us; fusermount3 opens it for us` }, fusermount];
+  }
+  const advice = 'chmod 666 /dev/fuse; in a container: --device /dev/fuse --cap-add SYS_ADMIN';
+  return [{ name, state: 'problem', detail, advice }, fusermount];
+}
+
+async function programFinding(root: boolean): Promise<Finding> {
+  const name = 'fusermount3';
+  const advice = 'apt-get install fuse3';
+  const found = await findProgram(name);
+  if (found === undefined) {
+    const detail = root ? 'is not installed; root does not need it' : 'is not installed';
+    return { name, state: root ? 'note' : 'problem', detail, advice };
+  }
+  if (!root && (found.stats.mode & constants.S_IFMT) !== 0 && (found.stats.mode & SETUID) === 0) {
+    return {
+      name,
+      state: 'problem',
+      detail: `${found.path} is not setuid root`,
+      advice: `chmod u+s ${found.path}`,
+    };
+  }
+  return { name, state: 'ok', detail: found.path };
+}
+
+const SETUID = 0o4000;
+
+async function findProgram(name: string): Promise<{ path: string; stats: Stats } | undefined> {
+  for (const folder of (process.env.PATH ?? '').split(delimiter)) {
+    const path = join(folder, name);
+    try {
+      await access(path, constants.X_OK);
+      return { path, stats: await stat(path) };
+    } catch (error) {
+      if (!(error instanceof Error)) throw error;
+    }
+  }
+  return undefined;
+}
+
+async function allowOtherFinding(): Promise<Finding> {
+  const name = '-o allow_other';
+  if (process.getuid?.() === 0) return { name, state: 'ok', detail: 'root may always' };
+  const text = await readFile('/etc/fuse.conf', 'utf8').catch(() => '');
+  if (/^\s*user_allow_other\s*$/m.test(text))
+    return { name, state: 'ok', detail: 'user_allow_other is in /etc/fuse.conf' };
+  return {
+    name,
+    state: 'note',
+    detail: 'only root may let other users into a mount here',
+    advice: 'put the line user_allow_other into /etc/fuse.conf',
+  };
+}

@@ -1,0 +1,113 @@
+/**
+ * What must be true of a directory before something is mounted on it. The mount table is asked first: a dead mount answers
+ * every call with ENOTCONN, and one that hangs does not answer at all.
+ */
+import { opendir, readFile, realpath, stat } from 'node:fs/promises';
+import { basename, dirname, join, resolve, sep } from 'node:path';
+import { MlfsError } from '../errors.ts';
+import { type MountTableEntry, mountTableEntry } from '../fuse/transport/mount-table.ts';
+
+export interface MountpointOptions {
+  /** Absolute. It must not end up under the mount: the server would wait for itself. */
+  readonly checkpointPath: string;
+  /** Mount over a directory that has entries. */
+  readonly nonEmpty: boolean;
+  /** Hears of a dead mount that was detached. */
+  readonly onNotice: (message: string) => void;
+  readonly detach: (mountpoint: string) => Promise<void>;
+}
+
+/** Returns the directory's absolute path without symbolic links. */
+export async function prepareMountpoint(mountpoint: string, options: MountpointOptions): Promise<string> {
+  const path = await resolveMountpoint(mountpoint);
+  const mounted = await mountedOn(path);
+  if (mounted?.type.startsWith('fuse')) await refuseOrDetach(path, mounted, options);
+
+  const found = await stat(path).catch((cause) => {
+    throw statError(mountpoint, cause);
+  });
+  if (!found.isDirectory()) {
+    throw new MlfsError('ERR_MLFS_USAGE', `${mountpoint}: is not a directory`, { path: mountpoint });
+  }
+  const checkpoint = await realpath(options.checkpointPath).catch(() => options.checkpointPath);
+  if (checkpoint.startsWith(path === sep ? sep : path + sep)) {
+    throw new MlfsError('ERR_MLFS_USAGE', `${mountpoint}: holds the checkpoint, which the mount would hide`, {
+      path: mountpoint,
+      advice: 'mount on a directory of its own',
+    });
+  }
+  if (!options.nonEmpty && !(await isEmpty(path, mountpoint))) {
+    throw new MlfsError('ERR_MLFS_USAGE', `${mountpoint}: is not empty`, {
+      path: mountpoint,
+      advice: 'choose an empty directory, or --nonempty to hide what is in it while the mount lasts',
+    });
+  }
+  return path;
+}
+
+/** The topmost mount on exactly this path. */
+export async function mountedOn(path: string): Promise<MountTableEntry | undefined> {
+  return mountTableEntry(await readFile('/proc/self/mountinfo', 'utf8'), path);
+}
+
+/** Works on a dead mount too, which cannot be looked at itself. */
+export async function resolveMountpoint(mountpoint: string): Promise<string> {
+  const absolute = resolve(mountpoint);
+  try {
+    return await realpath(absolute);
+  } catch {
+    const parent = await realpath(dirname(absolute)).catch((cause) => {
+      throw statError(mountpoint, cause);
+    });
+    return join(parent, basename(absolute));
+  }
+}
+
+async function refuseOrDetach(
+  path: string,
+  mounted: MountTableEntry,
+  options: MountpointOptions,
+): Promise<void> {
+  const dead = await stat(path).then(
+    () => false,
+    (cause: NodeJS.ErrnoException) => cause.code === 'ENOTCONN' || cause.code === 'ECONNABORTED',
+  );
+  if (!dead) {
+    throw new MlfsError('ERR_MLFS_BUSY', `${path}: ${mounted.source} is mounted there already`, {
+      path,
+      advice: `mlfs umount ${path}`,
+    });
+  }
+  await options.detach(path);
+  options.onNotice(`${path}: detached a dead mount of ${mounted.source}`);
+}
+
+async function isEmpty(path: string, named: string): Promise<boolean> {
+  const directory = await opendir(path).catch((cause) => {
+    throw statError(named, cause);
+  });
+  try {
+    return (await directory.read()) === null;
+  } finally {
+    await directory.close();
+  }
+}
+
+function statError(mountpoint: string, cause: unknown): MlfsError {
+  const code = (cause as NodeJS.ErrnoException).code;
+  const details = { path: mountpoint, cause };
+  if (code === 'ENOENT') {
+    return new MlfsError('ERR_MLFS_NOT_FOUND', `${mountpoint}: no such directory`, {
+      ...details,
+      advice: `mkdir -p ${mountpoint}`,
+    });
+  }
+  if (code === 'ENOTDIR') {
+    return new MlfsError('ERR_MLFS_USAGE', `${mountpoint}: is not a directory`, details);
+  }
+  if (code === 'EACCES' || code === 'EPERM') {
+    return new MlfsError('ERR_MLFS_ACCESS', `${mountpoint}: permission denied`, details);
+  }
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new MlfsError('ERR_MLFS_IO', `${mountpoint}: ${why}`, details);
+}

@@ -1,0 +1,72 @@
+/** The whole tree of one mount, room by room. */
+import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import { valueToJson } from '../checkpoint/json.ts';
+import { PyDict } from '../checkpoint/pickle/values.ts';
+import { modelStr } from '../checkpoint/torch/module-str.ts';
+import type { LiveContent } from '../storage/content.ts';
+import type { PageCache } from '../storage/page-cache.ts';
+import { addCheckpointRoom } from './checkpoint-room.ts';
+import type { InodeTree } from './inode.ts';
+import { InodeTable } from './inode-table.ts';
+import { addLogsRoom } from './logs-room.ts';
+import { addModelRoom } from './model-room.ts';
+import { type Model, modelOf, nameTensors } from './model-tensors.ts';
+import { outline } from './outline.ts';
+import { addSysRoom, bannerOf } from './sys-room.ts';
+import { TensorFiles } from './tensor-files.ts';
+import { tensorsJson } from './tensors-json.ts';
+
+export interface TreeSources {
+  readonly cache: PageCache;
+  readonly version: string;
+  /** The key of the state dict that /model shows. */
+  readonly stateDict?: string;
+  readonly log: LiveContent;
+  readonly status: () => Promise<object>;
+  readonly metrics: () => string;
+}
+
+export interface BuiltTree {
+  readonly tree: InodeTree;
+  /** Tensors by name. */
+  readonly tensors: number;
+}
+
+/** Throws ERR_MLFS_USAGE when `stateDict` names nothing. */
+export function buildTree(checkpoint: Checkpoint, sources: TreeSources): BuiltTree {
+  const mtimeMs = Number(checkpoint.image.base.fingerprint.mtimeNs / 1_000_000n);
+  const table = new InodeTable(mtimeMs);
+  const files = new TensorFiles(table, sources.cache);
+  const model = modelOf(checkpoint, sources.stateDict);
+  const { root } = table;
+
+  const sys = table.folder(root, 'sys');
+  addModelRoom(table, table.folder(root, 'model'), model.tensors, files);
+  if (!isModelAlone(checkpoint, model, files)) {
+    addCheckpointRoom(table, table.folder(root, 'checkpoint'), checkpoint.root, {
+      files,
+      json: (value) => valueToJson(value),
+    });
+  }
+  addLogsRoom(table, table.folder(root, 'logs'), sources.log);
+
+  const count = checkpoint.tensors.length;
+  addSysRoom(table, sys, {
+    version: sources.version,
+    banner: () => bannerOf(checkpoint, sources.version, `${count} ${count === 1 ? 'tensor' : 'tensors'}`),
+    modelStr: () => modelStr(model.module ?? checkpoint.root) ?? outline('StateDict', model.tensors),
+    checkpointJson: () => valueToJson(checkpoint.root),
+    tensorsJson: () => tensorsJson(nameTensors(checkpoint, model), (tensor) => files.pathOf(tensor)),
+    status: sources.status,
+    metrics: sources.metrics,
+  });
+  return { tree: table, tensors: count };
+}
+
+/** Whether /model shows all there is: then the object tree needs no room of its own. */
+function isModelAlone(checkpoint: Checkpoint, model: Model, files: TensorFiles): boolean {
+  if (model.path.length > 0 || model.tensors.length === 0) return false;
+  if (!checkpoint.tensors.every(({ tensor }) => files.pathOf(tensor) !== undefined)) return false;
+  if (model.module !== undefined || !(checkpoint.root instanceof PyDict)) return true;
+  return checkpoint.root.entries.length === model.tensors.length;
+}

@@ -1,0 +1,118 @@
+/** Which tensors are the model, and what every tensor of a checkpoint is called. */
+import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import { PyDict, type Value } from '../checkpoint/pickle/values.ts';
+import { findStateDict, type StateDict } from '../checkpoint/state-dict.ts';
+import type { Tensor } from '../checkpoint/tensor.ts';
+import { isTensor } from '../checkpoint/value-children.ts';
+import { MlfsError } from '../errors.ts';
+
+export interface ModelTensor {
+  /** The dotted name in the state dict; empty for a file that is one bare tensor. */
+  readonly name: string;
+  readonly tensor: Tensor;
+  readonly parameter: boolean;
+}
+
+export interface Model {
+  /** From the root of the object tree; empty when the root is the model. */
+  readonly path: readonly string[];
+  readonly tensors: readonly ModelTensor[];
+  /** The pickled module, when there is one: its names are `state_dict()`'s and not paths of the object tree. */
+  readonly module: Value | undefined;
+}
+
+/**
+ * The model of a checkpoint. `stateDict` names the key to look under, with dots for keys inside keys.
+ * Throws ERR_MLFS_USAGE when there is no such key or no tensor below it.
+ */
+export function modelOf(checkpoint: Checkpoint, stateDict?: string): Model {
+  const { root } = checkpoint;
+  if (stateDict !== undefined) return chosenModel(checkpoint, stateDict);
+  if (isTensor(root)) {
+    return {
+      path: [],
+      tensors: [{ name: '', tensor: root, parameter: root.isParameter }],
+      module: undefined,
+    };
+  }
+  const found = findStateDict(root);
+  return found === undefined ? { path: [], tensors: [], module: undefined } : modelAt(found, []);
+}
+
+/** Every tensor with the name that `mlfs ls`, `mlfs cat` and tensors.json know it by, the model's first if it is a module. */
+export function nameTensors(checkpoint: Checkpoint, model: Model): { name: string; tensor: Tensor }[] {
+  const rest = checkpoint.tensors.map(({ path, tensor }) => ({ path, tensor, name: path.join('.') }));
+  if (model.module === undefined) return rest;
+  const own = new Set(model.tensors.map(({ tensor }) => tensor));
+  const within = (path: readonly string[]) => model.path.every((part, index) => path[index] === part);
+  return [
+    ...model.tensors.map(({ name, tensor }) => ({ name: [...model.path, name].join('.'), tensor })),
+    ...rest.filter(({ path, tensor }) => !(own.has(tensor) && within(path))),
+  ];
+}
+
+function chosenModel(checkpoint: Checkpoint, key: string): Model {
+  for (const [path, value] of valuesAt(checkpoint.root, key)) {
+    const found = findStateDict(value);
+    if (found !== undefined) return modelAt(found, path);
+  }
+  const keys = checkpoint.root instanceof PyDict ? checkpoint.root.entries.map(([name]) => String(name)) : [];
+  throw new MlfsError(
+    'ERR_MLFS_USAGE',
+    `${checkpoint.path}: there is no state dict at ${JSON.stringify(key)}`,
+    {
+      path: checkpoint.path,
+      ...(keys.length === 0 || keys.length > 40 ? {} : { advice: `one of its keys: ${keys.join(', ')}` }),
+    },
+  );
+}
+
+/** What a key may mean: itself, or a key in a dict under the part before a dot. */
+function* valuesAt(root: Value, key: string): Generator<[path: string[], value: Value]> {
+  if (!(root instanceof PyDict)) return;
+  const value = root.get(key);
+  if (value !== undefined) yield [[key], value];
+  for (let dot = key.indexOf('.'); dot !== -1; dot = key.indexOf('.', dot + 1)) {
+    const outer = root.get(key.slice(0, dot));
+    if (outer === undefined) continue;
+    for (const [path, inner] of valuesAt(outer, key.slice(dot + 1)))
+      yield [[key.slice(0, dot), ...path], inner];
+  }
+}
+
+function modelAt(found: StateDict, prefix: readonly string[]): Model {
+  const marked = [...found.names.values()].some((tensor) => tensor.isParameter || tensor.requiresGrad);
+  const tensors = Array.from(found.names, ([name, tensor]) => ({
+    name,
+    tensor,
+    parameter: looksLikeParameter(name, tensor, marked),
+  }));
+  return { path: [...prefix, ...found.path], tensors, module: found.module };
+}
+
+/** Names under which torch's own modules and the common libraries register buffers. */
+const BUFFER_NAMES = new Set([
+  'running_mean',
+  'running_var',
+  'num_batches_tracked',
+  'position_ids',
+  'token_type_ids',
+  'inv_freq',
+  'attn_mask',
+  'causal_mask',
+  'relative_position_index',
+  'scale_factor',
+  'zero_point',
+]);
+
+/**
+ * Whether a tensor of a state dict trains. A pickled parameter says so; a state dict saves parameters and buffers alike as
+ * plain tensors, where only the dtype and the customary names of buffers tell them apart. `anyMarked`: some
+ * tensor of the same state dict is marked as a parameter, so those that are not are buffers.
+ */
+export function looksLikeParameter(name: string, tensor: Tensor, anyMarked: boolean): boolean {
+  if (tensor.isParameter || tensor.requiresGrad) return true;
+  if (anyMarked) return false;
+  if (!/^(float|bfloat|complex)/.test(tensor.dtype)) return false;
+  return !BUFFER_NAMES.has(name.slice(name.lastIndexOf('.') + 1));
+}
