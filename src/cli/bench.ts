@@ -1,11 +1,5 @@
-import { SingleBar } from 'cli-progress';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import {
-  measureThroughput,
-  rateOf,
-  type ThroughputReport,
-  type ThroughputRow,
-} from '../throughput/throughput.ts';
+import type { MeasuredSide, ThroughputReport, ThroughputRow } from '../throughput/throughput.ts';
 
 interface BenchOptions {
   readonly json?: boolean;
@@ -30,6 +24,8 @@ export function registerBench(program: Command): void {
 }
 
 async function runBench(checkpoint: string, options: BenchOptions): Promise<void> {
+  const { SingleBar } = await import('cli-progress');
+  const { measureThroughput } = await import('../throughput/throughput.ts');
   const interrupted = new AbortController();
   const stop = () => interrupted.abort();
   process.once('SIGINT', stop).once('SIGTERM', stop);
@@ -79,19 +75,21 @@ function asText(report: ThroughputReport): string {
 }
 
 function asCells(row: ThroughputRow): string[] {
-  const { native, mount } = row;
-  if (!native || !mount) return [row.what, '–', '–', '–', '–'];
-  const [nativeRate, mountRate] = [rateOf(row, native), rateOf(row, mount)];
-  const disk = (outcome: typeof native) =>
-    outcome.diskBytes === undefined ? '?' : `${((outcome.diskBytes / outcome.bytes) * 100).toFixed(0)} %`;
+  if (!row.measured) return [row.what, '–', '–', '–', '–'];
+  const { native, mount, ratio } = row.measured;
   const cold = row.what.endsWith('cold');
   return [
     row.what,
-    withUnit(nativeRate, row.unit),
-    withUnit(mountRate, row.unit),
-    (mountRate / nativeRate).toFixed(2),
-    cold ? `${disk(native)} / ${disk(mount)}` : '',
+    withUnit(native.rate, row.unit),
+    withUnit(mount.rate, row.unit),
+    ratio.toFixed(2),
+    cold ? `${diskShare(native)} / ${diskShare(mount)}` : '',
   ];
+}
+
+/** Bytes fetched from the disk for the bytes that were read. */
+function diskShare(side: MeasuredSide): string {
+  return side.diskBytes === undefined ? '?' : `${((side.diskBytes / side.bytes) * 100).toFixed(0)} %`;
 }
 
 function withUnit(rate: number, unit: ThroughputRow['unit']): string {

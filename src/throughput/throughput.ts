@@ -43,14 +43,19 @@ export interface ThroughputReport {
 export interface ThroughputRow {
   readonly what: string;
   readonly unit: 'GB/s' | 'reads/s';
-  readonly native: ReadOutcome | undefined;
-  readonly mount: ReadOutcome | undefined;
-  /** Why a figure is missing. */
+  /** Undefined when it could not be measured; `reason` says why. */
+  readonly measured?: {
+    readonly native: MeasuredSide;
+    readonly mount: MeasuredSide;
+    /** Mount ÷ native. */
+    readonly ratio: number;
+  };
   readonly reason?: string;
 }
 
-export function rateOf(row: ThroughputRow, outcome: ReadOutcome): number {
-  return row.unit === 'GB/s' ? outcome.bytes / outcome.seconds / 1e9 : outcome.reads / outcome.seconds;
+export interface MeasuredSide extends ReadOutcome {
+  /** In the row's unit. */
+  readonly rate: number;
 }
 
 export async function measureThroughput(
@@ -107,19 +112,19 @@ class Measurement {
     const impossible = this.#tooSmall(order) ?? (await this.#evict());
     if (impossible) {
       this.#done += 2;
-      return { ...row, native: undefined, mount: undefined, reason: impossible };
+      return { ...row, reason: impossible };
     }
     const native = await this.#read(`${row.what}, native`, order, this.#nativePieces());
     if (!cameFromDisk(native)) {
       this.#done += 1;
       const reason = `no disk was read after the checkpoint's pages were dropped (tmpfs, a network, or another process maps it)`;
-      return { ...row, native: undefined, mount: undefined, reason };
+      return { ...row, reason };
     }
     await this.#evict();
     const mount = await this.#freshMount((served) =>
       this.#read(`${row.what}, mount`, order, this.#mountPieces(served), served.pid),
     );
-    return { ...row, native, mount };
+    return compared(row, native, mount);
   }
 
   async cached(): Promise<ThroughputRow[]> {
@@ -138,8 +143,8 @@ class Measurement {
       ] as const;
     });
     return [
-      { what: 'sequential, cached', unit: 'GB/s', native: stream, mount: first },
-      { what: 'sequential, read again', unit: 'GB/s', native: stream, mount: second },
+      compared({ what: 'sequential, cached', unit: 'GB/s' }, stream, first),
+      compared({ what: 'sequential, read again', unit: 'GB/s' }, stream, second),
       await this.#cachedAtRandom(ranges),
     ];
   }
@@ -149,13 +154,13 @@ class Measurement {
     const reason = this.#tooSmall('scattered');
     if (reason) {
       this.#done += 2;
-      return { ...row, native: undefined, mount: undefined, reason };
+      return { ...row, reason };
     }
     const native = await this.#read(`${row.what}, native`, 'scattered', this.#nativePieces(ranges));
     const mount = await this.#freshMount((served) =>
       this.#read(`${row.what}, mount`, 'scattered', this.#mountPieces(served, ranges)),
     );
-    return { ...row, native, mount };
+    return compared(row, native, mount);
   }
 
   #tooSmall(order: Order): string | undefined {
@@ -218,6 +223,24 @@ class Measurement {
       length,
     }));
   }
+}
+
+function compared(
+  row: Pick<ThroughputRow, 'what' | 'unit'>,
+  native: ReadOutcome,
+  mount: ReadOutcome,
+): ThroughputRow {
+  const rate = (outcome: ReadOutcome) =>
+    row.unit === 'GB/s' ? outcome.bytes / outcome.seconds / 1e9 : outcome.reads / outcome.seconds;
+  const [nativeRate, mountRate] = [rate(native), rate(mount)];
+  return {
+    ...row,
+    measured: {
+      native: { ...native, rate: nativeRate },
+      mount: { ...mount, rate: mountRate },
+      ratio: mountRate / nativeRate,
+    },
+  };
 }
 
 function cameFromDisk(outcome: ReadOutcome): boolean {
