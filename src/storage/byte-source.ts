@@ -8,4 +8,9 @@ export interface ByteSource {
    * Throws ERR_MLFS_TRUNCATED when the range leaves the source, ERR_MLFS_IO when the medium fails.
    */
   read(offset: number, length: number): Promise<Buffer>;
+  /**
+   * The same at once, blocking: for many small reads of what is probably cached, where handing each to another thread would cost
+   * twenty times the read. Sources that cannot be quick do not have it.
+   */
+  readNow?(offset: number, length: number): Buffer;
 }

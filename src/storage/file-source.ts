@@ -1,4 +1,4 @@
-import { read as readDescriptor } from 'node:fs';
+import { read as readDescriptor, readSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { MlfsError } from '../errors.ts';
 import type { ByteSource } from './byte-source.ts';
@@ -53,44 +53,73 @@ export class FileSource implements ByteSource {
   }
 
   async read(offset: number, length: number): Promise<Buffer> {
-    if (!Number.isSafeInteger(offset) || offset < 0 || length < 0 || offset + length > this.size) {
-      throw new MlfsError(
-        'ERR_MLFS_TRUNCATED',
-        `${this.path}: bytes ${offset} to ${offset + length} were asked for, but the file has ${this.size}`,
-        { path: this.path },
-      );
-    }
+    this.#refuseOutside(offset, length);
     const buffer = Buffer.allocUnsafe(length);
     let done = 0;
     while (done < length) {
       const bytesRead = await this.#readOnce(buffer, done, length - done, offset + done);
-      if (bytesRead === 0) {
-        throw new MlfsError(
-          'ERR_MLFS_TRUNCATED',
-          `${this.path}: the file ended at byte ${offset + done}; it had ${this.size} bytes when it was opened`,
-          { path: this.path, advice: 'The file was truncated by somebody else; open it again.' },
-        );
-      }
+      if (bytesRead === 0) throw this.#ended(offset + done);
       done += bytesRead;
     }
     return buffer;
   }
 
+  readNow(offset: number, length: number): Buffer {
+    this.#refuseOutside(offset, length);
+    const buffer = Buffer.allocUnsafe(length);
+    let done = 0;
+    while (done < length) {
+      const bytesRead = this.#readOnceNow(buffer, done, length - done, offset + done);
+      if (bytesRead === 0) throw this.#ended(offset + done);
+      done += bytesRead;
+    }
+    return buffer;
+  }
+
+  #refuseOutside(offset: number, length: number): void {
+    if (Number.isSafeInteger(offset) && offset >= 0 && length >= 0 && offset + length <= this.size) return;
+    throw new MlfsError(
+      'ERR_MLFS_TRUNCATED',
+      `${this.path}: bytes ${offset} to ${offset + length} were asked for, but the file has ${this.size}`,
+      { path: this.path },
+    );
+  }
+
+  #ended(offset: number): MlfsError {
+    return new MlfsError(
+      'ERR_MLFS_TRUNCATED',
+      `${this.path}: the file ended at byte ${offset}; it had ${this.size} bytes when it was opened`,
+      { path: this.path, advice: 'The file was truncated by somebody else; open it again.' },
+    );
+  }
+
+  #failed(position: number, reason: string, cause?: unknown): MlfsError {
+    return new MlfsError('ERR_MLFS_IO', `${this.path}: read at byte ${position} failed: ${reason}`, {
+      path: this.path,
+      cause,
+    });
+  }
+
+  #readOnceNow(buffer: Buffer, at: number, length: number, position: number): number {
+    if (this.#closing !== undefined) throw this.#failed(position, 'the file was closed');
+    try {
+      return readSync(this.#handle.fd, buffer, at, length, position);
+    } catch (cause) {
+      throw this.#failed(position, messageOf(cause), cause);
+    }
+  }
+
   /** fs.read with a callback: with many reads under way it takes a fifth of the time of FileHandle.read. */
   #readOnce(buffer: Buffer, at: number, length: number, position: number): Promise<number> {
     return new Promise((resolve, reject) => {
-      const fail = (reason: string, cause?: unknown) =>
-        reject(
-          new MlfsError('ERR_MLFS_IO', `${this.path}: read at byte ${position} failed: ${reason}`, {
-            path: this.path,
-            cause,
-          }),
-        );
-      if (this.#closing !== undefined) return fail('the file was closed');
+      if (this.#closing !== undefined) {
+        reject(this.#failed(position, 'the file was closed'));
+        return;
+      }
       this.#pending++;
       readDescriptor(this.#handle.fd, buffer, at, length, position, (error, bytesRead) => {
         if (--this.#pending === 0) this.#drained?.();
-        if (error) fail(messageOf(error), error);
+        if (error) reject(this.#failed(position, messageOf(error), error));
         else resolve(bytesRead);
       });
     });

@@ -24,6 +24,10 @@ export class Image implements ByteSource {
     return this.base.read(offset, length);
   }
 
+  readNow(offset: number, length: number): Buffer {
+    return this.base.readNow(offset, length);
+  }
+
   close(): Promise<void> {
     return this.base.close();
   }

@@ -17,6 +17,6 @@ export function nameProblem(name: string): string | undefined {
   if (name.includes('\0')) return 'the name holds a NUL';
   if (name.includes('\\')) return 'the name holds a backslash';
   if (name.startsWith('/') || /^[A-Za-z]:\//.test(name)) return 'the name is an absolute path';
-  if (name.split('/').includes('..')) return 'the name leaves the archive with ".."';
+  if (name.includes('..') && name.split('/').includes('..')) return 'the name leaves the archive with ".."';
   return undefined;
 }

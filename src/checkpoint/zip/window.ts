@@ -9,6 +9,7 @@ export interface ByteRange {
 export class WindowSource implements ByteSource {
   readonly path: string;
   readonly size: number;
+  readonly readNow?: (offset: number, length: number) => Buffer;
   readonly #source: ByteSource;
   readonly #base: number;
 
@@ -17,6 +18,8 @@ export class WindowSource implements ByteSource {
     this.size = range.length;
     this.#source = source;
     this.#base = range.offset;
+    const readNow = source.readNow?.bind(source);
+    if (readNow !== undefined) this.readNow = (offset, length) => readNow(range.offset + offset, length);
   }
 
   read(offset: number, length: number): Promise<Buffer> {
