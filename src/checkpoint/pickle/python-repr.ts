@@ -59,6 +59,7 @@ export function valueRepr(value: Value | undefined, depth = 0): string {
   if (depth > DEPTH) return '...';
   if (value instanceof PyTuple) {
     const items = value.items.map((item) => valueRepr(item, depth + 1));
+    if (value.className !== undefined) return `${value.className}([${items.join(', ')}])`;
     return items.length === 1 ? `(${items[0]},)` : `(${items.join(', ')})`;
   }
   if (value instanceof PyList) return `[${value.items.map((item) => valueRepr(item, depth + 1)).join(', ')}]`;

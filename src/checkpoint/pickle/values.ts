@@ -52,8 +52,11 @@ export class PyList {
 export class PyTuple {
   readonly type = 'tuple';
   readonly items: readonly Value[];
-  constructor(items: readonly Value[]) {
+  /** `torch.Size`, when it is not a plain tuple. */
+  readonly className: string | undefined;
+  constructor(items: readonly Value[], className?: string) {
     this.items = items;
+    this.className = className;
   }
 }
 

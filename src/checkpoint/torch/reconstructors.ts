@@ -240,8 +240,7 @@ function numberOrTensor(value: Value | undefined): number | Tensor | undefined {
 
 function sizeOf(args: Value): Value | undefined {
   const size = items(args)?.[0];
-  if (size instanceof PyTuple) return size;
-  return undefined;
+  return size instanceof PyTuple ? new PyTuple(size.items, 'torch.Size') : undefined;
 }
 
 /** The names of a sparse layout's components, by how many there are before the size. */
