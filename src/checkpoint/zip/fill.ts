@@ -35,7 +35,7 @@ export async function pour(
   let done = 0;
   for await (const piece of piecesOf(fill, length)) {
     const pieceLength = typeof piece === 'number' ? piece : piece.byteLength;
-    if (done + pieceLength > length) break;
+    if (done + pieceLength > length) throw wrongLength(length, 'more');
     if (typeof piece === 'number') {
       crc = crc32Combine(crc, crc32OfZeros(piece), piece);
       skip(piece);
@@ -44,20 +44,20 @@ export async function pour(
       await write(piece);
     }
     done += pieceLength;
-    if (done === length && !isStream(fill)) return crc;
   }
-  if (done === length) return crc;
-  throw new MlfsError(
-    'ERR_MLFS_USAGE',
-    `an entry of ${length} bytes was given ${done < length ? done : 'more'}`,
-  );
+  if (done < length) throw wrongLength(length, done);
+  return crc;
+}
+
+function wrongLength(length: number, given: number | 'more'): MlfsError {
+  return new MlfsError('ERR_MLFS_USAGE', `an entry of ${length} bytes was given ${given}`);
 }
 
 async function* piecesOf(fill: Fill, length: number): AsyncGenerator<Piece> {
   if (fill === 'sparse-zeros') {
     yield length;
   } else if (fill instanceof Uint8Array) {
-    if (fill.byteLength !== length) yield fill;
+    if (fill.byteLength !== length) throw wrongLength(length, fill.byteLength);
     for (let at = 0; at < length; at += PIECE_BYTES) yield fill.subarray(at, at + PIECE_BYTES);
   } else if (typeof fill === 'function') {
     for (let at = 0; at < length; at += PIECE_BYTES) yield await fill(at, Math.min(PIECE_BYTES, length - at));
@@ -69,12 +69,8 @@ async function* piecesOf(fill: Fill, length: number): AsyncGenerator<Piece> {
       yield bytes;
       at = offset + bytes.byteLength;
     }
-    if (at <= length) yield length - at;
+    yield length - at;
   } else {
     yield* fill;
   }
-}
-
-function isStream(fill: Fill): boolean {
-  return typeof fill === 'object' && Symbol.asyncIterator in fill;
 }
