@@ -70,14 +70,20 @@ function askToServe(
   notice: (message: string) => void,
 ): Promise<Extract<ServeAnswer, { kind: 'mounted' }>> {
   return new Promise((mounted, reject) => {
+    let answered = false;
     child.on('error', reject);
     child.on('message', (message) => {
       const answer = message as ServeAnswer;
+      if (answer.kind === 'notice') {
+        notice(answer.message);
+        return;
+      }
+      answered = true;
       if (answer.kind === 'mounted') mounted(answer);
-      else if (answer.kind === 'notice') notice(answer.message);
       else reject(failureOf(answer));
     });
     child.on('exit', (code, signal) => {
+      if (answered) return;
       const last = lastWords(errors);
       const how = signal === null ? `exit code ${code}` : signal;
       reject(

@@ -84,7 +84,10 @@ async function mountAndWalk(
     say('$ sha256sum model/fc1/weight.bin');
     say(createHash('sha256').update(weight).digest('hex'));
     const written = MLP[0]?.fill as Buffer;
-    say(weight.equals(written) ? 'the same bytes that were written' : 'NOT the bytes that were written');
+    if (!weight.equals(written)) {
+      throw new MlfsError('ERR_MLFS_INTERNAL', 'the mount gave other bytes than were written');
+    }
+    say('the same bytes that were written');
   });
   heading('Unmounted, and everything is gone again');
 }

@@ -5,7 +5,7 @@
  */
 
 import { MlfsError } from '../errors.ts';
-import type { Mounted, MountOptions, MountSummary } from '../mount.ts';
+import { type Mounted, type MountOptions, type MountSummary, mount } from '../mount.ts';
 
 export interface ForegroundEvents {
   readonly onMounted: (mountpoint: string, summary: MountSummary) => void;
@@ -33,7 +33,6 @@ export async function serveInForeground(
   for (const signal of SIGNALS) process.on(signal, end);
   abandoned?.addEventListener('abort', end);
   try {
-    const { mount } = await import('../mount.ts');
     mounted = await mount(checkpoint, directory, { ...options, onNotice: events.notice });
     if (asked || abandoned?.aborted) await endMount(mounted, events.notice);
     else events.onMounted(mounted.mountpoint, mounted.summary);

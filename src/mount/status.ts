@@ -73,6 +73,6 @@ export function* mountMetrics(sources: StatusSources): Iterable<Metric> {
   yield { name: 'page_cache_bytes', help: 'Bytes in the LRU page cache.', value: bytes };
   yield { name: 'page_cache_max_bytes', help: 'Budget of the LRU page cache.', value: maxBytes };
   for (const [name, value] of Object.entries(sources.counters())) {
-    yield { name, help: `Counted by the ${sources.transport} transport and its operations.`, value };
+    yield { name, help: 'Of the transport and its operations.', value };
   }
 }

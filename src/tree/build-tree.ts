@@ -53,9 +53,15 @@ export function buildTree(checkpoint: Checkpoint, sources: TreeSources): BuiltTr
   const count = checkpoint.tensors.length;
   addSysRoom(table, sys, {
     version: sources.version,
-    banner: () => bannerOf(checkpoint, sources.version, `${count} ${count === 1 ? 'tensor' : 'tensors'}`),
+    banner: () => {
+      const summary = `${count} ${count === 1 ? 'tensor' : 'tensors'}`;
+      return bannerOf(checkpoint, sources.version, summary, root.children.keys());
+    },
     modelStr: () => modelStr(model.module ?? checkpoint.root) ?? outline('StateDict', model.tensors),
-    checkpointJson: () => valueToJson(checkpoint.root),
+    checkpointJson: () => {
+      const names = new Map(nameTensors(checkpoint, model).map(({ name, tensor }) => [tensor, name]));
+      return valueToJson(checkpoint.root, { nameOf: (tensor) => names.get(tensor) });
+    },
     tensorsJson: () => tensorsJson(nameTensors(checkpoint, model), (tensor) => files.pathOf(tensor)),
     status: sources.status,
     metrics: sources.metrics,

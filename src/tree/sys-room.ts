@@ -48,21 +48,32 @@ export function addSysRoom(table: InodeTable, room: DirectoryInode, sources: Sys
   });
 }
 
-export function bannerOf(checkpoint: Checkpoint, version: string, summary: string): string {
-  return `${[
-    '       _  __     ',
-    ' _ __ | |/ _|___ ',
-    "| '  \\| |  _(_-< ",
-    `|_|_|_|_|_| /__/  ${version}`,
+/** `rooms` are the names of the folders at the root. */
+export function bannerOf(
+  checkpoint: Checkpoint,
+  version: string,
+  summary: string,
+  rooms: Iterable<string>,
+): string {
+  const lines = [
+    '        _  __',
+    '  _ __ | |/ _|___',
+    " | '  \\| |  _(_-<",
+    ` |_|_|_|_|_| /__/  ${version}`,
     '',
-    `${checkpoint.path}`,
-    `${checkpoint.format}, ${summary}`,
+    `${checkpoint.path}: ${checkpoint.format}, ${summary}`,
     '',
-    '/model   a folder a module, a file a tensor: exact C-order bytes',
-    '/sys     model_str, tensors.json, checkpoint.json, status.json, metrics',
-    '/logs    what the mount does, in one line each',
-  ].join('\n')}\n`;
+  ];
+  for (const room of rooms) lines.push(`/${room.padEnd(10)}  ${ROOMS[room] ?? ''}`);
+  return `${lines.join('\n')}\n`;
 }
+
+const ROOMS: Readonly<Record<string, string>> = {
+  sys: 'model_str, tensors.json, checkpoint.json, status.json, metrics',
+  model: 'a folder a module, a file a tensor: exact C-order bytes',
+  checkpoint: 'everything else that was saved, optimizer state and numbers included',
+  logs: 'what the mount does, a line each; lines may be appended',
+};
 
 function endLine(text: string): string {
   return text.endsWith('\n') ? text : `${text}\n`;

@@ -26,7 +26,6 @@ export function tensorsJson(
       storage: tensor.storage.key,
       file_offset: fileOffset(tensor) ?? null,
       nbytes: nbytes(tensor),
-      parameter: tensor.isParameter,
       requires_grad: tensor.requiresGrad,
       ...(tensor.note === undefined ? {} : { note: tensor.note }),
       aliases: namesOf.get(key)?.filter((other) => other !== name) ?? [],

@@ -1,0 +1,133 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { PyDict, PyGlobal, PyObject, PyTuple } from '../../../src/checkpoint/pickle/values.ts';
+import { tensorToWrite, writeTorchZip } from '../../../src/checkpoint/torch/writer.ts';
+import { runMlfs, spawnMlfs } from '../../support/run-mlfs.ts';
+import { temporaryDirectory } from '../../support/tmp.ts';
+
+const WEIGHT = Buffer.from(Float32Array.from({ length: 6 }, (_, index) => index).buffer);
+
+async function checkpoint(t: TestContext): Promise<string> {
+  const path = join(await temporaryDirectory(t), 'model.pt');
+  await writeTorchZip(path, {
+    tensors: [
+      { name: 'layers.1.weight', dtype: 'float32', shape: [2, 3], fill: WEIGHT },
+      { name: 'layers.10.weight', dtype: 'float32', shape: [3, 2], fill: WEIGHT },
+      { name: 'big', dtype: 'uint8', shape: [3 << 20], fill: 'sparse-zeros' },
+    ],
+  });
+  return path;
+}
+
+test('ls lists tensors, a module of them, and JSON', async (t) => {
+  const path = await checkpoint(t);
+  const all = await runMlfs(['ls', path]);
+  assert.equal(all.code, 0);
+  assert.match(
+    all.stdout.toString(),
+    /^name +dtype +shape +bytes\nlayers\.1\.weight +float32 +\[2, 3\] +24\n/,
+  );
+  const json = await runMlfs(['ls', '--json', path, 'layers.1']);
+  const rows = JSON.parse(json.stdout.toString()) as { name: string; nbytes: number; file_offset: number }[];
+  assert.deepEqual(
+    rows.map(({ name, nbytes }) => [name, nbytes]),
+    [['layers.1.weight', 24]],
+  );
+  assert.equal((rows[0]?.file_offset ?? -1) % 64, 0);
+  const none = await runMlfs(['ls', path, 'nothing']);
+  assert.equal(none.code, 1);
+  assert.match(none.stderr, /^mlfs: .*nothing\n {2}try: mlfs ls /);
+});
+
+test('cat writes the exact bytes, of a large tensor in bounded pieces', async (t) => {
+  const path = await checkpoint(t);
+  assert.deepEqual((await runMlfs(['cat', path, 'layers.1.weight'])).stdout, WEIGHT);
+  const big = await runMlfs(['cat', path, 'big']);
+  assert.equal(big.stdout.length, 3 << 20);
+  const missing = await runMlfs(['cat', path, 'no.such']);
+  assert.equal(missing.code, 1);
+  assert.match(missing.stderr, /has no tensor "no\.such"/);
+});
+
+test('cat ends quietly when its reader goes', async (t) => {
+  const child = spawnMlfs(['cat', await checkpoint(t), 'big']);
+  let complaint = '';
+  child.stderr.on('data', (chunk: Buffer) => {
+    complaint += chunk;
+  });
+  await once(child.stdout, 'readable');
+  child.stdout.destroy();
+  const [code] = await once(child, 'close');
+  assert.equal(complaint, '');
+  assert.equal(code, 0);
+});
+
+test('info names what a pickle mentions and MLFS does not know', async (t) => {
+  const path = join(await temporaryDirectory(t), 'odd.pt');
+  const root = new PyDict();
+  root.set('w', tensorToWrite('float32', [2, 3], WEIGHT));
+  root.set('evil', new PyObject(new PyGlobal('os', 'system'), new PyTuple(['touch /tmp/never'])));
+  await writeTorchZip(path, { root });
+  const text = await runMlfs(['info', path]);
+  assert.equal(text.code, 0, text.stderr);
+  assert.match(text.stdout.toString(), /os\.system/);
+  assert.match(text.stdout.toString(), /None was imported or called/);
+  const json = JSON.parse((await runMlfs(['info', '--json', path])).stdout.toString());
+  assert.deepEqual(json.unknown_globals, ['os.system']);
+  assert.equal(json.tensor_bytes, 24);
+});
+
+test('verify says that all is well, or which tensor is bad with exit code 3', async (t) => {
+  const path = join(await temporaryDirectory(t), 'model.pt');
+  const { storages } = await writeTorchZip(path, {
+    tensors: [{ name: 'fc.weight', dtype: 'float32', shape: [2, 3], fill: WEIGHT }],
+  });
+  const good = await runMlfs(['verify', path]);
+  assert.equal(good.code, 0);
+  assert.match(good.stdout.toString(), /every CRC-32 is right/);
+
+  const { open } = await import('node:fs/promises');
+  const handle = await open(path, 'r+');
+  await handle.write(Buffer.from([0xff]), 0, 1, storages.get('0')?.offset ?? 0);
+  await handle.close();
+  const bad = await runMlfs(['verify', path]);
+  assert.equal(bad.code, 3);
+  assert.match(bad.stdout.toString(), /fc\.weight: .*CRC-32 is 0x/);
+  const json = JSON.parse((await runMlfs(['verify', '--json', path])).stdout.toString());
+  assert.equal(json.ok, false);
+});
+
+test('a file that is no checkpoint is exit code 3, one that is not there 1, a wrong word 2', async (t) => {
+  const path = join(await temporaryDirectory(t), 'not.pt');
+  await writeFile(path, 'PK\x03\x04 nothing of the kind');
+  const malformed = await runMlfs(['info', path]);
+  assert.equal(malformed.code, 3);
+  assert.match(malformed.stderr, /^mlfs: /);
+  assert.ok(malformed.stderr.trimEnd().split('\n').length <= 2, malformed.stderr);
+  assert.equal((await runMlfs(['ls', `${path}.missing`])).code, 1);
+  for (const args of [[], ['nonsense'], ['ls'], ['ls', path, '--bogus'], ['mount', path]]) {
+    const wrong = await runMlfs(args);
+    assert.equal(wrong.code, 2, `mlfs ${args.join(' ')}`);
+  }
+  const option = await runMlfs(['mount', '-o', 'rw,bogus', path, '/']);
+  assert.equal(option.code, 2);
+});
+
+test('--version and every --help succeed, each help with an example', async () => {
+  assert.match((await runMlfs(['--version'])).stdout.toString(), /^mlfs \d+\.\d+\.\d+\n$/);
+  for (const command of ['mount', 'umount', 'ls', 'info', 'cat', 'verify', 'doctor', 'demo']) {
+    const help = await runMlfs([command, '--help']);
+    assert.equal(help.code, 0);
+    assert.match(help.stdout.toString(), /Examples?:\n {2}mlfs /, command);
+  }
+});
+
+test('MLFS_DEBUG shows where an error came from', async () => {
+  const plain = await runMlfs(['ls', '/nonexistent.pt']);
+  assert.doesNotMatch(plain.stderr, / at /);
+  const debug = await runMlfs(['ls', '/nonexistent.pt'], { MLFS_DEBUG: '1' });
+  assert.match(debug.stderr, /\n {4}at .*file-source/);
+});
