@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Installs what the tests drive, on Debian: the programs, Debian's own torch (a gigabyte: the tests ask it whether
+# MLFS's bytes are torch's), then the project's packages. Quick when everything is there.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+packages=(
+  g++ make python3      # node-gyp builds the native data plane
+  fuse3 libfuse3-dev    # fusermount3 for everybody but root; the benchmark's C loop
+  python3-numpy python3-torch
+  attr rsync unzip zip fio strace
+)
+command -v vim >/dev/null || packages+=(vim-tiny)
+
+missing=()
+for package in "${packages[@]}"; do
+  [[ $(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || missing+=("$package")
+done
+
+if ((${#missing[@]} > 0)); then
+  echo "setup: installing ${missing[*]}"
+  as_root=()
+  if [[ $(id -u) -ne 0 ]]; then
+    command -v sudo >/dev/null || { echo "setup: needs root or sudo to install ${missing[*]}" >&2; exit 1; }
+    as_root=(sudo)
+  fi
+  "${as_root[@]}" apt-get update -qq
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}" >/dev/null
+fi
+
+npm ci --no-audit --no-fund
