@@ -1,9 +1,11 @@
 /**
  * An object tree as JSON for people and programs to read. Dicts are objects, lists and tuples arrays; what JSON has no word for
- * is an object with a `$` key: `$tensor`, `$storage`, `$global`, `$object`, `$set`, `$bytes`, `$items` (a dict whose keys are no names).
+ * is an object with a `$` key: `$tensor`, `$storage`, `$global`, `$object`, `$numpy`, `$set`, `$bytes`, `$items` (a dict with
+ * keys that print alike).
  * A container that contains itself, and a large one that was already written, is `{"$ref": path}`; what is beyond the bounds
  * of size and depth is `{"$omitted": why}`. Ints beyond 2^53 and floats that are no numbers are strings.
  */
+import { type NumpyArray, numpyArray, numpyElements, numpyTypeName } from './pickle/numpy.ts';
 import { floatRepr } from './pickle/python-repr.ts';
 import {
   PyBytes,
@@ -20,7 +22,7 @@ import type { Storage, Tensor } from './tensor.ts';
 import { isContainer, isTensor, keyText } from './value-children.ts';
 
 export interface JsonOptions {
-  /** What a tensor is called; by default its place in the tree. */
+  /** What a tensor is called; by default the path of its first place in the tree, as `Checkpoint.tensors` has it. */
   readonly nameOf?: (tensor: Tensor) => string | undefined;
   /** The text is cut, and says so, at about this size. */
   readonly maxBytes?: number;
@@ -32,12 +34,20 @@ const MAX_STRING = 64 * 1024;
 const SHOWN_BYTES = 32;
 /** A shared container whose text is longer than this is written once. */
 const REPEATABLE = 200;
+/** A NumPy array with more elements is described by its size. */
+const SHOWN_ELEMENTS = 64;
 /** An array or object that fits is written on one line. */
 const LINE = 96;
 
 /** The JSON text of a value, indented by two, without a newline at the end. */
 export function valueToJson(value: Value, options: JsonOptions = {}): string {
-  return new JsonWriter(options).value(value, [], '');
+  return new JsonWriter(options).value(value, { pointer: [], names: [] }, '');
+}
+
+/** Where the writer is: in the document, and in the object tree. */
+interface Place {
+  readonly pointer: string[];
+  readonly names: string[];
 }
 
 class JsonWriter {
@@ -51,29 +61,30 @@ class JsonWriter {
     this.#bytesLeft = options.maxBytes ?? MAX_BYTES;
   }
 
-  value(value: Value, path: string[], indent: string): string {
-    if (!isContainer(value)) return this.#spend(this.#leaf(value, path));
+  value(value: Value, at: Place, indent: string): string {
+    if (!isContainer(value)) return this.#spend(this.#leaf(value, at));
     const place = this.#places.get(value);
     if (place !== undefined) return this.#spend(`{"$ref": ${JSON.stringify(place)}}`);
-    if (path.length > MAX_DEPTH) return this.#omitted(`nested deeper than ${MAX_DEPTH}`);
+    if (at.pointer.length > MAX_DEPTH) return this.#omitted(`nested deeper than ${MAX_DEPTH}`);
     if (this.#bytesLeft <= 0) return this.#omitted('the document is too large');
     this.#places.set(
       value,
-      `#/${path.map((part) => part.replace(/~/g, '~0').replace(/\//g, '~1')).join('/')}`,
+      `#/${at.pointer.map((part) => part.replace(/~/g, '~0').replace(/\//g, '~1')).join('/')}`,
     );
-    const text = this.#container(value, path, indent);
+    const text = this.#container(value, at, indent);
     if (text.length <= REPEATABLE) this.#places.delete(value);
     return text;
   }
 
-  #container(value: Value, path: string[], indent: string): string {
-    if (value instanceof PyDict) return this.#dict(value, path, indent);
-    if (value instanceof PyObject) return this.#object(value, path, indent);
-    if (value instanceof PySet) return this.#fields([['$set', value.items]], path, indent);
-    return this.#array((value as PyList | PyTuple).items, path, indent);
+  #container(value: Value, at: Place, indent: string): string {
+    if (value instanceof PyDict) return this.#dict(value, at, indent);
+    if (value instanceof PyObject) return this.#object(value, at, indent);
+    if (value instanceof PySet)
+      return this.#fields([{ key: '$set', names: [], value: value.items }], at, indent);
+    return this.#array((value as PyList | PyTuple).items, at, indent);
   }
 
-  #leaf(value: Value, path: readonly string[]): string {
+  #leaf(value: Value, at: Place): string {
     if (value === null || typeof value === 'boolean' || typeof value === 'number') return String(value);
     if (typeof value === 'bigint') return `"${value}"`;
     if (typeof value === 'string') return JSON.stringify(cut(value));
@@ -86,12 +97,12 @@ class JsonWriter {
         ['hex', value.bytes.length > SHOWN_BYTES ? `${hex}…` : hex],
       ]);
     }
-    return isTensor(value) ? this.#tensor(value, path) : storageJson(value as Storage);
+    return isTensor(value) ? this.#tensor(value, at) : storageJson(value as Storage);
   }
 
-  #tensor(tensor: Tensor, path: readonly string[]): string {
+  #tensor(tensor: Tensor, at: Place): string {
     return line([
-      ['$tensor', this.#options.nameOf?.(tensor) ?? path.join('.')],
+      ['$tensor', this.#options.nameOf?.(tensor) ?? at.names.join('.')],
       ['dtype', tensor.dtype],
       ['shape', tensor.shape],
       ...(tensor.isParameter ? [['parameter', true] as const] : []),
@@ -101,50 +112,79 @@ class JsonWriter {
     ]);
   }
 
-  #dict(dict: PyDict, path: string[], indent: string): string {
+  #dict(dict: PyDict, at: Place, indent: string): string {
     const keys = new Set(dict.entries.map(([key]) => keyText(key)));
     if (keys.size !== dict.entries.length) {
       const pairs = dict.entries.map((entry) => new PyTuple(entry));
-      return this.#fields([['$items', pairs]], path, indent);
+      return this.#fields([{ key: '$items', names: [], value: pairs }], at, indent);
     }
     const fields = dict.entries.map(([key, value]): Field => {
-      const text = keyText(key);
-      return [text.startsWith('$') ? `$${text}` : text, value];
+      const name = keyText(key);
+      return { key: name.startsWith('$') ? `$${name}` : name, names: [name], value };
     });
-    if (dict.attributes !== undefined) fields.push(['$attributes', dict.attributes]);
-    return this.#fields(fields, path, indent);
+    if (dict.attributes !== undefined) {
+      fields.push({ key: '$attributes', names: ['<state>'], value: dict.attributes });
+    }
+    return this.#fields(fields, at, indent);
   }
 
-  #object(object: PyObject, path: string[], indent: string): string {
-    const fields: Field[] = [['$object', object.className ?? object.callable]];
-    if (!(object.args instanceof PyTuple && object.args.items.length === 0))
-      fields.push(['args', object.args]);
-    if (object.kwargs !== undefined) fields.push(['kwargs', object.kwargs]);
-    if (object.listItems !== undefined) fields.push(['items', object.listItems]);
-    if (object.dictItems !== undefined) fields.push(['entries', object.dictItems]);
-    if (object.state !== undefined) fields.push(['state', object.state]);
-    return this.#fields(fields, path, indent);
+  #object(object: PyObject, at: Place, indent: string): string {
+    const array = numpyArray(object);
+    if (array !== undefined) return this.#spend(this.#numpy(array));
+    const { args, kwargs, listItems, dictItems, state } = object;
+    const fields: Field[] = [
+      { key: '$object', names: ['<callable>'], value: object.className ?? object.callable },
+    ];
+    if (!(args instanceof PyTuple)) fields.push({ key: 'args', names: ['<args>'], value: args });
+    else if (args.items.length > 0) {
+      fields.push({ key: 'args', names: [], value: args.items, nameOf: (index) => `<arg${index}>` });
+    }
+    if (kwargs !== undefined) fields.push({ key: 'kwargs', names: ['<kwargs>'], value: kwargs });
+    if (listItems !== undefined) fields.push({ key: 'items', names: [], value: listItems });
+    if (dictItems !== undefined) fields.push({ key: 'entries', names: [], value: dictItems });
+    if (state !== undefined) fields.push({ key: 'state', names: ['<state>'], value: state });
+    return this.#fields(fields, at, indent);
   }
 
-  #array(items: readonly Value[], path: string[], indent: string): string {
-    return this.#join('[', ']', items.length, path, indent, (index, inner) => {
-      path.push(String(index));
-      const text = this.value(items[index] as Value, path, inner);
-      path.pop();
-      return text;
-    });
+  #numpy(array: NumpyArray): string {
+    const elements = numpyElements(array, SHOWN_ELEMENTS);
+    const count = array.shape?.reduce((product, extent) => product * extent, 1) ?? 1;
+    const shown = elements?.map((element) =>
+      typeof element === 'number' ? numberJson(array, element) : String(element),
+    );
+    const values =
+      shown === undefined || count > SHOWN_ELEMENTS
+        ? `"bytes": ${array.bytes.length}`
+        : array.shape === undefined
+          ? `"value": ${shown[0] ?? 'null'}`
+          : `"values": [${shown.join(', ')}]`;
+    const shape = array.shape === undefined ? '' : `"shape": [${array.shape.join(', ')}], `;
+    return `{"$numpy": ${JSON.stringify(numpyTypeName(array.dtype))}, ${shape}${values}}`;
   }
 
-  #fields(fields: readonly Field[], path: string[], indent: string): string {
-    return this.#join('{', '}', fields.length, path, indent, (index, inner) => {
-      const [key, value] = fields[index] as Field;
-      path.push(key);
-      const text = Array.isArray(value)
-        ? this.#array(value, path, inner)
-        : this.value(value as Value, path, inner);
-      path.pop();
+  #array(items: readonly Value[], at: Place, indent: string, nameOf = String): string {
+    return this.#join('[', ']', items.length, at, indent, (index, inner) =>
+      this.#inside(at, String(index), [nameOf(index)], () => this.value(items[index] as Value, at, inner)),
+    );
+  }
+
+  #fields(fields: readonly Field[], at: Place, indent: string): string {
+    return this.#join('{', '}', fields.length, at, indent, (index, inner) => {
+      const { key, names = [key], value, nameOf } = fields[index] as Field;
+      const text = this.#inside(at, key, names, () =>
+        Array.isArray(value) ? this.#array(value, at, inner, nameOf) : this.value(value as Value, at, inner),
+      );
       return `${this.#spend(JSON.stringify(cut(key)))}: ${text}`;
     });
+  }
+
+  #inside(at: Place, key: string, names: readonly string[], write: () => string): string {
+    at.pointer.push(key);
+    at.names.push(...names);
+    const text = write();
+    at.pointer.pop();
+    at.names.length -= names.length;
+    return text;
   }
 
   /** Parts on one line when they fit there, otherwise one a line; what the bounds leave no room for is counted. */
@@ -152,7 +192,7 @@ class JsonWriter {
     open: '[' | '{',
     close: ']' | '}',
     count: number,
-    path: readonly string[],
+    at: Place,
     indent: string,
     part: (index: number, indent: string) => string,
   ): string {
@@ -169,8 +209,10 @@ class JsonWriter {
       parts.push(text);
       width += text.length + 2;
     }
-    const oneLine = width <= LINE && path.length > 0 && !parts.some((text) => text.includes('\n'));
+    const oneLine = width <= LINE && at.pointer.length > 0 && !parts.some((text) => text.includes('\n'));
     if (oneLine || parts.length === 0) return `${open}${parts.join(', ')}${close}`;
+    if (open === '[' && !parts.some((text) => /^[[{]/.test(text)))
+      return `[\n${filled(parts, inner)}\n${indent}]`;
     this.#bytesLeft -= parts.length * inner.length;
     return `${open}\n${inner}${parts.join(`,\n${inner}`)}\n${indent}${close}`;
   }
@@ -185,7 +227,14 @@ class JsonWriter {
   }
 }
 
-type Field = readonly [key: string, value: Value | readonly Value[]];
+interface Field {
+  readonly key: string;
+  /** The parts of the object tree's path that the field stands for; the key by default. */
+  readonly names?: readonly string[];
+  readonly value: Value | readonly Value[];
+  /** What the items of an array are called in the tree's paths; their index by default. */
+  readonly nameOf?: (index: number) => string;
+}
 
 function storageJson(storage: Storage): string {
   return line([
@@ -212,4 +261,25 @@ function floatJson(value: number): string {
 
 function cut(text: string): string {
   return text.length <= MAX_STRING ? text : `${text.slice(0, MAX_STRING)}… (${text.length} characters)`;
+}
+
+function elementJson(array: NumpyArray, value: number | bigint | boolean): string {
+  if (typeof value === 'number' && array.dtype.startsWith('f')) return floatJson(value);
+  return typeof value === 'bigint' && !Number.isSafeInteger(Number(value)) ? `"${value}"` : String(value);
+}
+
+/** Scalars, as many on a line as fit. */
+function filled(parts: readonly string[], indent: string): string {
+  const lines: string[] = [];
+  let text = '';
+  parts.forEach((part, index) => {
+    const item = index === parts.length - 1 ? part : `${part},`;
+    if (text !== '' && text.length + item.length + 1 > LINE) {
+      lines.push(indent + text);
+      text = '';
+    }
+    text += text === '' ? item : ` ${item}`;
+  });
+  lines.push(indent + text);
+  return lines.join('\n');
 }
