@@ -1,0 +1,132 @@
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { constants } from 'node:os';
+import { dirname, join } from 'node:path';
+import { MlfsError } from '../../errors.ts';
+
+/** The package's file attributes, those of stat(2). Times in milliseconds. */
+export interface FuseNativeStat {
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly size: number;
+  readonly nlink: number;
+  readonly ino: number;
+  readonly blksize: number;
+  readonly blocks: number;
+  readonly atime: number;
+  readonly mtime: number;
+  readonly ctime: number;
+}
+
+export interface FuseNativeStatfs {
+  readonly bsize: number;
+  readonly frsize: number;
+  readonly blocks: number;
+  readonly bfree: number;
+  readonly bavail: number;
+  readonly files: number;
+  readonly namemax: number;
+}
+
+/** Completes an operation: 0, a negative errno, or for read and write the number of bytes. */
+export type Done<Rest extends unknown[] = []> = (result: number, ...rest: Rest) => void;
+
+export interface FuseNativeOperations {
+  getattr(path: string, done: Done<[stat?: FuseNativeStat]>): void;
+  readdir(path: string, done: Done<[names?: string[], stats?: FuseNativeStat[]]>): void;
+  open(path: string, flags: number, done: Done<[handle?: number]>): void;
+  read(path: string, handle: number, buffer: Buffer, length: number, offset: number, done: Done): void;
+  write(path: string, handle: number, buffer: Buffer, length: number, offset: number, done: Done): void;
+  release(path: string, handle: number, done: Done): void;
+  statfs(path: string, done: Done<[statfs?: FuseNativeStatfs]>): void;
+  access(path: string, mask: number, done: Done): void;
+  truncate(path: string, size: number, done: Done): void;
+  /** Presence says that xattrs are served; `_op_getxattr` and `_op_listxattr` are what is called. */
+  getxattr(path: string, name: string, position: number, done: Done): void;
+  listxattr(path: string, done: Done): void;
+}
+
+/** An operation that is answered the same whatever its arguments, the last of which is the callback. */
+export type Refusal = (...args: unknown[]) => void;
+
+export interface FuseNativeOptions {
+  readonly timeout: false;
+  readonly fsname: string;
+  readonly subtype: string;
+  readonly allowOther: boolean;
+  readonly defaultPermissions: boolean;
+}
+
+/** One mount of the package. Methods with an underscore are its own and are overridden where they are wrong. */
+export interface FuseNative {
+  mount(done: (error: Error | null) => void): void;
+  unmount(done: (error: Error | null) => void): void;
+  _op_getxattr(signal: XattrSignal, path: string, name: string, value: Buffer, position: number): void;
+  _op_listxattr(signal: XattrSignal, path: string, list: Buffer): void;
+}
+
+/** Takes the result and the memory that is given back to libfuse. */
+export type XattrSignal = (result: number, memory: ArrayBufferLike) => void;
+
+export interface FuseNativeClass {
+  new (
+    mountpoint: string,
+    operations: FuseNativeOperations & Readonly<Record<string, unknown>>,
+    options: FuseNativeOptions,
+  ): FuseNative;
+  unmount(mountpoint: string, done: (error: Error | null) => void): void;
+}
+
+/**
+ * Loads the optional package when somebody asks for it. Its addon needs libfuse.so.2 but does not say where; Debian's
+ * libfuse2 is found by the system, and where that is not installed the copy that the package ships is loaded first:
+ * the dynamic linker then finds it by its SONAME. Throws ERR_MLFS_FUSE.
+ */
+export function loadFuseNative(): FuseNativeClass {
+  const require = createRequire(import.meta.url);
+  let packageFolder: string;
+  try {
+    packageFolder = dirname(require.resolve('fuse-native/package.json'));
+  } catch (cause) {
+    throw new MlfsError('ERR_MLFS_FUSE', 'the package fuse-native is not installed', {
+      advice: 'npm install fuse-native, or mount with --transport kernel',
+      cause,
+    });
+  }
+  try {
+    return require('fuse-native') as FuseNativeClass;
+  } catch (first) {
+    if (!String(first).includes(LIBRARY)) throw unusable(first);
+  }
+  try {
+    loadShippedLibrary(packageFolder);
+    return require('fuse-native') as FuseNativeClass;
+  } catch (second) {
+    throw unusable(second);
+  }
+}
+
+const LIBRARY = 'libfuse.so.2';
+
+/** dlopen(3): stay mapped when closed. Node closes a library that turns out to be no addon. */
+const RTLD_NODELETE = 0x1000;
+
+function loadShippedLibrary(packageFolder: string): void {
+  const shipped = join(packageFolder, 'prebuilds', `${process.platform}-${process.arch}`, 'libfuse.so');
+  if (!existsSync(shipped)) return;
+  try {
+    process.dlopen({ exports: {} }, shipped, constants.dlopen.RTLD_NOW | RTLD_NODELETE);
+  } catch (cause) {
+    // A plain library is no addon, which Node says after it has loaded it.
+    if (!String(cause).includes('did not self-register')) throw cause;
+  }
+}
+
+function unusable(cause: unknown): MlfsError {
+  const reason = cause instanceof Error ? cause.message.split('\n', 1)[0] : String(cause);
+  return new MlfsError('ERR_MLFS_FUSE', `fuse-native cannot be loaded: ${reason}`, {
+    advice: 'apt-get install libfuse2, or mount with --transport kernel',
+    cause,
+  });
+}

@@ -1,0 +1,214 @@
+import { errno, MlfsError } from '../../errors.ts';
+import type { Attr, Filesystem, MaybePromise, RequestContext } from '../filesystem.ts';
+import { after } from '../maybe-promise.ts';
+import { BLOCK_SIZE, fileMode, sectors } from '../protocol/attr.ts';
+import { ERRNO } from '../protocol/errno.ts';
+import { encodeXattrNames } from '../protocol/xattr.ts';
+import type {
+  Done,
+  FuseNativeOperations,
+  FuseNativeStat,
+  FuseNativeStatfs,
+  Refusal,
+} from './fuse-native-module.ts';
+import { Paths } from './fuse-native-paths.ts';
+
+/**
+ * The package's operations in terms of a Filesystem. The package tells neither who calls nor that a caller gave up:
+ * access(2) is answered as if the server itself had called, and a blocked operation stays until the mount is gone.
+ */
+export class FuseNativeBridge {
+  readonly #filesystem: Filesystem;
+  readonly #paths: Paths;
+  /** Ends the wait of whatever is under way; replaced when that was done. */
+  #interrupt = new AbortController();
+  readonly #warn: (message: string) => void;
+  readonly #counters: Record<string, number> = {};
+
+  constructor(filesystem: Filesystem, warn: (message: string) => void) {
+    this.#filesystem = filesystem;
+    this.#paths = new Paths(filesystem, () => this.#context);
+    this.#warn = warn;
+  }
+
+  /** Operations by name, and the bytes that were read. */
+  counters(): Readonly<Record<string, number>> {
+    return { ...this.#counters };
+  }
+
+  /** Makes every operation that is waiting answer EINTR. libfuse cannot end while one of its threads waits for us. */
+  interruptAll(): void {
+    this.#interrupt.abort(errno('EINTR', 'the mount is gone'));
+    this.#interrupt = new AbortController();
+  }
+
+  /** The server stands in for the caller, who is not told. */
+  get #context(): RequestContext {
+    return {
+      uid: process.getuid?.() ?? 0,
+      gid: process.getgid?.() ?? 0,
+      pid: process.pid,
+      signal: this.#interrupt.signal,
+    };
+  }
+
+  /** What is to be called for each operation that libfuse shall know of. */
+  operations(): FuseNativeOperations & Readonly<Record<string, unknown>> {
+    const filesystem = this.#filesystem;
+    const served: FuseNativeOperations = {
+      getattr: (path, done) =>
+        this.#run('getattr', done, path, (nodeid) =>
+          after(filesystem.getattr(nodeid, this.#context), ({ attr }) => done(0, statOf(attr))),
+        ),
+      readdir: (path, done) =>
+        this.#run('readdir', done, path, (nodeid) =>
+          after(filesystem.readdir(nodeid, 0, this.#context), (entries) => {
+            const listing = [...entries];
+            const names = listing.map(({ name }) => name);
+            done(
+              0,
+              names,
+              listing.map(({ entry }) => statOf(entry.attr)),
+            );
+          }),
+        ),
+      open: (path, flags, done) =>
+        this.#run('open', done, path, (nodeid) =>
+          after(filesystem.open(nodeid, flags, this.#context), ({ handle }) => done(0, handle)),
+        ),
+      read: (path, handle, buffer, length, offset, done) =>
+        this.#run('read', done, path, (nodeid) =>
+          after(filesystem.read(nodeid, handle, offset, length, this.#context), (bytes) => {
+            buffer.set(bytes);
+            this.#add('read_bytes_total', bytes.byteLength);
+            done(bytes.byteLength);
+          }),
+        ),
+      write: (path, handle, buffer, length, offset, done) =>
+        this.#run('write', done, path, (nodeid) => {
+          // libfuse's memory is its own again once the operation is done.
+          const bytes = Buffer.from(buffer.subarray(0, length));
+          return after(filesystem.write(nodeid, handle, offset, bytes, this.#context), done);
+        }),
+      release: (path, handle, done) =>
+        this.#run('release', done, path, (nodeid) =>
+          after(filesystem.release(nodeid, handle), () => done(0)),
+        ),
+      statfs: (_path, done) =>
+        this.#run('statfs', done, '/', () =>
+          after(filesystem.statfs(this.#context), (statfs) => {
+            const answer: FuseNativeStatfs = {
+              bsize: statfs.blockSize,
+              frsize: statfs.blockSize,
+              blocks: statfs.blocks,
+              bfree: statfs.blocksFree,
+              bavail: statfs.blocksFree,
+              files: statfs.files,
+              namemax: statfs.nameMax,
+            };
+            done(0, answer);
+          }),
+        ),
+      truncate: (path, size, done) =>
+        this.#run('setattr', done, path, (nodeid) =>
+          after(filesystem.setattr(nodeid, { size }, this.#context), () => done(0)),
+        ),
+      access: (path, mask, done) =>
+        this.#run('access', done, path, (nodeid) =>
+          after(filesystem.access(nodeid, mask, this.#context), () => done(0)),
+        ),
+      getxattr: refused('EOPNOTSUPP'),
+      listxattr: refused('EOPNOTSUPP'),
+    };
+    return { ...Object.fromEntries(REFUSED.map((name) => [name, refused('EROFS')])), ...served };
+  }
+
+  /** Puts the value into libfuse's memory and answers its length; memory of no bytes asks for the length only. */
+  getxattr(path: string, name: string, memory: Buffer, done: Done): void {
+    this.#run('getxattr', done, path, (nodeid) =>
+      after(this.#filesystem.getxattr(nodeid, name, this.#context), (value) => done(fill(memory, value))),
+    );
+  }
+
+  listxattr(path: string, memory: Buffer, done: Done): void {
+    this.#run('listxattr', done, path, (nodeid) =>
+      after(this.#filesystem.listxattr(nodeid, this.#context), (names) =>
+        done(fill(memory, encodeXattrNames(names))),
+      ),
+    );
+  }
+
+  /** Runs an operation and sees to it that `done` is called once, with a negative errno if it fails. */
+  #run(name: string, done: Done, path: string, operation: (nodeid: number) => MaybePromise<void>): void {
+    this.#add(`requests_${name}_total`, 1);
+    const refuse = (cause: unknown) => done(-this.#errnoOf(name, path, cause));
+    try {
+      const outcome = after(this.#paths.nodeid(path), operation);
+      if (outcome instanceof Promise) outcome.catch(refuse);
+    } catch (cause) {
+      refuse(cause);
+    }
+  }
+
+  #errnoOf(name: string, path: string, cause: unknown): number {
+    this.#add('request_errors_total', 1);
+    const known = cause instanceof MlfsError;
+    if (!known || cause.code !== 'ERR_MLFS_ERRNO') this.#warn(`${name} ${path}: ${describe(cause)}`);
+    return known ? ERRNO[cause.errno] : ERRNO.EIO;
+  }
+
+  #add(counter: string, amount: number): void {
+    this.#counters[counter] = (this.#counters[counter] ?? 0) + amount;
+  }
+}
+
+/** Where libfuse would say ENOSYS, but the reason is another. */
+const REFUSED = [
+  'mkdir',
+  'mknod',
+  'create',
+  'unlink',
+  'rmdir',
+  'rename',
+  'link',
+  'symlink',
+  'chmod',
+  'chown',
+  'utimens',
+  'setxattr',
+  'removexattr',
+] as const;
+
+/** The callback is the last argument of every operation. */
+function refused(name: 'EROFS' | 'EOPNOTSUPP'): Refusal {
+  return (...args) => (args.at(-1) as Done)(-ERRNO[name]);
+}
+
+/** The package's own would report the full length of what did not fit, and libfuse send what lies behind its buffer. */
+function fill(memory: Buffer, value: Uint8Array): number {
+  if (memory.length === 0) return value.byteLength;
+  if (value.byteLength > memory.length) return -ERRNO.ERANGE;
+  memory.set(value);
+  return value.byteLength;
+}
+
+function statOf(attr: Attr): FuseNativeStat {
+  return {
+    mode: fileMode(attr),
+    uid: attr.uid,
+    gid: attr.gid,
+    size: attr.size,
+    nlink: attr.nlink,
+    ino: attr.nodeid,
+    blksize: BLOCK_SIZE,
+    blocks: sectors(attr.size),
+    atime: attr.mtimeMs,
+    mtime: attr.mtimeMs,
+    ctime: attr.mtimeMs,
+  };
+}
+
+function describe(cause: unknown): string {
+  if (cause instanceof MlfsError) return cause.message;
+  return cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
+}

@@ -1,0 +1,154 @@
+import { readdir, readFile, readlink, realpath, stat } from 'node:fs/promises';
+import { promisify } from 'node:util';
+import { MlfsError } from '../../errors.ts';
+import type { Filesystem } from '../filesystem.ts';
+import { type FuseNative, type FuseNativeOptions, loadFuseNative } from './fuse-native-module.ts';
+import { FuseNativeBridge } from './fuse-native-operations.ts';
+import { unmountPath } from './kernel.ts';
+import { mountTableEntry } from './mount-table.ts';
+import type { Transport, TransportOptions, TransportSession } from './transport.ts';
+
+/**
+ * The portable transport: the npm package fuse-native, libfuse 2.9's high-level interface called from JavaScript. It
+ * needs no compiler, and every byte passes through JavaScript in requests of 128 KiB.
+ *
+ * What the package cannot do, and what follows:
+ * - Cache timeouts and direct I/O are the mount's, not the file's. Names may be kept for a day; attributes are asked
+ *   for each time, because the size of the log and of /sys changes; libfuse drops cached pages at an open when size or
+ *   mtime moved (auto_cache). Two readers that have one /sys document open at a time share its pages.
+ * - There is no INTERRUPT: a reader that is killed goes, the operation that it waited for stays until the mount is gone.
+ * - It passes 64-bit offsets and sizes as two words of 32, correctly; inode numbers have 32.
+ * - Its getxattr and listxattr overrun libfuse's buffer, its unmount hands the path to a shell: neither is used.
+ */
+export const fuseNativeTransport: Transport = {
+  name: 'fuse-native',
+  capabilities: { nativeRead: false, notify: false, keepCache: true },
+  mount: (filesystem, options) => FuseNativeSession.mount(filesystem, options),
+};
+
+/** How often we look whether the mount was unmounted by somebody else: the package has no callback for it. */
+const WATCH_MS = 200;
+/** Waits are ended every so many looks while a mount that is gone still has users or threads. */
+const INTERRUPT_TURNS = 5;
+
+class FuseNativeSession implements TransportSession {
+  readonly closed: Promise<void>;
+  readonly #mountpoint: string;
+  readonly #bridge: FuseNativeBridge;
+
+  private constructor(mountpoint: string, bridge: FuseNativeBridge, closed: Promise<void>) {
+    this.#mountpoint = mountpoint;
+    this.#bridge = bridge;
+    this.closed = closed;
+  }
+
+  static async mount(filesystem: Filesystem, options: TransportOptions): Promise<FuseNativeSession> {
+    const FuseNativeMount = loadFuseNative();
+    // What it calls when it closes; detaching is ours.
+    FuseNativeMount.unmount = (_mountpoint, done) => done(null);
+    await detachStale(options.mountpoint);
+    // As the mount table will have it.
+    const mountpoint = await realpath(options.mountpoint);
+
+    const bridge = new FuseNativeBridge(filesystem, options.onWarning);
+    const mount = new FuseNativeMount(mountpoint, bridge.operations(), packageOptions(options));
+    mount._op_getxattr = (signal, path, name, memory) =>
+      bridge.getxattr(path, name, memory, (result) => signal(result, memory.buffer));
+    mount._op_listxattr = (signal, path, memory) =>
+      bridge.listxattr(path, memory, (result) => signal(result, memory.buffer));
+
+    const before = await fuseDescriptors();
+    try {
+      await promisify(mount.mount.bind(mount))();
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw new MlfsError('ERR_MLFS_FUSE', `${mountpoint}: fuse-native did not mount: ${reason}`, {
+        path: mountpoint,
+        advice: 'mlfs doctor says what is missing here',
+        cause,
+      });
+    }
+    const descriptors = (await fuseDescriptors()).filter((fd) => !before.includes(fd));
+    const closed = sessionEnd(mountpoint, descriptors, bridge).then(() => letGo(mount));
+    return new FuseNativeSession(mountpoint, bridge, closed);
+  }
+
+  unmount(): Promise<void> {
+    return unmountPath(this.#mountpoint);
+  }
+
+  counters(): Readonly<Record<string, number>> {
+    return this.#bridge.counters();
+  }
+}
+
+/** A day: names do not change. */
+const NAME_TIMEOUT_SECONDS = 86_400;
+
+function packageOptions(options: TransportOptions): FuseNativeOptions {
+  // The package has no words for these, and joins what it has with commas.
+  const more = [
+    'use_ino',
+    'auto_cache',
+    'big_writes',
+    `entry_timeout=${NAME_TIMEOUT_SECONDS}`,
+    `negative_timeout=${NAME_TIMEOUT_SECONDS}`,
+    'attr_timeout=0',
+    ...(options.readOnly ? ['ro'] : []),
+  ];
+  return {
+    timeout: false,
+    fsname: options.fsname.replace(/[\\,]/g, '\\$&').slice(0, FSNAME_MAX),
+    subtype: ['mlfs', ...more].join(','),
+    allowOther: options.allowOther,
+    defaultPermissions: options.defaultPermissions,
+  };
+}
+
+/** The package cuts all options at 1,023 bytes together. */
+const FSNAME_MAX = 512;
+
+/** A mount whose server died answers ENOTCONN; it is taken away. */
+async function detachStale(mountpoint: string): Promise<void> {
+  const failure = await stat(mountpoint).then(
+    () => undefined,
+    (error: NodeJS.ErrnoException) => error.code,
+  );
+  if (failure === 'ENOTCONN') await unmountPath(mountpoint, true);
+}
+
+/** Descriptors of this process that are FUSE connections. */
+async function fuseDescriptors(): Promise<string[]> {
+  const fds = await readdir('/proc/self/fd');
+  const isFuse = await Promise.all(fds.map(isFuseDescriptor));
+  return fds.filter((_, index) => isFuse[index]);
+}
+
+async function isFuseDescriptor(fd: string): Promise<boolean> {
+  return (await readlink(`/proc/self/fd/${fd}`).catch(() => '')) === '/dev/fuse';
+}
+
+/**
+ * Resolves when libfuse closed the connection, which is when the last user of the mount let go; where the descriptor is
+ * not known for sure, when the mount table has no such mount any more. libfuse first waits for its threads, and a thread
+ * that waits for us does not notice that the mount is gone: such waits are ended some time after.
+ */
+async function sessionEnd(
+  mountpoint: string,
+  descriptors: readonly string[],
+  bridge: FuseNativeBridge,
+): Promise<void> {
+  const [fd] = descriptors;
+  for (let turn = 1; ; turn++) {
+    const mounted = mountTableEntry(await readFile('/proc/self/mountinfo', 'utf8'), mountpoint) !== undefined;
+    const open = descriptors.length === 1 && fd !== undefined ? await isFuseDescriptor(fd) : mounted;
+    if (!open) return;
+    if (!mounted && turn % INTERRUPT_TURNS === 0) bridge.interruptAll();
+    await new Promise((resolve) => setTimeout(resolve, WATCH_MS));
+  }
+}
+
+/** Lets the package release the event loop. */
+function letGo(mount: FuseNative): Promise<void> {
+  return promisify(mount.unmount.bind(mount))();
+}

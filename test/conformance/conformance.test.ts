@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { requires } from '../support/requires.ts';
+import { APPEND_CASES, type Case, INTERRUPT_CASES, READ_CASES } from './cases.ts';
+import { Mounted, type TransportName } from './mounted.ts';
+import { writeImage } from './synthetic.ts';
+
+/** A case that takes longer hangs. */
+const CASE_TIMEOUT_MS = 60_000;
+
+const TRANSPORTS: Readonly<Record<TransportName, { needs: string; cases: Readonly<Record<string, Case>> }>> =
+  {
+    kernel: { needs: 'addon', cases: { ...READ_CASES, ...INTERRUPT_CASES } },
+    'fuse-native': { needs: 'fuse-native', cases: READ_CASES },
+  };
+
+for (const [transport, { needs, cases }] of Object.entries(TRANSPORTS) as [
+  TransportName,
+  (typeof TRANSPORTS)[TransportName],
+][]) {
+  describe(`the ${transport} transport`, requires('fuse', 'python3', needs), () => {
+    let folder: string;
+    let image: string;
+
+    before(async () => {
+      folder = await mkdtemp(join(tmpdir(), 'mlfs-conformance-'));
+      image = join(folder, 'image');
+      await writeImage(image);
+    });
+    after(() => rm(folder, { recursive: true, force: true }));
+
+    const suite = (name: string, access: 'ro' | 'rw', cases: Readonly<Record<string, Case>>) =>
+      describe(name, () => {
+        let mounted: Mounted;
+        before(async () => {
+          mounted = await Mounted.start(folder, transport, image, access);
+        });
+        after(async () => {
+          assert.equal(await mounted.stop(), 0, 'the server unmounts and ends');
+        });
+        for (const [title, run] of Object.entries(cases)) {
+          test(title, { timeout: CASE_TIMEOUT_MS }, async () => {
+            await run(mounted);
+          });
+        }
+      });
+    suite('mounted read-only', 'ro', cases);
+    suite('mounted for appending', 'rw', APPEND_CASES);
+
+    test('a mount that somebody else unmounts ends the server', { timeout: CASE_TIMEOUT_MS }, async () => {
+      const mounted = await Mounted.start(folder, transport, image, 'ro', 'elsewhere');
+      const closed = mounted.line('CLOSED');
+      const outcome = await mounted.detach('politely');
+      assert.equal(outcome.code, 0, outcome.stderr);
+      await closed;
+      assert.equal(await mounted.ended(), 0);
+    });
+
+    test('a mount in use stays; detached lazily, it serves who has it open to the end', {
+      timeout: CASE_TIMEOUT_MS,
+    }, async () => {
+      const mounted = await Mounted.start(folder, transport, image, 'ro', 'in-use');
+      const user = mounted.pausing(`
+file = open(path('tensors', 'start.bin'), 'rb')
+pause()
+assert file.read() == start
+`);
+      await user.paused;
+      assert.notEqual((await mounted.detach('politely')).code, 0);
+      assert.equal((await mounted.detach('lazily')).code, 0);
+      const closed = mounted.line('CLOSED');
+      assert.equal(await user.resume(), 0);
+      await closed;
+      assert.equal(await mounted.ended(), 0);
+    });
+  });
+}
