@@ -149,9 +149,7 @@ class JsonWriter {
   #numpy(array: NumpyArray): string {
     const elements = numpyElements(array, SHOWN_ELEMENTS);
     const count = array.shape?.reduce((product, extent) => product * extent, 1) ?? 1;
-    const shown = elements?.map((element) =>
-      typeof element === 'number' ? numberJson(array, element) : String(element),
-    );
+    const shown = elements?.map((element) => elementJson(array, element));
     const values =
       shown === undefined || count > SHOWN_ELEMENTS
         ? `"bytes": ${array.bytes.length}`
@@ -162,7 +160,12 @@ class JsonWriter {
     return `{"$numpy": ${JSON.stringify(numpyTypeName(array.dtype))}, ${shape}${values}}`;
   }
 
-  #array(items: readonly Value[], at: Place, indent: string, nameOf = String): string {
+  #array(
+    items: readonly Value[],
+    at: Place,
+    indent: string,
+    nameOf: (index: number) => string = String,
+  ): string {
     return this.#join('[', ']', items.length, at, indent, (index, inner) =>
       this.#inside(at, String(index), [nameOf(index)], () => this.value(items[index] as Value, at, inner)),
     );
