@@ -30,6 +30,7 @@ export interface VerifiedEntry {
   /** The archive entry, or the storage's key in formats without entries. */
   readonly entry: string;
   readonly size: number;
+  /** The storage whose bytes these are; undefined for other records, and for an archive inside the archive. */
   readonly storageKey: string | undefined;
   /** Names of the tensors that view the entry's bytes, keys joined by dots. */
   readonly tensors: readonly string[];
@@ -64,19 +65,19 @@ export async function verifyCheckpoint(
     : checkpoint.storages.size;
   let done = 0;
   if (archive) {
-    const storages = storagesByOffset(checkpoint);
+    const storagesOf = storagesByEntry(checkpoint);
     for (const entry of checkpoint.entries) {
       const advance = (bytes: number) => {
         signal?.throwIfAborted();
         done += bytes;
         onProgress?.({ done, total, entry: entry.name });
       };
-      const storage = storages.get(entry.offset);
+      const storages = storagesOf.get(entry) ?? [];
       entries.push({
         entry: entry.name,
         size: entry.size,
-        storageKey: storage?.key,
-        tensors: storage === undefined ? [] : (names.get(storage) ?? []),
+        storageKey: storages.length === 1 ? storages[0]?.key : undefined,
+        tensors: storages.flatMap((storage) => names.get(storage) ?? []),
         ...(await verifyEntry(checkpoint, entry, advance)),
       });
     }
@@ -199,14 +200,35 @@ async function missingEnd({ bytes }: Storage): Promise<string | undefined> {
   }
 }
 
-function storagesByOffset(checkpoint: Checkpoint): Map<number, Storage> {
-  const storages = new Map<number, Storage>();
+/** The storages that lie in each entry: one for a tensor's record, several for an archive inside the archive. */
+function storagesByEntry(checkpoint: Checkpoint): Map<ZipEntry, Storage[]> {
+  const entries = checkpoint.entries.toSorted((a, b) => a.offset - b.offset);
+  const result = new Map<ZipEntry, Storage[]>();
   for (const storage of checkpoint.storages.values()) {
     const { bytes } = storage;
-    // Empty entries have no bytes to be bad; their offsets may be their neighbours'.
-    if (bytes.kind !== 'absent' && storage.nbytes > 0) storages.set(bytes.offset, storage);
+    // Empty storages have no bytes to be bad, and their offset may be another entry's.
+    if (bytes.kind === 'absent' || storage.nbytes === 0) continue;
+    const entry = entryAt(entries, bytes.offset);
+    if (entry === undefined) continue;
+    const list = result.get(entry);
+    if (list === undefined) result.set(entry, [storage]);
+    else list.push(storage);
   }
-  return storages;
+  return result;
+}
+
+/** The entry whose data hold the byte, of entries sorted by offset. */
+function entryAt(entries: readonly ZipEntry[], offset: number): ZipEntry | undefined {
+  let low = 0;
+  let high = entries.length;
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2);
+    const entry = entries[middle] as ZipEntry;
+    if (offset >= entry.offset + entry.compressedSize) low = middle + 1;
+    else if (offset < entry.offset) high = middle;
+    else return entry;
+  }
+  return undefined;
 }
 
 function tensorNames(checkpoint: Checkpoint): Map<Storage, string[]> {

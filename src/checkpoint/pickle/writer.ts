@@ -5,6 +5,7 @@
  */
 import { MlfsError } from '../../errors.ts';
 import { ByteSink } from './byte-sink.ts';
+import { OP } from './opcodes.ts';
 import {
   type PersistentValue,
   PyBytes,
@@ -17,42 +18,6 @@ import {
   PyTuple,
   type Value,
 } from './values.ts';
-
-const OP = {
-  PROTO: 0x80,
-  STOP: 0x2e,
-  MARK: 0x28,
-  NONE: 0x4e,
-  NEWTRUE: 0x88,
-  NEWFALSE: 0x89,
-  BININT: 0x4a,
-  BININT1: 0x4b,
-  BININT2: 0x4d,
-  LONG1: 0x8a,
-  LONG4: 0x8b,
-  BINFLOAT: 0x47,
-  BINUNICODE: 0x58,
-  EMPTY_LIST: 0x5d,
-  APPEND: 0x61,
-  APPENDS: 0x65,
-  EMPTY_TUPLE: 0x29,
-  TUPLE: 0x74,
-  TUPLE1: 0x85,
-  TUPLE2: 0x86,
-  TUPLE3: 0x87,
-  EMPTY_DICT: 0x7d,
-  SETITEM: 0x73,
-  SETITEMS: 0x75,
-  GLOBAL: 0x63,
-  REDUCE: 0x52,
-  NEWOBJ: 0x81,
-  BUILD: 0x62,
-  BINPERSID: 0x51,
-  BINPUT: 0x71,
-  LONG_BINPUT: 0x72,
-  BINGET: 0x68,
-  LONG_BINGET: 0x6a,
-} as const;
 
 /** Python's pickler writes items in batches of this many. */
 const BATCH = 1000;

@@ -9,6 +9,8 @@ import type { Storage, Tensor } from '../../../src/checkpoint/tensor.ts';
 import { writeTorchZip } from '../../../src/checkpoint/torch/writer.ts';
 import { verifyCheckpoint } from '../../../src/checkpoint/verify.ts';
 import { readArchive } from '../../../src/checkpoint/zip/archive.ts';
+import type { ZipEntry } from '../../../src/checkpoint/zip/entry.ts';
+import type { MlfsError } from '../../../src/errors.ts';
 import { FileSource } from '../../../src/storage/file-source.ts';
 import { Image } from '../../../src/storage/image.ts';
 import {
@@ -25,6 +27,17 @@ async function archiveCheckpoint(t: TestContext, path: string): Promise<Checkpoi
   const image = new Image(await FileSource.open(path));
   t.after(() => image.close());
   const { entries, warnings } = await readArchive(image);
+  return checkpointOf(path, image, entries, warnings);
+}
+
+const windowOf = ({ offset, size }: ZipEntry) => ({ offset, length: size });
+
+function checkpointOf(
+  path: string,
+  image: Image,
+  entries: readonly ZipEntry[],
+  warnings: readonly MlfsError[],
+): Checkpoint {
   const storages = new Map<string, Storage>();
   const tensors: { path: string[]; tensor: Tensor }[] = [];
   for (const { name, offset, size } of entries) {
@@ -133,6 +146,20 @@ test('one flipped bit is found, with the storage and the tensors it belongs to',
   );
   assert.notEqual(bad[0]?.expected, bad[0]?.actual);
   assert.match(bad[0]?.problem ?? '', /CRC-32 is 0x[0-9a-f]{8}, the archive says 0x[0-9a-f]{8}/);
+});
+
+test('a bad archive inside the archive is named with all tensors in it', async (t) => {
+  const inner = buildZip([{ name: 'data/0' }, { name: 'data/1' }]);
+  const checkpoint = await zipCheckpoint(t, [{ name: 'policy.pth', content: inner, crc: 1 }]);
+  const { entries } = await readArchive(
+    checkpoint.image,
+    checkpoint.entries[0] && windowOf(checkpoint.entries[0]),
+  );
+  const nested = checkpointOf(checkpoint.path, checkpoint.image, entries, []);
+  const report = await verifyCheckpoint({ ...nested, entries: checkpoint.entries });
+  const [policy] = report.entries;
+  assert.deepEqual([policy?.entry, policy?.storageKey], ['policy.pth', undefined]);
+  assert.deepEqual(policy?.tensors, ['layer.0', 'tied.0', 'layer.1', 'tied.1']);
 });
 
 test('a data descriptor that disagrees with the central directory is found', async (t) => {
