@@ -5,7 +5,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, fstatSync, mkdtempSync, openSync, readSync, rmSync } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { extname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -52,7 +52,7 @@ export async function mountInBackground(
     });
     const request: ServeRequest = { checkpoint, directory: resolve(directory), options };
     const answer = await askToServe(child, request, errors, notice);
-    await stat(answer.mountpoint);
+    await statfs(answer.mountpoint);
     child.disconnect();
     child.unref();
     // From the start of this process: what the user waited for.

@@ -2,7 +2,7 @@
  * What must be true of a directory before something is mounted on it. The mount table is asked first: a dead mount answers
  * every call with ENOTCONN, and one that hangs does not answer at all.
  */
-import { opendir, readFile, realpath, stat } from 'node:fs/promises';
+import { opendir, readFile, realpath, stat, statfs } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import { MlfsError } from '../errors.ts';
 import { type MountTableEntry, mountTableEntry } from '../fuse/transport/mount-table.ts';
@@ -68,7 +68,8 @@ async function refuseOrDetach(
   mounted: MountTableEntry,
   options: MountpointOptions,
 ): Promise<void> {
-  const dead = await stat(path).then(
+  // stat may be answered from the kernel's cache, statfs asks the server.
+  const dead = await statfs(path).then(
     () => false,
     (cause: NodeJS.ErrnoException) => cause.code === 'ENOTCONN' || cause.code === 'ECONNABORTED',
   );

@@ -1,0 +1,303 @@
+/** The command line with real mounts, on each transport that is there. This process never serves a mount, so it may read one. */
+import assert from 'node:assert/strict';
+import type { ChildProcess } from 'node:child_process';
+import { execFile } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import {
+  appendFile,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  stat,
+  statfs,
+  truncate,
+  writeFile,
+} from 'node:fs/promises';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { PyDict } from '../../src/checkpoint/pickle/values.ts';
+import { tensorToWrite, writeTorchZip } from '../../src/checkpoint/torch/writer.ts';
+import { parseMountTable } from '../../src/fuse/transport/mount-table.ts';
+import { loadNative } from '../../src/storage/native.ts';
+import { runMlfs, spawnMlfs } from '../support/run-mlfs.ts';
+import { temporaryDirectory } from '../support/tmp.ts';
+
+const run = promisify(execFile);
+const WEIGHT = Buffer.from(Float32Array.from({ length: 6 }, (_, index) => index / 7).buffer);
+const FUSE = existsSync('/dev/fuse') ? {} : { skip: '/dev/fuse is not there' };
+const TRANSPORTS = loadNative() === undefined ? ['fuse-native'] : ['kernel', 'fuse-native'];
+
+interface Scene {
+  readonly checkpoint: string;
+  readonly mountpoint: string;
+}
+
+async function scene(t: TestContext): Promise<Scene> {
+  // Hooks run in this order: first unmount, then remove.
+  let mountpoint = '';
+  t.after(() => unmountAll(mountpoint));
+  const folder = await temporaryDirectory(t);
+  const checkpoint = join(folder, 'model.pt');
+  mountpoint = join(folder, 'mount');
+  await mkdir(mountpoint);
+  await writeTorchZip(checkpoint, {
+    tensors: [{ name: 'fc.weight', dtype: 'float32', shape: [2, 3], fill: WEIGHT }],
+  });
+  return { checkpoint, mountpoint };
+}
+
+async function mountsOn(mountpoint: string) {
+  return parseMountTable(await readFile('/proc/self/mountinfo', 'utf8')).filter(
+    (entry) => entry.mountpoint === mountpoint,
+  );
+}
+
+async function unmountAll(mountpoint: string): Promise<void> {
+  for (const _ of await mountsOn(mountpoint)) {
+    await run(process.getuid?.() === 0 ? 'umount' : 'fusermount3', [
+      ...(process.getuid?.() === 0 ? ['-l'] : ['-uz']),
+      mountpoint,
+    ]);
+  }
+}
+
+async function eventually(what: string, holds: () => Promise<boolean>): Promise<void> {
+  for (let tries = 0; tries < 1000; tries++) {
+    if (await holds()) return;
+    await sleep(20);
+  }
+  assert.fail(`never: ${what}`);
+}
+
+/** A foreground mount whose line has been printed. */
+async function foreground({ checkpoint, mountpoint }: Scene, transport: string): Promise<ChildProcess> {
+  const child = spawnMlfs(['mount', '-f', '--transport', transport, checkpoint, mountpoint]);
+  await once(child.stdout, 'data');
+  return child;
+}
+
+async function serverPid({ mountpoint }: Scene): Promise<number> {
+  return (JSON.parse(await readFile(join(mountpoint, 'sys/status.json'), 'utf8')) as { pid: number }).pid;
+}
+
+const alive = (pid: number) => existsSync(`/proc/${pid}/exe`);
+
+for (const transport of TRANSPORTS) {
+  test(`${transport}: mount returns when the mount answers, umount when it is gone`, FUSE, async (t) => {
+    const at = await scene(t);
+    const mounted = await runMlfs(['mount', '--transport', transport, at.checkpoint, at.mountpoint]);
+    assert.equal(mounted.code, 0, mounted.stderr);
+    const line = mounted.stdout.toString();
+    assert.match(line, /^mounted .*model\.pt at .*mount: 1 tensor, 24 B, \d+ ms\n$/);
+    assert.deepEqual(await readFile(join(at.mountpoint, 'model/fc/weight.bin')), WEIGHT);
+    assert.deepEqual((await readdir(at.mountpoint)).sort(), ['logs', 'model', 'sys']);
+    assert.deepEqual((await readdir(join(at.mountpoint, 'model/fc'))).sort(), ['weight.bin', 'weight.grad']);
+    const pid = await serverPid(at);
+
+    await appendFile(join(at.mountpoint, 'logs/fuse.log'), 'a line of mine\n');
+    const log = await readFile(join(at.mountpoint, 'logs/fuse.log'), 'utf8');
+    assert.match(log, /msg=mounted[^\n]*\na line of mine\n$/);
+    await assert.rejects(writeFile(join(at.mountpoint, 'model/fc/weight.bin'), 'x'), { code: 'EROFS' });
+    await assert.rejects(writeFile(join(at.mountpoint, 'new'), 'x'), { code: 'EROFS' });
+
+    const unmounted = await runMlfs(['umount', at.mountpoint]);
+    assert.equal(unmounted.code, 0, unmounted.stderr);
+    assert.deepEqual(await mountsOn(at.mountpoint), []);
+    await eventually('the server ends', async () => !alive(pid));
+    const again = await runMlfs(['umount', at.mountpoint]);
+    assert.equal(again.code, 1);
+    assert.match(again.stderr, /nothing is mounted there/);
+  });
+
+  test(`${transport}: a busy mount is not unmounted, unless lazily`, FUSE, async (t) => {
+    const at = await scene(t);
+    await runMlfs(['mount', '--transport', transport, at.checkpoint, at.mountpoint]);
+    const pid = await serverPid(at);
+    const held = await open(join(at.mountpoint, 'model/fc/weight.bin'));
+    const busy = await runMlfs(['umount', at.mountpoint]);
+    assert.equal(busy.code, 4);
+    assert.match(busy.stderr, /somebody is using it\n {2}try: mlfs umount --lazy/);
+    const lazy = await runMlfs(['umount', '--lazy', at.mountpoint]);
+    assert.equal(lazy.code, 0, lazy.stderr);
+    assert.deepEqual(await mountsOn(at.mountpoint), []);
+    assert.equal((await held.read(Buffer.alloc(24), 0, 24, 0)).bytesRead, 24);
+    await held.close();
+    await eventually('the server ends', async () => !alive(pid));
+  });
+
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    test(`${transport}: ${signal} unmounts a foreground mount, and twice does no harm`, FUSE, async (t) => {
+      const at = await scene(t);
+      const child = await foreground(at, transport);
+      child.kill(signal);
+      child.kill(signal);
+      const [code] = await once(child, 'close');
+      assert.equal(code, 0);
+      assert.deepEqual(await mountsOn(at.mountpoint), []);
+    });
+  }
+
+  test(
+    `${transport}: a signal while the mount is in use detaches it and serves to the end`,
+    FUSE,
+    async (t) => {
+      const at = await scene(t);
+      const child = await foreground(at, transport);
+      const held = await open(join(at.mountpoint, 'model/fc/weight.bin'));
+      const said = once(child.stderr as NodeJS.ReadableStream, 'data');
+      child.kill('SIGTERM');
+      assert.match(String(await said), /in use; detached/);
+      await eventually('the mount point is free', async () => (await mountsOn(at.mountpoint)).length === 0);
+      assert.equal((await held.read(Buffer.alloc(24), 0, 24, 0)).bytesRead, 24);
+      await held.close();
+      const [code] = await once(child, 'close');
+      assert.equal(code, 0);
+    },
+  );
+
+  test(`${transport}: a mount whose server was killed is detached by the next mount`, FUSE, async (t) => {
+    const at = await scene(t);
+    await runMlfs(['mount', '--transport', transport, at.checkpoint, at.mountpoint]);
+    const pid = await serverPid(at);
+    process.kill(pid, 'SIGKILL');
+    await eventually('the mount is dead', () =>
+      statfs(at.mountpoint).then(
+        () => false,
+        (error) => error.code === 'ENOTCONN',
+      ),
+    );
+    const again = await runMlfs(['mount', '--transport', transport, at.checkpoint, at.mountpoint]);
+    assert.equal(again.code, 0, again.stderr);
+    assert.match(again.stderr, /detached a dead mount/);
+    assert.equal((await mountsOn(at.mountpoint)).length, 1);
+    assert.deepEqual(await readFile(join(at.mountpoint, 'model/fc/weight.bin')), WEIGHT);
+  });
+
+  test(
+    `${transport}: a second mount on the same directory is a conflict, on another it is not`,
+    FUSE,
+    async (t) => {
+      const at = await scene(t);
+      const other = await scene(t);
+      await runMlfs(['mount', '--transport', transport, at.checkpoint, at.mountpoint]);
+      const conflict = await runMlfs(['mount', '--transport', transport, at.checkpoint, at.mountpoint]);
+      assert.equal(conflict.code, 4);
+      assert.match(conflict.stderr, /model\.pt is mounted there already\n {2}try: mlfs umount/);
+      const second = await runMlfs(['mount', '--transport', transport, at.checkpoint, other.mountpoint]);
+      assert.equal(second.code, 0, second.stderr);
+      assert.deepEqual(await readFile(join(other.mountpoint, 'model/fc/weight.bin')), WEIGHT);
+    },
+  );
+
+  test(
+    `${transport}: a checkpoint that is replaced or truncated makes the mount stale, and the server lives`,
+    FUSE,
+    async (t) => {
+      const at = await scene(t);
+      await runMlfs(['mount', '--transport', transport, at.checkpoint, at.mountpoint]);
+      const status = async () => JSON.parse(await readFile(join(at.mountpoint, 'sys/status.json'), 'utf8'));
+      assert.equal((await status()).state, 'current');
+      await writeFile(`${at.checkpoint}.new`, 'another file');
+      await rename(at.checkpoint, `${at.checkpoint}.old`);
+      await rename(`${at.checkpoint}.new`, at.checkpoint);
+      assert.deepEqual([(await status()).state, (await status()).stale_reason], ['stale', 'replaced']);
+      // What was opened is still there, under another name.
+      assert.deepEqual(await readFile(join(at.mountpoint, 'model/fc/weight.bin')), WEIGHT);
+      await rename(`${at.checkpoint}.old`, at.checkpoint);
+      assert.equal((await status()).state, 'current');
+      await truncate(at.checkpoint, 100);
+      assert.equal((await status()).stale_reason, 'truncated');
+      assert.match(
+        await readFile(join(at.mountpoint, 'logs/fuse.log'), 'utf8'),
+        /level=warn [^\n]*truncated/,
+      );
+    },
+  );
+
+  test(`${transport}: doctor and demo make a mount of their own and leave nothing`, FUSE, async (t) => {
+    const folder = await temporaryDirectory(t);
+    const demo = await runMlfs(['demo', '--transport', transport], { TMPDIR: folder });
+    assert.equal(demo.code, 0, demo.stderr);
+    assert.match(demo.stdout.toString(), /the same bytes that were written/);
+    if (transport === TRANSPORTS[0]) {
+      const doctor = await runMlfs(['doctor', '--json'], { TMPDIR: folder });
+      const findings = JSON.parse(doctor.stdout.toString()) as { name: string; state: string }[];
+      assert.equal(findings.find(({ name }) => name === 'trial mount')?.state, 'ok');
+      assert.equal(doctor.code, 0);
+    }
+    const left = await readdir(folder);
+    assert.deepEqual(
+      left.filter((name) => name.startsWith('mlfs')),
+      [],
+    );
+  });
+}
+
+test("what the background child fails with is the parent's error and exit code", FUSE, async (t) => {
+  const at = await scene(t);
+  await writeFile(at.checkpoint, 'no checkpoint at all, just some text');
+  const failed = await runMlfs(['mount', at.checkpoint, at.mountpoint]);
+  assert.equal(failed.code, 3);
+  assert.match(failed.stderr, /^mlfs: .*model\.pt/);
+  assert.deepEqual(await mountsOn(at.mountpoint), []);
+});
+
+test('a mount point must be an empty directory that does not hold the checkpoint', FUSE, async (t) => {
+  const at = await scene(t);
+  const folder = join(at.mountpoint, '..');
+  for (const [mountpoint, code, says] of [
+    [join(folder, 'missing'), 1, /no such directory\n {2}try: mkdir -p/],
+    [at.checkpoint, 2, /is not a directory/],
+    [folder, 2, /holds the checkpoint/],
+  ] as const) {
+    const refused = await runMlfs(['mount', '--nonempty', at.checkpoint, mountpoint]);
+    assert.equal(refused.code, code, refused.stderr);
+    assert.match(refused.stderr, says);
+  }
+  await writeFile(join(at.mountpoint, 'precious'), 'x');
+  const full = await runMlfs(['mount', at.checkpoint, at.mountpoint]);
+  assert.equal(full.code, 2);
+  assert.match(full.stderr, /is not empty/);
+  const over = await runMlfs(['mount', '--nonempty', at.checkpoint, at.mountpoint]);
+  assert.equal(over.code, 0, over.stderr);
+});
+
+test("the prototype's spelling mounts, with the state dict it names", FUSE, async (t) => {
+  const at = await scene(t);
+  const root = new PyDict();
+  const inner = (value: number) => {
+    const dict = new PyDict();
+    dict.set('w', tensorToWrite('uint8', [1], Buffer.from([value])));
+    return dict;
+  };
+  root.set('state_dict', inner(1));
+  root.set('ema', inner(2));
+  root.set('epoch', 7);
+  await writeTorchZip(at.checkpoint, { root });
+  const mounted = await runMlfs([
+    '--model',
+    at.checkpoint,
+    '--mount',
+    at.mountpoint,
+    '--wait',
+    '--state-dict',
+    'ema',
+    '--unsafe-write',
+    '-o',
+    'ro,fsname=my model',
+  ]);
+  assert.equal(mounted.code, 0, mounted.stderr);
+  assert.match(mounted.stderr, /--unsafe-write has no effect/);
+  assert.deepEqual(await readFile(join(at.mountpoint, 'model/w.bin')), Buffer.from([2]));
+  assert.deepEqual(await readFile(join(at.mountpoint, 'checkpoint/state_dict/w.bin')), Buffer.from([1]));
+  assert.equal((await readFile(join(at.mountpoint, 'checkpoint/epoch.json'), 'utf8')).trim(), '7');
+  const ino = async (path: string) => (await stat(join(at.mountpoint, path))).ino;
+  assert.equal(await ino('model/w.bin'), await ino('checkpoint/ema/w.bin'));
+  assert.equal((await mountsOn(at.mountpoint))[0]?.source, 'my model');
+  await assert.rejects(appendFile(join(at.mountpoint, 'logs/fuse.log'), 'x'), { code: 'EROFS' });
+});
