@@ -13,8 +13,8 @@ import type { Image } from '../storage/image.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { PyDict } from './pickle/values.ts';
 import { quoteName } from './quote-name.ts';
-import { contiguousStride } from './strided-layout.ts';
 import { type HeaderTensor, parseSafetensorsHeader } from './safetensors-header.ts';
+import { contiguousStride } from './strided-layout.ts';
 import { DTYPES, type DType, type NamedTensor, numel, type Storage, type Tensor } from './tensor.ts';
 
 const MAX_HEADER_BYTES = 100_000_000;

@@ -43,10 +43,10 @@ export function entryBytes(image: Image, entry: ZipEntry, nbytes: number): Stora
       { path: image.path },
     );
   }
-  const { offset, compressedSize, size: length } = entry;
+  const { offset, compressedSize, size: length, crc32 } = entry;
   return entry.method === 'stored'
     ? { kind: 'extent', image, offset, length }
-    : { kind: 'deflated', image, offset, compressedLength: compressedSize, length };
+    : { kind: 'deflated', image, offset, compressedLength: compressedSize, length, crc32 };
 }
 
 function absent(key: string, reason: string): LocatedStorage {
