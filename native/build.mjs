@@ -13,8 +13,11 @@ const ownHeaders = existsSync(path.join(nodePrefix, 'include', 'node', 'node_api
 const args = ['rebuild', `--directory=${nativeDir}`, '--silent'];
 if (ownHeaders) args.push(`--nodedir=${nodePrefix}`);
 
+// Set to get an older dependency built (mmap-io wants -std=c++17); ours says its standard itself.
+const { CXXFLAGS: _, ...env } = process.env;
+
 // npm puts its own node-gyp on the PATH of install scripts.
-const build = spawnSync('node-gyp', args, { encoding: 'utf8', shell: false });
+const build = spawnSync('node-gyp', args, { encoding: 'utf8', env });
 if (build.error || build.status !== 0) {
   if (process.env.MLFS_BUILD_VERBOSE || process.env.CI) {
     process.stderr.write(`${build.stdout ?? ''}${build.stderr ?? ''}${build.error ?? ''}\n`);

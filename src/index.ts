@@ -21,6 +21,7 @@ import { MlfsError } from './errors.ts';
 import { readExtents } from './fuse/read-extents.ts';
 import type { Mounted, MountOptions, MountSummary } from './mount.ts';
 import type { Content } from './storage/content.ts';
+import { mappedView } from './storage/mapped-view.ts';
 import { DEFAULT_PAGE_CACHE_BYTES, PageCache } from './storage/page-cache.ts';
 import { modelOf, nameTensors } from './tree/model-tensors.ts';
 import { fileOffset } from './tree/tensor-files.ts';
@@ -149,6 +150,26 @@ export class OpenedCheckpoint implements AsyncDisposable {
   /** The whole tensor: exactly `nbytes` bytes, in C order and little-endian. */
   readTensor(name: string): Promise<Buffer> {
     return this.read(name);
+  }
+
+  /**
+   * A zero-copy view of the tensor, by the optional package mmap-io; contiguous tensors below 2 GiB only. Do not use it on a file
+   * that somebody may truncate meanwhile: touching a page that is gone ends the process (see storage/mapped-view.ts).
+   */
+  view(name: string): Buffer {
+    const content = this.#contentOf(name);
+    if (content.size === 0) return Buffer.alloc(0);
+    const [extent, ...others] = content.kind === 'extents' ? content.extents : [];
+    if (extent?.kind !== 'image' || others.length > 0) {
+      throw new MlfsError(
+        'ERR_MLFS_USAGE',
+        `${name}: does not lie in one piece in the file, so it has no view`,
+        {
+          advice: 'read it: readTensor(name)',
+        },
+      );
+    }
+    return mappedView(extent.image.base, extent.offset, extent.length);
   }
 
   /** The tensor in pieces of at most 1 MiB, with bounded memory whatever its size. */

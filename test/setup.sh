@@ -28,4 +28,5 @@ if ((${#missing[@]} > 0)); then
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}" >/dev/null
 fi
 
-npm ci --no-audit --no-fund
+# The optional package mmap-io asks for an older C++ than Node's headers do.
+CXXFLAGS=-std=c++17 npm ci --no-audit --no-fund

@@ -27,6 +27,7 @@ const NEEDS: Readonly<Record<string, () => boolean>> = {
   fuse: () => opens('/dev/fuse') || (existsSync('/dev/fuse') && onPath('fusermount3')),
   addon: () => existsSync(ADDON),
   'fuse-native': () => existsSync(packageFolder('fuse-native')),
+  'mmap-io': () => existsSync(packageFolder('mmap-io')),
   root: () => process.getuid?.() === 0,
   corpus: () => existsSync(CORPUS),
   'memory cgroup': () => writable(join(MEMORY_CGROUP, 'cgroup.procs')),
