@@ -21,7 +21,7 @@ import { DTYPES, type DType, type Quantizer, type Tensor } from '../tensor.ts';
 import { dtypeNamed } from './dtype-names.ts';
 import { type StorageTable, TorchStorage } from './storage-table.ts';
 import { checkGeometry, type Geometry, GeometryFault } from './tensor-geometry.ts';
-import { TorchTensor } from './torch-tensor.ts';
+import { type Annotations, TorchTensor } from './torch-tensor.ts';
 
 /** What a tensor and its arguments weigh. */
 const TENSOR_COST = 640;
@@ -113,7 +113,7 @@ export class TorchReconstructors {
     const [data, requiresGrad] = items(args) ?? [];
     if (!(data instanceof TorchTensor)) return undefined;
     account.heap(TENSOR_COST);
-    const parameter = data.with({ isParameter: true, requiresGrad: requiresGrad !== false });
+    const parameter = new TorchTensor(data, requiresGrad !== false, true, data);
     this.#passFault(data, parameter);
     return parameter;
   }
@@ -125,19 +125,11 @@ export class TorchReconstructors {
     if (dtype === undefined) return undefined;
     account.heap(TENSOR_COST * 2);
     const geometry = this.#geometry(0, size, stride, dtype, Number.MAX_SAFE_INTEGER);
-    const { shape, stride: strides } = geometry.value;
+    const { shape, stride: strides } = geometry;
     const last = shape.reduce((index, extent, dim) => index + (extent - 1) * (strides[dim] as number), 0);
     const nbytes = shape.includes(0) ? 0 : (last + 1) * DTYPES[dtype];
     const storage = this.#storages.absent(dtype, nbytes, 'meta', 'a tensor on the meta device has no bytes');
-    const tensor = new TorchTensor({
-      ...geometry.value,
-      dtype,
-      storage,
-      requiresGrad: requiresGrad === true,
-      isParameter: false,
-    });
-    if (geometry.fault !== undefined) this.faults.set(tensor, geometry.fault);
-    return tensor;
+    return this.#made(new TorchTensor({ ...geometry, dtype, storage }, requiresGrad === true), geometry);
   }
 
   /** (func, type, args, state): `func(*args)` made a `type`. */
@@ -157,7 +149,7 @@ export class TorchReconstructors {
     if (className === undefined || className === 'torch.Tensor') return made;
     account.heap(TENSOR_COST);
     const isParameter = made.isParameter || className === 'torch.nn.parameter.Parameter';
-    const tensor = made.with({ note: className, isParameter });
+    const tensor = new TorchTensor(made, made.requiresGrad, isParameter, { ...made, note: className });
     this.#passFault(made, tensor);
     return tensor;
   }
@@ -168,32 +160,31 @@ export class TorchReconstructors {
     account.heap(TENSOR_COST);
     const dtype = args.dtype ?? typed.dtype ?? 'uint8';
     const geometry = this.#geometry(args.offset, args.size, args.stride, dtype, typed.nbytes);
-    const tensor = new TorchTensor({
-      ...geometry.value,
-      dtype,
-      storage: this.#storages.canonical(typed),
-      requiresGrad: args.requiresGrad === true,
-      isParameter: false,
-      ...(args.quantizer === undefined ? {} : { quantizer: args.quantizer }),
-      ...mathBits(args.metadata),
-    });
-    if (geometry.fault !== undefined) this.faults.set(tensor, geometry.fault);
-    return tensor;
+    const { shape, stride, storageOffset } = geometry;
+    const view = { shape, stride, storageOffset, dtype, storage: this.#storages.canonical(typed) };
+    const annotations = annotationsOf(args.metadata, args.quantizer);
+    return this.#made(new TorchTensor(view, args.requiresGrad === true, false, annotations), geometry);
   }
 
+  /** A geometry that fits; or an empty one, and why the one asked for does not. */
   #geometry(
     offset: Value | undefined,
     size: Value | undefined,
     stride: Value | undefined,
     dtype: DType,
     storageBytes: number,
-  ): { readonly value: Geometry; readonly fault?: string } {
+  ): Geometry & { readonly fault?: string } {
     try {
-      return { value: checkGeometry(offset, size, stride, dtype, storageBytes) };
+      return checkGeometry(offset, size, stride, dtype, storageBytes);
     } catch (cause) {
       if (!(cause instanceof GeometryFault)) throw cause;
-      return { value: { shape: [0], stride: [1], storageOffset: 0 }, fault: cause.message };
+      return { shape: [0], stride: [1], storageOffset: 0, fault: cause.message };
     }
+  }
+
+  #made(tensor: TorchTensor, { fault }: { readonly fault?: string }): TorchTensor {
+    if (fault !== undefined) this.faults.set(tensor, fault);
+    return tensor;
   }
 
   #passFault(from: Tensor, to: Tensor): void {
@@ -210,12 +201,17 @@ function dtypeOf(value: Value | undefined): DType | undefined {
   return value instanceof PyGlobal ? dtypeNamed(value.module, value.name) : undefined;
 }
 
-/** `{'conj': True, 'neg': True}`: bits that torch resolves when it reads an element. */
-function mathBits(metadata: Value | undefined): { conj?: boolean; neg?: boolean } {
-  if (!(metadata instanceof PyDict)) return {};
+/** `{'conj': True, 'neg': True}` are bits that torch resolves when it reads an element. */
+function annotationsOf(
+  metadata: Value | undefined,
+  quantizer: Quantizer | undefined,
+): Annotations | undefined {
+  const bits = metadata instanceof PyDict ? metadata : undefined;
+  if (bits === undefined && quantizer === undefined) return undefined;
   return {
-    ...(metadata.get('conj') === true ? { conj: true } : {}),
-    ...(metadata.get('neg') === true ? { neg: true } : {}),
+    ...(bits?.get('conj') === true ? { conj: true } : {}),
+    ...(bits?.get('neg') === true ? { neg: true } : {}),
+    ...(quantizer === undefined ? {} : { quantizer }),
   };
 }
 

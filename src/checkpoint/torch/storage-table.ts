@@ -41,8 +41,8 @@ export interface StorageRequest {
 
 export interface LocatedStorage {
   readonly bytes: StorageBytes;
-  /** Keys it may have in the checkpoint, the first that is free or its own: `0`, then `constants/0`. By default the id's. */
-  readonly keys?: readonly string[];
+  /** The folder of its entry: it is `constants/0` in the checkpoint when another storage is `0` already. */
+  readonly folder?: string;
 }
 
 /** Finds the bytes of a storage. Throws ERR_MLFS_STORAGE when they are not there or not as many. */
@@ -50,7 +50,7 @@ export type StorageLocator = (request: StorageRequest) => LocatedStorage;
 
 /**
  * The storages of one pickle, by the keys of its persistent ids. `storages` are those of the whole checkpoint by keys that
- * are unique in it: the pickles of one archive share the map.
+ * are unique in it, with `keyPrefix` before them: the pickles of one archive share the map.
  */
 export class StorageTable {
   readonly storages: Map<string, TorchStorage>;
@@ -58,6 +58,7 @@ export class StorageTable {
   readonly views: StorageView[] = [];
   readonly #place: PicklePlace;
   readonly #byteorder: 'little' | 'big';
+  readonly #keyPrefix: string;
   readonly #locate: StorageLocator;
   /** Storages that were asked for with a second class keep one identity: this maps the typed alias to it. */
   readonly #aliases = new Map<TorchStorage, TorchStorage>();
@@ -68,7 +69,9 @@ export class StorageTable {
     byteorder: 'little' | 'big',
     locate: StorageLocator,
     storages = new Map<string, TorchStorage>(),
+    keyPrefix = '',
   ) {
+    this.#keyPrefix = keyPrefix;
     this.storages = storages;
     this.#place = place;
     this.#byteorder = byteorder;
@@ -124,12 +127,10 @@ export class StorageTable {
   }
 
   #locateNew(key: string, dtype: DType | undefined, nbytes: number, location: string): TorchStorage {
-    const { bytes, keys = [key] } = this.#locate({ key, nbytes, location });
-    const unique = keys.find((candidate) => {
-      const taken = this.storages.get(candidate);
-      return taken === undefined || isSameRun(taken.bytes, bytes);
-    });
-    if (unique === undefined) throw this.#refuse(`storage ${JSON.stringify(key)} is there twice`);
+    const { bytes, folder } = this.#locate({ key, nbytes, location });
+    let unique = this.#keyPrefix + key;
+    if (!this.#isFree(unique, bytes)) unique = `${this.#keyPrefix}${folder}/${key}`;
+    if (!this.#isFree(unique, bytes)) throw this.#refuse(`storage ${JSON.stringify(key)} is there twice`);
     let storage = this.storages.get(unique);
     if (storage === undefined) {
       storage = new TorchStorage({ key: unique, dtype, nbytes, location, bytes, byteorder: this.#byteorder });
@@ -137,6 +138,11 @@ export class StorageTable {
     }
     this.#byId.set(key, storage);
     return storage;
+  }
+
+  #isFree(key: string, bytes: StorageBytes): boolean {
+    const taken = this.storages.get(key);
+    return taken === undefined || isSameRun(taken.bytes, bytes);
   }
 
   #view(root: TorchStorage, metadata: PyTuple, itemsize: number): TorchStorage {
@@ -176,5 +182,6 @@ export class StorageTable {
 }
 
 function isSameRun(a: StorageBytes, b: StorageBytes): boolean {
-  return a.kind !== 'absent' && b.kind !== 'absent' && a.offset === b.offset && a.length === b.length;
+  if (a.kind === 'absent' || b.kind === 'absent') return a.kind === b.kind;
+  return a.offset === b.offset && a.length === b.length;
 }

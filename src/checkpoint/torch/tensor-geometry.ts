@@ -34,29 +34,29 @@ export function checkGeometry(
   if (typeof offset !== 'number' || offset < 0) {
     throw new GeometryFault(`storage offset ${String(offset)} is no place in a storage`);
   }
-  const empty = shape.includes(0);
-  const count = empty ? 0 : shape.reduce((product, extent) => product * extent, 1);
+  let count = 1;
+  let last = offset;
+  for (let dim = 0; dim < shape.length; dim++) {
+    const extent = shape[dim] as number;
+    if (extent === 0) return { shape, stride: strides, storageOffset: offset };
+    count *= extent;
+    last += (extent - 1) * (strides[dim] as number);
+  }
   const itemsize = DTYPES[dtype];
   if (!Number.isSafeInteger(count * itemsize)) {
     throw new GeometryFault(`shape [${shape}] has more bytes than can be counted`);
   }
-  if (!empty) {
-    const last = shape.reduce(
-      (index, extent, dim) => index + (extent - 1) * (strides[dim] as number),
-      offset,
+  const bytes = Math.ceil((last + 1) / (PACKED_ELEMENTS[dtype] ?? 1)) * itemsize;
+  if (bytes > storageBytes) {
+    throw new GeometryFault(
+      `shape [${shape}], stride [${strides}], offset ${offset} of ${dtype} reach byte ${bytes} of a storage of ${storageBytes} bytes`,
     );
-    const bytes = Math.ceil((last + 1) / (PACKED_ELEMENTS[dtype] ?? 1)) * itemsize;
-    if (bytes > storageBytes) {
-      throw new GeometryFault(
-        `shape [${shape}], stride [${strides}], offset ${offset} of ${dtype} reach byte ${bytes} of a storage of ${storageBytes} bytes`,
-      );
-    }
   }
   return { shape, stride: strides, storageOffset: offset };
 }
 
 /** A tuple, list or torch.Size of sizes or strides. */
-function dimensions(value: Value | undefined, what: string): number[] {
+function dimensions(value: Value | undefined, what: string): readonly number[] {
   if (!(value instanceof PyTuple || value instanceof PyList))
     throw new GeometryFault(`its ${what} is no tuple`);
   if (value.items.length > MAX_DIMENSIONS) {
@@ -71,5 +71,6 @@ function dimensions(value: Value | undefined, what: string): number[] {
       );
     }
   }
-  return [...value.items] as number[];
+  // A tuple cannot change any more, a list can.
+  return (value instanceof PyTuple ? value.items : [...value.items]) as readonly number[];
 }

@@ -1,4 +1,13 @@
 import type { DType, Quantizer, Storage, Tensor } from '../tensor.ts';
+import type { Geometry } from './tensor-geometry.ts';
+
+/** What a tensor must have; everything else is an annotation. */
+export interface TensorView extends Geometry {
+  readonly dtype: DType;
+  readonly storage: Storage;
+}
+
+export type Annotations = Pick<Tensor, 'conj' | 'neg' | 'quantizer' | 'note'>;
 
 /** A tensor while its pickle is being read: BUILD may still set `requiresGrad`. */
 export class TorchTensor implements Tensor {
@@ -15,22 +24,19 @@ export class TorchTensor implements Tensor {
   declare readonly quantizer?: Quantizer;
   declare readonly note?: string;
 
-  constructor(fields: Omit<Tensor, 'type'>) {
-    this.dtype = fields.dtype;
-    this.shape = fields.shape;
-    this.stride = fields.stride;
-    this.storageOffset = fields.storageOffset;
-    this.storage = fields.storage;
-    this.requiresGrad = fields.requiresGrad;
-    this.isParameter = fields.isParameter;
-    if (fields.conj) this.conj = true;
-    if (fields.neg) this.neg = true;
-    if (fields.quantizer !== undefined) this.quantizer = fields.quantizer;
-    if (fields.note !== undefined) this.note = fields.note;
-  }
-
-  /** The same view with other annotations, as `nn.Parameter(tensor)` is. */
-  with(changes: Partial<Omit<Tensor, 'type'>>): TorchTensor {
-    return new TorchTensor({ ...this, ...changes });
+  /** Taken apart field by field: a checkpoint makes tens of thousands of these. */
+  constructor(view: TensorView, requiresGrad: boolean, isParameter = false, annotations?: Annotations) {
+    this.dtype = view.dtype;
+    this.shape = view.shape;
+    this.stride = view.stride;
+    this.storageOffset = view.storageOffset;
+    this.storage = view.storage;
+    this.requiresGrad = requiresGrad;
+    this.isParameter = isParameter;
+    if (annotations === undefined) return;
+    if (annotations.conj === true) this.conj = true;
+    if (annotations.neg === true) this.neg = true;
+    if (annotations.quantizer !== undefined) this.quantizer = annotations.quantizer;
+    if (annotations.note !== undefined) this.note = annotations.note;
   }
 }

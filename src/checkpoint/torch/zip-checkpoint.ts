@@ -47,12 +47,8 @@ export async function openTorchZip(
     if (entry === undefined) continue;
     const place = { path: image.path, entry: entry.name };
     const folders = name === 'data' ? ['data', 'constants'] : [name, 'constants', 'data'];
-    const table = new StorageTable(
-      place,
-      byteorder,
-      zipStorages(image, layout, folders, options.keyPrefix),
-      storages,
-    );
+    const locate = zipStorages(image, layout, folders);
+    const table = new StorageTable(place, byteorder, locate, storages, options.keyPrefix);
     const bytes = await readEntry(image, entry, options.limits?.pickleBytes ?? PICKLE_LIMITS.pickleBytes);
     const pickle = readTorchPickle(bytes, table, { ...place, limits: options.limits });
     values.set(name, pickle.value);

@@ -6,26 +6,14 @@ import type { ArchiveLayout } from './archive-layout.ts';
 import type { LocatedStorage, StorageLocator } from './storage-table.ts';
 
 /** Finds storages among the records of an archive, in the given folders. */
-export function zipStorages(
-  image: Image,
-  layout: ArchiveLayout,
-  folders: readonly string[],
-  keyPrefix = '',
-): StorageLocator {
+export function zipStorages(image: Image, layout: ArchiveLayout, folders: readonly string[]): StorageLocator {
   return ({ key, nbytes, location }) => {
     for (const folder of folders) {
       const entry = layout.records.get(`${folder}/${key}`);
-      if (entry !== undefined) {
-        return {
-          bytes: entryBytes(image, entry, nbytes),
-          keys: [`${keyPrefix}${key}`, `${keyPrefix}${folder}/${key}`],
-        };
-      }
+      if (entry !== undefined) return { bytes: entryBytes(image, entry, nbytes), folder };
     }
-    if (location === 'meta') {
-      return absent(`${keyPrefix}${key}`, 'a storage on the meta device has no bytes');
-    }
-    if (nbytes === 0) return absent(`${keyPrefix}${key}`, 'an empty storage');
+    if (location === 'meta') return absent('a storage on the meta device has no bytes');
+    if (nbytes === 0) return absent('an empty storage');
     throw new MlfsError(
       'ERR_MLFS_STORAGE',
       `${image.path}: storage ${JSON.stringify(key)} has no entry ${JSON.stringify(`${layout.prefix}${folders[0]}/${key}`)}`,
@@ -49,6 +37,6 @@ export function entryBytes(image: Image, entry: ZipEntry, nbytes: number): Stora
     : { kind: 'deflated', image, offset, compressedLength: compressedSize, length, crc32 };
 }
 
-function absent(key: string, reason: string): LocatedStorage {
-  return { bytes: { kind: 'absent', reason }, keys: [key] };
+function absent(reason: string): LocatedStorage {
+  return { bytes: { kind: 'absent', reason } };
 }
