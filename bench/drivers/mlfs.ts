@@ -1,7 +1,8 @@
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
+import type { MountOptions } from '../../src/mount.ts';
 import { CLI, isInstalled, LIBRARY } from '../programs.ts';
-import { launch, type Served, serve } from '../served.ts';
+import { launch, type Served, type ServerCommand, serve } from '../served.ts';
 import type { Subject } from '../subject.ts';
 import type { Driver, Opened } from './driver.ts';
 
@@ -11,6 +12,11 @@ function mlfs(transport: 'kernel' | 'fuse-native', about: string): Driver {
     about,
     missing: () => whyUnusable(transport),
     open: async (subject, options) => {
+      if (options?.mappedBudgetBytes !== undefined) {
+        const { mappedBudgetBytes } = options;
+        const program = libraryProgram({ transport, mappedBudgetBytes });
+        return { ...opened(await serve(program(subject)), subject), mappedBudgetBytes };
+      }
       const served = await serve({
         program: process.execPath,
         args: [CLI, 'mount', '--foreground', '--transport', transport, subject.path, '%MOUNTPOINT%'],
@@ -23,8 +29,7 @@ function mlfs(transport: 'kernel' | 'fuse-native', about: string): Driver {
         const args = [CLI, 'mount', '--transport', transport, subject.path, '%MOUNTPOINT%'];
         return opened(await launch({ program: process.execPath, args }), subject);
       }
-      const args = ['--input-type=module', '-e', LIBRARY_PROGRAM, subject.path, '%MOUNTPOINT%', transport];
-      return opened(await serve({ program: process.execPath, args }), subject);
+      return opened(await serve(libraryProgram({ transport })(subject)), subject);
     },
   };
 }
@@ -32,10 +37,24 @@ function mlfs(transport: 'kernel' | 'fuse-native', about: string): Driver {
 /** A program of a user's that mounts a checkpoint with the library and stays until the mount is gone. */
 const LIBRARY_PROGRAM = `
   import { mount } from ${JSON.stringify(LIBRARY)};
-  const [checkpoint, mountpoint, transport] = process.argv.slice(1);
-  const mounted = await mount(checkpoint, mountpoint, { transport });
+  const [checkpoint, mountpoint, options] = process.argv.slice(1);
+  const mounted = await mount(checkpoint, mountpoint, JSON.parse(options));
   await mounted.closed;
 `;
+
+function libraryProgram(options: MountOptions): (subject: Subject) => ServerCommand {
+  return (subject) => ({
+    program: process.execPath,
+    args: [
+      '--input-type=module',
+      '-e',
+      LIBRARY_PROGRAM,
+      subject.path,
+      '%MOUNTPOINT%',
+      JSON.stringify(options),
+    ],
+  });
+}
 
 function opened(served: Served, subject: Subject): Opened {
   return {

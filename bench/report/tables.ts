@@ -5,6 +5,7 @@ import { byMetric, type RunReport } from './run-report.ts';
 
 type Table = readonly (readonly string[])[];
 
+const MOST_REASON = 60;
 const RESULT_HEAD = ['what', 'who', 'median', 'least – most', 'to native', 'to best C loop'];
 const TARGET_HEAD = ['target', 'measured', 'reference', 'ratio or value', 'to reach', ''];
 
@@ -37,7 +38,7 @@ function resultRows(rows: readonly Row[]): Table {
     const bestLoop = bestMedian(group.filter((row) => row.driver.startsWith('c-loop')));
     return group.map((row, at) => {
       const title = at === 0 ? row.metric.title : '';
-      if (!row.summary) return [title, row.driver, row.reason ?? '–', '', '', ''];
+      if (!row.summary) return [title, row.driver, oneLine(row.reason ?? '–'), '', '', ''];
       const { median, min, max } = row.summary;
       return [
         title,
@@ -49,6 +50,12 @@ function resultRows(rows: readonly Row[]): Table {
       ];
     });
   });
+}
+
+/** The whole reason is in the JSON. */
+function oneLine(reason: string): string {
+  const line = reason.split('\n')[0] ?? '';
+  return line.length > MOST_REASON ? `${line.slice(0, MOST_REASON - 1)}…` : line;
 }
 
 function medianOf(row: Row | undefined): number | undefined {

@@ -8,6 +8,7 @@ import { closeSync, fdatasyncSync, openSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { freemem } from 'node:os';
 import path from 'node:path';
+import { openCheckpoint } from '../checkpoint/open.ts';
 import { MlfsError } from '../errors.ts';
 import { loadNative, nativeLoadError } from '../storage/native.ts';
 import { askChild } from './child-program.ts';
@@ -62,6 +63,8 @@ export async function measureThroughput(
   checkpoint: string,
   options: ThroughputOptions,
 ): Promise<ThroughputReport> {
+  // What is wrong with the file is better said by its reader than by the end of a server.
+  await (await openCheckpoint(checkpoint)).close();
   const ranges = await rangesOf(checkpoint, options);
   const session = new Measurement(checkpoint, ranges, options);
   const rows = [
