@@ -1,18 +1,12 @@
-import {
-  PyBytes,
-  PyDict,
-  PyFloat,
-  PyGlobal,
-  PyList,
-  PyObject,
-  PySet,
-  PyTuple,
-  type Value,
-} from './pickle/values.ts';
+import { floatRepr, valueRepr } from './pickle/python-repr.ts';
+import { PyDict, PyFloat, PyGlobal, PyList, PyObject, PySet, PyTuple, type Value } from './pickle/values.ts';
 import type { Storage, Tensor } from './tensor.ts';
 
 /** A value with others inside. */
 export type Container = PyList | PyTuple | PySet | PyDict | PyObject;
+
+/** Longer than any file's name. */
+const KEY_LENGTH = 1024;
 
 /** A dict's key as a path's part: strings as they are, the rest as Python prints it. */
 export function keyText(key: Value): string {
@@ -20,14 +14,9 @@ export function keyText(key: Value): string {
   if (key === null) return 'None';
   if (typeof key === 'boolean') return key ? 'True' : 'False';
   if (typeof key === 'number' || typeof key === 'bigint') return String(key);
-  if (key instanceof PyFloat) return String(key.value);
-  if (key instanceof PyBytes) return Buffer.from(key.bytes.subarray(0, 64)).toString('latin1');
+  if (key instanceof PyFloat) return floatRepr(key.value);
   if (key instanceof PyGlobal) return key.path;
-  if (key instanceof PyTuple && key.items.length <= 8) {
-    const parts = key.items.map((item) => (item instanceof PyTuple ? '(…)' : keyText(item)));
-    return `(${parts.join(', ')}${parts.length === 1 ? ',' : ''})`;
-  }
-  return `<${key.type}>`;
+  return valueRepr(key).slice(0, KEY_LENGTH);
 }
 
 export function isTensor(value: Value | undefined): value is Tensor {

@@ -47,34 +47,71 @@ export function stringRepr(text: string): string {
   return quote + body + quote;
 }
 
-const DEPTH = 20;
+/** `b'\\x00ab'`; long ones by their length. */
+function bytesRepr({ bytes, mutable }: PyBytes): string {
+  if (bytes.length > REPR_BYTES) return `<${bytes.length} bytes>`;
+  const text = stringRepr(Buffer.from(bytes).toString('latin1'));
+  const ascii = text.replace(/[\u0080-\u00ff]/g, (char) => `\\x${char.charCodeAt(0).toString(16)}`);
+  return mutable ? `bytearray(b${ascii})` : `b${ascii}`;
+}
 
-/** repr() of a value; what is no plain value is shown by the name of its class. */
-export function valueRepr(value: Value | undefined, depth = 0): string {
+const REPR_BYTES = 256;
+/** Values in one repr; it is for keys and arguments of layers, which are short. */
+const REPR_VALUES = 1000;
+const REPR_DEPTH = 50;
+
+interface Budget {
+  values: number;
+  depth: number;
+}
+
+/** repr() of a value; what is no plain value is shown by the name of its class, what is too much as `...`. */
+export function valueRepr(
+  value: Value | undefined,
+  budget: Budget = { values: REPR_VALUES, depth: REPR_DEPTH },
+): string {
   if (value === undefined || value === null) return 'None';
   if (typeof value === 'boolean') return value ? 'True' : 'False';
   if (typeof value === 'number' || typeof value === 'bigint') return String(value);
   if (typeof value === 'string') return stringRepr(value);
   if (value instanceof PyFloat) return floatRepr(value.value);
-  if (depth > DEPTH) return '...';
+  if (value instanceof PyBytes) return bytesRepr(value);
+  if (value instanceof PyGlobal) return value.path;
+  if (value instanceof PyObject) return `<${value.className ?? 'object'}>`;
+  if (value instanceof PyDict) {
+    const keys = parts(
+      value.entries.map(([key]) => key),
+      budget,
+    );
+    const items = parts(
+      value.entries.slice(0, keys.length).map(([, item]) => item),
+      budget,
+    );
+    return `{${items.map((item, index) => `${keys[index]}: ${item}`).join(', ')}}`;
+  }
   if (value instanceof PyTuple) {
-    const items = value.items.map((item) => valueRepr(item, depth + 1));
+    const items = parts(value.items, budget);
     if (value.className !== undefined) return `${value.className}([${items.join(', ')}])`;
     return items.length === 1 ? `(${items[0]},)` : `(${items.join(', ')})`;
   }
-  if (value instanceof PyList) return `[${value.items.map((item) => valueRepr(item, depth + 1)).join(', ')}]`;
+  if (value instanceof PyList) return `[${parts(value.items, budget).join(', ')}]`;
   if (value instanceof PySet) {
-    const items = value.items.map((item) => valueRepr(item, depth + 1)).join(', ');
-    return value.items.length === 0 ? 'set()' : `{${items}}`;
+    return value.items.length === 0 ? 'set()' : `{${parts(value.items, budget).join(', ')}}`;
   }
-  if (value instanceof PyDict) {
-    const items = value.entries.map(
-      ([key, item]) => `${valueRepr(key, depth + 1)}: ${valueRepr(item, depth + 1)}`,
-    );
-    return `{${items.join(', ')}}`;
-  }
-  if (value instanceof PyBytes) return `<${value.bytes.length} bytes>`;
-  if (value instanceof PyGlobal) return value.path;
-  if (value instanceof PyObject) return `<${value.className ?? 'object'}>`;
   return `<${value.type}>`;
+}
+
+function parts(items: readonly Value[], budget: Budget): string[] {
+  const shown: string[] = [];
+  if (budget.depth === 0) return ['...'];
+  budget.depth--;
+  for (const item of items) {
+    if (budget.values-- <= 0) {
+      shown.push('...');
+      break;
+    }
+    shown.push(valueRepr(item, budget));
+  }
+  budget.depth++;
+  return shown;
 }
