@@ -9,8 +9,8 @@ import { resolve } from 'node:path';
 import type { Checkpoint } from './checkpoint/checkpoint.ts';
 import { openCheckpoint } from './checkpoint/open.ts';
 import { TreeFilesystem } from './fuse/operations.ts';
-import { unmountPath } from './fuse/transport/kernel.ts';
 import type { Transport, TransportSession } from './fuse/transport/transport.ts';
+import { unmountPath } from './fuse/transport/unmount.ts';
 import { BaseWatch } from './mount/base-watch.ts';
 import { chooseTransport, type TransportChoice } from './mount/choose-transport.ts';
 import { prepareMountpoint } from './mount/mountpoint.ts';
@@ -64,7 +64,8 @@ export interface Mounted {
   unmount(options?: { readonly lazy?: boolean }): Promise<void>;
 }
 
-export const DEFAULT_MAPPED_BUDGET_BYTES = 256 * 1024 * 1024;
+/** Four windows: a scan needs one, and what was read stays in the kernel's page cache whether it is mapped or not. */
+export const DEFAULT_MAPPED_BUDGET_BYTES = 64 * 1024 * 1024;
 
 /** Mounts a checkpoint file; resolves when the mount point answers. */
 export async function mount(

@@ -16,7 +16,7 @@ export function registerUmount(program: Command): void {
 async function unmount(directory: string, options: { readonly lazy?: boolean }): Promise<void> {
   const [{ mountedOn, resolveMountpoint }, { unmountPath }] = await Promise.all([
     import('../mount/mountpoint.ts'),
-    import('../fuse/transport/kernel.ts'),
+    import('../fuse/transport/unmount.ts'),
   ]);
   const path = await resolveMountpoint(directory);
   const mounted = await mountedOn(path);

@@ -5,7 +5,8 @@
  */
 import { TreeFilesystem } from '../../src/fuse/operations.ts';
 import { fuseNativeTransport } from '../../src/fuse/transport/fuse-native.ts';
-import { kernelTransport, unmountPath } from '../../src/fuse/transport/kernel.ts';
+import { kernelTransport } from '../../src/fuse/transport/kernel.ts';
+import { unmountPath } from '../../src/fuse/transport/unmount.ts';
 import { FileSource } from '../../src/storage/file-source.ts';
 import { Image } from '../../src/storage/image.ts';
 import { syntheticTree } from './synthetic.ts';

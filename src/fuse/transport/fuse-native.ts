@@ -4,9 +4,9 @@ import { MlfsError } from '../../errors.ts';
 import type { Filesystem } from '../filesystem.ts';
 import { type FuseNative, type FuseNativeOptions, loadFuseNative } from './fuse-native-module.ts';
 import { FuseNativeBridge } from './fuse-native-operations.ts';
-import { unmountPath } from './kernel.ts';
 import { mountTableEntry } from './mount-table.ts';
 import type { Transport, TransportOptions, TransportSession } from './transport.ts';
+import { unmountPath } from './unmount.ts';
 
 /**
  * The portable transport: the npm package fuse-native, libfuse 2.9's high-level interface called from JavaScript. It

@@ -1,15 +1,14 @@
-import { execFile } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import { promisify } from 'node:util';
 import { MlfsError } from '../../errors.ts';
 import type { Extent } from '../../storage/extent.ts';
 import type { Image } from '../../storage/image.ts';
 import { loadNative, type NativeAddon, type NativeSession, nativeLoadError } from '../../storage/native.ts';
 import { Dispatcher } from '../dispatcher.ts';
 import type { Filesystem } from '../filesystem.ts';
-import { deviceNumberOf, mountTableEntry } from './mount-table.ts';
+import { deviceNumberOf } from './mount-table.ts';
 import type { Transport, TransportOptions, TransportSession } from './transport.ts';
+import { unmountPath } from './unmount.ts';
 
 /**
  * The default transport: the addon's threads read the FUSE device, answer READ of published extents themselves and hand
@@ -169,26 +168,6 @@ function openDevice(addon: NativeAddon, options: TransportOptions): number {
         cause,
       },
     );
-  }
-}
-
-/**
- * Detaches a mount point. In a process of its own: umount(2) may ask the server, and must not ask the thread that waits.
- * Throws ERR_MLFS_BUSY while somebody uses the mount.
- */
-export async function unmountPath(mountpoint: string, lazy = false): Promise<void> {
-  const [program, args] =
-    process.getuid?.() === 0
-      ? ['umount', lazy ? ['-l', '--', mountpoint] : ['--', mountpoint]]
-      : ['fusermount3', lazy ? ['-u', '-z', '--', mountpoint] : ['-u', '--', mountpoint]];
-  try {
-    await promisify(execFile)(program as string, args as string[]);
-  } catch (cause) {
-    const complaint = String((cause as { stderr?: string }).stderr || (cause as Error).message).trim();
-    if (mountTableEntry(await readFile('/proc/self/mountinfo', 'utf8'), mountpoint) === undefined) return;
-    throw /busy/i.test(complaint)
-      ? new MlfsError('ERR_MLFS_BUSY', `${mountpoint}: in use`, { path: mountpoint, cause })
-      : new MlfsError('ERR_MLFS_FUSE', `${mountpoint}: ${complaint}`, { path: mountpoint, cause });
   }
 }
 
