@@ -23,6 +23,8 @@ const MAX_METADATA = 65_536;
 /** What torch's iterators can address. */
 const MAX_RANK = 64;
 const MAX_DEPTH = 32;
+/** Of fields that the format does not know, all together. */
+const MAX_SKIPPED_BYTES = 1024 * 1024;
 /** Metadata may hold whole documents. */
 const MAX_STRING_BYTES = 16 * 1024 * 1024;
 /** Tensors parsed between two turns of the event loop. */
@@ -30,6 +32,12 @@ const SLICE = 4096;
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
+/** A string with an escape, or with a control character, which JSON forbids. */
+const NEEDS_PARSING = /\\|[^ -\u{10ffff}]/u;
+const LITERAL = /^(?:true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?)(?![\w.+-])/;
+
+/** What a message is about; made only when there is a message. */
+type Place = () => string;
 
 /**
  * Parses the JSON header of a safetensors file by its schema, so that a hostile one cannot make anything but tensors and strings, and
@@ -45,9 +53,12 @@ export async function parseSafetensorsHeader(
   const tensors: HeaderTensor[] = [];
   const names = new Set<string>();
   let metadata: Record<string, string> = {};
-  json.open('{', 'the header');
+  const place = () => 'the header';
+  json.open('{', place);
   while (json.item('}')) {
-    const name = json.key(names, 'the header');
+    const name = json.key(place);
+    if (names.has(name)) throw json.twice(name, place);
+    names.add(name);
     if (name === '__metadata__') {
       metadata = readMetadata(json);
       continue;
@@ -61,35 +72,48 @@ export async function parseSafetensorsHeader(
 }
 
 function readMetadata(json: JsonCursor): Record<string, string> {
-  const entries: [string, string][] = [];
-  const keys = new Set<string>();
-  json.open('{', '__metadata__');
+  const entries = new Map<string, string>();
+  const place = () => '__metadata__';
+  json.open('{', place);
   while (json.item('}')) {
-    if (entries.length === MAX_METADATA) throw json.limit(`more than ${MAX_METADATA} keys in __metadata__`);
-    const key = json.key(keys, '__metadata__');
-    entries.push([key, json.string(`__metadata__ ${quoteName(key)}`)]);
+    if (entries.size === MAX_METADATA) throw json.limit(`more than ${MAX_METADATA} keys in __metadata__`);
+    const key = json.key(place);
+    if (entries.has(key)) throw json.twice(key, place);
+    entries.set(
+      key,
+      json.string(() => `__metadata__ ${quoteName(key)}`),
+    );
   }
   return Object.fromEntries(entries);
 }
 
 function readTensor(json: JsonCursor, name: string): HeaderTensor {
-  const place = `tensor ${quoteName(name)}`;
+  const place = () => `tensor ${quoteName(name)}`;
   let dtype: string | undefined;
   let shape: number[] | undefined;
   let offsets: number[] | undefined;
-  const keys = new Set<string>();
   json.open('{', place);
   while (json.item('}')) {
-    const key = json.key(keys, place);
-    if (key === 'dtype') dtype = json.string(`${place}: dtype`);
-    else if (key === 'shape') shape = json.integers(`${place}: shape`, MAX_RANK);
-    else if (key === 'data_offsets') offsets = json.integers(`${place}: data_offsets`, 2);
-    else json.skip();
+    const key = json.key(place);
+    const inPlace = () => `${place()}: ${key}`;
+    if (key === 'dtype') {
+      if (dtype !== undefined) throw json.twice(key, place);
+      dtype = json.string(inPlace);
+    } else if (key === 'shape') {
+      if (shape !== undefined) throw json.twice(key, place);
+      shape = json.integers(inPlace, MAX_RANK);
+    } else if (key === 'data_offsets') {
+      if (offsets !== undefined) throw json.twice(key, place);
+      offsets = json.integers(inPlace, 2);
+    } else {
+      json.skip();
+    }
   }
-  const missing = dtype === undefined ? 'dtype' : shape === undefined ? 'shape' : 'data_offsets';
+  const missing =
+    dtype === undefined ? 'dtype' : shape === undefined ? 'shape' : 'data_offsets of two numbers';
   const [begin, end] = offsets ?? [];
   if (dtype === undefined || shape === undefined || begin === undefined || end === undefined) {
-    throw json.error(`${place}: there is no ${missing}${offsets === undefined ? '' : ' of two numbers'}`);
+    throw json.error(`${place()}: there is no ${missing}`);
   }
   return { name, dtype, shape, begin, end };
 }
@@ -100,6 +124,9 @@ class JsonCursor {
   readonly #path: string;
   readonly #base: number;
   #at = 0;
+  /** How many more bytes may be skipped, and where that is. */
+  #skippable = MAX_SKIPPED_BYTES;
+  #skipEnd = 0;
   /** Whether the next member is the first one after its bracket. */
   #fresh = false;
 
@@ -123,9 +150,13 @@ class JsonCursor {
     return new MlfsError('ERR_MLFS_LIMIT', `${this.#path}: the header has ${reason}`, { path: this.#path });
   }
 
-  open(bracket: '{' | '[', place: string): void {
+  twice(key: string, place: Place): MlfsError {
+    return this.error(`${place()}: the key ${quoteName(key)} occurs twice`);
+  }
+
+  open(bracket: '{' | '[', place: Place): void {
     if (!this.#take(bracket)) {
-      throw this.error(`${place} is no JSON ${bracket === '{' ? 'object' : 'list'}`);
+      throw this.error(`${place()} is no JSON ${bracket === '{' ? 'object' : 'list'}`);
     }
     this.#fresh = true;
   }
@@ -139,67 +170,80 @@ class JsonCursor {
     return true;
   }
 
-  key(seen: Set<string>, place: string): string {
-    const key = this.string(`a key of ${place}`);
-    if (seen.has(key)) throw this.error(`${place}: the key ${quoteName(key)} occurs twice`);
-    seen.add(key);
+  key(place: Place): string {
+    const key = this.string(() => `a key of ${place()}`);
     if (!this.#take(':')) throw this.error('the JSON needs ":" after a key');
     return key;
   }
 
-  string(place: string): string {
-    this.#skipSpace();
-    const start = this.#at;
-    if (this.#bytes[start] !== QUOTE) throw this.error(`${place} is no JSON string`);
-    let end = start;
-    let slashes: number;
-    do {
-      end = this.#bytes.indexOf(QUOTE, end + 1);
-      if (end < 0) throw this.error(`${place} has no closing quote`);
-      slashes = 0;
-      while (this.#bytes[end - 1 - slashes] === BACKSLASH) slashes++;
-    } while (slashes % 2 === 1);
-    if (end - start > MAX_STRING_BYTES) throw this.limit(`a string of more than ${MAX_STRING_BYTES} bytes`);
-    const text = parseString(this.#bytes.toString('utf8', start, end + 1));
-    if (text === undefined) throw this.error(`${place} is no valid JSON string`);
-    this.#at = end + 1;
+  string(place: Place): string {
+    const start = this.#skipString(place);
+    if (this.#at - start > MAX_STRING_BYTES) {
+      throw this.limit(`a string of more than ${MAX_STRING_BYTES} bytes`);
+    }
+    const text = parseString(this.#bytes.toString('utf8', start, this.#at));
+    if (text === undefined) throw this.error(`${place()} is no valid JSON string`);
     return text;
   }
 
   /** A list of at most `most` unsigned integers. */
-  integers(place: string, most: number): number[] {
+  integers(place: Place, most: number): number[] {
     const numbers: number[] = [];
     this.open('[', place);
     while (this.item(']')) {
-      if (numbers.length === most) throw this.error(`${place} has more than ${most} numbers`);
+      if (numbers.length === most) throw this.error(`${place()} has more than ${most} numbers`);
       numbers.push(this.#integer(place));
     }
     return numbers;
   }
 
   /** Any value, unread: fields that later versions of the format may add. */
-  skip(depth = 0): void {
+  skip(): void {
+    const start = this.#at;
+    this.#skipEnd = start + this.#skippable;
+    this.#skipValue(0);
+    this.#skippable -= this.#at - start;
+  }
+
+  #skipValue(depth: number): void {
     if (depth > MAX_DEPTH) throw this.error(`the JSON nests deeper than ${MAX_DEPTH}`);
+    if (this.#at > this.#skipEnd) {
+      throw this.limit(`more than ${MAX_SKIPPED_BYTES} bytes of fields that the format does not know`);
+    }
     this.#skipSpace();
+    const place = () => 'a value';
     const byte = this.#bytes[this.#at];
     if (byte === QUOTE) {
-      this.string('a value');
-      return;
-    }
-    if (byte === 0x7b || byte === 0x5b) {
+      this.#skipString(place);
+    } else if (byte === 0x7b || byte === 0x5b) {
       const [bracket, closing] = byte === 0x7b ? (['{', '}'] as const) : (['[', ']'] as const);
-      this.open(bracket, 'a value');
+      this.open(bracket, place);
       while (this.item(closing)) {
-        if (bracket === '{') this.key(new Set(), 'a value');
-        this.skip(depth + 1);
+        if (bracket === '{') this.key(place);
+        this.#skipValue(depth + 1);
       }
-      return;
+    } else {
+      const word = LITERAL.exec(this.#bytes.toString('latin1', this.#at, this.#at + 64))?.[0];
+      if (word === undefined) throw this.error('the JSON has no value here');
+      this.#at += word.length;
     }
-    const word = /^(?:true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?)(?![\w.+-])/.exec(
-      this.#bytes.toString('latin1', this.#at, this.#at + 64),
-    )?.[0];
-    if (word === undefined) throw this.error('the JSON has no value here');
-    this.#at += word.length;
+  }
+
+  /** Goes past a string; returns where it started. */
+  #skipString(place: Place): number {
+    this.#skipSpace();
+    const start = this.#at;
+    if (this.#bytes[start] !== QUOTE) throw this.error(`${place()} is no JSON string`);
+    let end = start;
+    let slashes: number;
+    do {
+      end = this.#bytes.indexOf(QUOTE, end + 1);
+      if (end < 0) throw this.error(`${place()} has no closing quote`);
+      slashes = 0;
+      while (this.#bytes[end - 1 - slashes] === BACKSLASH) slashes++;
+    } while (slashes % 2 === 1);
+    this.#at = end + 1;
+    return start;
   }
 
   /** Nothing but the padding may follow. */
@@ -208,7 +252,7 @@ class JsonCursor {
     if (this.#at < this.#bytes.length) throw this.error('the header goes on after its JSON object');
   }
 
-  #integer(place: string): number {
+  #integer(place: Place): number {
     this.#skipSpace();
     const start = this.#at;
     let value = 0;
@@ -221,7 +265,7 @@ class JsonCursor {
     const leadingZero = digits > 1 && this.#bytes[start] === 0x30;
     if (digits === 0 || leadingZero || !Number.isSafeInteger(value)) {
       this.#at = start;
-      throw this.error(`${place} holds something that is no unsigned integer below 2^53`);
+      throw this.error(`${place()} holds something that is no unsigned integer below 2^53`);
     }
     return value;
   }
@@ -244,6 +288,7 @@ class JsonCursor {
 
 /** A quoted JSON string's text; undefined when it is none, or holds half of a surrogate pair, which no file name could. */
 function parseString(quoted: string): string | undefined {
+  if (!NEEDS_PARSING.test(quoted)) return quoted.slice(1, -1);
   try {
     const text: unknown = JSON.parse(quoted);
     return typeof text === 'string' && !/\p{Surrogate}/u.test(text) ? text : undefined;

@@ -120,6 +120,12 @@ const refused: [name: string, code: ErrorCode, reason: RegExp, bytes: Buffer][] 
   ['a second object', 'ERR_MLFS_SAFETENSORS', /goes on/, file('{}{}')],
   ['no UTF-8', 'ERR_MLFS_SAFETENSORS', /UTF-8/, file(Buffer.from('7b22ff223a7b7d7d', 'hex'))],
   ['half a surrogate pair', 'ERR_MLFS_SAFETENSORS', /JSON string/, file(`{"\\ud800":${f32(0, 0)}}`)],
+  [
+    'too much that is not known',
+    'ERR_MLFS_LIMIT',
+    /does not know/,
+    file(`{"a":{"x":[${'0,'.repeat(600_000)}0]}}`),
+  ],
   ['a raw newline in a name', 'ERR_MLFS_SAFETENSORS', /JSON string/, file(`{"\n":${f32(0, 0)}}`)],
   ['a string that does not end', 'ERR_MLFS_SAFETENSORS', /closing quote/, file('{"a\\"')],
   [
