@@ -1,3 +1,4 @@
+import { constants } from 'node:os';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { MeasuredSide, ThroughputReport, ThroughputRow } from '../throughput/throughput.ts';
 
@@ -27,7 +28,7 @@ async function runBench(checkpoint: string, options: BenchOptions): Promise<void
   const { SingleBar } = await import('cli-progress');
   const { measureThroughput } = await import('../throughput/throughput.ts');
   const interrupted = new AbortController();
-  const stop = () => interrupted.abort();
+  const stop = (signal: NodeJS.Signals) => interrupted.abort(signal);
   process.once('SIGINT', stop).once('SIGTERM', stop);
   const bar = new SingleBar({
     format: '{bar} {value}/{total} {what}',
@@ -49,6 +50,10 @@ async function runBench(checkpoint: string, options: BenchOptions): Promise<void
     });
     bar.stop();
     process.stdout.write(options.json ? `${JSON.stringify(report, null, 2)}\n` : asText(report));
+  } catch (cause) {
+    if (!interrupted.signal.aborted) throw cause;
+    // As a shell says it: 128 and the number of the signal.
+    process.exitCode = 128 + constants.signals[interrupted.signal.reason as NodeJS.Signals];
   } finally {
     bar.stop();
     process.off('SIGINT', stop).off('SIGTERM', stop);

@@ -49,7 +49,11 @@ export async function serveMount(
 }
 
 function mountFailed(checkpoint: string, why: string): MlfsError {
-  return new MlfsError('ERR_MLFS_FUSE', `${checkpoint}: could not be mounted: ${why.trim()}`, {
+  const reason = why
+    .trim()
+    .split('\n')[0]
+    ?.replace(/^mlfs: /, '');
+  return new MlfsError('ERR_MLFS_FUSE', `${checkpoint}: could not be mounted: ${reason}`, {
     path: checkpoint,
     advice: 'mlfs doctor says whether FUSE is usable here.',
   });
