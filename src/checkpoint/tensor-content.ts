@@ -17,7 +17,15 @@ import { elementChange } from './element-bits.ts';
 import type { StorageReader } from './gather.ts';
 import { GatheredContent } from './gathered-content.ts';
 import { collapse, count, type Dim, locate, runs, span } from './strided-layout.ts';
-import { DTYPES, type Storage, type StorageBytes, type Tensor } from './tensor.ts';
+import {
+  DTYPES,
+  isContiguous,
+  nbytes,
+  PACKED_ELEMENTS,
+  type Storage,
+  type StorageBytes,
+  type Tensor,
+} from './tensor.ts';
 
 /** Runs at least as long as a page of memory are worth an extent. */
 const EXTENT_RUN_BYTES = 4096;
@@ -29,9 +37,11 @@ export function tensorContent(tensor: Tensor, cache: PageCache): Content {
   const itemsize = DTYPES[dtype];
   if (tensor.shape.some((size) => size === 0)) return { kind: 'extents', size: 0, extents: [] };
   const dims = checkedDims(tensor);
-  const size = count(dims) * itemsize;
+  const size = nbytes(tensor);
   const { bytes } = storage;
   if (bytes.kind === 'absent') return absentContent(storage, size, bytes.reason);
+  const packed = PACKED_ELEMENTS[dtype];
+  if (packed !== undefined) return packedContent(tensor, bytes, packed, cache);
   refuseOutside(tensor, dims, bytes.length);
 
   const change = elementChange(tensor);
@@ -86,6 +96,26 @@ function refuseOutside(tensor: Tensor, dims: readonly Dim[], length: number): vo
     'ERR_MLFS_TENSOR',
     `storage ${tensor.storage.key}: a tensor of shape [${tensor.shape}], stride [${tensor.stride}] and offset ${tensor.storageOffset} ends at byte ${end}, but the storage has ${length}`,
   );
+}
+
+/** Elements that share bytes can only be served as they lie. */
+function packedContent(tensor: Tensor, bytes: PresentBytes, perByte: number, cache: PageCache): Content {
+  const { storage, storageOffset } = tensor;
+  if (!isContiguous(tensor) || storageOffset % perByte !== 0) {
+    throw new MlfsError(
+      'ERR_MLFS_TENSOR',
+      `storage ${storage.key}: a view of ${tensor.dtype} of shape [${tensor.shape}], stride [${tensor.stride}] and offset ${storageOffset} does not lie on whole bytes in C order`,
+    );
+  }
+  const start = storageOffset / perByte;
+  const size = nbytes(tensor);
+  if (start + size > bytes.length) {
+    throw new MlfsError(
+      'ERR_MLFS_TENSOR',
+      `storage ${storage.key}: a tensor of ${tensor.dtype} ends at byte ${start + size}, but the storage has ${bytes.length}`,
+    );
+  }
+  return rangeContent(bytes, start, size, cache);
 }
 
 type PresentBytes = Exclude<StorageBytes, { kind: 'absent' }>;
