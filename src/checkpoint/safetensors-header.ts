@@ -17,8 +17,8 @@ export interface SafetensorsHeader {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-/** More than the largest real files by far; together with the header's length this bounds what a header can cost. */
-const MAX_TENSORS = 262_144;
+/** Far more than real files have, which come in shards of some thousand tensors; together with the header's length this bounds what a header can cost. */
+const MAX_TENSORS = 131_072;
 const MAX_METADATA = 65_536;
 /** What torch's iterators can address. */
 const MAX_RANK = 64;

@@ -103,12 +103,12 @@ function refuseHolesAndOverlaps(tensors: readonly HeaderTensor[], image: Image, 
   const inOrder = tensors.toSorted((a, b) => a.begin - b.begin || a.end - b.end);
   let covered = 0;
   for (const { name, begin, end } of inOrder) {
-    const place = `tensor ${quoteName(name)}, data_offsets [${begin}, ${end}]`;
-    if (end < begin) throw refuse(image, `${place}: the end lies before the start`);
-    if (begin < covered)
-      throw refuse(image, `${place}: overlaps the tensor before it, which ends at ${covered}`);
+    const bad = (reason: string) =>
+      refuse(image, `tensor ${quoteName(name)}, data_offsets [${begin}, ${end}]: ${reason}`);
+    if (end < begin) throw bad('the end lies before the start');
+    if (begin < covered) throw bad(`overlaps the tensor before it, which ends at ${covered}`);
     if (begin > covered) {
-      throw refuse(image, `${place}: there is a hole before it, the tensor before it ends at ${covered}`);
+      throw bad(`there is a hole before it, the tensor before it ends at ${covered}`);
     }
     covered = end;
   }
@@ -129,21 +129,20 @@ function refuseHolesAndOverlaps(tensors: readonly HeaderTensor[], image: Image, 
 }
 
 function toTensor(entry: HeaderTensor, image: Image, dataOffset: number): Tensor {
-  const place = `tensor ${quoteName(entry.name)}`;
+  const bad = (reason: string) => refuse(image, `tensor ${quoteName(entry.name)}: ${reason}`);
   const dtype = SAFETENSORS_DTYPES.get(entry.dtype);
   if (dtype === undefined) {
     const reason = /^F6_/.test(entry.dtype)
       ? 'packs four elements into three bytes, which no torch dtype does'
       : 'is no dtype that MLFS knows';
-    throw refuse(image, `${place}: ${entry.dtype.slice(0, 40)} ${reason}`);
+    throw bad(`${entry.dtype.slice(0, 40)} ${reason}`);
   }
-  const shape = dtype === 'float4_e2m1fn_x2' ? halveLast(entry, image, place) : [...entry.shape];
+  const shape = dtype === 'float4_e2m1fn_x2' ? halveLast(entry, bad) : [...entry.shape];
   const length = entry.end - entry.begin;
   const expected = numel({ shape }) * DTYPES[dtype];
   if (length !== expected) {
-    throw refuse(
-      image,
-      `${place}: shape [${entry.shape}] of ${entry.dtype} takes ${expected} bytes, data_offsets [${entry.begin}, ${entry.end}] hold ${length}`,
+    throw bad(
+      `shape [${entry.shape}] of ${entry.dtype} takes ${expected} bytes, data_offsets [${entry.begin}, ${entry.end}] hold ${length}`,
     );
   }
   const storage: Storage = {
@@ -167,10 +166,10 @@ function toTensor(entry: HeaderTensor, image: Image, dataOffset: number): Tensor
   };
 }
 
-function halveLast(entry: HeaderTensor, image: Image, place: string): number[] {
+function halveLast(entry: HeaderTensor, bad: (reason: string) => MlfsError): number[] {
   const last = entry.shape.at(-1);
   if (last === undefined || last % 2 !== 0) {
-    throw refuse(image, `${place}: shape [${entry.shape}] of F4 does not end in whole bytes of two elements`);
+    throw bad(`shape [${entry.shape}] of F4 does not end in whole bytes of two elements`);
   }
   return [...entry.shape.slice(0, -1), last / 2];
 }
