@@ -2,6 +2,7 @@ import { open } from 'node:fs/promises';
 import type { Content, RenderedContent } from '../../src/storage/content.ts';
 import type { Extent } from '../../src/storage/extent.ts';
 import type { Image } from '../../src/storage/image.ts';
+import type { FileInode } from '../../src/tree/inode.ts';
 import { InodeTable } from '../../src/tree/inode-table.ts';
 
 /**
@@ -62,11 +63,19 @@ export function syntheticTree(image: Image, onBlocked: () => void): InodeTable {
   const inline = (text: string): Extent => ({ kind: 'inline', bytes: Buffer.from(text) });
   const { start, mixed } = FACTS;
 
-  const startInode = tree.add(tensors, 'start.bin', {
-    content: () => ({ kind: 'extents', size: start.size, extents: [run(start)] }),
-    size: start.size,
-    xattrs: () => new Map(Object.entries(FACTS.xattrs)),
-  });
+  const startInode = tree.insert<FileInode>(
+    (nodeid, mtimeMs) => ({
+      kind: 'file',
+      nodeid,
+      mtimeMs,
+      mode: 0o444,
+      nlink: 0,
+      content: { kind: 'extents', size: start.size, extents: [run(start)] },
+      xattrs: new Map(Object.entries(FACTS.xattrs)),
+    }),
+    start.size,
+  );
+  tree.link(tensors, 'start.bin', startInode);
   tree.link(tensors, 'tied.bin', startInode);
   const mixedExtents = [inline(mixed.header), run(mixed.first), inline(mixed.separator), run(mixed.second)];
   const mixedSize = mixed.header.length + mixed.first.size + mixed.separator.length + mixed.second.size;

@@ -1,5 +1,5 @@
 import type { Content, LiveContent } from '../../../src/storage/content.ts';
-import type { DirectoryInode } from '../../../src/tree/inode.ts';
+import type { DirectoryInode, FileInode } from '../../../src/tree/inode.ts';
 import { InodeTable } from '../../../src/tree/inode-table.ts';
 
 export interface SampleTree {
@@ -60,11 +60,19 @@ export function sampleTree(): SampleTree {
   };
 
   const model: DirectoryInode = tree.folder(tree.root, 'model');
-  const weight = tree.add(model, 'weight.bin', {
-    content: () => extents,
-    size: WEIGHT.length,
-    xattrs: () => new Map([['user.mlfs.dtype', 'uint8']]),
-  });
+  const weight = tree.insert<FileInode>(
+    (nodeid, mtimeMs) => ({
+      kind: 'file',
+      nodeid,
+      mtimeMs,
+      mode: 0o444,
+      nlink: 0,
+      content: extents,
+      xattrs: new Map([['user.mlfs.dtype', 'uint8']]),
+    }),
+    WEIGHT.length,
+  );
+  tree.link(model, 'weight.bin', weight);
   tree.link(model, 'tied.bin', weight);
   return {
     tree,
