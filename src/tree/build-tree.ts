@@ -5,7 +5,7 @@ import { PyDict } from '../checkpoint/pickle/values.ts';
 import { modelStr } from '../checkpoint/torch/module-str.ts';
 import type { LiveContent } from '../storage/content.ts';
 import type { PageCache } from '../storage/page-cache.ts';
-import { addCheckpointRoom } from './checkpoint-room.ts';
+import { addCheckpointRoom, addStrayTensors } from './checkpoint-room.ts';
 import type { InodeTree } from './inode.ts';
 import { InodeTable } from './inode-table.ts';
 import { addLogsRoom } from './logs-room.ts';
@@ -43,10 +43,14 @@ export function buildTree(checkpoint: Checkpoint, sources: TreeSources): BuiltTr
   const sys = table.folder(root, 'sys');
   addModelRoom(table, table.folder(root, 'model'), model.tensors, files);
   if (!isModelAlone(checkpoint, model, files)) {
-    addCheckpointRoom(table, table.folder(root, 'checkpoint'), checkpoint.root, {
+    const room = table.folder(root, 'checkpoint');
+    addCheckpointRoom(table, room, checkpoint.root, {
       files,
+      cache: sources.cache,
       json: (value) => valueToJson(value),
     });
+    const strays = checkpoint.tensors.filter(({ tensor }) => !files.has(tensor));
+    addStrayTensors(table, room, strays, files);
   }
   addLogsRoom(table, table.folder(root, 'logs'), sources.log);
 
@@ -62,7 +66,7 @@ export function buildTree(checkpoint: Checkpoint, sources: TreeSources): BuiltTr
       const names = new Map(nameTensors(checkpoint, model).map(({ name, tensor }) => [tensor, name]));
       return valueToJson(checkpoint.root, { nameOf: (tensor) => names.get(tensor) });
     },
-    tensorsJson: () => tensorsJson(nameTensors(checkpoint, model), (tensor) => files.pathOf(tensor)),
+    tensorsJson: () => tensorsJson(nameTensors(checkpoint, model), files.paths()),
     status: sources.status,
     metrics: sources.metrics,
   });
@@ -72,7 +76,7 @@ export function buildTree(checkpoint: Checkpoint, sources: TreeSources): BuiltTr
 /** Whether /model shows all there is: then the object tree needs no room of its own. */
 function isModelAlone(checkpoint: Checkpoint, model: Model, files: TensorFiles): boolean {
   if (model.path.length > 0 || model.tensors.length === 0) return false;
-  if (!checkpoint.tensors.every(({ tensor }) => files.pathOf(tensor) !== undefined)) return false;
+  if (!checkpoint.tensors.every(({ tensor }) => files.has(tensor))) return false;
   if (model.module !== undefined || !(checkpoint.root instanceof PyDict)) return true;
   return checkpoint.root.entries.length === model.tensors.length;
 }

@@ -8,8 +8,10 @@
  */
 
 import { PyDict, PyList, PyObject, PySet, PyTuple, type Value } from '../checkpoint/pickle/values.ts';
-import type { Tensor } from '../checkpoint/tensor.ts';
-import { isTensor, keyText } from '../checkpoint/value-children.ts';
+import type { NamedTensor, Storage, Tensor } from '../checkpoint/tensor.ts';
+import { rawStorageContent } from '../checkpoint/tensor-content.ts';
+import { isStorage, isTensor, keyText } from '../checkpoint/value-children.ts';
+import type { PageCache } from '../storage/page-cache.ts';
 import { textFile } from './documents.ts';
 import { escapeKey, pathOfTensorName } from './entry-name.ts';
 import type { DirectoryInode } from './inode.ts';
@@ -22,6 +24,7 @@ const MAX_DEPTH = 1000;
 
 export interface CheckpointRoomSources {
   readonly files: TensorFiles;
+  readonly cache: PageCache;
   /** The JSON text of a value without tensors. */
   readonly json: (value: Value) => string;
 }
@@ -48,6 +51,10 @@ export function addCheckpointRoom(
       const { scale, zeroPoint } = value.quantizer ?? {};
       if (typeof scale === 'object') placeTensor(at, `${key}.scales`, scale);
       if (typeof zeroPoint === 'object') placeTensor(at, `${key}.zero_points`, zeroPoint);
+      return;
+    }
+    if (isStorage(value)) {
+      placeStorage(at, key, value);
       return;
     }
     const children = childrenOf(value);
@@ -78,8 +85,19 @@ export function addCheckpointRoom(
     const path = pathOfTensorName(key);
     const stem = path.pop() ?? key;
     const folder = table.folderAt(at.folder, path);
-    const folderPath = [at.path, ...path].join('/');
-    sources.files.place(folder, folderPath, stem, tensor, { parameter: false });
+    sources.files.place(folder, stem, tensor, { parameter: false });
+  };
+
+  /** A storage that was saved by itself: its bytes as they are. */
+  const placeStorage = (at: Place, key: string, storage: Storage): void => {
+    const path = escapeKey(key);
+    const name = path.pop() ?? key;
+    const folder = table.folderAt(at.folder, path);
+    const stem = freeStem(folder, name, ['.bin']);
+    table.add(folder, `${stem}.bin`, {
+      content: () => rawStorageContent(storage, sources.cache),
+      size: storage.nbytes,
+    });
   };
 
   const addJson = (at: Place, key: string, text: () => string): void => {
@@ -98,6 +116,24 @@ export function addCheckpointRoom(
   shown.set(root, top.path);
   ancestors.add(root);
   for (const [key, child] of children) place(top, key, child);
+}
+
+/**
+ * Tensors that the object tree does not lead to, such as the constants of a script, in folders named after their paths. `<state>`
+ * and the like are left out.
+ */
+export function addStrayTensors(
+  table: InodeTable,
+  room: DirectoryInode,
+  tensors: readonly NamedTensor[],
+  files: TensorFiles,
+): void {
+  for (const { path, tensor } of tensors) {
+    const parts = path.filter((part) => !/^<.*>$/.test(part)).flatMap(escapeKey);
+    const stem = parts.pop() ?? 'tensor';
+    const folder = table.folderAt(room, parts);
+    files.place(folder, stem, tensor, { parameter: false });
+  }
 }
 
 /** The named parts of a value that is shown as a folder; undefined for what is a document. */

@@ -19,7 +19,8 @@ const CONTINUED = '%+';
 
 /** The path of a tensor name, without a suffix. `tensorNameOf` is the inverse. */
 export function pathOfTensorName(name: string): string[] {
-  return name.split('.').flatMap(escapeKey);
+  const parts = name.split('.');
+  return parts.every(isPlain) ? parts : parts.flatMap(escapeKey);
 }
 
 export function tensorNameOf(path: readonly string[]): string {
@@ -38,7 +39,7 @@ export function tensorNameOf(path: readonly string[]): string {
 
 /** One key as file names: one, unless it is too long for one. Dots stay. */
 export function escapeKey(key: string): string[] {
-  if (PLAIN.test(key) && key.length <= MAX_PART_BYTES) return [key];
+  if (isPlain(key)) return [key];
   if (key === '') return ['%'];
   if (key === '.' || key === '..') return [key.replaceAll('.', '%2E')];
   const pieces = Array.from(key, escapeCharacter);
@@ -69,6 +70,10 @@ export function separated(name: string, nth: number): string {
 
 /** ASCII that needs no escape, and is not only dots. */
 const PLAIN = /^(?!\.{1,2}$)[\x20-\x24\x26-\x2e\x30-\x7e]+$/;
+
+function isPlain(part: string): boolean {
+  return part.length <= MAX_PART_BYTES && PLAIN.test(part);
+}
 
 /** `character` is one code point, or half a surrogate pair. */
 function escapeCharacter(character: string): string {

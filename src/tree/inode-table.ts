@@ -58,11 +58,11 @@ export class InodeTable implements InodeTree {
     return path.reduce((folder, name) => this.folder(folder, name), parent);
   }
 
-  /** An inode without a name yet: `link` gives it one. */
-  file(description: FileDescription): FileInode {
-    const inode = new TableFile(this.#inodes.length + 1, this.#mtimeMs, description);
+  /** An inode without a name yet: `link` gives it one. `size` is counted in statfs. */
+  insert<T extends FileInode>(make: (nodeid: number, mtimeMs: number) => T, size: number): T {
+    const inode = make(this.#inodes.length + 1, this.#mtimeMs);
     this.#inodes.push(inode);
-    this.#totalBytes += description.size ?? 0;
+    this.#totalBytes += size;
     return inode;
   }
 
@@ -74,7 +74,10 @@ export class InodeTable implements InodeTree {
   }
 
   add(parent: DirectoryInode, name: string, description: FileDescription): FileInode {
-    const inode = this.file(description);
+    const inode = this.insert(
+      (nodeid, mtimeMs) => new DescribedFile(nodeid, mtimeMs, description),
+      description.size ?? 0,
+    );
     this.link(parent, name, inode);
     return inode;
   }
@@ -101,7 +104,7 @@ export function freeStem(parent: DirectoryInode, stem: string, suffixes: readonl
   }
 }
 
-class TableFile implements FileInode {
+class DescribedFile implements FileInode {
   readonly kind = 'file';
   readonly nodeid: number;
   readonly mtimeMs: number;

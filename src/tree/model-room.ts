@@ -2,7 +2,7 @@
  * /model: the model's own tensors. A folder a module, NAME.bin with a tensor's exact C-order bytes, NAME.grad beside
  * every parameter.
  */
-import { pathOfTensorName } from './entry-name.ts';
+import { escapeKey, pathOfTensorName } from './entry-name.ts';
 import type { DirectoryInode } from './inode.ts';
 import type { InodeTable } from './inode-table.ts';
 import type { ModelTensor } from './model-tensors.ts';
@@ -18,18 +18,17 @@ export function addModelRoom(
   files: TensorFiles,
 ): void {
   // Consecutive tensors of one module share the walk to its folder.
-  let prefix: string | undefined;
+  let module: string | undefined;
   let folder = room;
-  let folderPath = '/model';
   for (const { name, tensor, parameter } of tensors) {
-    const path = pathOfTensorName(name === '' && tensors.length === 1 ? NAMELESS : name);
-    const stem = path.pop() ?? NAMELESS;
-    const joined = path.join('/');
-    if (joined !== prefix) {
-      folder = table.folderAt(room, path);
-      folderPath = joined === '' ? '/model' : `/model/${joined}`;
-      prefix = joined;
+    const dot = name.lastIndexOf('.');
+    const prefix = dot === -1 ? undefined : name.slice(0, dot);
+    if (prefix !== module) {
+      folder = prefix === undefined ? room : table.folderAt(room, pathOfTensorName(prefix));
+      module = prefix;
     }
-    files.place(folder, folderPath, stem, tensor, { parameter });
+    const path = escapeKey(name === '' && tensors.length === 1 ? NAMELESS : name.slice(dot + 1));
+    const stem = path.pop() ?? NAMELESS;
+    files.place(table.folderAt(folder, path), stem, tensor, { parameter });
   }
 }

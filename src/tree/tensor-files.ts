@@ -4,79 +4,129 @@
  * offset, shape, stride, dtype and lazy bits. Views that only overlap are different files over the same extents.
  */
 
-import { DTYPES, nbytes, type Tensor } from '../checkpoint/tensor.ts';
+import { DTYPES, nbytes, type Storage, type Tensor } from '../checkpoint/tensor.ts';
 import { tensorContent } from '../checkpoint/tensor-content.ts';
 import { MlfsError } from '../errors.ts';
 import type { Content } from '../storage/content.ts';
 import type { PageCache } from '../storage/page-cache.ts';
-import type { DirectoryInode, FileInode } from './inode.ts';
+import type { DirectoryInode, FileInode, Inode } from './inode.ts';
 import { freeStem, type InodeTable } from './inode-table.ts';
 
 export class TensorFiles {
   readonly #table: InodeTable;
   readonly #cache: PageCache;
-  readonly #byTensor = new Map<Tensor, FileInode>();
-  readonly #byView = new Map<string, FileInode>();
-  /** The gradient files of parameters, by the parameter's inode. */
-  readonly #gradients = new Map<FileInode, FileInode>();
-  readonly #firstPaths = new Map<FileInode, string>();
+  /** Most storages have one tensor: it needs no key. */
+  readonly #firstOf = new Map<Storage, TensorInode>();
+  /** The others, by their view. */
+  readonly #others = new Map<string, TensorInode>();
 
   constructor(table: InodeTable, cache: PageCache) {
     this.#table = table;
     this.#cache = cache;
   }
 
-  /**
-   * Puts NAME.bin, and for a parameter NAME.grad, into a folder. `folderPath` is what readers call the folder, for
-   * documents that refer to the file.
-   */
-  place(
-    folder: DirectoryInode,
-    folderPath: string,
-    stem: string,
-    tensor: Tensor,
-    role: { readonly parameter: boolean },
-  ): void {
-    const free = freeStem(folder, stem, role.parameter ? ['.bin', '.grad'] : ['.bin']);
-    const inode = this.#inodeOf(tensor);
+  /** Puts NAME.bin, and for a parameter NAME.grad, into a folder. */
+  place(folder: DirectoryInode, stem: string, tensor: Tensor, role: { readonly parameter: boolean }): void {
+    const free = freeStem(folder, stem, role.parameter ? WITH_GRADIENT : ALONE);
+    const inode = this.#find(tensor) ?? this.#make(tensor);
     this.#table.link(folder, `${free}.bin`, inode);
-    if (!this.#firstPaths.has(inode)) this.#firstPaths.set(inode, `${folderPath}/${free}.bin`);
     if (role.parameter) this.#table.link(folder, `${free}.grad`, this.#gradientOf(inode));
   }
 
-  /** The path in the mount under which a tensor was placed first, from the root: `/model/fc/weight.bin`. */
-  pathOf(tensor: Tensor): string | undefined {
-    const inode = this.#byTensor.get(tensor) ?? this.#byView.get(viewKey(tensor));
-    return inode === undefined ? undefined : this.#firstPaths.get(inode);
+  has(tensor: Tensor): boolean {
+    return this.#find(tensor) !== undefined;
   }
 
-  #inodeOf(tensor: Tensor): FileInode {
-    const known = this.#byTensor.get(tensor);
-    if (known !== undefined) return known;
+  /** Where a tensor's file is, by the first of its names: `/model/fc/weight.bin`. For many tensors: one walk. */
+  paths(): (tensor: Tensor) => string | undefined {
+    const paths = new Map<Inode, string>();
+    const walk = (folder: DirectoryInode, prefix: string) => {
+      for (const [name, inode] of folder.children) {
+        if (inode.kind === 'directory') walk(inode, `${prefix}${name}/`);
+        else if (inode instanceof TensorInode && !paths.has(inode)) paths.set(inode, prefix + name);
+      }
+    };
+    walk(this.#table.root, '/');
+    return (tensor) => {
+      const inode = this.#find(tensor);
+      return inode === undefined ? undefined : paths.get(inode);
+    };
+  }
+
+  #find(tensor: Tensor): TensorInode | undefined {
+    const first = this.#firstOf.get(tensor.storage);
+    if (first === undefined || first.tensor === tensor) return first;
     const key = viewKey(tensor);
-    let inode = this.#byView.get(key);
-    if (inode === undefined) {
-      inode = this.#table.file({
-        content: () => contentOf(tensor, this.#cache),
-        xattrs: () => tensorXattrs(tensor),
-        size: nbytes(tensor),
-      });
-      this.#byView.set(key, inode);
-    }
-    this.#byTensor.set(tensor, inode);
+    return viewKey(first.tensor) === key ? first : this.#others.get(key);
+  }
+
+  #make(tensor: Tensor): TensorInode {
+    const inode = this.#table.insert(
+      (nodeid, mtimeMs) => new TensorInode(nodeid, mtimeMs, tensor, this.#cache),
+      nbytes(tensor),
+    );
+    if (this.#firstOf.has(tensor.storage)) this.#others.set(viewKey(tensor), inode);
+    else this.#firstOf.set(tensor.storage, inode);
     return inode;
   }
 
-  /** No checkpoint holds gradients: the file is empty until somebody writes one. */
-  #gradientOf(parameter: FileInode): FileInode {
-    let gradient = this.#gradients.get(parameter);
-    if (gradient === undefined) {
-      gradient = this.#table.file({ content: () => ({ kind: 'extents', size: 0, extents: [] }), size: 0 });
-      this.#gradients.set(parameter, gradient);
-    }
-    return gradient;
+  #gradientOf(parameter: TensorInode): FileInode {
+    parameter.gradient ??= this.#table.insert((nodeid, mtimeMs) => new GradientInode(nodeid, mtimeMs), 0);
+    return parameter.gradient;
   }
 }
+
+const ALONE = ['.bin'] as const;
+const WITH_GRADIENT = ['.bin', '.grad'] as const;
+
+/** A mount has one a tensor: it holds what it must and works out the rest when somebody looks. */
+class TensorInode implements FileInode {
+  readonly kind = 'file';
+  readonly mode = 0o444;
+  readonly nodeid: number;
+  readonly mtimeMs: number;
+  readonly tensor: Tensor;
+  nlink = 0;
+  gradient: FileInode | undefined = undefined;
+  readonly cache: PageCache;
+  made: Content | undefined = undefined;
+
+  constructor(nodeid: number, mtimeMs: number, tensor: Tensor, cache: PageCache) {
+    this.nodeid = nodeid;
+    this.mtimeMs = mtimeMs;
+    this.tensor = tensor;
+    this.cache = cache;
+  }
+
+  get content(): Content {
+    this.made ??= contentOf(this.tensor, this.cache);
+    return this.made;
+  }
+
+  get xattrs(): ReadonlyMap<string, string> {
+    return tensorXattrs(this.tensor);
+  }
+}
+
+/** No checkpoint holds gradients: the file is empty until somebody writes one. */
+class GradientInode implements FileInode {
+  readonly kind = 'file';
+  readonly mode = 0o444;
+  readonly nodeid: number;
+  readonly mtimeMs: number;
+  nlink = 0;
+
+  constructor(nodeid: number, mtimeMs: number) {
+    this.nodeid = nodeid;
+    this.mtimeMs = mtimeMs;
+  }
+
+  get content(): Content {
+    return EMPTY;
+  }
+}
+
+const EMPTY: Content = { kind: 'extents', size: 0, extents: [] };
 
 /** A tensor that cannot be laid out keeps its name and its size; reading it says why. */
 function contentOf(tensor: Tensor, cache: PageCache): Content {

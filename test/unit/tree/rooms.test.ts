@@ -37,6 +37,7 @@ function dict(entries: Record<string, unknown>): PyDict {
 const sources = (files: TensorFiles) => ({
   files,
   json: () => 'json\n',
+  cache: new PageCache(1 << 20),
 });
 
 test('/model has a folder a module, a file a tensor and a gradient beside each parameter', () => {
@@ -134,7 +135,7 @@ test('/checkpoint shows dicts as folders, scalars as documents and the tensors o
     'optimizer/param_groups/0/betas.json',
   ]);
   assert.equal(at(checkpoint, 'model/fc/weight.bin'), at(model, 'fc/weight.bin'));
-  assert.equal(files.pathOf(weight), '/model/fc/weight.bin');
+  assert.equal(files.paths()(weight), '/model/fc/weight.bin');
 });
 
 test('a folder and a file that want one name stay apart in /checkpoint', () => {
