@@ -1,10 +1,10 @@
 import { errno } from '../errors.ts';
 import type { LiveContent } from '../storage/content.ts';
 import type { DirectoryInode, FileInode, Inode, InodeTree } from '../tree/inode.ts';
+import { ABSENT, Attributes } from './attributes.ts';
 import { DirectoryListings } from './directory-listing.ts';
 import type {
   AbsentEntry,
-  Attr,
   AttrChange,
   AttrReply,
   DirectoryEntry,
@@ -18,6 +18,7 @@ import type {
 import { interruptible } from './interruptible.ts';
 import { openPolicy } from './open-policy.ts';
 import { permits, W_OK } from './permission.ts';
+import { NAME_MAX } from './protocol/request.ts';
 import { readExtents } from './read-extents.ts';
 import { Snapshots } from './snapshots.ts';
 
@@ -28,12 +29,6 @@ export interface TreeFilesystemOptions {
   readonly uid?: number;
   readonly gid?: number;
 }
-
-/**
- * A day. Names, sizes and bytes of a checkpoint's files do not change while it is mounted; should one change, the kernel
- * is told and does not wait for a timeout.
- */
-const FIXED_MS = 24 * 60 * 60 * 1000;
 
 /** Positions of lseek(2) that a filesystem answers. */
 const SEEK_DATA = 3;
@@ -54,17 +49,17 @@ const NO_HANDLE = 0;
 export class TreeFilesystem implements Filesystem {
   readonly #tree: InodeTree;
   readonly #readOnly: boolean;
-  readonly #uid: number;
-  readonly #gid: number;
   readonly #listings = new DirectoryListings();
   readonly #snapshots = new Snapshots();
+  readonly #attributes: Attributes;
   readonly #counters = { opens_total: 0, read_bytes_total: 0, append_bytes_total: 0 };
 
   constructor(tree: InodeTree, options: TreeFilesystemOptions) {
     this.#tree = tree;
     this.#readOnly = options.readOnly;
-    this.#uid = options.uid ?? process.getuid?.() ?? 0;
-    this.#gid = options.gid ?? process.getgid?.() ?? 0;
+    const uid = options.uid ?? process.getuid?.() ?? 0;
+    const gid = options.gid ?? process.getgid?.() ?? 0;
+    this.#attributes = new Attributes(uid, gid, this.#snapshots);
   }
 
   /** What was read and appended through JavaScript; reads of the data plane are in the transport's counters. */
@@ -74,7 +69,7 @@ export class TreeFilesystem implements Filesystem {
 
   lookup(parent: number, name: string): Entry | AbsentEntry {
     const child = this.#directory(parent).children.get(name);
-    return child === undefined ? ABSENT : this.#entry(child);
+    return child === undefined ? ABSENT : this.#attributes.entry(child);
   }
 
   forget(): void {
@@ -83,10 +78,10 @@ export class TreeFilesystem implements Filesystem {
 
   getattr(nodeid: number, context: RequestContext): MaybePromise<AttrReply> {
     const inode = this.#inode(nodeid);
-    if (inode.kind === 'directory' || inode.content.kind !== 'snapshot') return this.#entry(inode);
+    if (inode.kind === 'directory' || inode.content.kind !== 'snapshot') return this.#attributes.entry(inode);
     const current = this.#snapshots.current(nodeid, inode.content);
     return interruptible(
-      current.then(() => this.#entry(inode)),
+      current.then(() => this.#attributes.entry(inode)),
       context.signal,
     );
   }
@@ -162,12 +157,12 @@ export class TreeFilesystem implements Filesystem {
   readdir(nodeid: number, offset: number): Iterable<DirectoryEntry> {
     const directory = this.#directory(nodeid);
     return this.#listings.entries(directory, this.#directory(directory.parent), offset, (inode) =>
-      this.#entry(inode),
+      this.#attributes.entry(inode),
     );
   }
 
   access(nodeid: number, mask: number, context: RequestContext): void {
-    const attr = this.#attr(this.#inode(nodeid));
+    const attr = this.#attributes.attr(this.#inode(nodeid));
     if ((mask & W_OK) !== 0 && this.#readOnly) throw errno('EROFS');
     if (!permits(attr, mask, context)) throw errno('EACCES');
   }
@@ -229,47 +224,13 @@ export class TreeFilesystem implements Filesystem {
     return inode;
   }
 
-  /** An entry is an AttrReply too. */
-  #entry(inode: Inode): Entry {
-    const changes =
-      inode.kind === 'file' && (inode.content.kind === 'snapshot' || inode.content.kind === 'live');
-    return { attr: this.#attr(inode), entryTimeoutMs: FIXED_MS, attrTimeoutMs: changes ? 0 : FIXED_MS };
-  }
-
-  #attr(inode: Inode): Attr {
-    let size = 0;
-    let { mtimeMs } = inode;
-    let nlink = DIRECTORY_LINKS;
-    if (inode.kind === 'file') {
-      const { content } = inode;
-      nlink = inode.nlink;
-      if (content.kind === 'live') {
-        size = content.size();
-        mtimeMs = Date.now();
-      } else if (content.kind === 'snapshot') {
-        const known = this.#snapshots.known(inode.nodeid);
-        size = known?.size ?? 0;
-        mtimeMs = known?.madeMs ?? mtimeMs;
-      } else {
-        size = content.size;
-      }
-    }
-    const { nodeid, kind, mode } = inode;
-    return { nodeid, kind, mode, nlink, uid: this.#uid, gid: this.#gid, size, mtimeMs };
-  }
-
   #counted(bytes: Uint8Array): Uint8Array {
     this.#counters.read_bytes_total += bytes.byteLength;
     return bytes;
   }
 }
 
-const ABSENT: AbsentEntry = { absent: true, entryTimeoutMs: FIXED_MS };
 const NO_BYTES = new Uint8Array(0);
-
-/** "Subdirectories are not counted", as btrfs has it: `find` then looks at each entry's type instead. */
-const DIRECTORY_LINKS = 1;
 
 /** f_bsize: large enough that the blocks of 16 PiB fit into the 32 bits that one of the transports has for them. */
 const STATFS_BLOCK = 4 * 1024 * 1024;
-const NAME_MAX = 255;

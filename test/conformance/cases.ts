@@ -218,6 +218,28 @@ for offset in (0, 4096, 2**20, 2**21, len(start) // 4096 * 4096):
     assert room[:count] == start[offset:offset + 2**20], (offset, count)
 `),
 
+  'a storm of handled signals changes nothing about what is read': (mount) =>
+    mount.python(`
+import mmap, signal
+storm = 0
+def count(*_):
+    global storm
+    storm += 1
+signal.signal(signal.SIGALRM, count)
+signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+direct = os.open(path('tensors', 'start.bin'), os.O_RDONLY | os.O_DIRECT)
+cached = os.open(path('tensors', 'gather.bin'), os.O_RDONLY)
+room = mmap.mmap(-1, 2**20)
+for turn in range(100):
+    offset = turn % 3 * 2**20
+    filled = os.preadv(direct, [room], offset)
+    assert room[:filled] == start[offset:offset + filled], (turn, offset, filled)
+    assert os.pread(cached, 2**20, offset) == start[offset:offset + 2**20]
+    json.load(open(path('sys', 'status.json')))
+signal.setitimer(signal.ITIMER_REAL, 0)
+assert storm > 10, storm
+`),
+
   'cp and cmp agree': async (mount) => {
     const source = join(mount.path, 'tensors', 'mixed.npy');
     const copy = `${mount.path}.copy`;
