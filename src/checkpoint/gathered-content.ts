@@ -21,7 +21,8 @@ export class GatheredContent implements RenderedContent {
   readonly kind = 'rendered';
   readonly size: number;
   readonly #view: GatheredView;
-  readonly #tiling: Tiling;
+  /** Chosen at the first read: a mount has many views that nobody reads. */
+  #tiling: Tiling | undefined;
   readonly #source: StorageReader;
   readonly #cache: PageCache;
   readonly #content: number;
@@ -29,24 +30,24 @@ export class GatheredContent implements RenderedContent {
   constructor(view: GatheredView, source: StorageReader, cache: PageCache) {
     this.size = count(view.dims) * view.itemsize;
     this.#view = view;
-    this.#tiling = chooseTiling(view.dims, view.itemsize);
     this.#source = source;
     this.#cache = cache;
     this.#content = cache.newContent();
   }
 
   read(offset: number, length: number): Promise<Uint8Array> {
-    const { itemsize } = this.#view;
+    const { dims, itemsize } = this.#view;
+    this.#tiling ??= chooseTiling(dims, itemsize);
+    const tiling = this.#tiling;
     const end = Math.min(this.size, offset + length);
-    const pageAt = (at: number) => tileSpan(this.#tiling, at, itemsize);
+    const pageAt = (at: number) => tileSpan(tiling, at, itemsize);
     return readPaged(offset, end, pageAt, (span) =>
-      this.#cache.get(this.#content, span.index, () => this.#render(span)),
+      this.#cache.get(this.#content, span.index, () => this.#render(span, tiling)),
     );
   }
 
-  async #render({ start, end }: PageSpan): Promise<Uint8Array> {
+  async #render({ start, end }: PageSpan, { dim, inner }: Tiling): Promise<Uint8Array> {
     const { itemsize, dims, change } = this.#view;
-    const { dim, inner } = this.#tiling;
     const cut = { size: (end - start) / itemsize / inner, stride: (dims[dim] as Dim).stride };
     const first = this.#view.start + locate(dims, start / itemsize);
     const bytes = await gather(this.#source, first, [cut, ...dims.slice(dim + 1)], itemsize);

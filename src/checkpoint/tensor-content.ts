@@ -9,7 +9,7 @@
  * Every view that is made lies within its storage; one that does not is refused here, before anybody reads.
  */
 import { MlfsError } from '../errors.ts';
-import type { Content, RenderedContent } from '../storage/content.ts';
+import type { Content, ExtentContent, RenderedContent } from '../storage/content.ts';
 import type { Extent } from '../storage/extent.ts';
 import { InflatedContent } from '../storage/inflated-content.ts';
 import type { PageCache } from '../storage/page-cache.ts';
@@ -52,8 +52,9 @@ export function tensorContent(tensor: Tensor, cache: PageCache): Content {
   if (change === undefined) {
     const contiguous = dims.length === 0 || (dims.length === 1 && dims[0]?.stride === 1);
     if (contiguous) return rangeContent(bytes, start, size, cache);
-    const extents = extentsOf(bytes, start, dims, itemsize);
-    if (extents !== undefined) return { kind: 'extents', size, extents };
+    if (bytes.kind === 'extent' && hasLongRuns(dims, itemsize)) {
+      return new RunsContent(bytes, start, dims, itemsize);
+    }
   }
   const view = {
     start: tensor.storageOffset,
@@ -119,6 +120,7 @@ function packedContent(tensor: Tensor, bytes: PresentBytes, perByte: number, cac
 }
 
 type PresentBytes = Exclude<StorageBytes, { kind: 'absent' }>;
+type StoredBytes = StorageBytes & { kind: 'extent' };
 
 function rangeContent(bytes: PresentBytes, start: number, size: number, cache: PageCache): Content {
   if (bytes.kind === 'extent') {
@@ -134,22 +136,35 @@ function rangeContent(bytes: PresentBytes, start: number, size: number, cache: P
   };
 }
 
-function extentsOf(
-  bytes: PresentBytes,
-  start: number,
-  dims: readonly Dim[],
-  itemsize: number,
-): Extent[] | undefined {
-  if (bytes.kind !== 'extent') return undefined;
+function hasLongRuns(dims: readonly Dim[], itemsize: number): boolean {
   const { length, starts } = runs(dims);
-  const runCount = count(starts);
-  if (length * itemsize < EXTENT_RUN_BYTES || runCount > MAX_EXTENTS) return undefined;
-  return Array.from({ length: runCount }, (_, index) => ({
-    kind: 'image',
-    image: bytes.image,
-    offset: bytes.offset + start + locate(starts, index) * itemsize,
-    length: length * itemsize,
-  }));
+  return length * itemsize >= EXTENT_RUN_BYTES && count(starts) <= MAX_EXTENTS;
+}
+
+/** The runs of a strided view as extents, listed when somebody asks: there may be thousands for a tensor that nobody reads. */
+class RunsContent implements ExtentContent {
+  readonly kind = 'extents';
+  readonly size: number;
+  readonly #list: () => Extent[];
+  #extents: readonly Extent[] | undefined;
+
+  constructor(bytes: StoredBytes, start: number, dims: readonly Dim[], itemsize: number) {
+    const { length, starts } = runs(dims);
+    const { image, offset } = bytes;
+    this.size = count(dims) * itemsize;
+    this.#list = () =>
+      Array.from({ length: count(starts) }, (_, index) => ({
+        kind: 'image',
+        image,
+        offset: offset + start + locate(starts, index) * itemsize,
+        length: length * itemsize,
+      }));
+  }
+
+  get extents(): readonly Extent[] {
+    this.#extents ??= this.#list();
+    return this.#extents;
+  }
 }
 
 function storageReader(bytes: PresentBytes, cache: PageCache): StorageReader {
