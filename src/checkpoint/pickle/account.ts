@@ -5,7 +5,7 @@ import { PickleFault } from './refusal.ts';
 export class Account {
   readonly #limits: PickleLimits;
   #steps = 0;
-  #heapBytes = 0;
+  #memoryBytes = 0;
 
   constructor(limits: PickleLimits) {
     this.#limits = limits;
@@ -21,10 +21,10 @@ export class Account {
 
   /** Throws a limit fault when the values made so far would not fit. */
   heap(bytes: number): void {
-    this.#heapBytes += bytes;
-    if (this.#heapBytes > this.#limits.heapBytes) {
+    this.#memoryBytes += bytes;
+    if (this.#memoryBytes > this.#limits.memoryBytes) {
       throw new PickleFault(
-        `the values need more than ${this.#limits.heapBytes} bytes of memory`,
+        `it needs more than ${this.#limits.memoryBytes} bytes of memory`,
         'ERR_MLFS_LIMIT',
       );
     }

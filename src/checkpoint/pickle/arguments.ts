@@ -8,6 +8,8 @@ import { PyBytes, PyFloat, type Value } from './values.ts';
 
 /** The longest line that names a module, a class, a number or a place in the memo. */
 const LINE_BYTES = 4096;
+/** What making a bigint takes, in opcodes. */
+const LONG_STEPS = 16;
 
 /** Reads the values that stand in the opcode stream itself, and charges them before they are decoded. */
 export class ArgumentReader extends PickleReader {
@@ -34,7 +36,8 @@ export class ArgumentReader extends PickleReader {
 
   long(length: number): number | bigint {
     this.#checkLength(length, this.#limits.intBytes, 'an int');
-    this.#account.heap(HEAP_COST.float + length);
+    this.#account.heap(HEAP_COST.bigint + length);
+    if (length > 8) this.#account.steps(LONG_STEPS + (length >>> 2));
     return decodeLong(this.slice(length));
   }
 
@@ -64,7 +67,7 @@ export class ArgumentReader extends PickleReader {
 
   unicodeLine(): string {
     const line = this.line();
-    this.#chargeText(line.length);
+    this.#chargeText(line.length * 4);
     return decodeRawUnicodeEscape(line);
   }
 
@@ -78,7 +81,7 @@ export class ArgumentReader extends PickleReader {
 
   legacyStringLine(): Value {
     const line = this.line();
-    this.#chargeText(line.length * 2);
+    this.#chargeText(line.length * 4);
     const bytes = decodeQuotedString(line);
     return decodeLegacyString(bytes) ?? new PyBytes(bytes);
   }
@@ -115,7 +118,8 @@ export class ArgumentReader extends PickleReader {
 
   #integerText(): string {
     const text = this.#textLine();
-    this.#account.heap(HEAP_COST.float + text.length);
+    this.#account.heap(HEAP_COST.bigint + text.length);
+    if (text.length > 15) this.#account.steps(LONG_STEPS + text.length);
     return text;
   }
 

@@ -6,16 +6,16 @@
 export interface PickleLimits {
   /** Size of the pickle itself, inflated. */
   readonly pickleBytes: number;
+  /** Estimated size of everything the pickle made, strings included, and of the pickle. */
+  readonly memoryBytes: number;
   /** Opcodes, plus one for every item that a bulk operation copies. */
   readonly steps: number;
-  /** Estimated size of everything the pickle made, strings included. */
-  readonly heapBytes: number;
   /** Values on the stack. */
   readonly stackDepth: number;
   /** MARKs that are open at a time: how deep containers may be nested while they are built. */
   readonly markDepth: number;
   readonly memoEntries: number;
-  /** One string or bytes object. */
+  /** One string. Bytes objects are views of the pickle and need no limit. */
   readonly stringBytes: number;
   /** One int. Python itself refuses to print an int of more than 4,300 digits. */
   readonly intBytes: number;
@@ -23,8 +23,8 @@ export interface PickleLimits {
 
 export const PICKLE_LIMITS: PickleLimits = {
   pickleBytes: 160 * 1024 * 1024,
+  memoryBytes: 384 * 1024 * 1024,
   steps: 32_000_000,
-  heapBytes: 208 * 1024 * 1024,
   stackDepth: 4_000_000,
   markDepth: 10_000,
   memoEntries: 8_000_000,
@@ -35,7 +35,8 @@ export const PICKLE_LIMITS: PickleLimits = {
 /** Estimated bytes of V8's heap that a value costs, measured on Node 20 and rounded up. */
 export const HEAP_COST = {
   string: 32,
-  float: 32,
+  float: 56,
+  bigint: 48,
   bytes: 160,
   list: 72,
   tuple: 64,
@@ -43,8 +44,12 @@ export const HEAP_COST = {
   set: 96,
   object: 120,
   slot: 10,
+  /** The first item of a growing array: V8 makes room for seventeen. */
+  firstItem: 168,
   /** A dict's pair: the entry, and its place in the index. */
-  item: 96,
-  memo: 16,
-  global: 400,
+  item: 168,
+  memo: 24,
+  global: 560,
+  storage: 480,
+  tensor: 360,
 } as const;

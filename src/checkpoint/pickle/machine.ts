@@ -51,6 +51,7 @@ export class Machine {
 
   constructor(bytes: Buffer, start: number, limits: PickleLimits, hooks: PickleHooks) {
     this.account = new Account(limits);
+    this.account.heap(bytes.length);
     this.input = new ArgumentReader(bytes, start, this.account, limits);
     this.stack = new ValueStack(limits.stackDepth, limits.markDepth);
     this.memo = new Memo(this.account, limits.memoEntries);
@@ -79,25 +80,28 @@ export class Machine {
     return new PySet(items, frozen);
   }
 
-  append(target: Value, items: Value[]): void {
-    let list: Value[];
-    if (target instanceof PyList) list = target.items;
-    else if (target instanceof PyObject) {
-      target.listItems ??= [];
-      list = target.listItems;
-    } else throw new PickleFault(`items are appended to ${describe(target)}`);
-    this.account.heap(HEAP_COST.slot * items.length);
-    for (const item of items) list.push(item);
+  append(target: Value, items: readonly Value[]): void {
+    if (target instanceof PyList) this.#extend(target.items, items);
+    else if (target instanceof PyObject) this.#extend(this.#itemsOf(target), items);
+    else throw new PickleFault(`items are appended to ${describe(target)}`);
   }
 
-  setItems(target: Value, items: Value[]): void {
+  addItems(target: Value, items: readonly Value[]): void {
+    if (target instanceof PySet && !target.frozen) this.#extend(target.items, items);
+    else if (target instanceof PyObject) this.#extend(this.#itemsOf(target), items);
+    else throw new PickleFault(`items are added to ${describe(target)}`);
+  }
+
+  /** `items` are keys and values by turns. */
+  setItems(target: Value, items: readonly Value[]): void {
     let dict: PyDict;
     if (target instanceof PyDict) dict = target;
     else if (target instanceof PyObject) {
-      target.dictItems ??= new PyDict();
+      target.dictItems ??= this.dict();
       dict = target.dictItems;
     } else throw new PickleFault(`items are set on ${describe(target)}`);
     if (items.length % 2 !== 0) throw new PickleFault('the last key has no value');
+    if (dict.entries.length === 0 && items.length > 0) this.account.heap(HEAP_COST.firstItem);
     for (let at = 0; at < items.length; at += 2) {
       const key = items[at] as Value;
       if (typeof key === 'string') this.account.steps(key.length >>> 6);
@@ -106,15 +110,16 @@ export class Machine {
     }
   }
 
-  addItems(target: Value, items: Value[]): void {
-    let set: Value[];
-    if (target instanceof PySet && !target.frozen) set = target.items;
-    else if (target instanceof PyObject) {
-      target.listItems ??= [];
-      set = target.listItems;
-    } else throw new PickleFault(`items are added to ${describe(target)}`);
+  #itemsOf(object: PyObject): Value[] {
+    if (object.listItems === undefined) this.account.heap(HEAP_COST.list);
+    object.listItems ??= [];
+    return object.listItems;
+  }
+
+  #extend(list: Value[], items: readonly Value[]): void {
+    if (list.length === 0 && items.length > 0) this.account.heap(HEAP_COST.firstItem);
     this.account.heap(HEAP_COST.slot * items.length);
-    for (const item of items) set.push(item);
+    for (const item of items) list.push(item);
   }
 
   // Names, calls and state
@@ -139,7 +144,10 @@ export class Machine {
   persistent(id: Value): Value {
     this.persistentIds++;
     const value = this.#hooks.persistentLoad?.(id);
-    if (value !== undefined) return value;
+    if (value !== undefined) {
+      this.account.heap(HEAP_COST.storage);
+      return value;
+    }
     this.account.heap(HEAP_COST.object);
     return new PyObject(this.global('pickle', 'persistent_load'), this.tuple([id]));
   }

@@ -3,6 +3,11 @@ import { HEAP_COST } from './limits.ts';
 import { PickleFault } from './refusal.ts';
 import type { Value } from './values.ts';
 
+/** Python 2's cPickle counts from 1, and a pickler may skip what is never used again. */
+const MAX_GAP = 64;
+/** Indices far from all others: no pickler makes them. */
+const MAX_SPARSE = 4096;
+
 /** The memo: indices are dense in every pickle that a pickler wrote, and anything in a forged one. */
 export class Memo {
   readonly #dense: (Value | undefined)[] = [];
@@ -22,31 +27,32 @@ export class Memo {
   }
 
   get(index: number): Value {
-    const value = this.#dense[index] ?? this.#sparse.get(index);
-    if (value === undefined) {
-      // None is remembered too: `??` skipped it.
-      if (index < this.#dense.length && this.#dense[index] === null) return null;
-      throw new PickleFault(`nothing was remembered under ${index}`);
-    }
+    const value = index < this.#dense.length ? this.#dense[index] : this.#sparse.get(index);
+    if (value === undefined) throw new PickleFault(`nothing was remembered under ${index}`);
     return value;
   }
 
   set(index: number, value: Value): void {
-    if (index === this.#dense.length && !this.#sparse.has(index)) {
-      this.#grow();
-      this.#dense.push(value);
-    } else if (index < this.#dense.length) {
-      this.#dense[index] = value;
-    } else {
-      if (!this.#sparse.has(index)) this.#grow();
+    if (index > this.#dense.length + MAX_GAP) {
+      if (!this.#sparse.has(index)) this.#grow(this.#sparse.size < MAX_SPARSE);
       this.#sparse.set(index, value);
+      return;
     }
+    while (this.#dense.length < index) {
+      this.#dense.push(this.#sparse.get(this.#dense.length));
+      this.#account.heap(HEAP_COST.memo);
+    }
+    if (this.#dense[index] === undefined) this.#grow(true);
+    this.#dense[index] = value;
   }
 
-  #grow(): void {
+  #grow(allowed: boolean): void {
     this.#size++;
-    if (this.#size > this.#limit) {
-      throw new PickleFault(`more than ${this.#limit} values remembered`, 'ERR_MLFS_LIMIT');
+    if (!allowed || this.#size > this.#limit) {
+      throw new PickleFault(
+        `more than ${allowed ? this.#limit : MAX_SPARSE} values remembered`,
+        'ERR_MLFS_LIMIT',
+      );
     }
     this.#account.heap(HEAP_COST.memo);
   }

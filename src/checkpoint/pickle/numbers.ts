@@ -9,6 +9,7 @@ export function pythonInt(value: bigint): number | bigint {
 export function decodeLong(bytes: Buffer): number | bigint {
   if (bytes.length === 0) return 0;
   if (bytes.length <= 6) return bytes.readIntLE(0, bytes.length);
+  if (bytes.length === 8) return pythonInt(bytes.readBigInt64LE());
   const magnitude = BigInt(`0x${Buffer.from(bytes).reverse().toString('hex')}`);
   return pythonInt(BigInt.asIntN(bytes.length * 8, magnitude));
 }

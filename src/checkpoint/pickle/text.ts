@@ -51,14 +51,40 @@ function decodeSurrogatePass(bytes: Buffer, start: number, end: number): string 
   return pieces.join('');
 }
 
-/** UNICODE of protocol 0: Latin-1 with \uXXXX and \UXXXXXXXX. */
+/** UNICODE of protocol 0: Latin-1 with \\uXXXX and \\UXXXXXXXX. */
 export function decodeRawUnicodeEscape(bytes: Buffer): string {
-  return bytes
-    .toString('latin1')
-    .replace(/\\(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8}))/g, (whole: string, short?: string, long?: string) => {
-      const code = Number.parseInt(short ?? long ?? '', 16);
-      return code <= 0x10ffff ? String.fromCodePoint(code) : whole;
-    });
+  const units = Buffer.allocUnsafe(bytes.length * 2);
+  let length = 0;
+  for (let at = 0; at < bytes.length; ) {
+    const digits = bytes[at] === BACKSLASH ? escapeDigits(bytes[at + 1]) : 0;
+    const code = digits === 0 ? undefined : hexadecimal(bytes, at + 2, digits);
+    if (code === undefined || code > 0x10ffff) {
+      length = units.writeUInt16LE(bytes[at] as number, length);
+      at += 1;
+      continue;
+    }
+    if (code >= 0x10000) {
+      length = units.writeUInt16LE(0xd800 + ((code - 0x10000) >> 10), length);
+      length = units.writeUInt16LE(0xdc00 + ((code - 0x10000) & 0x3ff), length);
+    } else {
+      length = units.writeUInt16LE(code, length);
+    }
+    at += 2 + digits;
+  }
+  return units.toString('utf16le', 0, length);
+}
+
+const BACKSLASH = 0x5c;
+
+function escapeDigits(letter: number | undefined): number {
+  if (letter === 0x75) return 4; // u
+  return letter === 0x55 ? 8 : 0; // U
+}
+
+function hexadecimal(bytes: Buffer, start: number, digits: number): number | undefined {
+  if (start + digits > bytes.length) return undefined;
+  const text = bytes.toString('latin1', start, start + digits);
+  return /^[0-9a-fA-F]+$/.test(text) ? Number.parseInt(text, 16) : undefined;
 }
 
 const SIMPLE_ESCAPES: Readonly<Record<string, number>> = {

@@ -23,9 +23,6 @@ import { type StorageTable, TorchStorage } from './storage-table.ts';
 import { checkGeometry, type Geometry, GeometryFault } from './tensor-geometry.ts';
 import { type Annotations, TorchTensor } from './torch-tensor.ts';
 
-/** What a tensor and its arguments weigh. */
-const TENSOR_COST = 640;
-
 interface TensorArguments {
   readonly storage: Value | undefined;
   readonly offset: Value | undefined;
@@ -112,7 +109,7 @@ export class TorchReconstructors {
   #rebuildParameter(args: Value, account: Account): Value | undefined {
     const [data, requiresGrad] = items(args) ?? [];
     if (!(data instanceof TorchTensor)) return undefined;
-    account.heap(TENSOR_COST);
+    account.heap(HEAP_COST.tensor);
     const parameter = new TorchTensor(data, requiresGrad !== false, true, data);
     this.#passFault(data, parameter);
     return parameter;
@@ -123,7 +120,7 @@ export class TorchReconstructors {
     const [dtypeValue, size, stride, requiresGrad] = items(args) ?? [];
     const dtype = dtypeOf(dtypeValue);
     if (dtype === undefined) return undefined;
-    account.heap(TENSOR_COST * 2);
+    account.heap(HEAP_COST.tensor + HEAP_COST.storage);
     const geometry = this.#geometry(0, size, stride, dtype, Number.MAX_SAFE_INTEGER);
     const { shape, stride: strides } = geometry;
     const last = shape.reduce((index, extent, dim) => index + (extent - 1) * (strides[dim] as number), 0);
@@ -147,7 +144,7 @@ export class TorchReconstructors {
       return object;
     }
     if (className === undefined || className === 'torch.Tensor') return made;
-    account.heap(TENSOR_COST);
+    account.heap(HEAP_COST.tensor);
     const isParameter = made.isParameter || className === 'torch.nn.parameter.Parameter';
     const tensor = new TorchTensor(made, made.requiresGrad, isParameter, { ...made, note: className });
     this.#passFault(made, tensor);
@@ -157,7 +154,7 @@ export class TorchReconstructors {
   #tensor(args: TensorArguments, account: Account): Value | undefined {
     const typed = args.storage;
     if (!(typed instanceof TorchStorage)) return undefined;
-    account.heap(TENSOR_COST);
+    account.heap(HEAP_COST.tensor);
     const dtype = args.dtype ?? typed.dtype ?? 'uint8';
     const geometry = this.#geometry(args.offset, args.size, args.stride, dtype, typed.nbytes);
     const { shape, stride, storageOffset } = geometry;
