@@ -38,14 +38,15 @@ for (const [transport, { needs, cases }] of Object.entries(TRANSPORTS) as [
         before(async () => {
           mounted = await Mounted.start(folder, transport, image, access);
         });
-        after(async () => {
-          assert.equal(await mounted.stop(), 0, 'the server unmounts and ends');
-        });
+        after(() => mounted.stop());
         for (const [title, run] of Object.entries(cases)) {
           test(title, { timeout: CASE_TIMEOUT_MS }, async () => {
             await run(mounted);
           });
         }
+        test('it is unmounted and its server ends', { timeout: CASE_TIMEOUT_MS }, async () => {
+          assert.equal(await mounted.stop(), 0);
+        });
       });
     suite('mounted read-only', 'ro', cases);
     suite('mounted for appending', 'rw', APPEND_CASES);
