@@ -1,0 +1,71 @@
+/**
+ * Serves checkpoints for tests, as whoever starts it: one JSON command a line on standard input, one JSON answer a line on
+ * standard output. When the input ends everything is unmounted, and taken away by force if it is in use.
+ *
+ *   {"mount": "model.pt", "at": "/mnt", "options": {…MountOptions}}   →  {"summary": {…}} or {"error": "…", "code": "…"}
+ *   {"unmount": "/mnt"}                                               →  {"unmounted": true} or {"error": …}
+ *   {"blockUntil": "/path"}                                           →  {"blocked": true}, at once; then the event loop stands
+ *                                                                        still until that file exists
+ */
+import { existsSync, writeSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { MlfsError } from '../../src/errors.ts';
+import { type Mounted, type MountOptions, mount } from '../../src/mount.ts';
+
+/** Whoever was to release the event loop may be gone. */
+const BLOCKED_AT_MOST_MS = 60_000;
+
+interface Command {
+  readonly mount?: string;
+  readonly at?: string;
+  readonly options?: MountOptions;
+  readonly unmount?: string;
+  readonly blockUntil?: string;
+}
+
+const mounts = new Map<string, Mounted>();
+
+async function obey(command: Command): Promise<object> {
+  if (command.mount !== undefined && command.at !== undefined) {
+    const mounted = await mount(command.mount, command.at, command.options);
+    mounts.set(command.at, mounted);
+    return { summary: mounted.summary };
+  }
+  if (command.unmount !== undefined) {
+    const mounted = mounts.get(command.unmount);
+    await mounted?.unmount();
+    await mounted?.closed;
+    mounts.delete(command.unmount);
+    return { unmounted: true };
+  }
+  throw new Error(`no such command: ${JSON.stringify(command)}`);
+}
+
+// Synchronous, because the event loop may be about to stand still.
+const say = (answer: object) => writeSync(1, `${JSON.stringify(answer)}\n`);
+
+function blockUntil(path: string): void {
+  say({ blocked: true });
+  const cell = new Int32Array(new SharedArrayBuffer(4));
+  for (let waitedMs = 0; !existsSync(path) && waitedMs < BLOCKED_AT_MOST_MS; waitedMs += 10) {
+    Atomics.wait(cell, 0, 0, 10);
+  }
+}
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const command: Command = JSON.parse(line);
+  if (command.blockUntil !== undefined) {
+    blockUntil(command.blockUntil);
+    continue;
+  }
+  try {
+    say(await obey(command));
+  } catch (error) {
+    say({
+      error: error instanceof Error ? error.message : String(error),
+      ...(error instanceof MlfsError ? { code: error.code } : {}),
+    });
+  }
+}
+for (const mounted of mounts.values()) await mounted.unmount({ lazy: true });
+process.exit(0);

@@ -1,0 +1,113 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface, type Interface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import type { MountOptions, MountSummary } from '../../src/mount.ts';
+import { requires } from './requires.ts';
+
+export const TRANSPORTS = ['kernel', 'fuse-native'] as const;
+export type TransportName = (typeof TRANSPORTS)[number];
+
+/** What a mount through a transport needs, and whatever else the test needs. */
+export function mountable(transport: TransportName, ...tools: string[]): { skip?: string } {
+  return requires('fuse', transport === 'kernel' ? 'addon' : 'fuse-native', ...tools);
+}
+
+const SCRIPT = fileURLToPath(new URL('./checkpoint-server.ts', import.meta.url));
+const TSX = import.meta.resolve('tsx');
+
+type Answer = Record<string, unknown> & { readonly error?: string; readonly code?: string };
+
+/** A process that serves mounts. The process of the test is another one, so it may read them. */
+export class Server {
+  readonly process: ChildProcess;
+  readonly #lines: Interface;
+  readonly #folder: string;
+  readonly #mountpoints: string[] = [];
+  #stderr = '';
+
+  private constructor(child: ChildProcess, lines: Interface, folder: string) {
+    this.process = child;
+    this.#lines = lines;
+    this.#folder = folder;
+    child.stderr?.on('data', (chunk: Buffer) => {
+      this.#stderr += chunk.toString();
+    });
+  }
+
+  /** `nodeOptions` come before the script: `--max-old-space-size=…`. */
+  static async start(nodeOptions: readonly string[] = []): Promise<Server> {
+    const folder = await mkdtemp(join(tmpdir(), 'mlfs-served-'));
+    const child = spawn(process.execPath, [...nodeOptions, '--import', TSX, SCRIPT], {
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
+    return new Server(child, createInterface({ input: child.stdout }), folder);
+  }
+
+  get pid(): number {
+    return this.process.pid ?? 0;
+  }
+
+  /** Mounts a checkpoint on a folder of its own and resolves with that folder. */
+  async mount(checkpoint: string, options: MountOptions): Promise<{ path: string; summary: MountSummary }> {
+    const path = await mkdtemp(join(this.#folder, 'mount-'));
+    const { summary } = await this.ask({ mount: checkpoint, at: path, options });
+    this.#mountpoints.push(path);
+    return { path, summary: summary as MountSummary };
+  }
+
+  async unmount(path: string): Promise<void> {
+    await this.ask({ unmount: path });
+  }
+
+  /** Lets the server's event loop stand still until `release` exists. Resolves when it stands. */
+  async block(release: string): Promise<void> {
+    await this.ask({ blockUntil: release });
+  }
+
+  /** Sends a command and resolves with the answer. Rejects with what the server says went wrong, or when it ends. */
+  async ask(command: object): Promise<Answer> {
+    const abort = new AbortController();
+    const { signal } = abort;
+    const ended = once(this.process, 'exit', { signal }).then(([code, by]) => {
+      throw new Error(`the server ended with ${code ?? by}: ${this.#stderr}`);
+    });
+    ended.catch(() => undefined);
+    try {
+      const line = once(this.#lines, 'line', { signal });
+      this.process.stdin?.write(`${JSON.stringify(command)}\n`);
+      const [text] = await Promise.race([line, ended]);
+      const answer: Answer = JSON.parse(text);
+      if (answer.error !== undefined) throw new Error(answer.error);
+      return answer;
+    } finally {
+      abort.abort();
+    }
+  }
+
+  /** Whether the process is still there. */
+  get alive(): boolean {
+    return this.process.exitCode === null && this.process.signalCode === null;
+  }
+
+  /** Resident memory in bytes: VmRSS, or VmHWM for the most there ever was. */
+  async memory(field: 'VmRSS' | 'VmHWM' = 'VmRSS'): Promise<number> {
+    const status = await readFile(`/proc/${this.pid}/status`, 'utf8');
+    const kibibytes = new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1];
+    if (kibibytes === undefined) throw new Error(`no ${field} in the status of the server`);
+    return Number(kibibytes) * 1024;
+  }
+
+  /** Unmounts everything and ends the process. */
+  async stop(): Promise<void> {
+    if (this.alive) {
+      const ended = once(this.process, 'exit');
+      this.process.stdin?.end();
+      await ended;
+    }
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+}
