@@ -53,7 +53,8 @@ async function trialMount(): Promise<Finding> {
     });
   } catch (error) {
     const detail = error instanceof Error ? error.message : String(error);
-    const advice = error instanceof MlfsError ? error.advice : undefined;
+    // ERR_MLFS_FUSE sends the user to this command.
+    const advice = error instanceof MlfsError && error.code !== 'ERR_MLFS_FUSE' ? error.advice : undefined;
     return { name, state: 'problem', detail, ...(advice === undefined ? {} : { advice }) };
   }
 }

@@ -34,7 +34,11 @@ async function unmount(directory: string, options: { readonly lazy?: boolean }):
   try {
     await unmountPath(path, options.lazy ?? false);
   } catch (cause) {
-    if (!(cause instanceof MlfsError) || cause.code !== 'ERR_MLFS_BUSY') throw cause;
+    if (!(cause instanceof MlfsError)) throw cause;
+    if (cause.code !== 'ERR_MLFS_BUSY') {
+      const advice = 'only root and who mounted it may unmount it';
+      throw new MlfsError(cause.code, cause.message, { path: directory, advice, cause });
+    }
     throw new MlfsError('ERR_MLFS_BUSY', `${directory}: somebody is using it`, {
       path: directory,
       advice: `mlfs umount --lazy ${directory}, or fuser -vm ${directory} to see who`,

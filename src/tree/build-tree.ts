@@ -47,7 +47,7 @@ export function buildTree(checkpoint: Checkpoint, sources: TreeSources): BuiltTr
     addCheckpointRoom(table, room, checkpoint.root, {
       files,
       cache: sources.cache,
-      json: (value) => valueToJson(value),
+      json: (value) => `${valueToJson(value)}\n`,
     });
     const strays = checkpoint.tensors.filter(({ tensor }) => !files.has(tensor));
     addStrayTensors(table, room, strays, files);

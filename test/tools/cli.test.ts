@@ -23,14 +23,13 @@ import { promisify } from 'node:util';
 import { PyDict } from '../../src/checkpoint/pickle/values.ts';
 import { tensorToWrite, writeTorchZip } from '../../src/checkpoint/torch/writer.ts';
 import { parseMountTable } from '../../src/fuse/transport/mount-table.ts';
-import { loadNative } from '../../src/storage/native.ts';
+import { requires } from '../support/requires.ts';
 import { runMlfs, spawnMlfs } from '../support/run-mlfs.ts';
 import { temporaryDirectory } from '../support/tmp.ts';
 
 const run = promisify(execFile);
 const WEIGHT = Buffer.from(Float32Array.from({ length: 6 }, (_, index) => index / 7).buffer);
-const FUSE = existsSync('/dev/fuse') ? {} : { skip: '/dev/fuse is not there' };
-const TRANSPORTS = loadNative() === undefined ? ['fuse-native'] : ['kernel', 'fuse-native'];
+const TRANSPORTS = ['kernel', 'fuse-native'] as const;
 
 interface Scene {
   readonly checkpoint: string;
@@ -88,7 +87,9 @@ async function serverPid({ mountpoint }: Scene): Promise<number> {
 const alive = (pid: number) => existsSync(`/proc/${pid}/exe`);
 
 for (const transport of TRANSPORTS) {
-  test(`${transport}: mount returns when the mount answers, umount when it is gone`, FUSE, async (t) => {
+  const here = requires('fuse', transport === 'kernel' ? 'addon' : transport);
+
+  test(`${transport}: mount returns when the mount answers, umount when it is gone`, here, async (t) => {
     const at = await scene(t);
     const mounted = await runMlfs(['mount', '--transport', transport, at.checkpoint, at.mountpoint]);
     assert.equal(mounted.code, 0, mounted.stderr);
@@ -114,7 +115,7 @@ for (const transport of TRANSPORTS) {
     assert.match(again.stderr, /nothing is mounted there/);
   });
 
-  test(`${transport}: a busy mount is not unmounted, unless lazily`, FUSE, async (t) => {
+  test(`${transport}: a busy mount is not unmounted, unless lazily`, here, async (t) => {
     const at = await scene(t);
     await runMlfs(['mount', '--transport', transport, at.checkpoint, at.mountpoint]);
     const pid = await serverPid(at);
@@ -131,7 +132,7 @@ for (const transport of TRANSPORTS) {
   });
 
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    test(`${transport}: ${signal} unmounts a foreground mount, and twice does no harm`, FUSE, async (t) => {
+    test(`${transport}: ${signal} unmounts a foreground mount, and twice does no harm`, here, async (t) => {
       const at = await scene(t);
       const child = await foreground(at, transport);
       child.kill(signal);
@@ -144,7 +145,7 @@ for (const transport of TRANSPORTS) {
 
   test(
     `${transport}: a signal while the mount is in use detaches it and serves to the end`,
-    FUSE,
+    here,
     async (t) => {
       const at = await scene(t);
       const child = await foreground(at, transport);
@@ -160,7 +161,7 @@ for (const transport of TRANSPORTS) {
     },
   );
 
-  test(`${transport}: a mount whose server was killed is detached by the next mount`, FUSE, async (t) => {
+  test(`${transport}: a mount whose server was killed is detached by the next mount`, here, async (t) => {
     const at = await scene(t);
     await runMlfs(['mount', '--transport', transport, at.checkpoint, at.mountpoint]);
     const pid = await serverPid(at);
@@ -180,7 +181,7 @@ for (const transport of TRANSPORTS) {
 
   test(
     `${transport}: a second mount on the same directory is a conflict, on another it is not`,
-    FUSE,
+    here,
     async (t) => {
       const at = await scene(t);
       const other = await scene(t);
@@ -196,7 +197,7 @@ for (const transport of TRANSPORTS) {
 
   test(
     `${transport}: a checkpoint that is replaced or truncated makes the mount stale, and the server lives`,
-    FUSE,
+    here,
     async (t) => {
       const at = await scene(t);
       await runMlfs(['mount', '--transport', transport, at.checkpoint, at.mountpoint]);
@@ -219,7 +220,7 @@ for (const transport of TRANSPORTS) {
     },
   );
 
-  test(`${transport}: doctor and demo make a mount of their own and leave nothing`, FUSE, async (t) => {
+  test(`${transport}: doctor and demo make a mount of their own and leave nothing`, here, async (t) => {
     const folder = await temporaryDirectory(t);
     const demo = await runMlfs(['demo', '--transport', transport], { TMPDIR: folder });
     assert.equal(demo.code, 0, demo.stderr);
@@ -238,36 +239,44 @@ for (const transport of TRANSPORTS) {
   });
 }
 
-test("what the background child fails with is the parent's error and exit code", FUSE, async (t) => {
-  const at = await scene(t);
-  await writeFile(at.checkpoint, 'no checkpoint at all, just some text');
-  const failed = await runMlfs(['mount', at.checkpoint, at.mountpoint]);
-  assert.equal(failed.code, 3);
-  assert.match(failed.stderr, /^mlfs: .*model\.pt/);
-  assert.deepEqual(await mountsOn(at.mountpoint), []);
-});
+test(
+  "what the background child fails with is the parent's error and exit code",
+  requires('fuse'),
+  async (t) => {
+    const at = await scene(t);
+    await writeFile(at.checkpoint, 'no checkpoint at all, just some text');
+    const failed = await runMlfs(['mount', at.checkpoint, at.mountpoint]);
+    assert.equal(failed.code, 3);
+    assert.match(failed.stderr, /^mlfs: .*model\.pt/);
+    assert.deepEqual(await mountsOn(at.mountpoint), []);
+  },
+);
 
-test('a mount point must be an empty directory that does not hold the checkpoint', FUSE, async (t) => {
-  const at = await scene(t);
-  const folder = join(at.mountpoint, '..');
-  for (const [mountpoint, code, says] of [
-    [join(folder, 'missing'), 1, /no such directory\n {2}try: mkdir -p/],
-    [at.checkpoint, 2, /is not a directory/],
-    [folder, 2, /holds the checkpoint/],
-  ] as const) {
-    const refused = await runMlfs(['mount', '--nonempty', at.checkpoint, mountpoint]);
-    assert.equal(refused.code, code, refused.stderr);
-    assert.match(refused.stderr, says);
-  }
-  await writeFile(join(at.mountpoint, 'precious'), 'x');
-  const full = await runMlfs(['mount', at.checkpoint, at.mountpoint]);
-  assert.equal(full.code, 2);
-  assert.match(full.stderr, /is not empty/);
-  const over = await runMlfs(['mount', '--nonempty', at.checkpoint, at.mountpoint]);
-  assert.equal(over.code, 0, over.stderr);
-});
+test(
+  'a mount point must be an empty directory that does not hold the checkpoint',
+  requires('fuse'),
+  async (t) => {
+    const at = await scene(t);
+    const folder = join(at.mountpoint, '..');
+    for (const [mountpoint, code, says] of [
+      [join(folder, 'missing'), 1, /no such directory\n {2}try: mkdir -p/],
+      [at.checkpoint, 2, /is not a directory/],
+      [folder, 2, /holds the checkpoint/],
+    ] as const) {
+      const refused = await runMlfs(['mount', '--nonempty', at.checkpoint, mountpoint]);
+      assert.equal(refused.code, code, refused.stderr);
+      assert.match(refused.stderr, says);
+    }
+    await writeFile(join(at.mountpoint, 'precious'), 'x');
+    const full = await runMlfs(['mount', at.checkpoint, at.mountpoint]);
+    assert.equal(full.code, 2);
+    assert.match(full.stderr, /is not empty/);
+    const over = await runMlfs(['mount', '--nonempty', at.checkpoint, at.mountpoint]);
+    assert.equal(over.code, 0, over.stderr);
+  },
+);
 
-test("the prototype's spelling mounts, with the state dict it names", FUSE, async (t) => {
+test("the prototype's spelling mounts, with the state dict it names", requires('fuse'), async (t) => {
   const at = await scene(t);
   const root = new PyDict();
   const inner = (value: number) => {
