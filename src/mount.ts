@@ -172,6 +172,7 @@ async function serve(
     const closed = ended.closed.then(async () => {
       log.info('unmounted', { mountpoint });
       watch.stop();
+      cache.streams.close();
       await checkpoint.close();
     });
     return {

@@ -74,6 +74,8 @@ class KernelSession implements TransportSession {
       destroyed: () => undefined,
       log: (level, message) => {
         if (level !== 'debug') options.onWarning(message);
+        // Until INIT is answered an error is a refusal of INIT: the kernel is too old for us.
+        if (level === 'error') initialized.reject(new MlfsError('ERR_MLFS_FUSE', message));
       },
       limits: {
         maxWriteBytes: DEFAULT_MAX_PAGES * PAGE_BYTES,
@@ -95,7 +97,12 @@ class KernelSession implements TransportSession {
         closed.resolve();
       },
     );
-    await initialized.promise;
+    try {
+      await initialized.promise;
+    } catch (refusal) {
+      await unmountPath(options.mountpoint, true);
+      throw refusal;
+    }
     await raiseReadahead(options.mountpoint);
     return session;
   }
