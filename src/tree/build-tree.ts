@@ -61,7 +61,7 @@ export function buildTree(checkpoint: Checkpoint, sources: TreeSources): BuiltTr
       const summary = `${count} ${count === 1 ? 'tensor' : 'tensors'}`;
       return bannerOf(checkpoint, sources.version, summary, root.children.keys());
     },
-    modelStr: () => modelStr(model.module ?? checkpoint.root) ?? outline('StateDict', model.tensors),
+    modelStr: () => modelText(checkpoint, model),
     checkpointJson: () => {
       const names = new Map(nameTensors(checkpoint, model).map(({ name, tensor }) => [tensor, name]));
       return valueToJson(checkpoint.root, { nameOf: (tensor) => names.get(tensor) });
@@ -71,6 +71,13 @@ export function buildTree(checkpoint: Checkpoint, sources: TreeSources): BuiltTr
     metrics: sources.metrics,
   });
   return { tree: table, tensors: count };
+}
+
+function modelText(checkpoint: Checkpoint, model: Model): string {
+  const printed = modelStr(model.module ?? checkpoint.root);
+  if (printed !== undefined) return printed;
+  if (model.tensors.length > 0) return outline('StateDict', model.tensors);
+  return 'This file holds no model; checkpoint.json shows what it holds.';
 }
 
 /** Whether /model shows all there is: then the object tree needs no room of its own. */

@@ -87,6 +87,12 @@ test('/sys describes the checkpoint', async (t) => {
   assert.equal(JSON.parse(await read(tree, 'sys/checkpoint.json')).c.$tensor, 'c');
 });
 
+test('a file without tensors is a tree all the same, and says that there is no model', async (t) => {
+  const tree = built(await opened(t, dict({ last_epoch: 4, lrs: dict({ base: 1 }) })));
+  assert.match(await read(tree, 'sys/model_str'), /no model/);
+  assert.equal(await read(tree, 'checkpoint/last_epoch.json'), '4\n');
+});
+
 test('tensors that the object tree does not lead to are in /checkpoint too', async (t) => {
   const checkpoint = await opened(t, dict({ w: one(1), extra: one(2) }));
   const { tensor } = checkpoint.tensors[1] ?? assert.fail();

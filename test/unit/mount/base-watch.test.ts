@@ -1,0 +1,57 @@
+import assert from 'node:assert/strict';
+import { appendFile, rename, truncate, unlink, utimes, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { type BaseState, BaseWatch } from '../../../src/mount/base-watch.ts';
+import { FileSource } from '../../../src/storage/file-source.ts';
+import { temporaryDirectory } from '../../support/tmp.ts';
+
+async function watched(t: TestContext) {
+  const path = join(await temporaryDirectory(t), 'model.pt');
+  await writeFile(path, 'twelve bytes');
+  const source = await FileSource.open(path);
+  const heard: BaseState[] = [];
+  const watch = new BaseWatch(path, source.fingerprint, (state) => heard.push(state));
+  t.after(async () => {
+    watch.stop();
+    await source.close();
+  });
+  return { path, watch, heard };
+}
+
+const CHANGES: readonly [reason: string, change: (path: string) => Promise<void>][] = [
+  ['truncated', (path) => truncate(path, 3)],
+  ['changed', (path) => appendFile(path, 'more')],
+  ['changed', (path) => utimes(path, 1, 1)],
+  ['gone', (path) => unlink(path)],
+  [
+    'replaced',
+    async (path) => {
+      await writeFile(`${path}.new`, 'twelve bytes');
+      await rename(`${path}.new`, path);
+    },
+  ],
+];
+
+for (const [index, [reason, change]] of CHANGES.entries()) {
+  test(`a base file is stale when it is ${reason} (${index + 1})`, async (t) => {
+    const { path, watch, heard } = await watched(t);
+    assert.deepEqual(await watch.state(), { stale: false });
+    await change(path);
+    assert.deepEqual(await watch.state(), { stale: true, reason });
+    await watch.state();
+    assert.deepEqual(heard, [{ stale: true, reason }], 'a change is told once');
+  });
+}
+
+test('a base file that comes back is current again, and that is told too', async (t) => {
+  const { path, watch, heard } = await watched(t);
+  await rename(path, `${path}.away`);
+  await watch.state();
+  await rename(`${path}.away`, path);
+  assert.deepEqual(await watch.state(), { stale: false });
+  assert.deepEqual(
+    heard.map(({ stale }) => stale),
+    [true, false],
+  );
+});
