@@ -4,8 +4,8 @@
  *
  *   {"mount": "model.pt", "at": "/mnt", "options": {…MountOptions}}   →  {"summary": {…}} or {"error": "…", "code": "…"}
  *   {"unmount": "/mnt"}                                               →  {"unmounted": true} or {"error": …}
- *   {"blockUntil": "/path"}                                           →  {"blocked": true}, at once; then the event loop stands
- *                                                                        still until that file exists
+ *   {"blockUntil": "/path"}                                           →  {"blocked": true}; then the event loop stands still until
+ *                                                                        that file exists, and a second answer is {"released": true}
  */
 import { existsSync, writeSync } from 'node:fs';
 import { createInterface } from 'node:readline';
@@ -50,6 +50,7 @@ function blockUntil(path: string): void {
   for (let waitedMs = 0; !existsSync(path) && waitedMs < BLOCKED_AT_MOST_MS; waitedMs += 10) {
     Atomics.wait(cell, 0, 0, 10);
   }
+  say({ released: existsSync(path) });
 }
 
 for await (const line of createInterface({ input: process.stdin })) {

@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface, type Interface } from 'node:readline';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { MountOptions, MountSummary } from '../../src/mount.ts';
 import { requires } from './requires.ts';
@@ -19,17 +19,18 @@ export function mountable(transport: TransportName, ...tools: string[]): { skip?
 const SCRIPT = fileURLToPath(new URL('./checkpoint-server.ts', import.meta.url));
 const TSX = import.meta.resolve('tsx');
 
-type Answer = Record<string, unknown> & { readonly error?: string; readonly code?: string };
+type Answer = Record<string, unknown> & { readonly error?: string };
 
 /** A process that serves mounts. The process of the test is another one, so it may read them. */
 export class Server {
   readonly process: ChildProcess;
-  readonly #lines: Interface;
+  /** Answers that nobody took yet wait here. */
+  readonly #lines: AsyncIterator<string>;
   readonly #folder: string;
   readonly #mountpoints: string[] = [];
   #stderr = '';
 
-  private constructor(child: ChildProcess, lines: Interface, folder: string) {
+  private constructor(child: ChildProcess, lines: AsyncIterator<string>, folder: string) {
     this.process = child;
     this.#lines = lines;
     this.#folder = folder;
@@ -44,7 +45,7 @@ export class Server {
     const child = spawn(process.execPath, [...nodeOptions, '--import', TSX, SCRIPT], {
       stdio: ['pipe', 'pipe', 'pipe'],
     });
-    return new Server(child, createInterface({ input: child.stdout }), folder);
+    return new Server(child, createInterface({ input: child.stdout })[Symbol.asyncIterator](), folder);
   }
 
   get pid(): number {
@@ -68,24 +69,26 @@ export class Server {
     await this.ask({ blockUntil: release });
   }
 
+  /** Lets it go on. Rejects when it had gone on by itself, having stood too long. */
+  async release(release: string): Promise<void> {
+    const answer = this.#answer();
+    await writeFile(release, '');
+    if ((await answer).released !== true) throw new Error('the event loop went on before it was released');
+  }
+
   /** Sends a command and resolves with the answer. Rejects with what the server says went wrong, or when it ends. */
   async ask(command: object): Promise<Answer> {
-    const abort = new AbortController();
-    const { signal } = abort;
-    const ended = once(this.process, 'exit', { signal }).then(([code, by]) => {
-      throw new Error(`the server ended with ${code ?? by}: ${this.#stderr}`);
-    });
-    ended.catch(() => undefined);
-    try {
-      const line = once(this.#lines, 'line', { signal });
-      this.process.stdin?.write(`${JSON.stringify(command)}\n`);
-      const [text] = await Promise.race([line, ended]);
-      const answer: Answer = JSON.parse(text);
-      if (answer.error !== undefined) throw new Error(answer.error);
-      return answer;
-    } finally {
-      abort.abort();
-    }
+    const answer = this.#answer();
+    this.process.stdin?.write(`${JSON.stringify(command)}\n`);
+    return answer;
+  }
+
+  async #answer(): Promise<Answer> {
+    const { value, done } = await this.#lines.next();
+    if (done) throw new Error(`the server ended: ${this.#stderr}`);
+    const answer: Answer = JSON.parse(value);
+    if (answer.error !== undefined) throw new Error(answer.error);
+    return answer;
   }
 
   /** Whether the process is still there. */
