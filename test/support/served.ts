@@ -39,12 +39,11 @@ export class Server {
     });
   }
 
-  /** `nodeOptions` come before the script: `--max-old-space-size=…`. */
-  static async start(nodeOptions: readonly string[] = []): Promise<Server> {
+  /** `launcher`: words before the program, of a program that becomes it. */
+  static async start({ launcher = [] }: { launcher?: readonly string[] } = {}): Promise<Server> {
     const folder = await mkdtemp(join(tmpdir(), 'mlfs-served-'));
-    const child = spawn(process.execPath, [...nodeOptions, '--import', TSX, SCRIPT], {
-      stdio: ['pipe', 'pipe', 'pipe'],
-    });
+    const [program, ...args] = [...launcher, process.execPath, '--import', TSX, SCRIPT];
+    const child = spawn(program as string, args, { stdio: ['pipe', 'pipe', 'pipe'] });
     return new Server(child, createInterface({ input: child.stdout })[Symbol.asyncIterator](), folder);
   }
 
