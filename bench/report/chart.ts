@@ -15,11 +15,11 @@ const COLOURS: readonly [startsWith: string, colour: string][] = [
 ];
 const OTHER_COLOUR = '#c8cdd3';
 
-/** One panel of horizontal bars for each figure, the whisker from the least to the most, as an SVG document. */
+/** One panel of horizontal bars for each headline figure, the whisker from the least to the most, as an SVG document. */
 export function asSvg(report: RunReport): string {
   const parts: string[] = [];
   let y = 12;
-  for (const group of byMetric(report.rows)) {
+  for (const group of byMetric(report.rows.filter((row) => row.metric.headline))) {
     const rows = group.flatMap((row) => (row.summary ? [{ ...row, summary: row.summary }] : []));
     const first = rows[0];
     if (!first) continue;

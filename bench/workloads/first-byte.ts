@@ -9,7 +9,7 @@ function firstByteOf(name: string, subject: SubjectKind, what: string): Workload
     about: `from starting the command (or a program that uses the library) to the first byte of a tensor, ${what}`,
     subject,
     metrics: [
-      { key: 'command', title: `first byte of ${what}, command`, unit: 's', better: 'lower' },
+      { key: 'command', title: `first byte of ${what}, command`, unit: 's', better: 'lower', headline: true },
       { key: 'library', title: `first byte of ${what}, library`, unit: 's', better: 'lower' },
     ],
     appliesTo: (driver) => driver.launch !== undefined,

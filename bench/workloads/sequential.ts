@@ -1,4 +1,6 @@
 import { gigabytesPerSecond, read } from '../client.ts';
+import type { Driver } from '../drivers/driver.ts';
+import type { Subject } from '../subject.ts';
 import { warm } from './temperature.ts';
 import type { Workload } from './workload.ts';
 
@@ -8,25 +10,30 @@ export const sequential: Workload = {
   about: 'pread of 1 MiB blocks from front to end, checkpoint in the page cache, fresh mount',
   subject: 'large',
   metrics: [
-    { key: 'first', title: 'first pass', unit: 'GB/s', better: 'higher' },
-    { key: 'kept', title: 'second pass, descriptor kept', unit: 'GB/s', better: 'higher' },
+    { key: 'first', title: 'first pass', unit: 'GB/s', better: 'higher', headline: true },
+    { key: 'kept', title: 'second pass, descriptor kept', unit: 'GB/s', better: 'higher', headline: true },
     { key: 'reopened', title: 'second pass, reopened', unit: 'GB/s', better: 'higher' },
   ],
   appliesTo: () => true,
   measure: async (driver, subject) => {
     await warm(subject);
-    const opened = await driver.open(subject);
-    try {
-      const { path, offset, length } = opened;
-      const kept = await read({ mode: 'seq', path, offset, length, passes: 2 });
-      const reopened = await read({ mode: 'seq', path, offset, length });
-      return {
-        first: gigabytesPerSecond(kept.passes[0]),
-        kept: gigabytesPerSecond(kept.passes[1]),
-        reopened: gigabytesPerSecond(reopened.passes[0]),
-      };
-    } finally {
-      await opened.close();
-    }
+    const kept = await twoPasses(driver, subject, false);
+    const reopened = await twoPasses(driver, subject, true);
+    return { first: (kept.first + reopened.first) / 2, kept: kept.second, reopened: reopened.second };
   },
 };
+
+/**
+ * Each second pass is the second touch of its pages: the kernel moves a page to the active list then, which costs, and a
+ * third touch would look faster than it is for anybody who reads twice.
+ */
+async function twoPasses(driver: Driver, subject: Subject, reopen: boolean) {
+  const opened = await driver.open(subject);
+  try {
+    const { path, offset, length } = opened;
+    const { passes } = await read({ mode: 'seq', path, offset, length, passes: 2, reopen });
+    return { first: gigabytesPerSecond(passes[0]), second: gigabytesPerSecond(passes[1]) };
+  } finally {
+    await opened.close();
+  }
+}

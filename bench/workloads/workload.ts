@@ -7,6 +7,8 @@ export interface Metric {
   readonly title: string;
   readonly unit: 'GB/s' | 'reads/s' | 's' | 'MiB' | 'bytes/byte';
   readonly better: 'higher' | 'lower';
+  /** In the chart; the tables have all of them. */
+  readonly headline?: true;
 }
 
 /** How long one sample may take. */
