@@ -36,7 +36,12 @@ export function isLegacyMagic(value: Value): boolean {
 }
 
 /** Reads the five pickles at the start of `head`. Throws ERR_MLFS_PICKLE whose cause is a TruncatedPickle when `head` is too short. */
-export function readLegacyHeader(head: Buffer, path: string, options: OpenOptions): LegacyHeader {
+export function readLegacyHeader(
+  head: Buffer,
+  path: string,
+  options: OpenOptions,
+  keyPrefix = '',
+): LegacyHeader {
   const place = { path, limits: options.limits };
   let start = readPickle(head, place).bytesConsumed;
   const next = () => {
@@ -53,9 +58,8 @@ export function readLegacyHeader(head: Buffer, path: string, options: OpenOption
     );
   }
   const systemInfo = next();
-  const storages = new StorageTable(place, 'little', () => ({
-    bytes: { kind: 'absent', reason: 'it is not among the keys of the file' },
-  }));
+  const unplaced = { bytes: { kind: 'absent', reason: 'it is not among the keys of the file' } } as const;
+  const storages = new StorageTable(place, 'little', () => unplaced, new Map(), keyPrefix);
   const object = readTorchPickle(head, storages, { ...place, start });
   start += object.bytesConsumed;
   const keys = next();
@@ -133,7 +137,7 @@ function storagesInOrder(path: string, keys: PyList, table: StorageTable): Torch
   const seen = new Set<TorchStorage>();
   for (const item of keys.items) {
     const key = String(item);
-    const storage = table.storages.get(key);
+    const storage = table.byId(key);
     if (storage === undefined) {
       throw refuse(
         'ERR_MLFS_STORAGE',

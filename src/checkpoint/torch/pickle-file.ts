@@ -1,9 +1,10 @@
 import { MlfsError } from '../../errors.ts';
 import type { Image } from '../../storage/image.ts';
 import { PICKLE_LIMITS } from '../pickle/limits.ts';
-import { TruncatedPickle } from '../pickle/refusal.ts';
 import { readPickle } from '../pickle/unpickle.ts';
+import { embeddedFiles } from './embedded-file.ts';
 import { isLegacyMagic, openLegacy, readLegacyHeader } from './legacy.ts';
+import { withPickleWindow } from './pickle-window.ts';
 import { namedTensors, readTorchPickle } from './read-torch-pickle.ts';
 import { StorageTable } from './storage-table.ts';
 import type { OpenedCheckpoint, OpenOptions } from './zip-checkpoint.ts';
@@ -13,12 +14,15 @@ const FIRST_WINDOW = 1024 * 1024;
 
 /** Opens a file that starts with a pickle: torch's legacy container, or one pickle that ends with the file. */
 export async function openPickleFile(image: Image, options: OpenOptions): Promise<OpenedCheckpoint> {
-  const limit = options.limits?.pickleBytes ?? PICKLE_LIMITS.pickleBytes;
-  const first = await withWindow(image, limit, (head) =>
+  const limitBytes = options.limits?.pickleBytes ?? PICKLE_LIMITS.pickleBytes;
+  const window = { start: 0, end: image.size, firstBytes: FIRST_WINDOW, limitBytes };
+  const first = await withPickleWindow(image, window, (head) =>
     readPickle(head, { path: image.path, limits: options.limits }),
   );
   if (isLegacyMagic(first.value)) {
-    const header = await withWindow(image, limit, (head) => readLegacyHeader(head, image.path, options));
+    const header = await withPickleWindow(image, window, (head) =>
+      readLegacyHeader(head, image.path, options),
+    );
     return openLegacy(image, header);
   }
   if (first.bytesConsumed !== image.size) {
@@ -44,7 +48,8 @@ function openPlainPickle(image: Image, bytes: Buffer, options: OpenOptions): Ope
       },
     );
   });
-  const pickle = readTorchPickle(bytes, storages, place);
+  const loadFromBytes = embeddedFiles({ image, bytes, offset: 0 }, storages);
+  const pickle = readTorchPickle(bytes, storages, { ...place, loadFromBytes });
   const warnings: MlfsError[] = [];
   return {
     format: 'pickle',
@@ -56,22 +61,4 @@ function openPlainPickle(image: Image, bytes: Buffer, options: OpenOptions): Ope
     warnings,
     metadata: {},
   };
-}
-
-/** Reads the start of the file, and more of it as long as a pickle goes on past what was read. */
-async function withWindow<T>(image: Image, limit: number, read: (head: Buffer) => T): Promise<T> {
-  for (let window = FIRST_WINDOW; ; window *= 4) {
-    const length = Math.min(window, image.size, limit);
-    try {
-      return read(await image.read(0, length));
-    } catch (cause) {
-      const goesOn = cause instanceof MlfsError && cause.cause instanceof TruncatedPickle;
-      if (!goesOn || length === image.size) throw cause;
-      if (length < limit) continue;
-      throw new MlfsError('ERR_MLFS_LIMIT', `${image.path}: its pickles have more than ${limit} bytes`, {
-        path: image.path,
-        cause,
-      });
-    }
-  }
 }

@@ -1,5 +1,6 @@
 import { MlfsError } from '../../errors.ts';
 import { listTensors } from '../object-tree.ts';
+import type { Account } from '../pickle/account.ts';
 import type { PickleLimits } from '../pickle/limits.ts';
 import { type PicklePlace, placeName } from '../pickle/refusal.ts';
 import { readPickle } from '../pickle/unpickle.ts';
@@ -21,7 +22,8 @@ export interface TorchPickle {
 export interface TorchPickleOptions extends PicklePlace {
   readonly start?: number;
   readonly limits?: Partial<PickleLimits> | undefined;
-  readonly loadFromBytes?: (bytes: PyBytes) => Value | undefined;
+  /** Opens what `torch.storage._load_from_bytes` is given. */
+  readonly loadFromBytes?: (bytes: PyBytes, account: Account) => Value | undefined;
 }
 
 /** Interprets one pickle of a torch file over the storages it names. */

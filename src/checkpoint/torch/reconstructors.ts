@@ -42,7 +42,10 @@ export class TorchReconstructors {
   readonly #storages: StorageTable;
 
   /** `loadFromBytes` opens what `torch.storage._load_from_bytes` is given: an inner torch file. */
-  constructor(storages: StorageTable, loadFromBytes?: (bytes: PyBytes) => Value | undefined) {
+  constructor(
+    storages: StorageTable,
+    loadFromBytes?: (bytes: PyBytes, account: Account) => Value | undefined,
+  ) {
     this.#storages = storages;
     this.table = new Map<string, Reconstructor>([
       ...BUILTIN_RECONSTRUCTORS,
@@ -69,9 +72,9 @@ export class TorchReconstructors {
       ['torch.Size', (args) => sizeOf(args)],
       [
         'torch.storage._load_from_bytes',
-        (args) => {
+        (args, account) => {
           const bytes = items(args)?.[0];
-          return bytes instanceof PyBytes ? loadFromBytes?.(bytes) : undefined;
+          return bytes instanceof PyBytes ? loadFromBytes?.(bytes, account) : undefined;
         },
       ],
     ]);

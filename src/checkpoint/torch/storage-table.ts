@@ -101,6 +101,11 @@ export class StorageTable {
     return viewMetadata instanceof PyTuple ? this.#view(root, viewMetadata, itemsize) : root;
   }
 
+  /** The storage of a persistent id's key, once the pickle has named it. */
+  byId(key: string): TorchStorage | undefined {
+    return this.#byId.get(key);
+  }
+
   /** The one storage behind a key, whatever class it was asked for with. */
   canonical(storage: TorchStorage): TorchStorage {
     return this.#aliases.get(storage) ?? storage;
@@ -159,8 +164,9 @@ export class StorageTable {
         `view ${JSON.stringify(key)} is bytes ${offsetBytes} to ${offsetBytes + nbytes} of storage ${JSON.stringify(root.key)}, which has ${root.nbytes}`,
       );
     }
-    const view = new TorchStorage({ ...root, key, nbytes });
-    this.storages.set(key, view);
+    const unique = this.#keyPrefix + key;
+    const view = new TorchStorage({ ...root, key: unique, nbytes });
+    this.storages.set(unique, view);
     this.#byId.set(key, view);
     this.views.push({ view, root: this.canonical(root), offsetBytes });
     return view;

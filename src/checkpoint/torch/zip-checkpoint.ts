@@ -8,6 +8,7 @@ import type { NamedTensor } from '../tensor.ts';
 import type { Archive } from '../zip/archive.ts';
 import { readEntry } from '../zip/read-entry.ts';
 import { type ArchiveLayout, isTorchScript } from './archive-layout.ts';
+import { embeddedFiles } from './embedded-file.ts';
 import { namedTensors, readTorchPickle } from './read-torch-pickle.ts';
 import { StorageTable, type TorchStorage } from './storage-table.ts';
 import { zipStorages } from './zip-storages.ts';
@@ -50,7 +51,11 @@ export async function openTorchZip(
     const locate = zipStorages(image, layout, folders);
     const table = new StorageTable(place, byteorder, locate, storages, options.keyPrefix);
     const bytes = await readEntry(image, entry, options.limits?.pickleBytes ?? PICKLE_LIMITS.pickleBytes);
-    const pickle = readTorchPickle(bytes, table, { ...place, limits: options.limits });
+    const embedded =
+      entry.method === 'stored'
+        ? { loadFromBytes: embeddedFiles({ image, bytes, offset: entry.offset }, table) }
+        : {};
+    const pickle = readTorchPickle(bytes, table, { ...place, limits: options.limits, ...embedded });
     values.set(name, pickle.value);
     for (const global of pickle.unknownGlobals) unknown.add(global);
     const prefix = name === 'data' ? [] : [name];
