@@ -28,7 +28,7 @@ import { sha256 } from './sha256.ts';
 
 /** Files that are no checkpoints of ours or that the format's own library refuses, with what the refusal must say. */
 const REFUSED: Readonly<Record<string, RegExp>> = {
-  F76: /is a tar archive/,
+  F76: /without the member "tensors"; torch cannot load it either/,
   O06: /do not cover the file/,
   O12: /GGUF/,
   O14: /ONNX/,
