@@ -11,6 +11,8 @@ export type CheckpointFormat =
   | 'torch-tar'
   | 'safetensors'
   | 'zip-bundle'
+  /** `.pt2` of torch.export. */
+  | 'torch-export'
   /** A pickle without torch's container: no tensor bytes of its own. */
   | 'pickle';
 

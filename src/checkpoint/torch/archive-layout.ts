@@ -8,14 +8,15 @@ export interface ArchiveLayout {
   readonly records: ReadonlyMap<string, ZipEntry>;
 }
 
-/** undefined when there is no `data.pkl` where torch would look for it. */
+/** undefined when there is neither a `data.pkl` nor another description where torch would look for it. */
 export function torchLayout(entries: readonly ZipEntry[]): ArchiveLayout | undefined {
   for (const prefix of prefixes(entries)) {
     const records = new Map<string, ZipEntry>();
     for (const entry of entries) {
       if (entry.name.startsWith(prefix)) records.set(entry.name.slice(prefix.length), entry);
     }
-    if (records.has('data.pkl') || records.has('model.json')) return { prefix, records };
+    const layout = { prefix, records };
+    if (records.has('data.pkl') || records.has('model.json') || isExportedProgram(layout)) return layout;
   }
   return undefined;
 }
@@ -34,4 +35,21 @@ function prefixes(entries: readonly ZipEntry[]): Set<string> {
 export function isTorchScript({ records }: ArchiveLayout): boolean {
   if (records.has('constants.pkl') || records.has('bytecode.pkl') || records.has('model.json')) return true;
   return [...records.keys()].some((name) => name.startsWith('code/'));
+}
+
+const EXPORT_CONFIG = /^data\/(weights|constants)\/.+_(weights|constants)_config\.json$/;
+
+/** Whether an archive is a `.pt2` whose weights are records of their own. */
+export function isExportedProgram({ records }: ArchiveLayout): boolean {
+  return exportConfigs({ records }).length > 0;
+}
+
+/** The documents that describe an exported program's tensors, weights before constants. */
+export function exportConfigs({
+  records,
+}: Pick<ArchiveLayout, 'records'>): [record: string, entry: ZipEntry][] {
+  const configs = [...records].filter(([name]) => EXPORT_CONFIG.test(name));
+  return configs.sort(
+    ([a], [b]) => Number(a.startsWith('data/constants/')) - Number(b.startsWith('data/constants/')),
+  );
 }

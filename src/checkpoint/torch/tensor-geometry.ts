@@ -31,7 +31,7 @@ export function checkGeometry(
       `shape [${shape}] has ${shape.length} dimensions and stride [${strides}] ${strides.length}`,
     );
   }
-  if (typeof offset !== 'number' || offset < 0) {
+  if (typeof offset !== 'number' || !Number.isSafeInteger(offset) || offset < 0) {
     throw new GeometryFault(`storage offset ${String(offset)} is no place in a storage`);
   }
   let count = 1;
@@ -65,7 +65,7 @@ function dimensions(value: Value | undefined, what: string): readonly number[] {
     );
   }
   for (const item of value.items) {
-    if (typeof item !== 'number' || item < 0) {
+    if (typeof item !== 'number' || !Number.isSafeInteger(item) || item < 0) {
       throw new GeometryFault(
         `its ${what} has ${typeof item === 'object' ? 'something else' : String(item)} in it`,
       );

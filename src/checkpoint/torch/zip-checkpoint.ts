@@ -1,15 +1,19 @@
 import { MlfsError } from '../../errors.ts';
 import type { Image } from '../../storage/image.ts';
 import type { Checkpoint } from '../checkpoint.ts';
+import { listTensors } from '../object-tree.ts';
 import { PICKLE_LIMITS, type PickleLimits } from '../pickle/limits.ts';
 import type { Value } from '../pickle/values.ts';
 import { isScriptObject } from '../state-dict.ts';
 import type { NamedTensor } from '../tensor.ts';
 import type { Archive } from '../zip/archive.ts';
 import { readEntry } from '../zip/read-entry.ts';
-import { type ArchiveLayout, isTorchScript } from './archive-layout.ts';
+import { type ArchiveLayout, isExportedProgram, isTorchScript } from './archive-layout.ts';
 import { embeddedFiles } from './embedded-file.ts';
+import { openExportedProgram } from './exported-program.ts';
+import { readJsonRecord } from './json-record.ts';
 import { namedTensors, readTorchPickle } from './read-torch-pickle.ts';
+import { readScriptModel } from './script-v1.ts';
 import { StorageTable, type TorchStorage } from './storage-table.ts';
 import { zipStorages } from './zip-storages.ts';
 
@@ -36,6 +40,7 @@ export async function openTorchZip(
 ): Promise<OpenedCheckpoint> {
   const metadata = await readMetadata(image, layout);
   const byteorder = readByteorder(image.path, metadata.byteorder);
+  if (isExportedProgram(layout)) return openExportedProgram(image, archive, layout, metadata, byteorder);
   const script = isTorchScript(layout);
   const tensors: NamedTensor[] = [];
   const storages = new Map<string, TorchStorage>();
@@ -62,7 +67,8 @@ export async function openTorchZip(
     for (const named of namedTensors(pickle, place, prefix, warnings)) tensors.push(named);
   }
 
-  const root = values.get('data') ?? values.get('attributes') ?? null;
+  const root = values.get('data') ?? (await scriptModel(image, layout, values, storages));
+  if (!values.has('data')) tensors.push(...listTensors(root, image.path).tensors);
   values.delete('data');
   return {
     format: script || isScriptObject(root) ? 'torchscript' : 'torch-zip',
@@ -75,6 +81,20 @@ export async function openTorchZip(
     warnings,
     metadata,
   };
+}
+
+/** The modules of a TorchScript archive before 1.4, which has a `model.json` and no `data.pkl`. */
+async function scriptModel(
+  image: Image,
+  layout: ArchiveLayout,
+  values: ReadonlyMap<string, Value>,
+  storages: Map<string, TorchStorage>,
+): Promise<Value> {
+  const entry = layout.records.get('model.json');
+  if (entry === undefined) return null;
+  const model = readScriptModel(image, layout, await readJsonRecord(image, entry), values.get('attributes'));
+  for (const [key, storage] of model.storages) storages.set(key, storage);
+  return model.root;
 }
 
 /** The small records beside the pickle: what wrote the archive, and how. */

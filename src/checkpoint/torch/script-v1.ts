@@ -1,0 +1,118 @@
+/**
+ * TorchScript as torch 1.0 to 1.3 wrote it: `model.json` describes the modules and a table of tensors over the records `tensors/N`;
+ * `attributes.pkl` holds what is no tensor. The JSON is protobuf's: int64 in quotes, fields with default values left out.
+ */
+import { MlfsError } from '../../errors.ts';
+import type { Image } from '../../storage/image.ts';
+import { items } from '../pickle/builtin-reconstructors.ts';
+import { PyDict, PyGlobal, PyObject, PyTuple, type Value } from '../pickle/values.ts';
+import { contiguousStride } from '../strided-layout.ts';
+import type { DType } from '../tensor.ts';
+import type { ArchiveLayout } from './archive-layout.ts';
+import { arrayOf, type JsonObject, numberOf, objectOf, textOf } from './json-record.ts';
+import { RecordTensors } from './record-tensor.ts';
+import type { TorchStorage } from './storage-table.ts';
+import type { TorchTensor } from './torch-tensor.ts';
+
+/** caffe2.TensorProto.DataType. */
+const DATA_TYPES: Readonly<Record<string, DType>> = {
+  FLOAT: 'float32',
+  DOUBLE: 'float64',
+  FLOAT16: 'float16',
+  INT8: 'int8',
+  INT16: 'int16',
+  INT32: 'int32',
+  INT64: 'int64',
+  UINT8: 'uint8',
+  BYTE: 'uint8',
+  BOOL: 'bool',
+};
+
+/** Real models are some twenty modules deep. */
+const MAX_DEPTH = 200;
+
+export interface ScriptModel {
+  readonly root: Value;
+  readonly storages: ReadonlyMap<string, TorchStorage>;
+}
+
+/** Builds the module tree of a `model.json`. `attributes` is the value of attributes.pkl. */
+export function readScriptModel(
+  image: Image,
+  layout: ArchiveLayout,
+  model: JsonObject,
+  attributes: Value | undefined,
+): ScriptModel {
+  const reader = new ModelReader(image, layout, attributes);
+  reader.readTensors(arrayOf(model.tensors));
+  return { root: reader.module(objectOf(model.mainModule), 0), storages: reader.storages };
+}
+
+class ModelReader {
+  readonly #image: Image;
+  readonly #records: RecordTensors;
+  readonly #tensors: TorchTensor[] = [];
+  readonly #attributes: readonly Value[];
+
+  constructor(image: Image, layout: ArchiveLayout, attributes: Value | undefined) {
+    this.#image = image;
+    this.#records = new RecordTensors(image, layout, 'little');
+    this.#attributes = items(attributes) ?? [];
+  }
+
+  get storages(): ReadonlyMap<string, TorchStorage> {
+    return this.#records.storages;
+  }
+
+  readTensors(table: readonly unknown[]): void {
+    table.forEach((item, index) => {
+      const tensor = objectOf(item);
+      const type = textOf(tensor.dataType, 'FLOAT');
+      const dtype = DATA_TYPES[type];
+      if (dtype === undefined) throw this.#refuse(`tensor ${index} is of an unknown type, ${type}`);
+      const shape = arrayOf(tensor.dims).map((extent) => numberOf(extent, 0));
+      const strides = arrayOf(tensor.strides).map((stride) => numberOf(stride, 0));
+      this.#tensors.push(
+        this.#records.make({
+          name: `tensors[${index}]`,
+          record: textOf(objectOf(tensor.data).key, ''),
+          dtype,
+          shape,
+          stride: strides.length === 0 ? contiguousStride(shape) : strides,
+          storageOffset: numberOf(tensor.offset, 0),
+          requiresGrad: tensor.requiresGrad === true,
+          isParameter: false,
+          location: textOf(tensor.device, 'cpu'),
+        }),
+      );
+    });
+  }
+
+  module(module: JsonObject, depth: number): PyObject {
+    if (depth > MAX_DEPTH) throw this.#refuse(`its modules are nested deeper than ${MAX_DEPTH}`);
+    const object = new PyObject(new PyGlobal('__torch__', textOf(module.name, 'Module')), new PyTuple([]));
+    const state = new PyDict();
+    object.state = state;
+    for (const item of arrayOf(module.parameters)) {
+      const parameter = objectOf(item);
+      const tensor = this.#tensors[numberOf(parameter.tensorId, 0)];
+      if (tensor !== undefined) state.set(textOf(parameter.name, ''), tensor);
+    }
+    for (const item of arrayOf(module.attributes)) {
+      const attribute = objectOf(item);
+      const value = this.#attributes[numberOf(attribute.id, 0)];
+      if (value !== undefined) state.set(textOf(attribute.name, ''), value);
+    }
+    for (const item of arrayOf(module.submodules)) {
+      const child = objectOf(item);
+      state.set(textOf(child.name, ''), this.module(child, depth + 1));
+    }
+    return object;
+  }
+
+  #refuse(reason: string): MlfsError {
+    return new MlfsError('ERR_MLFS_FORMAT', `${this.#image.path}: model.json: ${reason}`, {
+      path: this.#image.path,
+    });
+  }
+}
