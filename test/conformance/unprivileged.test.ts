@@ -7,21 +7,24 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { requires } from '../support/requires.ts';
 
-const SUITE = fileURLToPath(new URL('./conformance.test.ts', import.meta.url));
+const SUITE = 'test/conformance/conformance.test.ts';
 const PROJECT = fileURLToPath(new URL('../..', import.meta.url));
 
 /** Reading, listing, and the ways a mount ends. */
 const CASES = 'from start to end|walk everything|appended to the log|ends the server|in use stays';
 
 /**
- * A mount namespace in which everybody may open /dev/fuse, as udev has it where there is one, and a user who may do
- * nothing but read the files of the project.
+ * A mount namespace in which everybody may open /dev/fuse, as udev has it where there is one, and can reach the project,
+ * wherever it was cloned; and a user who may do nothing but read its files.
  */
 const AS_NOBODY = `
 set -e
 mknod "$1/fuse" c 10 229
 chmod 666 "$1/fuse"
 mount --bind "$1/fuse" /dev/fuse
+mkdir "$1/project"
+mount --bind . "$1/project"
+cd "$1/project"
 mkdir "$1/home"
 chown 65534:65534 "$1/home"
 export HOME="$1/home" TMPDIR="$1/home"
