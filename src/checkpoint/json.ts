@@ -28,7 +28,7 @@ export interface JsonOptions {
   readonly maxBytes?: number;
 }
 
-const MAX_BYTES = 64 * 1024 * 1024;
+const MAX_BYTES = 32 * 1024 * 1024;
 const MAX_DEPTH = 400;
 const MAX_STRING = 64 * 1024;
 const SHOWN_BYTES = 32;
@@ -209,6 +209,8 @@ class JsonWriter {
         break;
       }
       const text = part(index, inner);
+      // So many do not fit on a line: each has one of its own.
+      if (index >= LINE / 3) this.#bytesLeft -= inner.length;
       parts.push(text);
       width += text.length + 2;
     }
@@ -216,7 +218,6 @@ class JsonWriter {
     if (oneLine || parts.length === 0) return `${open}${parts.join(', ')}${close}`;
     if (open === '[' && !parts.some((text) => /^[[{]/.test(text)))
       return `[\n${filled(parts, inner)}\n${indent}]`;
-    this.#bytesLeft -= parts.length * inner.length;
     return `${open}\n${inner}${parts.join(`,\n${inner}`)}\n${indent}${close}`;
   }
 

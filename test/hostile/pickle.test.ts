@@ -10,8 +10,21 @@ import { readPickle } from '../../src/checkpoint/pickle/unpickle.ts';
 import { PyGlobal, PyObject } from '../../src/checkpoint/pickle/values.ts';
 import { findStateDict } from '../../src/checkpoint/state-dict.ts';
 import { modelStr } from '../../src/checkpoint/torch/module-str.ts';
+import { TorchReconstructors } from '../../src/checkpoint/torch/reconstructors.ts';
+import { StorageTable } from '../../src/checkpoint/torch/storage-table.ts';
 import { MlfsError } from '../../src/errors.ts';
-import { assemble, global, int, type Part, text, u8, u32, u64 } from '../unit/checkpoint/pickle/assembler.ts';
+import {
+  assemble,
+  global,
+  int,
+  type Part,
+  storage,
+  tensor,
+  text,
+  u8,
+  u32,
+  u64,
+} from '../unit/checkpoint/pickle/assembler.ts';
 
 const read = (bytes: Buffer, limits: Partial<PickleLimits> = {}) =>
   readPickle(bytes, { path: 'hostile.pt', reconstructors: BUILTIN_RECONSTRUCTORS, limits });
@@ -183,6 +196,29 @@ test('a value that doubles at each level is listed, printed and searched without
   assert.ok(valueRepr(value).length < 100_000);
   assert.equal(findStateDict(value), undefined);
   assert.equal(modelStr(value), undefined);
+});
+
+test('one tensor at millions of paths has a bounded number of names, and every tensor has one', () => {
+  const storages = new StorageTable({ path: 'hostile.pt' }, 'little', () => ({
+    bytes: { kind: 'absent', reason: 'a test' },
+  }));
+  const torch = new TorchReconstructors(storages);
+  const shared = tensor(storage('0', 4), 0, [4], [1]);
+  const list = assemble('EMPTY_LIST', 'MARK', shared, repeat(2_000_000, 'DUP'), 'APPENDS');
+  const last = tensor(storage('1', 4), 0, [4], [1]);
+  const doubled = assemble(shared, repeat(60, 'DUP', 'TUPLE2'));
+  for (const many of [list, doubled]) {
+    const { value } = readPickle(assemble(many, last, 'TUPLE2', 'STOP'), {
+      path: 'hostile.pt',
+      reconstructors: torch.table,
+      persistentLoad: (id) => storages.load(id),
+    });
+    const { tensors, abridged } = listTensors(value, 'hostile.pt');
+    assert.ok(abridged);
+    assert.ok(tensors.length < 1_500_000);
+    assert.deepEqual(tensors[tensors.length - 1]?.path, ['1']);
+    assert.ok(valueToJson(value).length < 64 * 1024 * 1024);
+  }
 });
 
 test('a module that holds itself is printed once', () => {

@@ -2,8 +2,9 @@
  * What `str(model)` prints, from the pickle alone: the nested representation of a pickled `torch.nn.Module`, as torch 2.13
  * formats it, and of a TorchScript module. A class that is not known prints as `ClassName(…)` with its children.
  */
+
+import { isModule, isScriptObject } from '../module-names.ts';
 import { PyDict, PyGlobal, type PyObject, type Value } from '../pickle/values.ts';
-import { isModule, isScriptObject } from '../state-dict.ts';
 import { keyText } from '../value-children.ts';
 import { extraRepr, ModuleAttributes } from './layer-repr.ts';
 

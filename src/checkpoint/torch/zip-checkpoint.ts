@@ -1,10 +1,10 @@
 import { MlfsError } from '../../errors.ts';
 import type { Image } from '../../storage/image.ts';
 import type { Checkpoint } from '../checkpoint.ts';
+import { isScriptObject } from '../module-names.ts';
 import { listTensors } from '../object-tree.ts';
 import { PICKLE_LIMITS, type PickleLimits } from '../pickle/limits.ts';
 import type { Value } from '../pickle/values.ts';
-import { isScriptObject } from '../state-dict.ts';
 import type { NamedTensor } from '../tensor.ts';
 import type { Archive } from '../zip/archive.ts';
 import { readEntry } from '../zip/read-entry.ts';
