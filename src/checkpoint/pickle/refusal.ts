@@ -40,7 +40,7 @@ export function pickleError(
       cause: fault,
       advice:
         fault.code === 'ERR_MLFS_LIMIT'
-          ? 'The pickle asks for more than any real checkpoint; do not trust this file.'
+          ? 'It asks for more than a checkpoint of 150,000 tensors does. A program that trusts the file can raise `limits`.'
           : 'The pickle is damaged or no pickle at all.',
     },
   );
