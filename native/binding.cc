@@ -87,7 +87,7 @@ void deliver(Napi::Env env, Napi::Function, Handlers* handlers, Event* raw) {
 
 using EventQueue = Napi::TypedThreadSafeFunction<Handlers, Event, deliver>;
 
-/// Session(fd, { threads, mappedBudgetBytes, maxWriteBytes, nearServer })
+/// Session(fd, { threads, maxWriteBytes, nearServer })
 class NativeSession : public Napi::ObjectWrap<NativeSession> {
  public:
   static Napi::Function Define(Napi::Env env) {
@@ -104,7 +104,6 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
     auto options = info[1].As<Napi::Object>();
     SessionOptions settings;
     settings.threads = options.Get("threads").As<Napi::Number>().Uint32Value();
-    settings.mapped_budget_bytes = bytes(options.Get("mappedBudgetBytes"));
     settings.max_write_bytes = bytes(options.Get("maxWriteBytes"));
     settings.near_server = flag(options, "nearServer");
     session_ = std::make_unique<Session>(Descriptor(info[0].As<Napi::Number>().Int32Value()), settings);
@@ -162,7 +161,7 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
           throw Napi::RangeError::New(info.Env(), "extent names no file");
         }
         file = files_[static_cast<size_t>(index)];
-        limit = file->size();
+        limit = file->size;
       }
       if (offset > limit || length > limit - offset) {
         throw Napi::RangeError::New(info.Env(), "extent leaves its file");
@@ -187,10 +186,7 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
     set("native_reads_total", counters.native_reads);
     set("native_read_bytes_total", counters.native_read_bytes);
     set("native_read_errors_total", counters.native_read_errors);
-    set("windows_mapped_total", counters.windows_mapped);
-    set("windows_unmapped_total", counters.windows_unmapped);
     set("near_periods_total", counters.near_periods);
-    set("mapped_bytes", session_->mapped_bytes());
     return result;
   }
 

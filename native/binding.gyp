@@ -4,7 +4,6 @@
       "target_name": "mlfs_native",
       "sources": [
         "binding.cc",
-        "backing_file.cc",
         "device.cc",
         "extent_table.cc",
         "near_server.cc",

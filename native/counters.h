@@ -12,8 +12,6 @@ struct Counters {
   std::atomic<uint64_t> native_reads{0};      ///< READs answered here
   std::atomic<uint64_t> native_read_bytes{0};
   std::atomic<uint64_t> native_read_errors{0};
-  std::atomic<uint64_t> windows_mapped{0};
-  std::atomic<uint64_t> windows_unmapped{0};
   std::atomic<uint64_t> near_periods{0};        ///< times a lone reader was served from its own processor
 };
 

@@ -8,7 +8,7 @@
 
 namespace mlfs {
 
-class BackingFile;
+struct BackingFile;
 
 /// A run of a mounted file. Either `file` is set and the bytes are [offset, offset + length) of it, or the bytes are
 /// [offset, offset + length) of the layout's inline store.

@@ -80,10 +80,10 @@ bool NearServer::may_return_from_idle() {
   return returned;
 }
 
-void NearServer::observe(uint32_t tid, uint64_t length) {
+void NearServer::observe(uint32_t tid, uint64_t length, bool cached) {
   if (!thread_.joinable()) return;
   int64_t now = now_ns();
-  bool goes_on = last_tid_.load(std::memory_order_relaxed) == tid && length <= kSmallRead &&
+  bool goes_on = last_tid_.load(std::memory_order_relaxed) == tid && length <= kSmallRead && cached &&
                  now - last_read_ns_.load(std::memory_order_relaxed) < kPauseNs;
   last_read_ns_.store(now, std::memory_order_relaxed);
   if (!goes_on) {

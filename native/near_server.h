@@ -25,7 +25,7 @@ namespace mlfs {
 ///
 /// States: off (session threads read the device, this thread sleeps) and on (the other way round). On begins after a run
 /// of small reads by one thread in quick succession. Off begins when the requests stop, when another reader or a large
-/// read comes, or when the polling thread gets no processor time: a watching session thread notices within two
+/// read comes, when the bytes come from a disk (then the scheduler places reader and server better, by the disk's interrupts), or when the polling thread gets no processor time: a watching session thread notices within two
 /// periods, lifts it to SCHED_OTHER so that it finishes what it holds, and takes over.
 class NearServer {
  public:
@@ -35,8 +35,8 @@ class NearServer {
   NearServer(const NearServer&) = delete;
   NearServer& operator=(const NearServer&) = delete;
 
-  /// Says who sent a READ of how much; called for each by the thread that serves it.
-  void observe(uint32_t requester_tid, uint64_t length);
+  /// Says who sent a READ of how much, and whether the bytes were cached; called for each by the thread that serves it.
+  void observe(uint32_t requester_tid, uint64_t length, bool cached);
   /// Keeps a session thread away from the device while this is on; it watches meanwhile.
   void stay_away();
   void stop();

@@ -29,7 +29,7 @@ class Session::Server {
   Server(Session& session, size_t reader)
       : session_(session),
         reader_(reader),
-        read_reply_(session.device_.get(), session.budget_, session.counters_, session.options_.way),
+        read_reply_(session.device_.get(), session.counters_),
         // FUSE_MIN_READ_BUFFER, or a WRITE with its headers.
         buffer_(std::max<size_t>(FUSE_MIN_READ_BUFFER, session.options_.max_write_bytes + 4096)) {}
 
@@ -51,13 +51,14 @@ class Session::Server {
     const auto& header = *reinterpret_cast<const fuse_in_header*>(buffer_.data());
     if (header.opcode != FUSE_READ || length < sizeof(fuse_in_header) + sizeof(fuse_read_in)) return false;
     const auto& read_in = *reinterpret_cast<const fuse_read_in*>(buffer_.data() + sizeof(fuse_in_header));
+    bool cached;
     {
       ExtentTable::ReadGuard guard(session_.extents_, reader_);
       const FileLayout* layout = guard.find(header.nodeid);
       if (layout == nullptr) return false;
-      read_reply_.send(header.unique, *layout, read_in.offset, read_in.size);
+      cached = read_reply_.send(header.unique, *layout, read_in.offset, read_in.size);
     }
-    if (session_.near_) session_.near_->observe(header.pid, read_in.size);
+    if (session_.near_) session_.near_->observe(header.pid, read_in.size, cached);
     return true;
   }
 
@@ -70,7 +71,6 @@ class Session::Server {
 Session::Session(Descriptor device, const SessionOptions& options)
     : device_(std::move(device)),
       options_(options),
-      budget_(options.mapped_budget_bytes, counters_),
       extents_(options.threads + 1) {}
 
 Session::~Session() { stop(); }
@@ -109,7 +109,7 @@ int Session::reply(const uint8_t* message, size_t length) {
 
 BackingFile* Session::add_file(Descriptor fd, uint64_t size) {
   std::lock_guard lock(files_mutex_);
-  files_.push_back(std::make_unique<BackingFile>(std::move(fd), size, budget_));
+  files_.push_back(std::make_unique<BackingFile>(BackingFile{std::move(fd), size}));
   return files_.back().get();
 }
 

@@ -19,10 +19,8 @@ namespace mlfs {
 
 struct SessionOptions {
   unsigned threads = 2;
-  uint64_t mapped_budget_bytes = uint64_t{256} << 20;
   /// Room for the largest WRITE the kernel was promised, without its header.
   uint64_t max_write_bytes = uint64_t{1} << 20;
-  ReadWay way = ReadWay::kAuto;
   /// Serve a lone reader of small blocks from its own processor.
   bool near_server = true;
 };
@@ -52,7 +50,6 @@ class Session {
   BackingFile* add_file(Descriptor fd, uint64_t size);
   ExtentTable& extents() { return extents_; }
   const Counters& counters() const { return counters_; }
-  uint64_t mapped_bytes() const { return budget_.mapped_bytes(); }
 
  private:
   struct Worker {
@@ -67,7 +64,6 @@ class Session {
   Descriptor device_;
   SessionOptions options_;
   Counters counters_;
-  MappingBudget budget_;
   std::mutex files_mutex_;
   std::vector<std::unique_ptr<BackingFile>> files_;
   ExtentTable extents_;

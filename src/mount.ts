@@ -36,8 +36,6 @@ export interface MountOptions {
   readonly stateDict?: string;
   /** Budget of the LRU page cache. */
   readonly cacheBytes?: number;
-  /** Budget for mapped bytes in the data plane. */
-  readonly mappedBudgetBytes?: number;
   readonly logLevel?: Level;
   /** Gets every line of the log. */
   readonly logSink?: (line: string) => void;
@@ -63,9 +61,6 @@ export interface Mounted {
   /** Throws ERR_MLFS_BUSY while somebody uses the mount, unless `lazy`: then it vanishes from sight now and ends with its last user. */
   unmount(options?: { readonly lazy?: boolean }): Promise<void>;
 }
-
-/** Four windows: a scan needs one, and what was read stays in the kernel's page cache whether it is mapped or not. */
-export const DEFAULT_MAPPED_BUDGET_BYTES = 64 * 1024 * 1024;
 
 /** Mounts a checkpoint file; resolves when the mount point answers. */
 export async function mount(
@@ -158,7 +153,6 @@ async function serve(
       readOnly,
       allowOther: options.allowOther ?? false,
       defaultPermissions: options.defaultPermissions ?? false,
-      mappedBudgetBytes: options.mappedBudgetBytes ?? DEFAULT_MAPPED_BUDGET_BYTES,
       onWarning: (message) => log.warn(message),
     });
     const summary: MountSummary = {

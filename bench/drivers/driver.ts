@@ -20,8 +20,6 @@ export interface Driver {
 export interface OpenOptions {
   /** Processors the server may use. */
   readonly cpus?: string | undefined;
-  /** How many bytes of the checkpoint it may keep mapped, where it has such a budget. */
-  readonly mappedBudgetBytes?: number | undefined;
 }
 
 export interface Opened {
@@ -33,7 +31,5 @@ export interface Opened {
   readonly root: string;
   /** The process that serves it. */
   readonly pid?: number;
-  /** The budget it was given, if it knows one. */
-  readonly mappedBudgetBytes?: number;
   close(): Promise<void>;
 }

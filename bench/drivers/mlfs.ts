@@ -12,11 +12,6 @@ function mlfs(transport: 'kernel' | 'fuse-native', about: string): Driver {
     about,
     missing: () => whyUnusable(transport),
     open: async (subject, options) => {
-      if (options?.mappedBudgetBytes !== undefined) {
-        const { mappedBudgetBytes } = options;
-        const program = libraryProgram({ transport, mappedBudgetBytes });
-        return { ...opened(await serve(program(subject)), subject), mappedBudgetBytes };
-      }
       const served = await serve({
         program: process.execPath,
         args: [CLI, 'mount', '--foreground', '--transport', transport, subject.path, '%MOUNTPOINT%'],

@@ -1,8 +1,8 @@
 // A whole server without Node: one directory with one file, `tensor.bin`, made of extents of a backing file. It carries
-// the data plane's tests under the sanitizers and the trials of docs/ARCHITECTURE.md.
+// the data plane's tests under the sanitizers, and it is what to measure when something in here is tried.
 //
-//   one_file_server BACKING MOUNTPOINT [--way auto|map|populate|pread|splice|direct] [--threads N] [--no-near]
-//                   [--offset BYTES] [--length BYTES] [--pieces N] [--budget MIB] [--max-pages N] [--republish]
+//   one_file_server BACKING MOUNTPOINT [--threads N] [--no-near]
+//                   [--offset BYTES] [--length BYTES] [--pieces N] [--max-pages N] [--republish]
 //
 // Serves until it is unmounted or gets SIGTERM.
 
@@ -16,7 +16,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <map>
 #include <string>
 #include <thread>
 
@@ -145,19 +144,14 @@ class Control {
 
 Settings parse(int argc, char** argv) {
   Settings settings;
-  const std::map<std::string, ReadWay> ways = {
-      {"auto", ReadWay::kAuto},   {"map", ReadWay::kMap},       {"populate", ReadWay::kMapPopulate},
-      {"pread", ReadWay::kPread}, {"splice", ReadWay::kSplice}, {"direct", ReadWay::kDirect}};
   for (int i = 1; i < argc; i++) {
     std::string word = argv[i];
     auto number = [&] { return strtoull(argv[++i], nullptr, 10); };
-    if (word == "--way") settings.session.way = ways.at(argv[++i]);
-    else if (word == "--threads") settings.session.threads = static_cast<unsigned>(number());
+    if (word == "--threads") settings.session.threads = static_cast<unsigned>(number());
     else if (word == "--no-near") settings.session.near_server = false;
     else if (word == "--offset") settings.offset = number();
     else if (word == "--length") settings.length = number();
     else if (word == "--pieces") settings.pieces = number();
-    else if (word == "--budget") settings.session.mapped_budget_bytes = number() << 20;
     else if (word == "--max-pages") settings.max_pages = static_cast<uint16_t>(number());
     else if (word == "--republish") settings.republish = true;
     else if (settings.backing.empty()) settings.backing = word;
@@ -170,8 +164,7 @@ Settings parse(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   Settings settings = parse(argc, argv);
-  int flags = O_RDONLY | O_CLOEXEC | (settings.session.way == ReadWay::kDirect ? O_DIRECT : 0);
-  Descriptor backing(open(settings.backing.c_str(), flags));
+  Descriptor backing(open(settings.backing.c_str(), O_RDONLY | O_CLOEXEC));
   struct stat status;
   if (!backing || fstat(backing.get(), &status) != 0) {
     perror(settings.backing.c_str());
@@ -222,9 +215,9 @@ int main(int argc, char** argv) {
     if (republisher.joinable()) republisher.join();
     session.stop();
     const Counters& counters = session.counters();
-    fprintf(stderr, "reads %lu bytes %lu errors %lu mapped %lu unmapped %lu near periods %lu\n",
+    fprintf(stderr, "reads %lu bytes %lu errors %lu near periods %lu\n",
             counters.native_reads.load(), counters.native_read_bytes.load(), counters.native_read_errors.load(),
-            counters.windows_mapped.load(), counters.windows_unmapped.load(), counters.near_periods.load());
+            counters.near_periods.load());
   }
   return 0;
 }

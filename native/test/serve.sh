@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Drives one_file_server: parallel readers while layouts are republished and windows are evicted, then a truncation of
+# Drives one_file_server: parallel readers while layouts are republished, then a truncation of
 # the backing file under the mount. Fails if a byte differs, a reader hangs or the server dies.
 set -euo pipefail
 server=$1
@@ -15,7 +15,6 @@ cleanup() {
 }
 trap cleanup EXIT
 mkdir "$dir/mount"
-# 70 MB: five windows of 16 MiB, under a budget of two.
 head -c 70000001 /dev/urandom >"$dir/backing"
 offset=12345
 tail -c +$((offset + 1)) "$dir/backing" >"$dir/expected"
@@ -41,25 +40,23 @@ finish() {
   pid=
 }
 
-for way in auto map pread splice; do
-  serve --way $way --threads 3 --budget 32 --pieces 1234 --republish
-  readers=()
-  for _ in 1 2 3; do
-    timeout 60 cmp "$dir/mount/tensor.bin" "$dir/expected" &
-    readers+=($!)
-  done
-  for reader in "${readers[@]}"; do wait "$reader"; done
-  finish
+serve --threads 3 --pieces 1234 --republish
+readers=()
+for _ in 1 2 3; do
+  timeout 60 cmp "$dir/mount/tensor.bin" "$dir/expected" &
+  readers+=($!)
 done
+for reader in "${readers[@]}"; do wait "$reader"; done
+finish
 
 # A lone reader of small blocks: served from its own processor, then by the session threads again.
-serve --way auto --threads 2
+serve --threads 2
 timeout 60 dd if="$dir/mount/tensor.bin" of="$dir/read" bs=4096 count=3000 iflag=direct 2>/dev/null
 head -c $((4096 * 3000)) "$dir/expected" | cmp - "$dir/read"
 timeout 60 cmp "$dir/mount/tensor.bin" "$dir/expected"
 finish
 
-serve --way auto --threads 2
+serve --threads 2
 timeout 20 head -c 1000 "$dir/mount/tensor.bin" | cmp - <(head -c 1000 "$dir/expected")
 truncate -s 1000000 "$dir/backing"
 if timeout 20 dd if="$dir/mount/tensor.bin" of=/dev/null bs=1M skip=20 count=1 2>/dev/null; then

@@ -1,8 +1,4 @@
-// The parts of the data plane that need no device: extent lookup, publication under readers, windows under a budget.
-
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <unistd.h>
+// The parts of the data plane that need no device: extent lookup, publication under readers.
 
 #include <atomic>
 #include <cstdio>
@@ -10,7 +6,6 @@
 #include <thread>
 #include <vector>
 
-#include "../backing_file.h"
 #include "../extent_table.h"
 
 namespace {
@@ -87,44 +82,6 @@ void readers_see_whole_layouts_while_a_writer_swaps_them() {
   for (auto& reader : readers) reader.join();
 }
 
-Descriptor sparse_file(uint64_t size) {
-  char name[] = "/tmp/mlfs-unit-XXXXXX";
-  Descriptor fd(mkstemp(name));
-  CHECK(fd);
-  unlink(name);
-  CHECK(ftruncate(fd.get(), static_cast<off_t>(size)) == 0);
-  return fd;
-}
-
-void mapped_windows_stay_within_the_budget() {
-  constexpr uint64_t kWindow = MappingBudget::kWindowBytes;
-  Counters counters;
-  MappingBudget budget(3 * kWindow, counters);
-  uint64_t size = 20 * kWindow + 77;
-  BackingFile file(sparse_file(size), size, budget);
-  for (int round = 0; round < 2; round++) {
-    for (uint64_t at = 5; at < size; at += kWindow) {
-      auto pin = budget.pin(file, at);
-      CHECK(pin);
-      CHECK(pin->offset <= at && at < pin->offset + pin->length);
-      CHECK(budget.mapped_bytes() <= 3 * kWindow);
-    }
-  }
-  CHECK(counters.windows_mapped - counters.windows_unmapped <= 3);
-}
-
-void a_pinned_window_is_not_unmapped() {
-  constexpr uint64_t kWindow = MappingBudget::kWindowBytes;
-  Counters counters;
-  MappingBudget budget(kWindow, counters);
-  uint64_t size = 4 * kWindow;
-  BackingFile file(sparse_file(size), size, budget);
-  auto held = budget.pin(file, 0);
-  for (uint64_t at = kWindow; at < size; at += kWindow) budget.pin(file, at);
-  unsigned char resident;
-  CHECK(mincore(held->address, 4096, &resident) == 0);  // ENOMEM if it were unmapped
-}
-
 }  // namespace
 
 int main() {
@@ -132,7 +89,5 @@ int main() {
   offsets_above_4_gib_stay_exact();
   a_published_layout_is_seen_and_a_withdrawn_one_is_not();
   readers_see_whole_layouts_while_a_writer_swaps_them();
-  mapped_windows_stay_within_the_budget();
-  a_pinned_window_is_not_unmapped();
   return 0;
 }

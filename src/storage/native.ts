@@ -24,7 +24,6 @@ export interface NativeMountOptions {
 
 export interface NativeSessionOptions {
   readonly threads: number;
-  readonly mappedBudgetBytes: number;
   readonly maxWriteBytes: number;
   /** Serve a lone reader of small blocks from its own processor (native/near_server.h). */
   readonly nearServer: boolean;

@@ -30,7 +30,6 @@ const session = await transport.mount(filesystem, {
   readOnly,
   allowOther: false,
   defaultPermissions: false,
-  mappedBudgetBytes: 64 * 2 ** 20,
   onWarning: (message) => process.stderr.write(`warning: ${message}\n`),
 });
 

@@ -15,7 +15,6 @@ for (const transport of TRANSPORTS) {
         scanBytes: 10 * 1024 * MiB,
         tensors: 5,
         limitBytes: 512_000_000,
-        mappedBudgetBytes: 128 * MiB,
         timeoutMs: 600_000,
       });
     },

@@ -56,7 +56,6 @@ class KernelSession implements TransportSession {
     }
     const native = new addon.Session(openDevice(addon, options), {
       threads: Math.max(2, Math.min(4, availableParallelism())),
-      mappedBudgetBytes: options.mappedBudgetBytes,
       maxWriteBytes: DEFAULT_MAX_PAGES * PAGE_BYTES,
       nearServer: true,
     });

@@ -29,8 +29,6 @@ export interface TransportOptions {
   readonly allowOther: boolean;
   /** The kernel checks mode bits itself. */
   readonly defaultPermissions: boolean;
-  /** Budget for mapped bytes in the data plane. */
-  readonly mappedBudgetBytes: number;
   readonly onWarning: (message: string) => void;
 }
 
