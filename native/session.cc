@@ -4,8 +4,8 @@
 #include <pthread.h>
 #include <signal.h>
 
-#include <cerrno>
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 
 namespace mlfs {
@@ -69,9 +69,7 @@ class Session::Server {
 };
 
 Session::Session(Descriptor device, const SessionOptions& options)
-    : device_(std::move(device)),
-      options_(options),
-      extents_(options.threads + 1) {}
+    : device_(std::move(device)), options_(options), extents_(options.threads + 1) {}  // and the near server
 
 Session::~Session() { stop(); }
 

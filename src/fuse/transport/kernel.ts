@@ -16,7 +16,7 @@ import { unmountPath } from './unmount.ts';
  */
 export const kernelTransport: Transport = {
   name: 'kernel',
-  capabilities: { nativeRead: true, notify: true, keepCache: true },
+  capabilities: { nativeRead: true, notify: false, keepCache: true },
   mount: (filesystem, options) => KernelSession.mount(filesystem, options),
 };
 
