@@ -22,6 +22,9 @@ const MAX_TENSORS = 131_072;
 const MAX_METADATA = 65_536;
 /** What torch's iterators can address. */
 const MAX_RANK = 64;
+/** Of all tensors together, names and numbers: 131,072 tensors of rank 4 with names of 100 characters take a third of each. */
+const MAX_DIMENSIONS = 1_572_864;
+const MAX_NAME_CHARACTERS = 40_000_000;
 /** Tensors parsed between two turns of the event loop. */
 const SLICE = 4096;
 
@@ -38,6 +41,8 @@ export async function parseSafetensorsHeader(
   if (!isUtf8(bytes)) throw json.error('the header is not UTF-8');
   const tensors: HeaderTensor[] = [];
   const names = new Set<string>();
+  let dimensions = 0;
+  let nameBytes = 0;
   let metadata: Record<string, string> = {};
   const place = () => 'the header';
   json.open('{', place);
@@ -50,7 +55,13 @@ export async function parseSafetensorsHeader(
       continue;
     }
     if (tensors.length === MAX_TENSORS) throw json.limit(`more than ${MAX_TENSORS} tensors`);
-    tensors.push(readTensor(json, name));
+    const tensor = readTensor(json, name);
+    dimensions += tensor.shape.length;
+    nameBytes += name.length;
+    if (dimensions > MAX_DIMENSIONS) throw json.limit(`more than ${MAX_DIMENSIONS} dimensions in all`);
+    if (nameBytes > MAX_NAME_CHARACTERS)
+      throw json.limit(`tensor names of more than ${MAX_NAME_CHARACTERS} characters in all`);
+    tensors.push(tensor);
     if (tensors.length % SLICE === 0) await nextTurn();
   }
   json.end();

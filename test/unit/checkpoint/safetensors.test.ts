@@ -232,6 +232,22 @@ test('more tensors than the limit are refused before they cost memory', async (t
   await assert.rejects(opened(t, file(`{${tensors}}`)), { code: 'ERR_MLFS_LIMIT' });
 });
 
+test('many tensors of many dimensions, or with long names, are refused before they cost memory', async (t) => {
+  const header = (count: number, name: string, rank: number) =>
+    Array.from(
+      { length: count },
+      (_, index) => `"${name}${index}":{"dtype":"U8","shape":[${Array(rank).fill(0)}],"data_offsets":[0,0]}`,
+    ).join(',');
+  await assert.rejects(opened(t, file(`{${header(24_577, '', 64)}}`)), {
+    code: 'ERR_MLFS_LIMIT',
+    message: /1572864 dimensions/,
+  });
+  await assert.rejects(opened(t, file(`{${header(40_000, 'n'.repeat(1000), 1)}}`)), {
+    code: 'ERR_MLFS_LIMIT',
+    message: /40000000 characters/,
+  });
+});
+
 test('a damaged header is opened or refused with an MlfsError, whatever byte is changed', async (t) => {
   const header = `{"__metadata__":{"a":"b"},"w":${f32(0, 8, [1, 2])},"x":${f32(8, 12, [])}} `;
   const good = file(header, Buffer.alloc(12));
