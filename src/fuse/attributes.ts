@@ -44,7 +44,10 @@ export class Attributes {
     const { content } = inode;
     switch (content.kind) {
       case 'live':
+      case 'stored':
         return { size: content.size(), mtimeMs: Date.now() };
+      case 'command':
+        return { size: 0, mtimeMs: inode.mtimeMs };
       case 'snapshot': {
         const known = this.#snapshots.known(inode.nodeid);
         return { size: known?.size ?? 0, mtimeMs: known?.madeMs ?? inode.mtimeMs };

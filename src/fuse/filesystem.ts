@@ -45,9 +45,44 @@ export interface Filesystem {
     whence: number,
     context: RequestContext,
   ): MaybePromise<number>;
+  /** Makes a scratch file and opens it. */
+  create(
+    parent: number,
+    name: string,
+    mode: number,
+    flags: number,
+    context: RequestContext,
+  ): MaybePromise<{ readonly entry: Entry; readonly opened: OpenReply }>;
+  mkdir(parent: number, name: string, mode: number, context: RequestContext): MaybePromise<Entry>;
+  unlink(parent: number, name: string, context: RequestContext): MaybePromise<void>;
+  rmdir(parent: number, name: string, context: RequestContext): MaybePromise<void>;
+  /** `flags` are renameat2(2)'s. */
+  rename(
+    parent: number,
+    name: string,
+    newParent: number,
+    newName: string,
+    flags: number,
+    context: RequestContext,
+  ): MaybePromise<void>;
+  /** Called once by a transport with `notify`, before the first request. */
+  connect(notifier: Notifier): void;
 }
 
 export type MaybePromise<T> = T | Promise<T>;
+
+/** What the kernel keeps and must not any more. */
+export type Invalidation =
+  /** Pages and attributes of an inode; bytes [offset, offset + length), to the end when length is 0. */
+  | { readonly kind: 'pages'; readonly nodeid: number; readonly offset: number; readonly length: number }
+  /** A name in a directory, with everything below it. */
+  | { readonly kind: 'name'; readonly parent: number; readonly name: string };
+
+/** How a transport with `notify` tells the kernel, on a thread that answers no request. */
+export interface Notifier {
+  /** Resolves when the kernel has let go. Requests that the kernel makes meanwhile must be answered: see invalidation.ts for who may wait. */
+  invalidate(invalidations: readonly Invalidation[]): Promise<void>;
+}
 
 export interface RequestContext {
   readonly uid: number;
@@ -97,6 +132,7 @@ export interface AttrChange {
 }
 
 export interface OpenReply {
+  /** 0 when the inode says all that is needed: only READ with handle 0 may be answered from published extents. */
   readonly handle: number;
   /** keep: the kernel's pages stay valid across opens. direct: the kernel caches nothing. */
   readonly caching: 'keep' | 'direct';

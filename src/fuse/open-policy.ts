@@ -15,7 +15,7 @@ export const O_APPEND = 0o2000;
  * - live: every read asks; the kernel keeps nothing.
  */
 export interface OpenPolicy {
-  readonly serve: 'extents' | 'rendered' | 'snapshot' | 'live';
+  readonly serve: Content['kind'];
   readonly caching: 'keep' | 'direct';
   readonly append: boolean;
 }

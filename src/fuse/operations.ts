@@ -1,5 +1,5 @@
 import { errno } from '../errors.ts';
-import type { LiveContent } from '../storage/content.ts';
+import type { Content, LiveContent } from '../storage/content.ts';
 import type { DirectoryInode, FileInode, Inode, InodeTree } from '../tree/inode.ts';
 import { ABSENT, Attributes } from './attributes.ts';
 import { DirectoryListings } from './directory-listing.ts';
@@ -121,7 +121,8 @@ export class TreeFilesystem implements Filesystem {
     if (content.kind === 'snapshot') {
       return this.#counted(this.#snapshots.bytes(handle).subarray(offset, offset + length));
     }
-    const size = content.kind === 'live' ? content.size() : content.size;
+    if (content.kind === 'command') return NO_BYTES;
+    const size = sizeOf(content);
     const available = Math.min(length, size - offset);
     if (available <= 0) return NO_BYTES;
     const bytes =
@@ -199,11 +200,35 @@ export class TreeFilesystem implements Filesystem {
     const size =
       content.kind === 'snapshot'
         ? this.#snapshots.bytes(handle).byteLength
-        : content.kind === 'live'
-          ? content.size()
-          : content.size;
+        : content.kind === 'command'
+          ? 0
+          : sizeOf(content);
     if (offset >= size) throw errno('ENXIO');
     return whence === SEEK_DATA ? offset : size;
+  }
+
+  create(): never {
+    throw errno('EROFS');
+  }
+
+  mkdir(): never {
+    throw errno('EROFS');
+  }
+
+  unlink(): never {
+    throw errno('EROFS');
+  }
+
+  rmdir(): never {
+    throw errno('EROFS');
+  }
+
+  rename(): never {
+    throw errno('EROFS');
+  }
+
+  connect(): void {
+    // Nothing changes yet.
   }
 
   #inode(nodeid: number): Inode {
@@ -228,6 +253,10 @@ export class TreeFilesystem implements Filesystem {
     this.#counters.read_bytes_total += bytes.byteLength;
     return bytes;
   }
+}
+
+function sizeOf(content: Exclude<Content, { kind: 'snapshot' | 'command' }>): number {
+  return typeof content.size === 'function' ? content.size() : content.size;
 }
 
 const NO_BYTES = new Uint8Array(0);

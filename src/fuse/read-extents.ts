@@ -27,9 +27,14 @@ export async function readExtents(
 }
 
 async function readExtent(extent: Extent, offset: number, length: number): Promise<Uint8Array> {
-  return extent.kind === 'inline'
-    ? extent.bytes.subarray(offset, offset + length)
-    : extent.image.read(extent.offset + offset, length);
+  switch (extent.kind) {
+    case 'inline':
+      return extent.bytes.subarray(offset, offset + length);
+    case 'computed':
+      return extent.read(offset, length);
+    case 'image':
+      return extent.image.read(extent.offset + offset, length);
+  }
 }
 
 /** Where each extent begins in the file. An export has an extent for each of thousands of tensors. */

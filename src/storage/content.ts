@@ -1,16 +1,24 @@
 import type { Extent } from './extent.ts';
+import type { Image, ImageUpdate } from './image.ts';
 
 /**
  * What a mounted file is made of. Extents are answered by the data plane where there is one; everything
  * else is answered by a function here, and its pages live in the LRU page cache if it says so.
  */
-export type Content = ExtentContent | RenderedContent | SnapshotContent | LiveContent;
+export type Content =
+  | ExtentContent
+  | RenderedContent
+  | SnapshotContent
+  | LiveContent
+  | StoredContent
+  | CommandContent;
 
 /** Bytes that lie somewhere already: the ordered extents, whose lengths add up to `size`. */
 export interface ExtentContent {
   readonly kind: 'extents';
   readonly size: number;
   readonly extents: readonly Extent[];
+  readonly writer?: ContentWriter;
 }
 
 /** Bytes of a fixed size that are computed: gathers of strided tensors, inflated entries. */
@@ -19,6 +27,24 @@ export interface RenderedContent {
   readonly size: number;
   /** Returns exactly the bytes of [offset, offset+length) cut at `size`. */
   read(offset: number, length: number): Promise<Uint8Array>;
+  /** The part of an image that the bytes are computed from; absent when they can never change. */
+  readonly origin?: ImageRange;
+  /** Drops every page that was computed: something in `origin` changed. Called before the change is acknowledged. */
+  invalidate?(): void;
+  readonly writer?: ContentWriter;
+}
+
+export interface ImageRange {
+  readonly image: Image;
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** Present on content of a fixed size that can be written, wherever the bytes end up. */
+export interface ContentWriter {
+  readonly image: Image;
+  /** Puts `bytes` at `offset` of the content, as part of an update of the image. The range lies inside the content. */
+  write(update: ImageUpdate, offset: number, bytes: Uint8Array): Promise<void>;
 }
 
 /** A small document that is made anew at each open: status, metrics. */
@@ -34,4 +60,27 @@ export interface LiveContent {
   read(offset: number, length: number): Promise<Uint8Array>;
   /** Present when users may append; takes whole writes. */
   append?(bytes: Uint8Array): Promise<void>;
+}
+
+/** An ordinary file of changing size that lies in the state directory: gradients, scratch files. */
+export interface StoredContent {
+  readonly kind: 'stored';
+  /** Writing beyond it is EFBIG. */
+  readonly maxSize: number;
+  /** Known without asking the disk. */
+  size(): number;
+  /** Cut at the end of the file. */
+  read(offset: number, length: number): Promise<Uint8Array>;
+  write(offset: number, bytes: Uint8Array): Promise<void>;
+  truncate(size: number): Promise<void>;
+  sync(): Promise<void>;
+}
+
+/** A file that does what is written into it: /sys/control. */
+export interface CommandContent {
+  readonly kind: 'command';
+  /** Carries out one line and returns what the same descriptor then reads. Throws MlfsError: the write fails with its errno. */
+  perform(command: string): Promise<string>;
+  /** fsync of the file. */
+  sync(): Promise<void>;
 }

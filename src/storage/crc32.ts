@@ -42,9 +42,15 @@ export function crc32OfZeros(length: number): number {
  * from the end of the change to the end of the message.
  */
 export function crc32Update(crc: number, before: Uint8Array, after: Uint8Array, bytesAfter: number): number {
-  // crc(before) ^ crc(after) is the linear CRC of their difference: start and final values cancel out.
-  const difference = crc32(before) ^ crc32(after);
-  return (crc ^ multiply(xPowBytes(bytesAfter), difference)) >>> 0;
+  return (crc ^ crc32Shift(crc32(before) ^ crc32(after), bytesAfter)) >>> 0;
+}
+
+/**
+ * What a difference of two CRCs becomes when `bytesAfter` equal bytes follow on both sides. The difference of two messages of the same
+ * length is `crc32(a) ^ crc32(b)`: start and final values cancel out.
+ */
+export function crc32Shift(difference: number, bytesAfter: number): number {
+  return difference === 0 ? 0 : multiply(xPowBytes(bytesAfter), difference);
 }
 
 /** x^(8·bytes) modulo the polynomial, by squaring. */

@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
 import { MlfsError } from '../errors.ts';
-import type { FileSource } from './file-source.ts';
+import type { ImageBase } from './image.ts';
 
 /** What is used of the optional package mmap-io. */
 interface MmapIo {
@@ -22,7 +22,7 @@ const FIRST_WRONG_NUMBER = 2 ** 31;
  *
  * Throws ERR_MLFS_USAGE without the package mmap-io, and for runs it cannot map.
  */
-export function mappedView(file: FileSource, offsetBytes: number, lengthBytes: number): Buffer {
+export function mappedView(file: ImageBase, offsetBytes: number, lengthBytes: number): Buffer {
   const mmap = loadMmapIo(file.path);
   // A mapping starts at a page boundary: take the one below, and cut the difference off again.
   const delta = offsetBytes % mmap.PAGESIZE;
@@ -35,7 +35,7 @@ export function mappedView(file: FileSource, offsetBytes: number, lengthBytes: n
       { path: file.path, advice: 'read the tensor, or mount the file and map the tensor there' },
     );
   }
-  const mapped = mmap.map(length, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE, file.fd, start);
+  const mapped = mmap.map(length, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE, file.fd ?? -1, start);
   return mapped.subarray(delta);
 }
 

@@ -11,6 +11,10 @@ export interface NativeAddon {
   mountWithFusermount(options: NativeMountOptions, program: string): number;
   /** Drops clean cached pages of an open file; length 0 is to its end. Throws an Error with `errno`. */
   evictFromPageCache(fd: number, offsetBytes: number, lengthBytes: number): void;
+  /** CRC-32C (Castagnoli) of bytes, going on from that of what came before; by the processor's own instruction where it has one. */
+  crc32c(bytes: Uint8Array, previous: number): number;
+  /** flock(LOCK_EX | LOCK_NB) of a descriptor: false when somebody else holds it. Throws an Error with `errno`. */
+  tryLock(fd: number): boolean;
   readonly Session: new (device: number, options: NativeSessionOptions) => NativeSession;
 }
 

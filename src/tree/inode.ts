@@ -20,6 +20,8 @@ export interface FileInode extends InodeBase {
   /** How many names lead here: tied tensors are one inode. */
   nlink: number;
   readonly content: Content;
+  /** Present on tensors: the bytes of one element of this value; undefined for a text that is no number of the dtype. */
+  readonly element?: (number: string) => Uint8Array | undefined;
 }
 
 export interface DirectoryInode extends InodeBase {
@@ -27,6 +29,8 @@ export interface DirectoryInode extends InodeBase {
   /** nodeid of the parent; the root's is its own. */
   readonly parent: number;
   readonly children: Map<string, Inode>;
+  /** Whether scratch files may be made here. */
+  readonly writable?: boolean;
 }
 
 /** The inodes of one mount. */

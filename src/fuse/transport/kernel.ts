@@ -115,7 +115,7 @@ class KernelSession implements TransportSession {
         triples.set([-1, inlineBytes, extent.bytes.byteLength], index * 3);
         inline.push(extent.bytes);
         inlineBytes += extent.bytes.byteLength;
-      } else {
+      } else if (extent.kind === 'image') {
         triples.set([this.#fileOf(extent.image), extent.offset, extent.length], index * 3);
       }
     });
@@ -125,7 +125,7 @@ class KernelSession implements TransportSession {
   #fileOf(image: Image): number {
     let file = this.#files.get(image);
     if (file === undefined) {
-      file = this.#native.addFile(image.base.fd, image.size);
+      file = this.#native.addFile(image.base.fd ?? -1, image.size);
       this.#files.set(image, file);
     }
     return file;

@@ -1,0 +1,127 @@
+/**
+ * Checksums that follow the edits. A file may hold ranges with a CRC-32 written down elsewhere in it (a zip's entries). CRC-32
+ * is linear: what a change of some bytes does to it follows from the bytes before and after and their distance from the range's
+ * end, so nothing else is read. A range may lie inside another (an archive in an archive): the inner one's written CRC is then
+ * content of the outer.
+ *
+ * Invariant: a range's difference is the XOR of all its changes since the base, and zero when there was none.
+ */
+import { crc32, crc32Shift } from './crc32.ts';
+
+/** Bytes of the base whose CRC-32 is written at `fields`, each 4 bytes little-endian. */
+export interface CheckedRange {
+  readonly offset: number;
+  readonly length: number;
+  readonly crc32: number;
+  readonly fields: readonly number[];
+}
+
+/** Bytes that belong at `offset` of the file so that a checksum is right. */
+export interface ChecksumPatch {
+  readonly offset: number;
+  readonly bytes: Buffer;
+}
+
+export class Checksums {
+  /** By offset; a range stands before those inside it. */
+  #ranges: readonly CheckedRange[];
+  /** Index of the range that each one lies in, -1 for none. */
+  readonly #around: readonly number[];
+  /** Differences of the CRCs, by index. */
+  readonly #differences = new Map<number, number>();
+  #patches: readonly ChecksumPatch[] | undefined;
+
+  constructor(ranges: readonly CheckedRange[]) {
+    this.#ranges = ranges.toSorted((a, b) => a.offset - b.offset || b.length - a.length);
+    this.#around = nesting(this.#ranges);
+  }
+
+  /** Where checksums are written, ascending: 4 bytes each. */
+  get fields(): number[] {
+    return this.#ranges.flatMap(({ fields }) => fields).sort((a, b) => a - b);
+  }
+
+  /** Says that `before` at `offset` of the file became `after`. They have the same length. */
+  change(offset: number, before: Uint8Array, after: Uint8Array): void {
+    this.#patches = undefined;
+    this.#add(this.#differences, offset, before.byteLength, crc32(before) ^ crc32(after));
+  }
+
+  /** The fields whose value differs from the base's, ascending, with the value that is right now. */
+  patches(): readonly ChecksumPatch[] {
+    this.#patches ??= this.#makePatches();
+    return this.#patches;
+  }
+
+  /** Nothing was changed after all. */
+  reset(): void {
+    this.#differences.clear();
+    this.#patches = undefined;
+  }
+
+  #makePatches(): ChecksumPatch[] {
+    const differences = new Map(this.#differences);
+    const patches: ChecksumPatch[] = [];
+    // From the inside out: what an inner range's field becomes is a change of the outer one. A range stands behind the one around it.
+    const inward = [...this.#differences.keys()].sort((a, b) => a - b);
+    const open = new Set(inward.flatMap((index) => [...this.#outward(index)]));
+    for (const index of [...open].sort((a, b) => b - a)) {
+      const range = this.#ranges[index] as CheckedRange;
+      const difference = differences.get(index) ?? 0;
+      if (difference === 0) continue;
+      const bytes = littleEndian((range.crc32 ^ difference) >>> 0);
+      const ofField = crc32(littleEndian(range.crc32)) ^ crc32(bytes);
+      for (const offset of range.fields) {
+        patches.push({ offset, bytes });
+        this.#add(differences, offset, bytes.byteLength, ofField);
+      }
+    }
+    return patches.sort((a, b) => a.offset - b.offset);
+  }
+
+  /** Adds a change of `length` bytes at `offset`, whose own CRC differs by `difference`, to every range that holds it. */
+  #add(differences: Map<number, number>, offset: number, length: number, difference: number): void {
+    const end = offset + length;
+    for (const index of this.#outward(this.#lastAtOrBefore(offset))) {
+      const range = this.#ranges[index] as CheckedRange;
+      const rangeEnd = range.offset + range.length;
+      if (rangeEnd <= offset) continue;
+      if (rangeEnd < end)
+        throw new RangeError(`bytes ${offset} to ${end} leave the entry that ends at ${rangeEnd}`);
+      const shifted = crc32Shift(difference, rangeEnd - end);
+      differences.set(index, ((differences.get(index) ?? 0) ^ shifted) >>> 0);
+    }
+  }
+
+  *#outward(index: number): Iterable<number> {
+    for (let at = index; at >= 0; at = this.#around[at] ?? -1) yield at;
+  }
+
+  #lastAtOrBefore(offset: number): number {
+    let low = 0;
+    let high = this.#ranges.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#ranges[middle] as CheckedRange).offset <= offset) low = middle + 1;
+      else high = middle;
+    }
+    return low - 1;
+  }
+}
+
+function nesting(ranges: readonly CheckedRange[]): number[] {
+  const open: number[] = [];
+  return ranges.map((range, index) => {
+    const ended = (at: number) => (ranges[at] as CheckedRange).offset + (ranges[at] as CheckedRange).length;
+    while (open.length > 0 && ended(open.at(-1) as number) < range.offset + range.length) open.pop();
+    const around = open.at(-1) ?? -1;
+    open.push(index);
+    return around;
+  });
+}
+
+function littleEndian(value: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32LE(value);
+  return bytes;
+}

@@ -1,0 +1,203 @@
+/**
+ * Which bytes of an image are dirty, and where they are now: an interval map from the image's address space to places in the
+ * journal's segments, exact to the byte.
+ *
+ * It is cut at chunks of 1 MiB: a change replaces the pieces of the chunks it touches and no others, and a chunk is what is published
+ * to the data plane. Invariants: the pieces of a chunk are sorted, do not overlap and lie inside it; an array of pieces is
+ * never modified once it is in the map; `bytes` is the sum of all pieces.
+ */
+import type { MediumFile } from './medium.ts';
+
+export const CHUNK_BYTES = 1024 * 1024;
+
+/** Where journalled bytes lie. */
+export interface Placement {
+  readonly file: MediumFile;
+  /** Of the first byte, in `file`. */
+  readonly fileOffset: number;
+  /** Number of the journal segment that `file` is. */
+  readonly segment: number;
+}
+
+/** Dirty bytes [start, end) of the image. */
+export interface Piece extends Placement {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Bytes of the image, end excluded. */
+export interface DirtyRange {
+  readonly start: number;
+  readonly end: number;
+}
+
+export class Overlay {
+  readonly #chunks = new Map<number, readonly Piece[]>();
+  #bytes = 0;
+
+  /** Dirty bytes. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  get empty(): boolean {
+    return this.#bytes === 0;
+  }
+
+  /** The pieces of the chunk that starts at `index * CHUNK_BYTES`. */
+  chunk(index: number): readonly Piece[] {
+    return this.#chunks.get(index) ?? NO_PIECES;
+  }
+
+  /** Indexes of the chunks that are dirty, ascending. */
+  chunkIndexes(): number[] {
+    return [...this.#chunks.keys()].sort((a, b) => a - b);
+  }
+
+  /** Every piece, ascending. */
+  *pieces(): Iterable<Piece> {
+    for (const index of this.chunkIndexes()) yield* this.chunk(index);
+  }
+
+  /** The dirty ranges, ascending; neighbours are one. */
+  *ranges(): Iterable<DirtyRange> {
+    let start = -1;
+    let end = -1;
+    for (const piece of this.pieces()) {
+      if (piece.start !== end) {
+        if (end > start) yield { start, end };
+        start = piece.start;
+      }
+      end = piece.end;
+    }
+    if (end > start) yield { start, end };
+  }
+
+  /** The pieces within [start, end), cut at both ends, ascending. */
+  within(start: number, end: number): Piece[] {
+    const found: Piece[] = [];
+    for (let index = Math.floor(start / CHUNK_BYTES); index * CHUNK_BYTES < end; index++) {
+      const pieces = this.#chunks.get(index);
+      if (pieces === undefined) continue;
+      for (let at = firstEndingAfter(pieces, start); at < pieces.length; at++) {
+        const piece = pieces[at] as Piece;
+        if (piece.start >= end) break;
+        found.push(cut(piece, Math.max(start, piece.start), Math.min(end, piece.end)));
+      }
+    }
+    return found;
+  }
+
+  /** Whether any byte of [start, end) is dirty. For long ranges of a clean image this is quick. */
+  touches(start: number, end: number): boolean {
+    if (this.empty) return false;
+    const first = Math.floor(start / CHUNK_BYTES);
+    const last = Math.floor((end - 1) / CHUNK_BYTES);
+    if (last - first > this.#chunks.size) {
+      return [...this.#chunks.keys()].some(
+        (index) => index >= first && index <= last && this.#touchesChunk(index, start, end),
+      );
+    }
+    for (let index = first; index <= last; index++) if (this.#touchesChunk(index, start, end)) return true;
+    return false;
+  }
+
+  #touchesChunk(index: number, start: number, end: number): boolean {
+    const pieces = this.chunk(index);
+    const piece = pieces[firstEndingAfter(pieces, start)];
+    return piece !== undefined && piece.start < end;
+  }
+
+  /**
+   * Makes [start, start + length) dirty. What it replaces is reported, cut to what was replaced, and so are the chunks that
+   * changed.
+   */
+  set(start: number, length: number, placement: Placement, changed: Set<number>): Piece[] {
+    const end = start + length;
+    const replaced: Piece[] = [];
+    for (let index = Math.floor(start / CHUNK_BYTES); index * CHUNK_BYTES < end; index++) {
+      const from = Math.max(start, index * CHUNK_BYTES);
+      const to = Math.min(end, (index + 1) * CHUNK_BYTES);
+      const piece: Piece = {
+        start: from,
+        end: to,
+        file: placement.file,
+        fileOffset: placement.fileOffset + (from - start),
+        segment: placement.segment,
+      };
+      this.#chunks.set(index, insert(this.chunk(index), piece, replaced));
+      changed.add(index);
+    }
+    this.#bytes += length;
+    for (const piece of replaced) this.#bytes -= piece.end - piece.start;
+    return replaced;
+  }
+
+  /** Forgets the pieces that lie in segments up to `segment`: they are in the base now. */
+  dropThrough(segment: number, changed: Set<number>): void {
+    for (const [index, pieces] of this.#chunks) {
+      const kept = pieces.filter((piece) => piece.segment > segment);
+      if (kept.length === pieces.length) continue;
+      for (const piece of pieces) if (piece.segment <= segment) this.#bytes -= piece.end - piece.start;
+      if (kept.length === 0) this.#chunks.delete(index);
+      else this.#chunks.set(index, kept);
+      changed.add(index);
+    }
+  }
+}
+
+const NO_PIECES: readonly Piece[] = [];
+
+/** Index of the first piece whose end is beyond `position`. */
+function firstEndingAfter(pieces: readonly Piece[], position: number): number {
+  let low = 0;
+  let high = pieces.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((pieces[middle] as Piece).end <= position) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+function cut(piece: Piece, start: number, end: number): Piece {
+  if (start === piece.start && end === piece.end) return piece;
+  return { ...piece, start, end, fileOffset: piece.fileOffset + (start - piece.start) };
+}
+
+/** The pieces with a new one among them; neighbours that continue each other in the journal become one. */
+function insert(pieces: readonly Piece[], added: Piece, replaced: Piece[]): Piece[] {
+  const first = firstEndingAfter(pieces, added.start);
+  let after = first;
+  const around: Piece[] = [];
+  for (; after < pieces.length && (pieces[after] as Piece).start < added.end; after++) {
+    const old = pieces[after] as Piece;
+    replaced.push(cut(old, Math.max(old.start, added.start), Math.min(old.end, added.end)));
+    if (old.start < added.start) around.push(cut(old, old.start, added.start));
+    if (old.end > added.end) around.push(cut(old, added.end, old.end));
+  }
+  const before = around.filter((piece) => piece.end <= added.start);
+  const behind = around.filter((piece) => piece.start >= added.end);
+  const result = pieces.slice(0, first);
+  for (const piece of [...before, added, ...behind]) {
+    const last = result.at(-1);
+    if (last !== undefined && continues(last, piece)) result[result.length - 1] = { ...last, end: piece.end };
+    else result.push(piece);
+  }
+  const next = pieces[after];
+  const last = result.at(-1);
+  if (next !== undefined && last !== undefined && continues(last, next)) {
+    result[result.length - 1] = { ...last, end: next.end };
+    after++;
+  }
+  for (; after < pieces.length; after++) result.push(pieces[after] as Piece);
+  return result;
+}
+
+function continues(before: Piece, after: Piece): boolean {
+  return (
+    before.end === after.start &&
+    before.file === after.file &&
+    before.fileOffset + (before.end - before.start) === after.fileOffset
+  );
+}
