@@ -4,7 +4,7 @@
  * end, so nothing else is read. A range may lie inside another (an archive in an archive): the inner one's written CRC is then
  * content of the outer.
  *
- * Invariant: a range's difference is the XOR of all its changes since the base, and zero when there was none.
+ * Invariant: a range's difference is the XOR of all its changes since what is written in the file, and zero when there was none.
  */
 import { crc32, crc32Shift } from './crc32.ts';
 
@@ -22,13 +22,24 @@ export interface ChecksumPatch {
   readonly bytes: Buffer;
 }
 
+/** What the changes of one update do to the checksums; `Checksums.apply` makes them count. */
+export type ChecksumChanges = Map<number, number>;
+
+/** What a commit is about to write, and the changes that are in it. */
+export interface ChecksumMark {
+  readonly patches: readonly ChecksumPatch[];
+  readonly differences: ReadonlyMap<number, number>;
+}
+
 export class Checksums {
   /** By offset; a range stands before those inside it. */
-  #ranges: readonly CheckedRange[];
+  readonly #ranges: readonly CheckedRange[];
   /** Index of the range that each one lies in, -1 for none. */
   readonly #around: readonly number[];
-  /** Differences of the CRCs, by index. */
-  readonly #differences = new Map<number, number>();
+  /** What is written in the file, where a commit made it differ from the range's own. */
+  readonly #written = new Map<number, number>();
+  /** Differences of the CRCs from what is written, by index. */
+  readonly #differences: ChecksumChanges = new Map();
   #patches: readonly ChecksumPatch[] | undefined;
 
   constructor(ranges: readonly CheckedRange[]) {
@@ -41,16 +52,37 @@ export class Checksums {
     return this.#ranges.flatMap(({ fields }) => fields).sort((a, b) => a - b);
   }
 
-  /** Says that `before` at `offset` of the file became `after`. They have the same length. */
-  change(offset: number, before: Uint8Array, after: Uint8Array): void {
-    this.#patches = undefined;
-    this.#add(this.#differences, offset, before.byteLength, crc32(before) ^ crc32(after));
+  /** Adds to `changes` that `before` at `offset` of the file becomes `after`, of the same length. */
+  change(changes: ChecksumChanges, offset: number, before: Uint8Array, after: Uint8Array): void {
+    this.#add(changes, offset, before.byteLength, crc32(before) ^ crc32(after));
   }
 
-  /** The fields whose value differs from the base's, ascending, with the value that is right now. */
+  apply(changes: ReadonlyMap<number, number>): void {
+    this.#patches = undefined;
+    for (const [index, difference] of changes) {
+      this.#differences.set(index, ((this.#differences.get(index) ?? 0) ^ difference) >>> 0);
+    }
+  }
+
+  /** The fields whose value differs from what is written in the file, ascending, with the value that is right now. */
   patches(): readonly ChecksumPatch[] {
     this.#patches ??= this.#makePatches();
     return this.#patches;
+  }
+
+  /** What a commit of now has to write. */
+  mark(): ChecksumMark {
+    return { patches: this.patches(), differences: new Map(this.#differences) };
+  }
+
+  /** The commit of that mark is in the file. Changes since then go on counting. */
+  settle({ patches, differences }: ChecksumMark): void {
+    const values = new Map(patches.map(({ offset, bytes }) => [offset, bytes.readUInt32LE(0)]));
+    this.#ranges.forEach(({ fields: [field] }, index) => {
+      const value = field === undefined ? undefined : values.get(field);
+      if (value !== undefined) this.#written.set(index, value);
+    });
+    this.apply(differences);
   }
 
   /** Nothing was changed after all. */
@@ -62,15 +94,15 @@ export class Checksums {
   #makePatches(): ChecksumPatch[] {
     const differences = new Map(this.#differences);
     const patches: ChecksumPatch[] = [];
-    // From the inside out: what an inner range's field becomes is a change of the outer one. A range stands behind the one around it.
-    const inward = [...this.#differences.keys()].sort((a, b) => a - b);
-    const open = new Set(inward.flatMap((index) => [...this.#outward(index)]));
-    for (const index of [...open].sort((a, b) => b - a)) {
-      const range = this.#ranges[index] as CheckedRange;
+    // From the inside out: what an inner range's field becomes is a change of the outer one, which stands before it.
+    const touched = new Set([...differences.keys()].flatMap((index) => [...this.#outward(index)]));
+    for (const index of [...touched].sort((a, b) => b - a)) {
       const difference = differences.get(index) ?? 0;
       if (difference === 0) continue;
-      const bytes = littleEndian((range.crc32 ^ difference) >>> 0);
-      const ofField = crc32(littleEndian(range.crc32)) ^ crc32(bytes);
+      const range = this.#ranges[index] as CheckedRange;
+      const written = this.#written.get(index) ?? range.crc32;
+      const bytes = littleEndian((written ^ difference) >>> 0);
+      const ofField = crc32(littleEndian(written)) ^ crc32(bytes);
       for (const offset of range.fields) {
         patches.push({ offset, bytes });
         this.#add(differences, offset, bytes.byteLength, ofField);
@@ -80,7 +112,7 @@ export class Checksums {
   }
 
   /** Adds a change of `length` bytes at `offset`, whose own CRC differs by `difference`, to every range that holds it. */
-  #add(differences: Map<number, number>, offset: number, length: number, difference: number): void {
+  #add(changes: ChecksumChanges, offset: number, length: number, difference: number): void {
     const end = offset + length;
     for (const index of this.#outward(this.#lastAtOrBefore(offset))) {
       const range = this.#ranges[index] as CheckedRange;
@@ -89,7 +121,7 @@ export class Checksums {
       if (rangeEnd < end)
         throw new RangeError(`bytes ${offset} to ${end} leave the entry that ends at ${rangeEnd}`);
       const shifted = crc32Shift(difference, rangeEnd - end);
-      differences.set(index, ((differences.get(index) ?? 0) ^ shifted) >>> 0);
+      changes.set(index, ((changes.get(index) ?? 0) ^ shifted) >>> 0);
     }
   }
 

@@ -1,32 +1,51 @@
 /**
  * The edits of one checkpoint: what makes its image writable, and what becomes of the dirty ranges. Wires together state directory,
  * journal, overlay and checksums.
+ *
+ * A commit is a redo log. The decision is one durable record of the journal, the commit mark, which carries the new checksums; from there
+ * on the dirty ranges and checksums are copied into the base, as often as it takes until base.json and the removal of the segments say that it
+ * is done. Writing goes on meanwhile, into later segments.
+ *
+ * Invariants:
+ * - Updates are made one at a time; what the journal replays is what the overlay holds, in the same order.
+ * - Commit, discard and compaction exclude each other. Segments are dropped only when no piece of the overlay lies in them.
+ * - A commit that was decided is finished before anything else is decided, by this process or by the next one that recovers.
  */
-import type { Checksums } from './checksums.ts';
-import type { Image } from './image.ts';
-import type { Medium } from './medium.ts';
-import type { StateDirectory } from './state-directory.ts';
+import { errno, MlfsError } from '../errors.ts';
+import type { ChecksumMark, Checksums } from './checksums.ts';
+import { decodeCommitNote, encodeCommitNote, type FileRange, structureOf } from './commit-note.ts';
+import { writeCopy } from './copy.ts';
+import { foldInto, type Progress } from './fold.ts';
+import type { Image, ImageEditor, ImageUpdate, UpdateOptions } from './image.ts';
+import { ImageChanges } from './image-changes.ts';
+import { Journal, type JournalCounters } from './journal/journal.ts';
+import type { Medium, MediumFile } from './medium.ts';
+import { type DirtyRange, Overlay, type Piece } from './overlay.ts';
+import { identityOf, refuseChangedBase } from './stale.ts';
+import type { BaseRecord, StateDirectory } from './state-directory.ts';
+import { Turns } from './turns.ts';
 
 export interface EditsOptions {
+  /** Of the journal; updates beyond it are ENOSPC. */
   readonly limitBytes?: number;
 }
 
 /** What the storage floor must know of a file's format. */
 export interface FileStructure {
   /** Parts that say what the file is: a zip's central directory, a header. */
-  readonly identity: readonly { readonly offset: number; readonly length: number }[];
+  readonly identity: readonly FileRange[];
   readonly checksums: Checksums;
 }
 
-export interface CommitProgress {
-  readonly done: number;
-  readonly total: number;
-}
-
 export interface CommitOptions {
-  readonly onProgress?: (progress: CommitProgress) => void;
+  readonly onProgress?: (progress: Progress) => void;
   /** Says what would be done and does nothing. */
   readonly dryRun?: boolean;
+}
+
+export interface CommitToOptions extends CommitOptions {
+  /** Replace a file that is there. */
+  readonly overwrite?: boolean;
 }
 
 export interface CommitReport {
@@ -42,65 +61,467 @@ export interface EditsStatus {
   readonly stateDirectory: string;
   readonly dirtyBytes: number;
   readonly dirtyRanges: number;
-  readonly journal: {
-    readonly bytes: number;
-    readonly segments: number;
-    readonly limitBytes: number | null;
-    readonly failed: boolean;
-  };
-  /** Present while one is under way. */
-  readonly commit: CommitProgress | null;
+  readonly journal: JournalCounters & { readonly limitBytes: number | undefined; readonly failed: boolean };
+  /** Present while a commit is under way. */
+  readonly commit: Progress | undefined;
+  /** A commit was decided and could not be finished; the next one finishes it. */
+  readonly unfinishedCommit: boolean;
+  readonly commitsTotal: number;
 }
 
-export class Edits {
+/** What a decided commit has to put into the base. */
+interface Decided {
+  readonly segment: number;
+  readonly pieces: readonly Piece[];
+  readonly mark: ChecksumMark;
+}
+
+/** Below this the journal is not worth compacting. */
+const COMPACT_FROM_BYTES = 64 * 1024 * 1024;
+
+export class Edits implements ImageEditor {
+  /** Set by who watches the checkpoint file: it is not the one that was opened any more. Updates are then ESTALE. */
+  stale = false;
+  readonly #medium: Medium;
+  readonly #path: string;
+  readonly #state: StateDirectory;
+  readonly #options: EditsOptions;
+  readonly #updates = new Turns();
+  readonly #decisions = new Turns();
+  readonly #journal: Journal;
+  /** What replay found, until an image takes it over. */
+  #replayed: Overlay;
+  #image: Image | undefined;
+  #structure: FileStructure | undefined;
+  #base: BaseRecord | undefined;
+  #decided: Decided | undefined;
+  #progress: Progress | undefined;
+  #compacting = false;
+  #commits = 0;
+  #closed = false;
+
+  private constructor(
+    medium: Medium,
+    path: string,
+    state: StateDirectory,
+    options: EditsOptions,
+    journal: Journal,
+    replayed: Overlay,
+  ) {
+    this.#medium = medium;
+    this.#path = path;
+    this.#state = state;
+    this.#options = options;
+    this.#journal = journal;
+    this.#replayed = replayed;
+  }
+
   /**
    * To be called before the checkpoint is parsed: takes the lock if there is a state directory, replays its journal and finishes a
    * commit that was interrupted. Throws ERR_MLFS_BUSY, ERR_MLFS_RECOVERY.
    */
-  static recover(
-    _medium: Medium,
-    _checkpointPath: string,
-    _state: StateDirectory,
-    _options: EditsOptions = {},
+  static async recover(
+    medium: Medium,
+    checkpointPath: string,
+    state: StateDirectory,
+    options: EditsOptions = {},
   ): Promise<Edits> {
-    throw new Error('to be built');
+    if (state.exists()) await state.lock();
+    let journal: Journal | undefined;
+    try {
+      const overlay = new Overlay();
+      let decided: { note: string; segment: number; pieces: Piece[] } | undefined;
+      const clear = () => overlay.dropThrough(Number.POSITIVE_INFINITY, new Set());
+      journal = await Journal.open(
+        medium,
+        state.journalPath,
+        {
+          write: (offset, length, placement) => void overlay.set(offset, length, placement, new Set()),
+          commit: (note, segment) => {
+            decided = { note, segment, pieces: [...overlay.pieces()] };
+          },
+          discard: clear,
+        },
+        options.limitBytes === undefined ? {} : { limitBytes: options.limitBytes },
+      );
+      if (decided !== undefined) {
+        await finishInterrupted(medium, checkpointPath, state, decided.note, decided.pieces);
+        overlay.dropThrough(decided.segment, new Set());
+        await journal.dropThrough(decided.segment);
+      }
+      return new Edits(medium, checkpointPath, state, options, journal, overlay);
+    } catch (cause) {
+      await journal?.close();
+      await state.close();
+      throw cause;
+    }
+  }
+
+  /** Drops the edits of a checkpoint that need not be there, or need not fit, any more. Throws ERR_MLFS_BUSY. */
+  static async abandon(medium: Medium, state: StateDirectory): Promise<CommitReport> {
+    const startedMs = Date.now();
+    if (!state.exists()) return report([], 0, startedMs);
+    await state.lock();
+    try {
+      const overlay = new Overlay();
+      const journal = await Journal.open(medium, state.journalPath, {
+        write: (offset, length, placement) => void overlay.set(offset, length, placement, new Set()),
+        commit: () => undefined,
+        discard: () => overlay.dropThrough(Number.POSITIVE_INFINITY, new Set()),
+      });
+      await journal.discard();
+      await journal.close();
+      return report([...overlay.ranges()], 0, startedMs);
+    } finally {
+      await state.close();
+    }
   }
 
   /** Makes the image writable and gives it the edits that the journal holds. Throws ERR_MLFS_RECOVERY when they are of another file. */
-  attach(_image: Image, _structure: FileStructure): Promise<void> {
-    throw new Error('to be built');
+  async attach(image: Image, structure: FileStructure): Promise<void> {
+    this.#image = image;
+    this.#structure = structure;
+    if (!this.#replayed.empty) {
+      await this.#refuseForeign(image, structure);
+      const chunks = new Set<number>();
+      for (const piece of this.#replayed.pieces()) {
+        const length = piece.end - piece.start;
+        await checkPiece(image, piece, structure.checksums);
+        image.overlay.set(piece.start, length, piece, chunks);
+      }
+      image.changed({ ranges: [...image.overlay.ranges()], chunks });
+    }
+    this.#replayed = new Overlay();
+    image.makeWritable(this);
   }
 
   get status(): EditsStatus {
-    throw new Error('to be built');
+    const overlay = this.#image?.overlay ?? this.#replayed;
+    let dirtyRanges = 0;
+    for (const _ of overlay.ranges()) dirtyRanges++;
+    return {
+      stateDirectory: this.#state.path,
+      dirtyBytes: overlay.bytes,
+      dirtyRanges,
+      journal: {
+        ...this.#journal.counters,
+        limitBytes: this.#options.limitBytes,
+        failed: this.#journal.failed,
+      },
+      commit: this.#progress,
+      unfinishedCommit: this.#decided !== undefined && this.#progress === undefined,
+      commitsTotal: this.#commits,
+    };
   }
 
   get dirty(): boolean {
-    throw new Error('to be built');
+    return !(this.#image?.overlay ?? this.#replayed).empty;
+  }
+
+  update<T>(task: (update: ImageUpdate) => Promise<T>, { atomic = false }: UpdateOptions): Promise<T> {
+    return this.#updates.run(async () => {
+      const { image, structure } = this.#attached();
+      if (this.stale) throw this.#staleError();
+      const changes = new ImageChanges(image, structure.checksums, () => this.#readyJournal(), atomic);
+      let result: T;
+      try {
+        result = await task(changes);
+        await changes.finish();
+      } catch (cause) {
+        // What a plain update journalled before it failed will be replayed, so it counts now, too.
+        if (!atomic) this.#publish(image, changes);
+        throw cause;
+      }
+      this.#publish(image, changes);
+      return result;
+    });
   }
 
   /** Every acknowledged edit is durable when it resolves. */
   flush(): Promise<void> {
-    throw new Error('to be built');
+    return this.#journal.sync();
   }
 
   /** Folds the dirty ranges into the checkpoint, checksums included. Throws ERR_MLFS_STALE, ERR_MLFS_ACCESS, ERR_MLFS_IO. */
-  commit(_options: CommitOptions = {}): Promise<CommitReport> {
-    throw new Error('to be built');
+  commit(options: CommitOptions = {}): Promise<CommitReport> {
+    return this.#decisions.run(async () => {
+      const startedMs = Date.now();
+      const { image, structure } = this.#attached();
+      if (options.dryRun) return this.#report(startedMs);
+      if (this.#decided !== undefined) await this.#carryOut(this.#decided, options);
+      if (image.overlay.empty) return report([], 0, startedMs);
+      await refuseChangedBase(this.#path, image.base);
+      // Before anything is decided: whether the file may be written at all.
+      await (await this.#medium.open(this.#path, 'write')).close();
+      const { decided, outcome } = await this.#updates.run(() => this.#decide(image, structure, startedMs));
+      await this.#carryOut(decided, options);
+      return { ...outcome, milliseconds: Date.now() - startedMs };
+    });
   }
 
-  /** Writes the image with right checksums to a new file, which appears when it is whole; the edits stay as they are. Throws EEXIST. */
-  commitTo(_path: string, _options: CommitOptions = {}): Promise<CommitReport> {
-    throw new Error('to be built');
+  /** Writes the image with right checksums to a new file, which appears when it is whole; the edits stay as they are. */
+  commitTo(path: string, options: CommitToOptions = {}): Promise<CommitReport> {
+    return this.#decisions.run(async () => {
+      const startedMs = Date.now();
+      const { image, structure } = this.#attached();
+      const { pieces, patches, outcome } = await this.#updates.run(async () => ({
+        pieces: [...image.overlay.pieces()],
+        patches: structure.checksums.patches(),
+        outcome: this.#report(startedMs),
+      }));
+      if (options.dryRun) return outcome;
+      try {
+        await writeCopy(this.#medium, image.base, path, {
+          overwrite: options.overwrite ?? false,
+          onProgress: (progress) => this.#tell(progress, options),
+          finish: (file) => foldInto(file, pieces, patches, () => undefined),
+        });
+      } finally {
+        this.#progress = undefined;
+      }
+      return { ...outcome, milliseconds: Date.now() - startedMs };
+    });
   }
 
   /** Drops every edit that was not committed. Gradients stay. */
   discard(): Promise<CommitReport> {
-    throw new Error('to be built');
+    return this.#decisions.run(async () => {
+      if (this.#decided !== undefined) await this.#carryOut(this.#decided, {});
+      return this.#updates.run(async () => {
+        const startedMs = Date.now();
+        const { image, structure } = this.#attached();
+        const ranges = [...image.overlay.ranges()];
+        if (ranges.length === 0) return report([], 0, startedMs);
+        await this.#journal.discard();
+        const chunks = new Set<number>();
+        image.overlay.dropThrough(Number.POSITIVE_INFINITY, chunks);
+        structure.checksums.reset();
+        image.changed({ ranges, chunks });
+        return report(ranges, 0, startedMs);
+      });
+    });
   }
 
   /** Ends the updates under way and lets go of the state directory. The image is read-only from here on. */
-  close(): Promise<void> {
-    throw new Error('to be built');
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#decisions.run(() =>
+      this.#updates.run(async () => {
+        this.#image?.makeWritable(undefined);
+        await this.#journal.close();
+        await this.#state.close();
+      }),
+    );
   }
+
+  #attached(): { image: Image; structure: FileStructure } {
+    if (this.#image === undefined || this.#structure === undefined || this.#closed) {
+      throw errno('EROFS', `${this.#path}: is not writable any more`);
+    }
+    return { image: this.#image, structure: this.#structure };
+  }
+
+  #publish(image: Image, changes: ImageChanges): void {
+    const change = changes.publish();
+    if (change === undefined) return;
+    image.changed(change);
+    this.#compactWhenWorth(image);
+  }
+
+  async #readyJournal(): Promise<Journal> {
+    this.#base ??= await this.#baseRecord();
+    await this.#state.ensure(this.#base);
+    return this.#journal;
+  }
+
+  async #baseRecord(): Promise<BaseRecord> {
+    const { image, structure } = this.#attached();
+    const { size, ino, mtimeNs } = image.base.fingerprint;
+    return {
+      path: this.#path,
+      size,
+      ino: String(ino),
+      mtimeNs: String(mtimeNs),
+      structure: await structureOf(image.base, structure.identity, []),
+    };
+  }
+
+  async #refuseForeign(image: Image, { identity, checksums }: FileStructure): Promise<void> {
+    const recorded = await this.#state.readBase();
+    const now = await this.#baseRecord();
+    const same =
+      recorded !== undefined &&
+      recorded.size === now.size &&
+      recorded.structure === now.structure &&
+      // Where the structure holds checksums of all content, an equal structure is an equal file, wherever it was copied from.
+      ((identity.length > 0 && checksums.fields.length > 0) || recorded.mtimeNs === now.mtimeNs);
+    if (same) return;
+    throw new MlfsError(
+      'ERR_MLFS_RECOVERY',
+      `${image.path}: has changed since ${this.#replayed.bytes} bytes of edits in ${this.#state.path} were made`,
+      {
+        path: image.path,
+        advice: `put the old file back, or drop the edits: mlfs discard ${image.path}; mlfs mount --read-only shows the file without them`,
+      },
+    );
+  }
+
+  async #decide(image: Image, structure: FileStructure, startedMs: number) {
+    const outcome = this.#report(startedMs);
+    const mark = structure.checksums.mark();
+    const note = encodeCommitNote({
+      size: image.base.size,
+      identity: structure.identity,
+      structure: await structureOf(image.base, structure.identity, mark.patches),
+      patches: mark.patches,
+    });
+    const segment = await this.#journal.markCommit(note);
+    const decided: Decided = { segment, pieces: [...image.overlay.pieces()], mark };
+    this.#decided = decided;
+    return { decided, outcome };
+  }
+
+  async #carryOut(decided: Decided, options: CommitOptions): Promise<void> {
+    const { image, structure } = this.#attached();
+    const { segment, pieces, mark } = decided;
+    try {
+      await refuseChangedBase(this.#path, image.base, { written: true });
+      const file = await this.#medium.open(this.#path, 'write');
+      try {
+        await foldInto(file, pieces, mark.patches, (progress) => this.#tell(progress, options));
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+      await this.#updates.run(async () => {
+        await image.base.refresh();
+        this.#base = await this.#baseRecord();
+        await this.#state.writeBase(this.#base);
+        const chunks = new Set<number>();
+        image.overlay.dropThrough(segment, chunks);
+        structure.checksums.settle(mark);
+        this.#decided = undefined;
+        this.#commits++;
+        image.changed({ ranges: [], chunks });
+        await this.#journal.dropThrough(segment);
+      });
+    } finally {
+      this.#progress = undefined;
+    }
+  }
+
+  #tell(progress: Progress, options: CommitOptions): void {
+    this.#progress = progress;
+    options.onProgress?.(progress);
+  }
+
+  #report(startedMs: number): CommitReport {
+    const { image, structure } = this.#attached();
+    return report([...image.overlay.ranges()], structure.checksums.patches().length, startedMs);
+  }
+
+  #staleError(): MlfsError {
+    return new MlfsError('ERR_MLFS_STALE', `${this.#path}: is not the file that was mounted any more`, {
+      path: this.#path,
+      advice: 'keep the edits: mlfs commit --to NEW.pt; or drop them: mlfs discard, and mlfs reload',
+    });
+  }
+
+  /** Rewrites what is live when most of the journal was superseded. */
+  #compactWhenWorth(image: Image): void {
+    const { bytes } = this.#journal.counters;
+    const from = Math.min(COMPACT_FROM_BYTES, (this.#options.limitBytes ?? Number.POSITIVE_INFINITY) / 2);
+    if (this.#compacting || bytes < from || image.overlay.bytes * 2 > bytes) return;
+    this.#compacting = true;
+    this.#decisions
+      .run(() => this.#compact(image))
+      // No room to compact, or a medium that fails: the next update says so to whom it concerns.
+      .catch(() => undefined)
+      .finally(() => {
+        this.#compacting = false;
+      });
+  }
+
+  async #compact(image: Image): Promise<void> {
+    if (this.#decided !== undefined || this.#closed) return;
+    const segment = await this.#updates.run(() => this.#journal.rotate());
+    const old = (piece: Piece) => piece.segment <= segment;
+    for (const index of image.overlay.chunkIndexes()) {
+      await this.#updates.run(async () => {
+        const pieces = image.overlay.chunk(index).filter(old);
+        if (pieces.length > 0) await this.#move(image, pieces);
+      });
+    }
+    await this.#journal.sync();
+    await this.#updates.run(() => this.#journal.dropThrough(segment));
+  }
+
+  /** Journals live pieces anew. A chunk has 1 MiB at most. */
+  async #move(image: Image, pieces: readonly Piece[]): Promise<void> {
+    const writes = await Promise.all(
+      pieces.map(async ({ start, end, file, fileOffset }) => ({
+        offset: start,
+        bytes: await file.read(fileOffset, end - start),
+      })),
+    );
+    const placements = await this.#journal.append(writes);
+    const chunks = new Set<number>();
+    pieces.forEach(({ start, end }, index) => {
+      const placement = placements[index];
+      if (placement !== undefined) image.overlay.set(start, end - start, placement, chunks);
+    });
+    image.changed({ ranges: [], chunks });
+  }
+}
+
+async function finishInterrupted(
+  medium: Medium,
+  checkpointPath: string,
+  state: StateDirectory,
+  noteText: string,
+  pieces: readonly Piece[],
+): Promise<void> {
+  const note = decodeCommitNote(noteText, checkpointPath);
+  const file = await medium.open(checkpointPath, 'write');
+  try {
+    const size = await file.size();
+    if (size !== note.size || (await structureOf(file, note.identity, note.patches)) !== note.structure) {
+      throw new MlfsError(
+        'ERR_MLFS_RECOVERY',
+        `${checkpointPath}: a commit was interrupted, and this is not the file that it was for`,
+        {
+          path: checkpointPath,
+          advice: `put the file back that was there, or drop the edits: mlfs discard ${checkpointPath}`,
+        },
+      );
+    }
+    await foldInto(file, pieces, note.patches, () => undefined);
+    await file.sync();
+    await rewriteBase(state, file, note.structure);
+  } finally {
+    await file.close();
+  }
+}
+
+/** base.json of the file as it is now. */
+async function rewriteBase(state: StateDirectory, file: MediumFile, structure: string): Promise<void> {
+  const recorded = await state.readBase();
+  if (recorded === undefined) return;
+  const { ino, mtimeNs } = await identityOf(file, recorded);
+  await state.writeBase({ ...recorded, ino, mtimeNs, structure });
+}
+
+/** The change that a replayed piece is, for the checksums; in slices, since it may be long. */
+async function checkPiece(image: Image, piece: Piece, checksums: Checksums): Promise<void> {
+  const before = await image.base.read(piece.start, piece.end - piece.start);
+  const after = await piece.file.read(piece.fileOffset, piece.end - piece.start);
+  const changes = new Map<number, number>();
+  checksums.change(changes, piece.start, before, after);
+  checksums.apply(changes);
+}
+
+function report(ranges: readonly DirtyRange[], checksums: number, startedMs: number): CommitReport {
+  const bytes = ranges.reduce((sum, { start, end }) => sum + (end - start), 0);
+  return { bytes, ranges: ranges.length, checksums, milliseconds: Date.now() - startedMs };
 }

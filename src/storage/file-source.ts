@@ -14,7 +14,7 @@ export interface Fingerprint {
 /** A regular file opened read-only. Reads are pread, so that a truncated file is an error and not a signal. */
 export class FileSource implements ByteSource {
   readonly path: string;
-  readonly fingerprint: Fingerprint;
+  #fingerprint: Fingerprint;
   readonly #handle: FileHandle;
   /** Reads under way use the bare descriptor, which must not be closed, and given to another file, under them. */
   #pending = 0;
@@ -24,7 +24,7 @@ export class FileSource implements ByteSource {
   private constructor(path: string, handle: FileHandle, fingerprint: Fingerprint) {
     this.path = path;
     this.#handle = handle;
-    this.fingerprint = fingerprint;
+    this.#fingerprint = fingerprint;
   }
 
   /** Throws ERR_MLFS_NOT_FOUND, ERR_MLFS_ACCESS or ERR_MLFS_FORMAT (not a regular file). */
@@ -44,7 +44,16 @@ export class FileSource implements ByteSource {
   }
 
   get size(): number {
-    return this.fingerprint.size;
+    return this.#fingerprint.size;
+  }
+
+  get fingerprint(): Fingerprint {
+    return this.#fingerprint;
+  }
+
+  /** Takes the fingerprint anew, after the file was changed by us. */
+  async refresh(): Promise<void> {
+    this.#fingerprint = await fingerprintOf(this.#handle, this.path);
   }
 
   /** The descriptor, for the data plane to duplicate. */

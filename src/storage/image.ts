@@ -41,6 +41,8 @@ export interface ImageBase extends ByteSource {
   /** For the data plane to duplicate. */
   readonly fd: number | undefined;
   readonly fingerprint: Fingerprint;
+  /** Takes the fingerprint anew: the file was changed by us. */
+  refresh(): Promise<void>;
   readNow(offset: number, length: number): Buffer;
   close(): Promise<void>;
 }
@@ -68,7 +70,8 @@ export class Image implements ByteSource {
     return this.#editor !== undefined;
   }
 
-  makeWritable(editor: ImageEditor): void {
+  /** Without an editor the image is read-only again. */
+  makeWritable(editor: ImageEditor | undefined): void {
     this.#editor = editor;
   }
 

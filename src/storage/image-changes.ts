@@ -1,0 +1,87 @@
+import type { ChecksumChanges, Checksums } from './checksums.ts';
+import { differingRuns } from './differing-runs.ts';
+import type { Image, ImageChange, ImageUpdate } from './image.ts';
+import type { Journal, JournalBatch, JournalWrite } from './journal/journal.ts';
+import type { DirtyRange, Placement } from './overlay.ts';
+
+/** Equal bytes between two differing runs are journalled with them when a record of its own would cost more: its header's bytes. */
+const GAP_BYTES = 40;
+
+/**
+ * One update of an image on its way: compares, journals what differs, and remembers where it lies until it is published. Until
+ * then no reader sees anything of it.
+ */
+export class ImageChanges implements ImageUpdate {
+  readonly #image: Image;
+  readonly #checksums: Checksums;
+  /** The journal, with the state directory made if need be: called when the first difference is found. */
+  readonly #journal: () => Promise<Journal>;
+  readonly #atomic: boolean;
+  readonly #placed: { readonly range: DirtyRange; readonly placement: Placement }[] = [];
+  readonly #checksumChanges: ChecksumChanges = new Map();
+  #batch: JournalBatch | undefined;
+
+  constructor(image: Image, checksums: Checksums, journal: () => Promise<Journal>, atomic: boolean) {
+    this.#image = image;
+    this.#checksums = checksums;
+    this.#journal = journal;
+    this.#atomic = atomic;
+  }
+
+  read(offset: number, length: number): Promise<Buffer> {
+    return this.#image.read(offset, length);
+  }
+
+  async write(offset: number, bytes: Uint8Array): Promise<void> {
+    const before = await this.#image.read(offset, bytes.byteLength);
+    const runs = differingRuns(before, bytes, GAP_BYTES);
+    if (runs.length === 0) return;
+    const journal = await this.#journal();
+    if (this.#atomic) this.#batch ??= journal.beginBatch();
+    const writes: JournalWrite[] = runs.map(({ start, end }) => ({
+      offset: offset + start,
+      bytes: bytes.subarray(start, end),
+    }));
+    const placements = await journal.append(writes, this.#batch);
+    runs.forEach(({ start, end }, index) => {
+      const placement = placements[index] as Placement;
+      this.#placed.push({ range: { start: offset + start, end: offset + end }, placement });
+      const changes = this.#checksumChanges;
+      this.#checksums.change(
+        changes,
+        offset + start,
+        before.subarray(start, end),
+        bytes.subarray(start, end),
+      );
+    });
+  }
+
+  /** Makes an atomic update count at replay. */
+  async finish(): Promise<void> {
+    if (this.#batch !== undefined) await (await this.#journal()).endBatch(this.#batch);
+  }
+
+  /** Switches the overlay; what it returns is to be told to the image's listeners at once. Undefined when nothing differed. */
+  publish(): ImageChange | undefined {
+    if (this.#placed.length === 0) return undefined;
+    const chunks = new Set<number>();
+    for (const { range, placement } of this.#placed) {
+      this.#image.overlay.set(range.start, range.end - range.start, placement, chunks);
+    }
+    this.#checksums.apply(this.#checksumChanges);
+    return { ranges: merged(this.#placed.map(({ range }) => range)), chunks };
+  }
+}
+
+function merged(ranges: readonly DirtyRange[]): DirtyRange[] {
+  const result: DirtyRange[] = [];
+  for (const range of ranges.toSorted((a, b) => a.start - b.start)) {
+    const last = result.at(-1);
+    if (last !== undefined && range.start <= last.end) {
+      result[result.length - 1] = { start: last.start, end: Math.max(last.end, range.end) };
+    } else {
+      result.push(range);
+    }
+  }
+  return result;
+}

@@ -1,0 +1,11 @@
+/** Tasks that are run one at a time, in the order in which they were asked for. A task that fails does not hold up the next. */
+export class Turns {
+  #last: Promise<unknown> = Promise.resolve();
+
+  run<T>(task: () => Promise<T>): Promise<T> {
+    const result = this.#last.then(task);
+    // The failure is its caller's.
+    this.#last = result.catch(() => undefined);
+    return result;
+  }
+}
