@@ -24,8 +24,16 @@ import { buildTree } from './tree/build-tree.ts';
 export interface MountOptions {
   /** Default: `kernel` where its addon was built, else `fuse-native`. */
   readonly transport?: TransportChoice;
-  /** Refuse appending to the log too. */
+  /** Show the file as it is: no edits, no state directory made or needed, appending to the log refused too. */
   readonly readOnly?: boolean;
+  /** Where edits are kept; default `<checkpoint>.mlfs`. */
+  readonly stateDirectory?: string;
+  /** ENOSPC when the journal would grow beyond it. */
+  readonly journalLimitBytes?: number;
+  /** Commit when the mount ends, and on fsync of /sys/control. */
+  readonly writeBack?: boolean;
+  /** Show the new file when the checkpoint is replaced or rewritten. */
+  readonly follow?: boolean;
   readonly allowOther?: boolean;
   readonly defaultPermissions?: boolean;
   /** What /proc/mounts shows as the device; default the checkpoint's path. */

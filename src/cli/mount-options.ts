@@ -1,6 +1,6 @@
 import { MlfsError } from '../errors.ts';
 
-/** What `-o` may say, as far as a mount of ours knows it. */
+/** What `-o` may say, as far as a mount of ours knows it. Of `ro` and `rw` the last counts. */
 export interface DashO {
   readOnly?: boolean;
   allowOther?: boolean;
@@ -33,21 +33,17 @@ export function parseDashO(values: readonly string[]): DashO {
     const [, name = '', value] = /^([^=]*)(?:=(.*))?$/s.exec(word) ?? [];
     if (name === 'fsname' && value) options.fsname = value.replace(/\\([\\,])/g, '$1');
     else if (value !== undefined && !name.startsWith('x-')) throw unknown(word);
-    else if (name === 'ro') options.readOnly = true;
+    else if (name === 'ro' || name === 'rw') options.readOnly = name === 'ro';
     else if (name === 'allow_other') options.allowOther = true;
     else if (name === 'default_permissions') options.defaultPermissions = true;
     else if (name === 'nonempty') options.nonEmpty = true;
-    else if (name === 'rw') {
-      throw new MlfsError('ERR_MLFS_USAGE', '-o rw: this version mounts checkpoints read-only', {
-        advice: 'leave rw out',
-      });
-    } else if (name !== '' && !WITHOUT_EFFECT.has(name) && !name.startsWith('x-')) throw unknown(word);
+    else if (name !== '' && !WITHOUT_EFFECT.has(name) && !name.startsWith('x-')) throw unknown(word);
   }
   return options;
 }
 
 function unknown(word: string): MlfsError {
   return new MlfsError('ERR_MLFS_USAGE', `-o ${word}: unknown option`, {
-    advice: 'ro, allow_other, default_permissions, nonempty, fsname=NAME',
+    advice: 'ro, rw, allow_other, default_permissions, nonempty, fsname=NAME',
   });
 }

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { MountOptions, MountSummary } from '../mount.ts';
 import { parseDashO } from './mount-options.ts';
@@ -13,7 +14,13 @@ interface MountFlags {
   readonly debug?: boolean;
   readonly json?: boolean;
   readonly wait?: boolean;
+  readonly readOnly?: boolean;
+  readonly state?: string;
+  readonly journalLimit?: number;
+  readonly writeBack?: boolean;
+  /** The prototype's word for it. */
   readonly unsafeWrite?: boolean;
+  readonly follow?: boolean;
 }
 
 /** `mlfs mount CHECKPOINT DIRECTORY`. */
@@ -24,7 +31,16 @@ export function registerMount(program: Command): void {
     .argument('<checkpoint>', 'a .pt, .pth, .bin, .safetensors … file')
     .argument('<directory>', 'an empty directory')
     .option('-f, --foreground', 'stay; Ctrl-C unmounts')
-    .option('-o, --option <list>', 'ro, allow_other, default_permissions, nonempty, fsname=NAME', collect)
+    .option('--read-only', 'show the file as it is; no state directory is made or needed')
+    .option('--write-back', 'commit the edits when the mount ends')
+    .option('--follow', 'show the new file when the checkpoint is replaced or rewritten')
+    .option('--state <dir>', 'where edits are kept (default CHECKPOINT.mlfs)')
+    .option(
+      '--journal-limit <size>',
+      'most that edits may take on disk, such as 2G (default no limit)',
+      parseSize,
+    )
+    .option('-o, --option <list>', 'ro, rw, allow_other, default_permissions, nonempty, fsname=NAME', collect)
     .addOption(
       new Option('--transport <name>', 'how to reach the kernel')
         .choices(['auto', 'kernel', 'fuse-native'])
@@ -36,7 +52,7 @@ export function registerMount(program: Command): void {
     .option('-d, --debug', 'log everything; in the foreground to stderr')
     .option('--json', 'print JSON')
     .addOption(new Option('--wait', 'accepted: mount always waits until the mount answers').hideHelp())
-    .addOption(new Option('--unsafe-write', 'accepted: mounts are read-only').hideHelp())
+    .addOption(new Option('--unsafe-write', '--write-back, as the prototype called it').hideHelp())
     .addHelpText(
       'after',
       `
@@ -50,7 +66,6 @@ Examples:
 
 async function mountCheckpoint(checkpoint: string, directory: string, flags: MountFlags): Promise<void> {
   const options = mountOptions(flags);
-  if (flags.unsafeWrite) notice('--unsafe-write has no effect: this version mounts checkpoints read-only');
   const onMounted = (mountpoint: string, summary: MountSummary) =>
     void process.stdout.write(
       flags.json
@@ -76,12 +91,16 @@ function mountOptions(flags: MountFlags): MountOptions {
   const dashO = parseDashO(flags.option ?? []);
   return {
     transport: flags.transport,
-    readOnly: dashO.readOnly ?? false,
+    readOnly: flags.readOnly ?? dashO.readOnly ?? false,
+    writeBack: flags.writeBack ?? flags.unsafeWrite ?? false,
+    follow: flags.follow ?? false,
     allowOther: dashO.allowOther ?? false,
     defaultPermissions: dashO.defaultPermissions ?? false,
     nonEmpty: flags.nonempty ?? dashO.nonEmpty ?? false,
     logLevel: flags.debug ? 'debug' : 'info',
     ...(dashO.fsname === undefined ? {} : { fsname: dashO.fsname }),
+    ...(flags.state === undefined ? {} : { stateDirectory: resolve(flags.state) }),
+    ...(flags.journalLimit === undefined ? {} : { journalLimitBytes: flags.journalLimit }),
     ...(flags.stateDict === undefined ? {} : { stateDict: flags.stateDict }),
     ...(flags.cacheSize === undefined ? {} : { cacheBytes: flags.cacheSize }),
     ...(flags.debug && flags.foreground

@@ -25,7 +25,7 @@ export async function serveMount(
   signal: AbortSignal,
 ): Promise<ServedMount> {
   const mountpoint = await mkdtemp(path.join(tmpdir(), 'mlfs-bench-'));
-  const args = ['mount', '--foreground', '--transport', transport, checkpoint, mountpoint];
+  const args = ['mount', '--foreground', '--read-only', '--transport', transport, checkpoint, mountpoint];
   const child = spawn(process.execPath, [...programArguments('../cli/main'), ...args], {
     stdio: ['ignore', 'ignore', 'pipe'],
   });

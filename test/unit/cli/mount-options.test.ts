@@ -18,13 +18,18 @@ test('-o ignores the words of mount(8) and fstab', () => {
   assert.deepEqual(parseDashO(['defaults,nosuid,nodev,noatime,auto,_netdev,x-systemd.automount', '']), {});
 });
 
-test('-o names the option it does not know, and refuses rw', () => {
+test('of ro and rw the last counts', () => {
+  assert.deepEqual(parseDashO(['ro,rw']), { readOnly: false });
+  assert.deepEqual(parseDashO(['rw', 'ro']), { readOnly: true });
+});
+
+test('-o names the option it does not know', () => {
   for (const [given, named] of [
     ['ro,reconnect', 'reconnect'],
     ['uid=1000', 'uid=1000'],
     ['ro=1', 'ro=1'],
     ['fsname=', 'fsname='],
-    ['rw', 'rw'],
+    ['rw=1', 'rw=1'],
   ] as const) {
     assert.throws(
       () => parseDashO([given]),
