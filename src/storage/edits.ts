@@ -21,7 +21,7 @@ import { ImageChanges } from './image-changes.ts';
 import { Journal, type JournalCounters } from './journal/journal.ts';
 import type { Medium, MediumFile } from './medium.ts';
 import { type DirtyRange, Overlay, type Piece } from './overlay.ts';
-import { identityOf, refuseChangedBase } from './stale.ts';
+import { identityOf, openBase } from './stale.ts';
 import type { BaseRecord, StateDirectory } from './state-directory.ts';
 import { Turns } from './turns.ts';
 
@@ -93,7 +93,7 @@ export class Edits implements ImageEditor {
   #replayed: Overlay;
   #image: Image | undefined;
   #structure: FileStructure | undefined;
-  #base: BaseRecord | undefined;
+  #ready = false;
   #decided: Decided | undefined;
   #progress: Progress | undefined;
   #compacting = false;
@@ -248,14 +248,17 @@ export class Edits implements ImageEditor {
       const startedMs = Date.now();
       const { image, structure } = this.#attached();
       if (options.dryRun) return this.#report(startedMs);
-      if (this.#decided !== undefined) await this.#carryOut(this.#decided, options);
+      if (this.#decided !== undefined) await this.#finish(this.#decided, options);
       if (image.overlay.empty) return report([], 0, startedMs);
-      await refuseChangedBase(this.#path, image.base);
-      // Before anything is decided: whether the file may be written at all.
-      await (await this.#medium.open(this.#path, 'write')).close();
-      const { decided, outcome } = await this.#updates.run(() => this.#decide(image, structure, startedMs));
-      await this.#carryOut(decided, options);
-      return { ...outcome, milliseconds: Date.now() - startedMs };
+      // Whether it can be written is found out before anything is decided.
+      const file = await openBase(this.#medium, this.#path, image.base, { begun: false });
+      try {
+        const { decided, outcome } = await this.#updates.run(() => this.#decide(image, structure, startedMs));
+        await this.#carryOut(file, decided, options);
+        return { ...outcome, milliseconds: Date.now() - startedMs };
+      } finally {
+        await file.close();
+      }
     });
   }
 
@@ -286,7 +289,7 @@ export class Edits implements ImageEditor {
   /** Drops every edit that was not committed. Gradients stay. */
   discard(): Promise<CommitReport> {
     return this.#decisions.run(async () => {
-      if (this.#decided !== undefined) await this.#carryOut(this.#decided, {});
+      if (this.#decided !== undefined) await this.#finish(this.#decided, {});
       return this.#updates.run(async () => {
         const startedMs = Date.now();
         const { image, structure } = this.#attached();
@@ -329,9 +332,14 @@ export class Edits implements ImageEditor {
     this.#compactWhenWorth(image);
   }
 
+  /** The journal, with the state directory made and base.json saying which file the journal's offsets refer to. */
   async #readyJournal(): Promise<Journal> {
-    this.#base ??= await this.#baseRecord();
-    await this.#state.ensure(this.#base);
+    if (this.#ready) return this.#journal;
+    const base = await this.#baseRecord();
+    await this.#state.ensure(base);
+    const recorded = await this.#state.readBase();
+    if (JSON.stringify(recorded) !== JSON.stringify(base)) await this.#state.writeBase(base);
+    this.#ready = true;
     return this.#journal;
   }
 
@@ -382,22 +390,26 @@ export class Edits implements ImageEditor {
     return { decided, outcome };
   }
 
-  async #carryOut(decided: Decided, options: CommitOptions): Promise<void> {
+  /** Carries out what was decided when it could not be done. */
+  async #finish(decided: Decided, options: CommitOptions): Promise<void> {
+    const { image } = this.#attached();
+    const file = await openBase(this.#medium, this.#path, image.base, { begun: true });
+    try {
+      await this.#carryOut(file, decided, options);
+    } finally {
+      await file.close();
+    }
+  }
+
+  async #carryOut(file: MediumFile, decided: Decided, options: CommitOptions): Promise<void> {
     const { image, structure } = this.#attached();
     const { segment, pieces, mark } = decided;
     try {
-      await refuseChangedBase(this.#path, image.base, { written: true });
-      const file = await this.#medium.open(this.#path, 'write');
-      try {
-        await foldInto(file, pieces, mark.patches, (progress) => this.#tell(progress, options));
-        await file.sync();
-      } finally {
-        await file.close();
-      }
+      await foldInto(file, pieces, mark.patches, (progress) => this.#tell(progress, options));
+      await file.sync();
       await this.#updates.run(async () => {
         await image.base.refresh();
-        this.#base = await this.#baseRecord();
-        await this.#state.writeBase(this.#base);
+        await this.#state.writeBase(await this.#baseRecord());
         const chunks = new Set<number>();
         image.overlay.dropThrough(segment, chunks);
         structure.checksums.settle(mark);

@@ -1,4 +1,5 @@
 import type { ChecksumPatch } from './checksums.ts';
+import { inParallel } from './in-parallel.ts';
 import type { MediumFile } from './medium.ts';
 import type { Piece } from './overlay.ts';
 
@@ -8,7 +9,8 @@ export interface Progress {
   readonly total: number;
 }
 
-const SLICE_BYTES = 1024 * 1024;
+/** A piece lies in one chunk of the overlay: this many are 16 MiB in flight at most. */
+const PIECES_AT_ONCE = 16;
 
 /** Copies dirty ranges and checksums into a file. Doing it twice gives the same, which is what makes a commit repeatable. Does not sync. */
 export async function foldInto(
@@ -19,14 +21,11 @@ export async function foldInto(
 ): Promise<void> {
   const total = pieces.reduce((sum, { start, end }) => sum + (end - start), 0);
   let done = 0;
-  for (const piece of pieces) {
-    for (let at = piece.start; at < piece.end; at += SLICE_BYTES) {
-      const length = Math.min(SLICE_BYTES, piece.end - at);
-      const bytes = await piece.file.read(piece.fileOffset + (at - piece.start), length);
-      await file.write(at, [bytes]);
-      done += length;
-      onProgress({ done, total });
-    }
-  }
-  for (const { offset, bytes } of patches) await file.write(offset, [bytes]);
+  await inParallel(pieces, PIECES_AT_ONCE, async (piece) => {
+    const length = piece.end - piece.start;
+    await file.write(piece.start, [await piece.file.read(piece.fileOffset, length)]);
+    done += length;
+    onProgress({ done, total });
+  });
+  await inParallel(patches, PIECES_AT_ONCE, ({ offset, bytes }) => file.write(offset, [bytes]));
 }
