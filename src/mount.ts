@@ -122,9 +122,12 @@ async function serve(
     });
   }
   const cache = new PageCache(options.cacheBytes ?? DEFAULT_PAGE_CACHE_BYTES);
-  const watch = new BaseWatch(absolute, checkpoint.image.base.fingerprint, (state) => {
-    if (state.stale) log.warn(`the checkpoint file is not the one that was opened: ${state.reason}`);
-    else log.info('the checkpoint file is the one that was opened again');
+  const watch = new BaseWatch(absolute, {
+    opened: () => checkpoint.image.base.fingerprint,
+    onChange: (state) => {
+      if (state.stale) log.warn(`the checkpoint file is not the one that was opened: ${state.reason}`);
+      else log.info('the checkpoint file is the one that was opened again');
+    },
   });
   try {
     const registry = new MetricsRegistry();
@@ -140,17 +143,26 @@ async function serve(
     const filesystem = new TreeFilesystem(tree, { readOnly });
     let session: TransportSession | undefined;
     const status: StatusSources = {
-      checkpoint,
+      served: () => ({
+        checkpoint,
+        tensors,
+        tensorBytes: tree.totalBytes,
+        inodes: tree.inodeCount,
+        edits: undefined,
+        dirtyTensors: () => [],
+      }),
       checkpointPath: absolute,
       mountpoint,
       version: VERSION,
       transport: transport.name,
+      readOnly: true,
+      writeBack: false,
+      follow: false,
       startedMs,
       cache,
       watch,
-      tensors,
-      tensorBytes: tree.totalBytes,
-      inodes: tree.inodeCount,
+      lastFailure: () => undefined,
+      reloadsTotal: () => 0,
       counters: () => ({ ...filesystem.counters(), ...session?.counters() }),
     };
     registry.register(() => mountMetrics(status));

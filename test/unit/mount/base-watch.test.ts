@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { appendFile, rename, truncate, unlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type BaseState, BaseWatch } from '../../../src/mount/base-watch.ts';
 import { FileSource } from '../../../src/storage/file-source.ts';
 import { temporaryDirectory } from '../../support/tmp.ts';
@@ -11,12 +12,19 @@ async function watched(t: TestContext) {
   await writeFile(path, 'twelve bytes');
   const source = await FileSource.open(path);
   const heard: BaseState[] = [];
-  const watch = new BaseWatch(path, source.fingerprint, (state) => heard.push(state));
+  const looks = { stale: 0 };
+  const watch = new BaseWatch(path, {
+    opened: () => source.fingerprint,
+    writing: () => commit.underWay,
+    onChange: (state) => heard.push(state),
+    onStale: () => looks.stale++,
+  });
+  const commit = { underWay: false };
   t.after(async () => {
     watch.stop();
     await source.close();
   });
-  return { path, watch, heard };
+  return { path, source, watch, heard, looks, commit };
 }
 
 const CHANGES: readonly [reason: string, change: (path: string) => Promise<void>][] = [
@@ -54,4 +62,24 @@ test('a base file that comes back is current again, and that is told too', async
     heard.map(({ stale }) => stale),
     [true, false],
   );
+});
+
+test('what a commit of ours does to the file is not somebody else changing it', async (t) => {
+  const { path, source, watch, heard, commit } = await watched(t);
+  commit.underWay = true;
+  await writeFile(path, 'other bytes!');
+  await utimes(path, 1, 1);
+  assert.deepEqual(await watch.state(), { stale: false });
+  await source.refresh();
+  commit.underWay = false;
+  assert.deepEqual(await watch.state(), { stale: false });
+  assert.deepEqual(heard, []);
+});
+
+test('a change is noticed without anybody asking', async (t) => {
+  const { path, watch, looks } = await watched(t);
+  await writeFile(`${path}.new`, 'twelve bytes');
+  await rename(`${path}.new`, path);
+  while (!watch.stale) await sleep(10);
+  assert.ok(looks.stale > 0);
 });

@@ -1,0 +1,119 @@
+/**
+ * /sys/control: a line is a command, its answer one JSON document that the same descriptor reads. A command that fails is the write's
+ * errno, a line of the log, and `last_failure` in status.json, where the reason and what to do are found.
+ *
+ * What decides about the edits (commit, discard, reload) is done one at a time; `status` and `flush` do not wait for it.
+ */
+import { MlfsError } from '../errors.ts';
+import type { CommandContent } from '../storage/content.ts';
+import type { CommitReport } from '../storage/edits.ts';
+import { Turns } from '../storage/turns.ts';
+import type { Log } from '../telemetry/log.ts';
+import { type ControlCommand, parseControl } from './control-command.ts';
+
+/** What the commands do. Each throws MlfsError. */
+export interface ControlActions {
+  commit(options: { readonly dryRun: boolean }): Promise<CommitReport>;
+  commitTo(
+    path: string,
+    options: { readonly overwrite: boolean; readonly dryRun: boolean },
+  ): Promise<CommitReport>;
+  discard(): Promise<CommitReport>;
+  flush(): Promise<void>;
+  reload(): Promise<object>;
+  status(): Promise<object>;
+  /** fsync of the file: a flush, or a commit on a mount that writes back. */
+  sync(): Promise<void>;
+}
+
+export interface ControlFailure {
+  /** The line as it was written. */
+  readonly command: string;
+  readonly code: string;
+  readonly errno: string;
+  readonly message: string;
+  readonly advice: string | null;
+  readonly time: string;
+}
+
+export class Control implements CommandContent {
+  readonly kind = 'command';
+  readonly #actions: ControlActions;
+  readonly #log: Log;
+  readonly #turns = new Turns();
+  #lastFailure: ControlFailure | undefined;
+
+  constructor(actions: ControlActions, log: Log) {
+    this.#actions = actions;
+    this.#log = log;
+  }
+
+  get lastFailure(): ControlFailure | undefined {
+    return this.#lastFailure;
+  }
+
+  async perform(line: string): Promise<string> {
+    const said = line.trim();
+    try {
+      const command = parseControl(said);
+      const answer = await this.#carryOut(command);
+      if (command.name !== 'status') this.#log.info('control', { command: said });
+      return `${JSON.stringify(answer)}\n`;
+    } catch (cause) {
+      throw this.#failed(said, cause);
+    }
+  }
+
+  async sync(): Promise<void> {
+    try {
+      await this.#actions.sync();
+    } catch (cause) {
+      throw this.#failed('fsync', cause);
+    }
+  }
+
+  async #carryOut(command: ControlCommand): Promise<object> {
+    switch (command.name) {
+      case 'status':
+        return this.#actions.status();
+      case 'flush':
+        await this.#actions.flush();
+        return { command: 'flush' };
+      case 'commit':
+        return this.#reported(command, () => this.#actions.commit({ dryRun: command.dryRun }));
+      case 'commit-to': {
+        const { path, overwrite, dryRun } = command;
+        return this.#reported(command, () => this.#actions.commitTo(path, { overwrite, dryRun }), {
+          to: path,
+        });
+      }
+      case 'discard':
+        return this.#reported(command, () => this.#actions.discard());
+      case 'reload':
+        return { command: 'reload', ...(await this.#turns.run(() => this.#actions.reload())) };
+    }
+  }
+
+  async #reported(
+    command: ControlCommand,
+    act: () => Promise<CommitReport>,
+    more: { readonly to?: string } = {},
+  ): Promise<object> {
+    const report = await this.#turns.run(act);
+    const dryRun = 'dryRun' in command && command.dryRun ? { dry_run: true } : {};
+    return { command: command.name === 'commit-to' ? 'commit' : command.name, ...dryRun, ...more, ...report };
+  }
+
+  #failed(command: string, cause: unknown): MlfsError {
+    const error =
+      cause instanceof MlfsError
+        ? cause
+        : new MlfsError('ERR_MLFS_INTERNAL', cause instanceof Error ? cause.message : String(cause), {
+            cause,
+          });
+    const { code, errno, message, advice = null } = error;
+    this.#lastFailure = { command, code, errno, message, advice, time: new Date().toISOString() };
+    this.#log.error(message, { command, code, advice: advice ?? undefined });
+    return error;
+  }
+}
