@@ -18,6 +18,8 @@ export interface FollowSources {
   readonly reload: () => Promise<unknown>;
   readonly log: Log;
   readonly quietMs?: number;
+  /** Hears that there is nothing more to do until somebody looks again. */
+  readonly onIdle?: () => void;
 }
 
 const QUIET_MS = 1000;
@@ -43,6 +45,7 @@ export class Follow {
       })
       .finally(() => {
         this.#pursuing = false;
+        this.#sources.onIdle?.();
       });
   }
 
