@@ -20,7 +20,7 @@ import type { Image, ImageEditor, ImageUpdate, UpdateOptions } from './image.ts'
 import { ImageChanges } from './image-changes.ts';
 import { Journal, type JournalCounters } from './journal/journal.ts';
 import type { Medium, MediumFile } from './medium.ts';
-import { type DirtyRange, Overlay, type Piece } from './overlay.ts';
+import { type DirtyRange, type MovedBytes, Overlay, type Piece } from './overlay.ts';
 import { identityOf, openBase } from './stale.ts';
 import type { BaseRecord, StateDirectory } from './state-directory.ts';
 import { Turns } from './turns.ts';
@@ -89,6 +89,8 @@ export class Edits implements ImageEditor {
   readonly #updates = new Turns();
   readonly #decisions = new Turns();
   readonly #journal: Journal;
+  /** The update whose turn it is. */
+  #changes: ImageChanges | undefined;
   /** What replay found, until an image takes it over. */
   #replayed: Overlay;
   #image: Image | undefined;
@@ -131,6 +133,7 @@ export class Edits implements ImageEditor {
     try {
       const overlay = new Overlay();
       let decided: { note: string; segment: number; pieces: Piece[] } | undefined;
+      let edits: Edits | undefined;
       const clear = () => overlay.dropThrough(Number.POSITIVE_INFINITY, new Set());
       journal = await Journal.open(
         medium,
@@ -142,14 +145,20 @@ export class Edits implements ImageEditor {
           },
           discard: clear,
         },
-        options.limitBytes === undefined ? {} : { limitBytes: options.limitBytes },
+        {
+          ...(options.limitBytes === undefined ? {} : { limitBytes: options.limitBytes }),
+          onMoved: (moved) => {
+            if (edits !== undefined) edits.#follow(moved);
+          },
+        },
       );
       if (decided !== undefined) {
         await finishInterrupted(medium, checkpointPath, state, decided.note, decided.pieces);
         overlay.dropThrough(decided.segment, new Set());
         await journal.dropThrough(decided.segment);
       }
-      return new Edits(medium, checkpointPath, state, options, journal, overlay);
+      edits = new Edits(medium, checkpointPath, state, options, journal, overlay);
+      return edits;
     } catch (cause) {
       await journal?.close();
       await state.close();
@@ -223,17 +232,19 @@ export class Edits implements ImageEditor {
       const { image, structure } = this.#attached();
       if (this.stale) throw this.#staleError();
       const changes = new ImageChanges(image, structure.checksums, () => this.#readyJournal(), atomic);
-      let result: T;
+      this.#changes = changes;
       try {
-        result = await task(changes);
+        const result = await task(changes);
         await changes.finish();
+        this.#publish(image, changes);
+        return result;
       } catch (cause) {
         // What a plain update journalled before it failed will be replayed, so it counts now, too.
         if (!atomic) this.#publish(image, changes);
         throw cause;
+      } finally {
+        this.#changes = undefined;
       }
-      this.#publish(image, changes);
-      return result;
     });
   }
 
@@ -453,6 +464,15 @@ export class Edits implements ImageEditor {
       .finally(() => {
         this.#compacting = false;
       });
+  }
+
+  /** After a failed sync the journal wrote anew what was not durable. */
+  #follow(moved: readonly MovedBytes[]): void {
+    this.#changes?.move(moved);
+    const chunks = new Set<number>();
+    const overlay = this.#image?.overlay;
+    overlay?.move(moved, chunks);
+    this.#image?.changed({ ranges: [], chunks });
   }
 
   async #compact(image: Image): Promise<void> {

@@ -2,7 +2,7 @@ import type { ChecksumChanges, Checksums } from './checksums.ts';
 import { differingRuns } from './differing-runs.ts';
 import type { Image, ImageChange, ImageUpdate } from './image.ts';
 import type { Journal, JournalBatch, JournalWrite } from './journal/journal.ts';
-import type { DirtyRange, Placement } from './overlay.ts';
+import { type DirtyRange, type MovedBytes, movedPlacement, type Placement } from './overlay.ts';
 
 /** Equal bytes between two differing runs are journalled with them when a record of its own would cost more: its header's bytes. */
 const GAP_BYTES = 40;
@@ -17,7 +17,7 @@ export class ImageChanges implements ImageUpdate {
   /** The journal, with the state directory made if need be: called when the first difference is found. */
   readonly #journal: () => Promise<Journal>;
   readonly #atomic: boolean;
-  readonly #placed: { readonly range: DirtyRange; readonly placement: Placement }[] = [];
+  #placed: { readonly range: DirtyRange; readonly placement: Placement }[] = [];
   readonly #checksumChanges: ChecksumChanges = new Map();
   #batch: JournalBatch | undefined;
 
@@ -61,15 +61,25 @@ export class ImageChanges implements ImageUpdate {
     if (this.#batch !== undefined) await (await this.#journal()).endBatch(this.#batch);
   }
 
+  /** What was journalled lies elsewhere now. */
+  move(moved: readonly MovedBytes[]): void {
+    this.#placed = this.#placed.map(({ range, placement }) => ({
+      range,
+      placement: movedPlacement(placement, range.end - range.start, moved),
+    }));
+  }
+
   /** Switches the overlay; what it returns is to be told to the image's listeners at once. Undefined when nothing differed. */
   publish(): ImageChange | undefined {
-    if (this.#placed.length === 0) return undefined;
+    const placed = this.#placed;
+    this.#placed = [];
+    if (placed.length === 0) return undefined;
     const chunks = new Set<number>();
-    for (const { range, placement } of this.#placed) {
+    for (const { range, placement } of placed) {
       this.#image.overlay.set(range.start, range.end - range.start, placement, chunks);
     }
     this.#checksums.apply(this.#checksumChanges);
-    return { ranges: merged(this.#placed.map(({ range }) => range)), chunks };
+    return { ranges: merged(placed.map(({ range }) => range)), chunks };
   }
 }
 

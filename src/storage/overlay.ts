@@ -19,6 +19,14 @@ export interface Placement {
   readonly segment: number;
 }
 
+/** Bytes [start, end) of a journal segment that lie in another file now. */
+export interface MovedBytes {
+  readonly segment: number;
+  readonly start: number;
+  readonly end: number;
+  readonly to: Placement;
+}
+
 /** Dirty bytes [start, end) of the image. */
 export interface Piece extends Placement {
   readonly start: number;
@@ -133,6 +141,16 @@ export class Overlay {
     return replaced;
   }
 
+  /** The same bytes lie elsewhere now. */
+  move(moved: readonly MovedBytes[], changed: Set<number>): void {
+    for (const [index, pieces] of this.#chunks) {
+      const now = pieces.map((piece) => movedPlacement(piece, piece.end - piece.start, moved));
+      if (now.every((piece, at) => piece === pieces[at])) continue;
+      this.#chunks.set(index, now);
+      changed.add(index);
+    }
+  }
+
   /** Forgets the pieces that lie in segments up to `segment`: they are in the base now. */
   dropThrough(segment: number, changed: Set<number>): void {
     for (const [index, pieces] of this.#chunks) {
@@ -144,6 +162,20 @@ export class Overlay {
       changed.add(index);
     }
   }
+}
+
+/** Where `length` bytes are after a move; the same object when they were not moved. */
+export function movedPlacement<T extends Placement>(
+  placed: T,
+  length: number,
+  moved: readonly MovedBytes[],
+): T {
+  const move = moved.find(
+    ({ segment, start, end }) =>
+      placed.segment === segment && placed.fileOffset >= start && placed.fileOffset + length <= end,
+  );
+  if (move === undefined) return placed;
+  return { ...placed, ...move.to, fileOffset: move.to.fileOffset + (placed.fileOffset - move.start) };
 }
 
 const NO_PIECES: readonly Piece[] = [];
