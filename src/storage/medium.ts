@@ -14,6 +14,7 @@ export interface Medium {
   /** With its parents; mode 0700. */
   makeDirectory(path: string): Promise<void>;
   rename(from: string, to: string): Promise<void>;
+  /** A file, or a folder that is empty. */
   remove(path: string): Promise<void>;
   syncDirectory(path: string): Promise<void>;
 }

@@ -1,4 +1,7 @@
+import { errno } from '../errors.ts';
 import type { StoredContent } from './content.ts';
+import type { MediumFile } from './medium.ts';
+import { Turns } from './turns.ts';
 
 /**
  * An ordinary file of the state directory: a gradient, a scratch file. Sparse where nothing was written. It is made when it is first
@@ -7,35 +10,77 @@ import type { StoredContent } from './content.ts';
 export class StateFile implements StoredContent {
   readonly kind = 'stored';
   readonly maxSize: number;
+  readonly #make: () => Promise<MediumFile>;
+  readonly #turns = new Turns();
+  #file: MediumFile | undefined;
+  #size: number;
+  #closed = false;
 
   /** `make` opens or makes the file for reading and writing; `size` is what it has already. */
-  constructor(_make: () => Promise<import('node:fs/promises').FileHandle>, _size: number, maxSize: number) {
+  constructor(make: () => Promise<MediumFile>, size: number, maxSize: number) {
+    this.#make = make;
+    this.#size = size;
     this.maxSize = maxSize;
-    throw new Error('to be built');
   }
 
   size(): number {
-    throw new Error('to be built');
+    return this.#size;
   }
 
-  read(_offset: number, _length: number): Promise<Uint8Array> {
-    throw new Error('to be built');
+  read(offset: number, length: number): Promise<Uint8Array> {
+    return this.#turns.run(async () => {
+      const present = Math.min(length, this.#size - offset);
+      if (present <= 0) return NOTHING;
+      return (await this.#opened()).read(offset, present);
+    });
   }
 
-  /** Throws ENOSPC, ERR_MLFS_IO. */
-  write(_offset: number, _bytes: Uint8Array): Promise<void> {
-    throw new Error('to be built');
+  /** Throws EFBIG, ENOSPC, ERR_MLFS_IO. */
+  write(offset: number, bytes: Uint8Array): Promise<void> {
+    const end = offset + bytes.byteLength;
+    return this.#turns.run(async () => {
+      this.#refuseBeyond(end);
+      if (bytes.byteLength === 0) return;
+      await (await this.#opened()).write(offset, [bytes]);
+      this.#size = Math.max(this.#size, end);
+    });
   }
 
-  truncate(_size: number): Promise<void> {
-    throw new Error('to be built');
+  truncate(size: number): Promise<void> {
+    return this.#turns.run(async () => {
+      this.#refuseBeyond(size);
+      if (size === this.#size) return;
+      await (await this.#opened()).truncate(size);
+      this.#size = size;
+    });
   }
 
-  sync(): Promise<void> {
-    throw new Error('to be built');
+  /** What was written before is durable when it resolves; reads and writes go on meanwhile. */
+  async sync(): Promise<void> {
+    const file = await this.#turns.run(async () => this.#file);
+    await file?.sync();
   }
 
   close(): Promise<void> {
-    throw new Error('to be built');
+    return this.#turns.run(async () => {
+      this.#closed = true;
+      const file = this.#file;
+      this.#file = undefined;
+      await file?.close();
+    });
+  }
+
+  async #opened(): Promise<MediumFile> {
+    if (this.#closed) throw errno('EBADF', 'the file was closed');
+    this.#file ??= await this.#make();
+    return this.#file;
+  }
+
+  #refuseBeyond(size: number): void {
+    if (!Number.isSafeInteger(size) || size < 0 || size > this.maxSize) {
+      throw errno('EFBIG', `${size} bytes are more than the ${this.maxSize} that fit`);
+    }
   }
 }
+
+const NOTHING = new Uint8Array(0);

@@ -1,0 +1,90 @@
+import { crc32c } from '../crc32c.ts';
+import type { MediumFile } from '../medium.ts';
+import { CHECKED_FROM, type DecodedHeader, decodeHeader, MARKER, RECORD_HEADER_BYTES } from './record.ts';
+
+/** What of a segment is in memory at a time. */
+const WINDOW_BYTES = 1024 * 1024;
+
+/** A record that is whole. */
+export interface FoundRecord extends DecodedHeader {
+  /** Of its header, in the segment. */
+  readonly at: number;
+  /** Where the next one begins. */
+  readonly end: number;
+}
+
+/** Reads the records of one segment through a window, whatever their size. */
+export class RecordReader {
+  readonly #file: MediumFile;
+  readonly size: number;
+  #window: Buffer = Buffer.alloc(0);
+  #windowAt = 0;
+
+  constructor(file: MediumFile, size: number) {
+    this.#file = file;
+    this.size = size;
+  }
+
+  /** The record at a place, or why there is none. */
+  async recordAt(at: number): Promise<FoundRecord | string> {
+    if (at + RECORD_HEADER_BYTES > this.size) return `the segment ends ${this.size - at} bytes later`;
+    if (!this.#holds(at, RECORD_HEADER_BYTES)) await this.#load(at);
+    const headerBytes = this.#inWindow(at, RECORD_HEADER_BYTES);
+    const header = decodeHeader(headerBytes);
+    if (typeof header === 'string') return header;
+    const end = at + RECORD_HEADER_BYTES + header.length;
+    if (end > this.size) return `its ${header.length} bytes are more than the segment has`;
+    let crc = crc32c(headerBytes.subarray(CHECKED_FROM));
+    for (let from = at + RECORD_HEADER_BYTES; from < end; ) {
+      if (!this.#holds(from, 1)) await this.#load(from);
+      const slice = this.#inWindow(from, end - from);
+      crc = crc32c(slice, crc);
+      from += slice.byteLength;
+    }
+    if (crc !== header.crc) return 'its checksum is wrong';
+    return { ...header, at, end };
+  }
+
+  async payload(record: FoundRecord): Promise<Buffer> {
+    const from = record.at + RECORD_HEADER_BYTES;
+    return this.#holds(from, record.length)
+      ? Buffer.from(this.#inWindow(from, record.length))
+      : this.#file.read(from, record.length);
+  }
+
+  /** Every whole record from a place on, wherever it begins. */
+  async *wholeRecordsFrom(start: number): AsyncIterable<FoundRecord> {
+    let at = start;
+    while (at + RECORD_HEADER_BYTES <= this.size) {
+      if (!this.#holds(at, MARKER.length)) await this.#load(at);
+      const found = this.#inWindow(at, WINDOW_BYTES).indexOf(MARKER);
+      if (found < 0) {
+        // A marker may begin in the last bytes of the window.
+        at = Math.max(at + 1, this.#windowAt + this.#window.byteLength - MARKER.length + 1);
+        continue;
+      }
+      at += found;
+      const record = await this.recordAt(at);
+      if (typeof record === 'string') {
+        at++;
+        continue;
+      }
+      yield record;
+      at = record.end;
+    }
+  }
+
+  #holds(at: number, length: number): boolean {
+    return at >= this.#windowAt && at + length <= this.#windowAt + this.#window.byteLength;
+  }
+
+  /** At most `length` bytes. */
+  #inWindow(at: number, length: number): Buffer {
+    return this.#window.subarray(at - this.#windowAt, at - this.#windowAt + length);
+  }
+
+  async #load(at: number): Promise<void> {
+    this.#window = await this.#file.read(at, Math.min(WINDOW_BYTES, this.size - at));
+    this.#windowAt = at;
+  }
+}

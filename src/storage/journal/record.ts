@@ -1,0 +1,85 @@
+/**
+ * A record of the journal: a header of 40 bytes and its payload. Little-endian; docs/FORMATS.md has the picture.
+ *
+ *    0  u32  marker "MLFR"
+ *    4  u32  CRC-32C of everything behind this field, payload included
+ *    8  u32  bytes of the payload
+ *   12  u8   kind
+ *   13  u8   flags, 0
+ *   14  u16  target of the offset: 0, the image
+ *   16  u64  sequence number
+ *   24  u64  offset in the target
+ *   32  u32  batch: how many records ago it began, itself counted; 0: none
+ *   36  u32  how many records right before this one were not known to be durable when it was written
+ *
+ * The last field is what tells a torn tail from damage: a record that somebody knew to be durable must be whole.
+ */
+import { crc32c } from '../crc32c.ts';
+
+export const RECORD_HEADER_BYTES = 40;
+export const MARKER = Buffer.from('MLFR');
+/** Where the checked bytes begin. */
+export const CHECKED_FROM = 8;
+
+export const KIND = { write: 1, batchEnd: 2, commit: 3, discard: 4 } as const;
+export type Kind = (typeof KIND)[keyof typeof KIND];
+
+const MAX_U32 = 0xffffffff;
+export const MAX_PAYLOAD_BYTES = MAX_U32;
+
+export interface RecordHeader {
+  readonly kind: Kind;
+  readonly sequence: number;
+  readonly offset: number;
+  readonly length: number;
+  /** Sequence number of the batch's first record; 0 for none. */
+  readonly batch: number;
+  /** Every record up to this one was durable when this one was written; 0: none, or it cannot be said. */
+  readonly durable: number;
+}
+
+export interface DecodedHeader extends RecordHeader {
+  readonly crc: number;
+}
+
+/** Header and payload as they are written. */
+export function encodeRecord(header: RecordHeader, payload: Uint8Array): [Buffer, Uint8Array] {
+  const bytes = Buffer.alloc(RECORD_HEADER_BYTES);
+  MARKER.copy(bytes);
+  bytes.writeUInt32LE(header.length, 8);
+  bytes.writeUInt8(header.kind, 12);
+  bytes.writeBigUInt64LE(BigInt(header.sequence), 16);
+  bytes.writeBigUInt64LE(BigInt(header.offset), 24);
+  bytes.writeUInt32LE(header.batch === 0 ? 0 : Math.min(header.sequence - header.batch + 1, MAX_U32), 32);
+  bytes.writeUInt32LE(Math.min(header.sequence - 1 - header.durable, MAX_U32), 36);
+  bytes.writeUInt32LE(crc32c(payload, crc32c(bytes.subarray(CHECKED_FROM))), 4);
+  return [bytes, payload];
+}
+
+/** The header at the start of `bytes`, or why there is none. Whether the CRC is right is not looked at. */
+export function decodeHeader(bytes: Buffer): DecodedHeader | string {
+  if (!bytes.subarray(0, MARKER.length).equals(MARKER)) return 'no record begins there';
+  const kind = bytes.readUInt8(12);
+  if (!isKind(kind)) return `its kind is ${kind}`;
+  const flags = bytes.readUInt8(13);
+  const target = bytes.readUInt16LE(14);
+  if (flags !== 0 || target !== 0) return `its flags are ${flags} and its target ${target}`;
+  const sequence = Number(bytes.readBigUInt64LE(16));
+  const offset = Number(bytes.readBigUInt64LE(24));
+  if (!Number.isSafeInteger(sequence) || !Number.isSafeInteger(offset)) return 'its numbers are too large';
+  const batchLength = bytes.readUInt32LE(32);
+  const unsynced = bytes.readUInt32LE(36);
+  return {
+    kind,
+    sequence,
+    offset,
+    length: bytes.readUInt32LE(8),
+    batch: batchLength === 0 ? 0 : sequence - batchLength + 1,
+    durable: unsynced === MAX_U32 ? 0 : Math.max(0, sequence - 1 - unsynced),
+    crc: bytes.readUInt32LE(4),
+  };
+}
+
+function isKind(value: number): value is Kind {
+  return value >= KIND.write && value <= KIND.discard;
+}

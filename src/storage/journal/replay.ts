@@ -1,0 +1,280 @@
+/**
+ * Reading the journal of somebody who is no more. Nothing is changed here.
+ *
+ * A record that is not whole ends the journal: a torn tail, which a crash leaves behind. But what somebody knew to be durable must be there:
+ * when a later record says so of it, or when a segment between two others is gone, that is damage, and replay refuses. Without such
+ * a witness what lies behind the bad record is part of the tail: a power loss keeps and drops the unsynced as it likes.
+ */
+import { MlfsError } from '../../errors.ts';
+import type { Medium, MediumFile } from '../medium.ts';
+import type { Placement } from '../overlay.ts';
+import { KIND, RECORD_HEADER_BYTES } from './record.ts';
+import { type FoundRecord, RecordReader } from './record-reader.ts';
+import {
+  decodeSegmentHeader,
+  FORMAT_VERSION,
+  SEGMENT_HEADER_BYTES,
+  segmentNumber,
+  segmentPath,
+} from './segment.ts';
+
+/** What replay finds, in the order in which it happened; batches are resolved. */
+export interface JournalVisitor {
+  write(offset: number, length: number, placement: Placement): void;
+  /** A commit was decided: everything before it belongs into the base. `note` is what `markCommit` was given. */
+  commit(note: string, segment: number): void;
+  /** Everything before is void. */
+  discard(): void;
+}
+
+export interface ReplayedSegment {
+  readonly number: number;
+  readonly path: string;
+  readonly file: MediumFile;
+  readonly firstSequence: number;
+  /** Up to the last whole record that counts. */
+  readonly size: number;
+  /** Nothing of it counts: it is part of the torn tail. */
+  readonly torn: boolean;
+  /** Of the file. */
+  readonly fileSize: number;
+  /** Whether a commit mark or a discard ends it. */
+  readonly ended: boolean;
+}
+
+export interface Replayed {
+  readonly segments: readonly ReplayedSegment[];
+  readonly lastSequence: number;
+  /** Every record up to here was known to be durable. */
+  readonly durable: number;
+  /** The last segment that a discard made void; 0 for none. */
+  readonly voidThrough: number;
+  /** Bytes of the torn tail, over all segments. */
+  readonly tornBytes: number;
+}
+
+interface OpenSegment {
+  readonly number: number;
+  readonly path: string;
+  readonly file: MediumFile;
+  readonly fileSize: number;
+  /** Undefined when its header is bad, for that reason. */
+  readonly firstSequence: number | undefined;
+  readonly reason: string;
+}
+
+interface BatchPart {
+  readonly record: FoundRecord;
+  readonly placement: Placement;
+}
+
+/** Opens and replays; the files stay open, and are the caller's. Throws ERR_MLFS_RECOVERY. */
+export async function replay(
+  medium: Medium,
+  directory: string,
+  how: 'read' | 'write',
+  visitor: JournalVisitor,
+): Promise<Replayed> {
+  const segments: OpenSegment[] = [];
+  try {
+    for (const number of await segmentNumbers(medium, directory)) {
+      segments.push(await openSegment(medium, directory, number, how));
+    }
+    return await new Replay(directory, segments, visitor).run();
+  } catch (cause) {
+    for (const { file } of segments) await file.close();
+    throw cause;
+  }
+}
+
+async function segmentNumbers(medium: Medium, directory: string): Promise<number[]> {
+  const numbers = (await medium.list(directory))
+    .map(segmentNumber)
+    .filter((number) => number !== undefined)
+    .sort((a, b) => a - b);
+  for (const [index, number] of numbers.entries()) {
+    const before = numbers[index - 1];
+    if (before === undefined || number === before + 1) continue;
+    throw damaged(directory, segmentPath(directory, before + 1), 'is missing, but there are later segments');
+  }
+  return numbers;
+}
+
+async function openSegment(
+  medium: Medium,
+  directory: string,
+  number: number,
+  how: 'read' | 'write',
+): Promise<OpenSegment> {
+  const path = segmentPath(directory, number);
+  const file = await medium.open(path, how);
+  try {
+    const fileSize = await file.size();
+    const header = decodeSegmentHeader(await file.read(0, Math.min(fileSize, SEGMENT_HEADER_BYTES)), number);
+    const opened = { number, path, file, fileSize };
+    if (typeof header === 'string') return { ...opened, firstSequence: undefined, reason: header };
+    if (header.version === FORMAT_VERSION)
+      return { ...opened, firstSequence: header.firstSequence, reason: '' };
+    throw new MlfsError(
+      'ERR_MLFS_RECOVERY',
+      `${path}: is of version ${header.version} of the journal's format; this mlfs knows version ${FORMAT_VERSION}`,
+      { path, advice: 'Use the version of mlfs that wrote it.' },
+    );
+  } catch (cause) {
+    await file.close();
+    throw cause;
+  }
+}
+
+class Replay {
+  readonly #directory: string;
+  readonly #segments: readonly OpenSegment[];
+  readonly #visitor: JournalVisitor;
+  readonly #batches = new Map<number, BatchPart[]>();
+  readonly #replayed: ReplayedSegment[] = [];
+  /** Of the next record; undefined while nothing says what it is. */
+  #expected: number | undefined;
+  #durable = 0;
+  #voidThrough = 0;
+
+  constructor(directory: string, segments: readonly OpenSegment[], visitor: JournalVisitor) {
+    this.#directory = directory;
+    this.#segments = segments;
+    this.#visitor = visitor;
+  }
+
+  async run(): Promise<Replayed> {
+    this.#expected = this.#segments[0]?.firstSequence;
+    let tornBytes = 0;
+    let index = 0;
+    for (; index < this.#segments.length && tornBytes === 0; index++) {
+      const bad = await this.#replaySegment(index);
+      if (bad === undefined) continue;
+      await this.#refuseDamage(index, bad.at, bad.reason);
+      tornBytes = bad.tornBytes;
+    }
+    // Nothing behind a torn tail counts.
+    for (; index < this.#segments.length; index++) {
+      const segment = this.#segments[index] as OpenSegment;
+      tornBytes += segment.fileSize;
+      this.#replayed.push({ ...segment, firstSequence: 0, size: 0, torn: true, ended: true });
+    }
+    return {
+      segments: this.#replayed,
+      lastSequence: (this.#expected ?? 1) - 1,
+      durable: this.#durable,
+      voidThrough: this.#voidThrough,
+      tornBytes,
+    };
+  }
+
+  /** Returns where and why it stopped before its end. */
+  async #replaySegment(
+    index: number,
+  ): Promise<{ at: number; reason: string; tornBytes: number } | undefined> {
+    const segment = this.#segments[index] as OpenSegment;
+    const { firstSequence, fileSize } = segment;
+    const stop = this.#writtenAnewFrom(index);
+    if (this.#expected !== undefined && this.#expected >= stop) {
+      this.#replayed.push({ ...segment, firstSequence: stop, size: fileSize, torn: false, ended: true });
+      return undefined;
+    }
+    if (firstSequence === undefined || (this.#expected !== undefined && firstSequence > this.#expected)) {
+      this.#replayed.push({ ...segment, firstSequence: 0, size: 0, torn: true, ended: true });
+      const reason =
+        firstSequence === undefined
+          ? segment.reason
+          : `it begins with record ${firstSequence}, and the one before it ends with ${(this.#expected as number) - 1}`;
+      return { at: 0, reason, tornBytes: Math.max(1, fileSize) };
+    }
+    this.#expected ??= firstSequence;
+    const reader = new RecordReader(segment.file, fileSize);
+    let at = SEGMENT_HEADER_BYTES;
+    let ended = false;
+    let reason: string | undefined;
+    while (at < fileSize && this.#expected < stop) {
+      const record = await reader.recordAt(at);
+      if (typeof record === 'string') reason = record;
+      else if (record.sequence !== this.#expected) {
+        reason = `it is record ${record.sequence}, and ${this.#expected} was to come`;
+      }
+      if (typeof record === 'string' || reason !== undefined) break;
+      this.#expected++;
+      this.#durable = Math.max(this.#durable, record.durable);
+      await this.#visit(record, segment, reader);
+      ended = record.kind === KIND.commit || record.kind === KIND.discard;
+      at = record.end;
+    }
+    this.#replayed.push({ ...segment, firstSequence, size: at, torn: false, ended });
+    return reason === undefined ? undefined : { at, reason, tornBytes: fileSize - at };
+  }
+
+  /** The sequence number from which a later segment has everything anew. */
+  #writtenAnewFrom(index: number): number {
+    return this.#segments
+      .slice(index + 1)
+      .reduce(
+        (lowest, { firstSequence }) => Math.min(lowest, firstSequence ?? lowest),
+        Number.POSITIVE_INFINITY,
+      );
+  }
+
+  async #visit(record: FoundRecord, { file, number }: OpenSegment, reader: RecordReader): Promise<void> {
+    switch (record.kind) {
+      case KIND.write: {
+        const placement = { file, fileOffset: record.at + RECORD_HEADER_BYTES, segment: number };
+        if (record.batch === 0) this.#visitor.write(record.offset, record.length, placement);
+        else this.#partsOf(record.batch).push({ record, placement });
+        return;
+      }
+      case KIND.batchEnd:
+        for (const part of this.#partsOf(record.batch)) {
+          this.#visitor.write(part.record.offset, part.record.length, part.placement);
+        }
+        this.#batches.delete(record.batch);
+        return;
+      case KIND.commit:
+        this.#visitor.commit((await reader.payload(record)).toString(), number);
+        return;
+      case KIND.discard:
+        this.#batches.clear();
+        this.#voidThrough = number;
+        this.#visitor.discard();
+        return;
+    }
+  }
+
+  #partsOf(batch: number): BatchPart[] {
+    const parts = this.#batches.get(batch) ?? [];
+    this.#batches.set(batch, parts);
+    return parts;
+  }
+
+  /** Throws when a record behind the bad one shows that it was durable once. */
+  async #refuseDamage(index: number, at: number, reason: string): Promise<void> {
+    let lost = this.#expected;
+    for (const [later, { file, fileSize, number, path }] of this.#segments.entries()) {
+      if (later < index) continue;
+      const reader = new RecordReader(file, fileSize);
+      for await (const witness of reader.wholeRecordsFrom(later === index ? at + 1 : 0)) {
+        // With nothing before it, a header was durable for sure when the first record behind it was.
+        lost ??= witness.sequence;
+        if (witness.durable < lost) continue;
+        const segment = this.#segments[index] as OpenSegment;
+        throw damaged(
+          this.#directory,
+          segment.path,
+          `is damaged at byte ${at}: ${reason}. Record ${witness.sequence} at byte ${witness.at} of ` +
+            `${number === segment.number ? 'it' : path} was written when this one was safe on disk`,
+        );
+      }
+    }
+  }
+}
+
+function damaged(directory: string, path: string, what: string): MlfsError {
+  return new MlfsError('ERR_MLFS_RECOVERY', `${path}: ${what}`, {
+    path,
+    advice: `Restore ${directory} from a copy, or drop the edits in it: mlfs discard; mlfs mount --read-only shows the file without them.`,
+  });
+}

@@ -1,0 +1,42 @@
+import { randomBytes } from 'node:crypto';
+import { constants, open as openCallback, unlink as unlinkCallback } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import { DiskFile } from './disk-medium.ts';
+import type { MediumFile } from './medium.ts';
+
+const open = promisify(openCallback);
+const unlink = promisify(unlinkCallback);
+
+/** Linux's O_TMPFILE, which Node does not name: one bit of its own, and O_DIRECTORY. */
+const O_TMPFILE = 0o20000000 | constants.O_DIRECTORY;
+
+/**
+ * A file without a name, which is gone with its descriptor, on the file system of `directory`: in it, or in the nearest folder above it
+ * that is there; in the system's folder for temporary files if nobody may write there.
+ */
+export async function unnamedFile(directory: string): Promise<MediumFile> {
+  for (let folder = directory; ; folder = dirname(folder)) {
+    const file = await unnamedIn(folder).catch((cause: NodeJS.ErrnoException) => {
+      if (cause.code === 'ENOENT' && folder !== dirname(folder)) return undefined;
+      if (folder !== tmpdir()) return unnamedIn(tmpdir());
+      throw cause;
+    });
+    if (file !== undefined) return file;
+  }
+}
+
+async function unnamedIn(folder: string): Promise<MediumFile> {
+  const path = join(folder, `.mlfs-scratch-${randomBytes(6).toString('hex')}`);
+  try {
+    return new DiskFile(path, await open(folder, O_TMPFILE | constants.O_RDWR, 0o600));
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code !== 'EOPNOTSUPP' && code !== 'EISDIR' && code !== 'EINVAL') throw cause;
+  }
+  // A file system that has no such thing.
+  const fd = await open(path, 'wx+', 0o600);
+  await unlink(path);
+  return new DiskFile(path, fd);
+}
