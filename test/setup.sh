@@ -9,8 +9,8 @@ packages=(
   fuse3 libfuse3-dev    # fusermount3 for everybody but root; the benchmark's C loop
   python3-numpy python3-torch
   attr rsync unzip zip fio strace
+  vim nano ed perl util-linux  # editors that write through a mount; flock
 )
-command -v vim >/dev/null || packages+=(vim-tiny)
 
 missing=()
 for package in "${packages[@]}"; do
