@@ -6,19 +6,20 @@
  * - `append` resolves when the system has the bytes: they survive the death of this process; `sync` makes them survive a power loss.
  * - Sequence numbers rise by one from record to record, across segments. Each record tells up to where the journal was durable.
  * - A record of a batch counts at replay only if the batch's end is there.
- * - A segment is made when the name of the one before is durable, so that none can be missing between two others.
  * - After a failed write nothing more is acknowledged until the tail was cut; after a failed sync, until everything that was not
  *   durable was written anew into a segment of its own. The kernel reports a failed sync once and forgets it: to sync again proves nothing.
  */
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { errno, MlfsError } from '../../errors.ts';
 import type { Medium } from '../medium.ts';
 import type { Placement } from '../overlay.ts';
 import { Turns } from '../turns.ts';
+import { GroupSync } from './group-sync.ts';
 import { encodeRecord, KIND, type Kind, MAX_PAYLOAD_BYTES, RECORD_HEADER_BYTES } from './record.ts';
 import { type JournalVisitor, type Replayed, replay } from './replay.ts';
 import { type MovedRecords, UNFINISHED, writeAnew } from './rewrite.ts';
-import { encodeSegmentHeader, SEGMENT_HEADER_BYTES, type Segment, segmentPath } from './segment.ts';
+import { encodeSegmentHeader, SEGMENT_HEADER_BYTES, type Segment } from './segment.ts';
+import { isGone, newSegment, Segments } from './segments.ts';
 
 export type { JournalVisitor } from './replay.ts';
 
@@ -66,28 +67,20 @@ export class Journal {
   readonly #medium: Medium;
   readonly #directory: string;
   readonly #options: JournalOptions;
-  readonly #segmentBytes: number;
+  readonly #segments: Segments;
   /** Appends and whatever else changes the segments. */
   readonly #turns = new Turns();
-  /** The oldest first. */
-  #segments: Segment[] = [];
-  /** The one that is appended to, the last; undefined when the next append begins a new one. */
-  #current: Segment | undefined;
-  #lastNumber = 0;
+  /** Syncs of segments; nothing here waits for a turn of `#turns`. */
+  readonly #syncTurns = new Turns();
+  readonly #groupSync = new GroupSync(() => this.#syncNow());
   #lastSequence = 0;
   #durableSequence = 0;
-  /** Segments that were made, and how many of them had their names synced. */
-  #namesMade = 0;
-  #namesDurable = 0;
   /** Has bytes of a failed write behind its records. */
   #uncut: Segment | undefined;
   /** A sync failed: nothing that was not durable before can be trusted. */
   #suspect = false;
   #failedSyncs = 0;
-  /** Never waits for a turn of `#turns`. */
-  readonly #syncTurns = new Turns();
-  #syncing: Promise<void> | undefined;
-  #nextSync: Promise<void> | undefined;
+  /** Sequence numbers of the first records. */
   readonly #batches = new WeakMap<JournalBatch, number>();
   #batchesTotal = 0n;
   #appendsTotal = 0;
@@ -100,7 +93,7 @@ export class Journal {
     this.#medium = medium;
     this.#directory = directory;
     this.#options = options;
-    this.#segmentBytes = options.segmentBytes ?? SEGMENT_BYTES;
+    this.#segments = new Segments(medium, directory);
     this.tornBytes = tornBytes;
   }
 
@@ -132,8 +125,8 @@ export class Journal {
 
   get counters(): JournalCounters {
     return {
-      bytes: this.#bytes,
-      segments: this.#segments.length,
+      bytes: this.#segments.bytes,
+      segments: this.#segments.count,
       lastSequence: BigInt(this.#lastSequence),
       appendsTotal: this.#appendsTotal,
       syncsTotal: this.#syncsTotal,
@@ -146,17 +139,14 @@ export class Journal {
       if (writes.length === 0) return [];
       const records = writes.map(({ offset, bytes }) => ({ kind: KIND.write, offset, payload: bytes }));
       this.#refuseBeyondLimit(records);
-      const segment = await this.#write(records, batch);
+      const { segment, start } = await this.#write(records, batch);
       this.#appendsTotal++;
-      let end = segment.size;
-      return records
-        .toReversed()
-        .map(({ payload }) => {
-          const fileOffset = end - payload.byteLength;
-          end = fileOffset - RECORD_HEADER_BYTES;
-          return { file: segment.file, fileOffset, segment: segment.number };
-        })
-        .reverse();
+      let at = start;
+      return records.map(({ payload }) => {
+        const fileOffset = at + RECORD_HEADER_BYTES;
+        at = fileOffset + payload.byteLength;
+        return { file: segment.file, fileOffset, segment: segment.number };
+      });
     });
   }
 
@@ -174,41 +164,49 @@ export class Journal {
   }
 
   /** Durable when it resolves; callers at a time share one sync of the disk. */
-  sync(): Promise<void> {
-    if (this.#closing !== undefined) return Promise.reject(this.#closedError());
-    return this.#sync();
+  async sync(): Promise<void> {
+    this.#refuseClosed();
+    await this.#sync();
   }
 
   /** Ends the segment that is being written; later records go to the next. Returns the number of the last one, 0 when there was none. */
   rotate(): Promise<number> {
-    return this.#exclusively(async () => this.#endSegment());
+    return this.#exclusively(async () => this.#segments.end());
   }
 
   /** Appends a commit record, syncs, and ends the segment, whose number is returned. */
   markCommit(note: string): Promise<number> {
-    return this.#mark(KIND.commit, Buffer.from(note));
+    return this.#exclusively(() =>
+      this.#decide({ kind: KIND.commit, offset: 0, payload: Buffer.from(note) }),
+    );
   }
 
   /** Removes the segments up to this one, the oldest first, durably. Their files are closed when their readers are done. */
   dropThrough(segment: number): Promise<void> {
-    return this.#exclusively(() => this.#drop(segment));
+    return this.#exclusively(() => this.#segments.drop(segment));
   }
 
   /** Makes everything void in one step, durably, and removes it. */
   async discard(): Promise<void> {
-    if (this.#segments.length === 0) return;
-    const segment = await this.#mark(KIND.discard, NO_PAYLOAD);
-    await this.dropThrough(segment);
+    this.#refuseClosed();
+    await this.#turns.run(async () => {
+      if (this.#segments.count === 0) return;
+      const record = { kind: KIND.discard, offset: 0, payload: NO_PAYLOAD };
+      if (this.#suspect) {
+        // What is in doubt need not be saved; this works even when it cannot be read any more.
+        await this.#attempt(() => this.#writeAnew(record));
+      } else {
+        await this.#makeGood();
+        await this.#decide(record);
+      }
+      await this.#segments.drop(this.#segments.end());
+    });
   }
 
   /** Makes what is there durable, if it can, and closes the segments. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
-  }
-
-  get #bytes(): number {
-    return this.#segments.reduce((sum, { size }) => sum + size, 0);
   }
 
   async #takeOver({ segments, lastSequence, durable, voidThrough, tornBytes }: Replayed): Promise<void> {
@@ -224,40 +222,39 @@ export class Journal {
     }
     const kept = segments.filter(({ torn }) => !torn);
     const last = kept.at(-1);
-    if (last !== undefined && tornBytes > 0 && last.fileSize > last.size) await last.file.truncate(last.size);
+    if (last !== undefined && last.fileSize > last.size) await last.file.truncate(last.size);
     // What was read may be in the page cache only. From here on it is what everything stands on.
-    for (const { file } of kept) if (lastSequence > durable || tornBytes > 0) await file.sync();
+    if (lastSequence > durable || tornBytes > 0) for (const { file } of kept) await file.sync();
     if (kept.length > 0) await this.#medium.syncDirectory(this.#directory);
-    this.#segments = kept.map(({ number, path, file, firstSequence, size }) => ({
-      number,
-      path,
-      file,
-      firstSequence,
-      size,
-      durableSize: size,
-      replaced: false,
-      closed: false,
-    }));
-    this.#lastNumber = last?.number ?? 0;
-    this.#current = last?.ended ? undefined : this.#segments.at(-1);
+    for (const segment of kept) this.#segments.add(newSegment(segment));
+    if (last?.ended) this.#segments.end();
     this.#lastSequence = lastSequence;
     this.#durableSequence = lastSequence;
-    if (voidThrough > 0) await this.#drop(voidThrough);
+    if (voidThrough > 0) await this.#segments.drop(voidThrough);
   }
 
   /** After everything that was asked for before, and not before a failure was made good. */
-  #exclusively<T>(task: () => Promise<T>): Promise<T> {
+  async #exclusively<T>(task: () => Promise<T>): Promise<T> {
+    this.#refuseClosed();
     return this.#turns.run(async () => {
-      if (this.#closing !== undefined) throw this.#closedError();
       await this.#makeGood();
       return task();
     });
   }
 
+  #refuseClosed(): void {
+    if (this.#closing === undefined) return;
+    throw new MlfsError('ERR_MLFS_IO', `${this.#directory}: the journal was closed`, {
+      path: this.#directory,
+    });
+  }
+
   #refuseBeyondLimit(records: readonly NewRecord[]): void {
     const { limitBytes } = this.#options;
-    const added = this.#roomFor(records);
-    if (limitBytes === undefined || this.#bytes + added <= limitBytes) return;
+    const bytes = bytesOf(records);
+    const begins = (this.#segments.current?.size ?? 0) === 0 || !this.#fits(bytes);
+    const added = begins ? SEGMENT_HEADER_BYTES + bytes : bytes;
+    if (limitBytes === undefined || this.#segments.bytes + added <= limitBytes) return;
     throw new MlfsError(
       'ERR_MLFS_IO',
       `${this.#directory}: ${added} bytes more would make the journal larger than its limit of ${limitBytes} bytes`,
@@ -269,94 +266,71 @@ export class Journal {
     );
   }
 
-  /** With the header of the segment that they would begin. */
-  #roomFor(records: readonly NewRecord[]): number {
-    const bytes = bytesOf(records);
-    return this.#fits(bytes) && this.#current !== undefined && this.#current.size > 0
-      ? bytes
-      : bytes + SEGMENT_HEADER_BYTES;
-  }
-
+  /** Into the segment that is being written. One that has no record yet takes anything. */
   #fits(bytes: number): boolean {
-    const size = this.#current?.size ?? 0;
-    return size <= SEGMENT_HEADER_BYTES || size + bytes <= this.#segmentBytes;
+    const size = this.#segments.current?.size ?? 0;
+    return size <= SEGMENT_HEADER_BYTES || size + bytes <= (this.#options.segmentBytes ?? SEGMENT_BYTES);
   }
 
-  async #write(records: readonly NewRecord[], batch?: JournalBatch): Promise<Segment> {
+  /** Where the first record begins is returned, too. */
+  async #write(
+    records: readonly NewRecord[],
+    batch?: JournalBatch,
+  ): Promise<{ segment: Segment; start: number }> {
     for (const { offset, payload } of records) this.#refuseUnsafe(offset, payload);
-    if (!this.#fits(bytesOf(records))) this.#endSegment();
-    this.#current ??= await this.#makeSegment();
-    const segment = this.#current;
-    const pieces: Uint8Array[] = [];
-    if (segment.size === 0) pieces.push(encodeSegmentHeader(segment.number, segment.firstSequence));
-    let sequence = this.#lastSequence;
-    const firstOfBatch = batch === undefined ? 0 : (this.#batches.get(batch) ?? sequence + 1);
-    for (const { kind, offset, payload } of records) {
-      sequence++;
-      const header = {
-        kind,
-        sequence,
-        offset,
-        length: payload.byteLength,
-        batch: firstOfBatch,
-        durable: this.#durableSequence,
-      };
-      pieces.push(...encodeRecord(header, payload));
-    }
+    if (!this.#fits(bytesOf(records))) this.#segments.end();
+    if (this.#segments.current === undefined) await this.#orDistrust(() => this.#segments.syncNames());
+    const segment = this.#segments.current ?? (await this.#segments.begin(this.#lastSequence + 1));
+    const firstOfBatch = batch === undefined ? 0 : (this.#batches.get(batch) ?? this.#lastSequence + 1);
+    const pieces = this.#encode(records, this.#lastSequence + 1, firstOfBatch);
+    const start = Math.max(segment.size, SEGMENT_HEADER_BYTES);
+    const header = segment.size === 0 ? [encodeSegmentHeader(segment.number, segment.firstSequence)] : [];
     try {
-      await segment.file.write(segment.size, pieces);
+      await segment.file.write(segment.size, [...header, ...pieces]);
     } catch (cause) {
-      this.#uncut = segment;
-      // Whether or not it can be cut now: the next call tries again before it does anything.
-      await this.#cut(segment).catch(() => undefined);
+      await this.#tryToCut(segment);
       throw cause;
     }
-    segment.size += pieces.reduce((sum, { byteLength }) => sum + byteLength, 0);
-    this.#lastSequence = sequence;
+    segment.size = start + bytesOf(records);
+    this.#lastSequence += records.length;
     if (batch !== undefined) this.#batches.set(batch, firstOfBatch);
-    return segment;
+    return { segment, start };
   }
 
-  #refuseUnsafe(offset: number, payload: Uint8Array): void {
-    if (Number.isSafeInteger(offset) && offset >= 0 && payload.byteLength <= MAX_PAYLOAD_BYTES) return;
-    throw errno(
-      'EINVAL',
-      `${this.#directory}: ${payload.byteLength} bytes at ${offset} cannot be journalled`,
-    );
+  #encode(records: readonly NewRecord[], firstSequence: number, batch = 0): Uint8Array[] {
+    return records.flatMap(({ kind, offset, payload }, index) => {
+      const sequence = firstSequence + index;
+      const length = payload.byteLength;
+      return encodeRecord({ kind, sequence, offset, length, batch, durable: this.#durableSequence }, payload);
+    });
   }
 
-  async #makeSegment(): Promise<Segment> {
-    await this.#makeNamesDurable();
-    if (this.#segments.length === 0) {
-      await this.#medium.makeDirectory(this.#directory);
-      await this.#medium.syncDirectory(dirname(this.#directory));
+  #refuseUnsafe(offset: number, { byteLength }: Uint8Array): void {
+    if (Number.isSafeInteger(offset) && offset >= 0 && byteLength <= MAX_PAYLOAD_BYTES) return;
+    throw errno('EINVAL', `${this.#directory}: ${byteLength} bytes at ${offset} cannot be journalled`);
+  }
+
+  /** A record that decides something: durable, or not there. Ends its segment and returns its number. */
+  async #decide(record: NewRecord): Promise<number> {
+    const { segment, start } = await this.#write([record]);
+    try {
+      await this.#syncTurns.run(() => this.#syncSegments());
+    } catch (cause) {
+      segment.size = start;
+      this.#lastSequence--;
+      await this.#tryToCut(segment);
+      throw cause;
     }
-    const number = this.#lastNumber + 1;
-    const path = segmentPath(this.#directory, number);
-    const file = await this.#medium.open(path, 'create');
-    this.#namesMade++;
-    this.#lastNumber = number;
-    const segment = {
-      number,
-      path,
-      file,
-      firstSequence: this.#lastSequence + 1,
-      size: 0,
-      durableSize: 0,
-      replaced: false,
-      closed: false,
-    };
-    this.#segments.push(segment);
-    return segment;
+    return this.#segments.end();
   }
 
-  #endSegment(): number {
-    // One that is empty goes on: an empty one before others would be damage.
-    if (this.#current !== undefined && this.#current.size > 0) this.#current = undefined;
-    return this.#current === undefined ? this.#lastNumber : this.#current.number - 1;
+  /** If it cannot be cut now, the next call tries again before it does anything. */
+  async #tryToCut(segment: Segment): Promise<void> {
+    this.#uncut = segment;
+    await this.#cut(segment).catch(() => undefined);
   }
 
-  /** Takes what is behind the records away, durably: nothing of a failed write may ever look like a record. */
+  /** Takes the bytes behind the records away, durably: nothing of a failed write may ever look like a record. */
   async #cut(segment: Segment): Promise<void> {
     await segment.file.truncate(segment.size);
     await this.#syncTurns.run(() => this.#orDistrust(() => segment.file.sync()));
@@ -375,191 +349,98 @@ export class Journal {
   }
 
   async #makeGood(): Promise<void> {
-    if (this.#suspect) {
-      await this.#attempt('what was not durable when a sync failed could not be written anew', () =>
-        this.#writeAnew(),
-      );
-    }
     const uncut = this.#uncut;
-    if (uncut !== undefined) {
-      await this.#attempt(`the end of ${uncut.path} could not be cut off`, () => this.#cut(uncut));
-    }
+    if (this.#suspect) await this.#attempt(() => this.#writeAnew());
+    else if (uncut !== undefined) await this.#attempt(() => this.#cut(uncut));
   }
 
-  async #attempt(what: string, task: () => Promise<void>): Promise<void> {
+  async #attempt(task: () => Promise<void>): Promise<void> {
     try {
       await task();
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
-      throw new MlfsError('ERR_MLFS_IO', `${this.#directory}: ${what}: ${reason}`, {
-        path: this.#directory,
-        cause,
-        advice: 'Reads go on. The next write or fsync tries again.',
-      });
+      throw new MlfsError(
+        'ERR_MLFS_IO',
+        `${this.#directory}: could not be mended after a failure: ${reason}`,
+        {
+          path: this.#directory,
+          cause,
+          advice: 'Reads go on. The next write or fsync tries again.',
+        },
+      );
     }
   }
 
-  async #writeAnew(): Promise<void> {
+  /** `instead`: what stands in place of the records in doubt. */
+  async #writeAnew(instead?: NewRecord): Promise<void> {
     const failuresBefore = this.#failedSyncs;
-    await this.#forgetEmpty();
+    await this.#segments.dropEmpty();
     await this.#medium.syncDirectory(this.#directory);
-    const suspects = this.#segments.filter(({ size, durableSize }) => size > durableSize);
-    if (suspects.length > 0) {
-      const number = this.#lastNumber + 1;
-      const first = this.#durableSequence + 1;
-      const { segment, moved } = await writeAnew(this.#medium, this.#directory, number, first, suspects);
-      this.#lastNumber = number;
-      this.#segments.push(segment);
-      this.#current = segment;
-      this.#uncut = undefined;
-      for (const suspect of suspects) {
-        suspect.replaced = suspect.durableSize === 0;
-        suspect.durableSize = suspect.size;
-      }
-      this.#options.onMoved?.(moved);
+    const suspects = this.#segments.dirty;
+    const first = this.#durableSequence + 1;
+    const { segment, moved } = await writeAnew(
+      this.#medium,
+      this.#directory,
+      this.#segments.nextNumber,
+      first,
+      instead === undefined ? { suspects } : { instead: this.#encode([instead], first) },
+    );
+    this.#segments.add(segment);
+    this.#uncut = undefined;
+    if (instead !== undefined) this.#lastSequence = first;
+    for (const suspect of suspects) {
+      suspect.replaced = suspect.durableSize === 0;
+      suspect.durableSize = suspect.size;
     }
-    // What has nothing before it cannot be told from a damaged one, should its header be lost. Its readers keep the open file.
-    for (const { replaced, path } of this.#segments) {
-      if (!replaced) break;
-      await this.#remove(path);
-      await this.#medium.syncDirectory(this.#directory);
-    }
+    if (moved.length > 0) this.#options.onMoved?.(moved);
+    await this.#segments.unlinkReplaced();
     if (failuresBefore !== this.#failedSyncs) throw errno('EIO', 'another sync failed');
     this.#durableSequence = this.#lastSequence;
-    this.#namesDurable = this.#namesMade;
     this.#suspect = false;
   }
 
-  /** A segment without a header has no place between two others. */
-  async #forgetEmpty(): Promise<void> {
-    const empty = this.#segments.at(-1);
-    if (empty === undefined || empty.size > 0) return;
-    await this.#remove(empty.path);
-    this.#segments.pop();
-    this.#lastNumber = empty.number - 1;
-    this.#current = undefined;
-    if (this.#uncut === empty) this.#uncut = undefined;
-    await this.#closeSegment(empty);
-  }
-
-  async #makeNamesDurable(): Promise<void> {
-    const made = this.#namesMade;
-    if (this.#namesDurable >= made) return;
-    await this.#orDistrust(() => this.#medium.syncDirectory(this.#directory));
-    this.#namesDurable = Math.max(this.#namesDurable, made);
-  }
-
-  #sync(): Promise<void> {
-    if (!this.failed && this.#durableSequence === this.#lastSequence) return Promise.resolve();
-    this.#nextSync ??= this.#syncAfter(this.#syncing);
-    return this.#nextSync;
-  }
-
-  async #syncAfter(running: Promise<void> | undefined): Promise<void> {
-    // Its failure is told to those who wait for it.
-    await running?.catch(() => undefined);
-    this.#syncing = this.#nextSync;
-    this.#nextSync = undefined;
-    try {
-      await this.#syncNow();
-    } finally {
-      this.#syncing = undefined;
-    }
+  async #sync(): Promise<void> {
+    if (this.failed || this.#durableSequence < this.#lastSequence) await this.#groupSync.run();
   }
 
   async #syncNow(): Promise<void> {
-    if (this.failed) {
-      await this.#turns.run(() => this.#makeGood());
-      if (this.#durableSequence === this.#lastSequence) return;
-    }
-    await this.#syncTurns.run(() => this.#syncSegments());
+    if (this.failed) await this.#turns.run(() => this.#makeGood());
+    if (this.#durableSequence < this.#lastSequence) await this.#syncTurns.run(() => this.#syncSegments());
   }
 
   async #syncSegments(): Promise<void> {
-    // The kernel told another of a failure, and tells it once.
-    if (this.#suspect) throw errno('EIO', `${this.#directory}: the journal's sync failed`);
+    this.#refuseSuspect();
     const upTo = this.#lastSequence;
-    const dirty = this.#segments
-      .filter(({ size, durableSize }) => size > durableSize)
-      .map((segment) => ({ segment, size: segment.size }));
-    for (const { segment } of dirty) {
-      if (!segment.closed) await this.#orDistrust(() => segment.file.sync());
-    }
-    await this.#makeNamesDurable();
-    if (this.#suspect) throw errno('EIO', `${this.#directory}: the journal's sync failed`);
+    const dirty = this.#segments.dirty.map((segment) => ({ segment, size: segment.size }));
+    await this.#orDistrust(async () => {
+      for (const { segment } of dirty) if (!segment.closed) await segment.file.sync();
+      await this.#segments.syncNames();
+    });
+    this.#refuseSuspect();
     for (const { segment, size } of dirty) segment.durableSize = Math.max(segment.durableSize, size);
     this.#durableSequence = Math.max(this.#durableSequence, upTo);
     this.#syncsTotal++;
   }
 
-  /** A record that decides something: durable, or not there. */
-  #mark(kind: Kind, payload: Uint8Array): Promise<number> {
-    return this.#exclusively(async () => {
-      const segment = await this.#write([{ kind, offset: 0, payload }]);
-      try {
-        await this.#syncTurns.run(() => this.#syncSegments());
-      } catch (cause) {
-        segment.size -= RECORD_HEADER_BYTES + payload.byteLength;
-        this.#lastSequence--;
-        this.#uncut = segment;
-        // Whether or not it can be cut now: the next call tries again before it does anything.
-        await this.#cut(segment).catch(() => undefined);
-        throw cause;
-      }
-      return this.#endSegment();
-    });
-  }
-
-  async #drop(through: number): Promise<void> {
-    for (;;) {
-      const oldest = this.#segments[0];
-      if (oldest === undefined || oldest.number > through) return;
-      if (this.#current === oldest) this.#current = undefined;
-      await this.#remove(oldest.path);
-      // Each durably, before the next: at no time is one missing between two others.
-      await this.#medium.syncDirectory(this.#directory);
-      this.#segments.shift();
-      await this.#closeSegment(oldest);
-    }
-  }
-
-  async #closeSegment(segment: Segment): Promise<void> {
-    segment.closed = true;
-    await segment.file.close();
-  }
-
-  async #remove(path: string): Promise<void> {
-    try {
-      await this.#medium.remove(path);
-    } catch (cause) {
-      // It is what an attempt before this one did.
-      if (!isGone(cause)) throw cause;
-    }
+  /** The kernel tells one of a failed write-back, and only once: what it tells the next proves nothing. */
+  #refuseSuspect(): void {
+    if (this.#suspect) throw errno('EIO', `${this.#directory}: a sync of the journal failed`);
   }
 
   async #close(): Promise<void> {
     await this.#turns.run(async () => undefined);
     try {
       await this.#sync();
+      await this.#segments.dropEmpty();
     } catch (cause) {
       // Somebody took the whole directory away: there is nothing left to make durable.
       if (!isGone(cause)) throw cause;
     } finally {
-      for (const segment of this.#segments) await this.#closeSegment(segment);
+      await this.#segments.close();
     }
-  }
-
-  #closedError(): MlfsError {
-    return new MlfsError('ERR_MLFS_IO', `${this.#directory}: the journal was closed`, {
-      path: this.#directory,
-    });
   }
 }
 
 function bytesOf(records: readonly NewRecord[]): number {
   return records.reduce((sum, { payload }) => sum + RECORD_HEADER_BYTES + payload.byteLength, 0);
-}
-
-function isGone(cause: unknown): boolean {
-  return cause instanceof MlfsError && cause.code === 'ERR_MLFS_NOT_FOUND';
 }

@@ -2,12 +2,13 @@
  * What becomes of records that a failed sync left in doubt. The kernel marks pages that it could not write as clean: a second fsync would
  * succeed and prove nothing, and the pages may go. So, while they can still be read, and only if their checksums are right, the records are
  * written anew into a segment of their own, with the same numbers. It gets its name when it is durable as a whole; from then on it
- * stands for them, because it begins with the first of their numbers.
+ * stands for them, because it begins with the first of their numbers. What comes after them goes there, too.
  */
 import { MlfsError } from '../../errors.ts';
 import type { Medium, MediumFile } from '../medium.ts';
 import { RecordReader } from './record-reader.ts';
 import { encodeSegmentHeader, SEGMENT_HEADER_BYTES, type Segment, segmentPath } from './segment.ts';
+import { newSegment } from './segments.ts';
 
 /** Bytes of one segment that lie in another now. */
 export interface MovedRecords {
@@ -17,6 +18,11 @@ export interface MovedRecords {
   readonly end: number;
   readonly to: { readonly file: MediumFile; readonly fileOffset: number; readonly segment: number };
 }
+
+/** What the new segment holds: the records in doubt, or other bytes in their place. */
+export type Contents =
+  | { readonly suspects: readonly Segment[] }
+  | { readonly instead: readonly Uint8Array[] };
 
 const SLICE_BYTES = 1024 * 1024;
 
@@ -28,50 +34,50 @@ export async function writeAnew(
   directory: string,
   number: number,
   firstSequence: number,
-  suspects: readonly Segment[],
+  contents: Contents,
 ): Promise<{ segment: Segment; moved: MovedRecords[] }> {
   const path = segmentPath(directory, number);
   const unfinished = path + UNFINISHED;
   await removeLeftover(medium, directory, unfinished);
   const draft = await medium.open(unfinished, 'create');
-  let size = SEGMENT_HEADER_BYTES;
   const starts: number[] = [];
+  let size = SEGMENT_HEADER_BYTES;
   try {
     await draft.write(0, [encodeSegmentHeader(number, firstSequence)]);
-    for (const suspect of suspects) {
-      const from = Math.max(SEGMENT_HEADER_BYTES, suspect.durableSize);
-      await checkRecords(suspect, from);
-      starts.push(size);
-      for (let at = from; at < suspect.size; at += SLICE_BYTES) {
-        const length = Math.min(SLICE_BYTES, suspect.size - at);
-        await draft.write(size, [await suspect.file.read(at, length)]);
-        size += length;
+    if ('instead' in contents) {
+      await draft.write(size, contents.instead);
+      size += contents.instead.reduce((sum, { byteLength }) => sum + byteLength, 0);
+    } else {
+      for (const suspect of contents.suspects) {
+        starts.push(size);
+        size = await copyRecords(suspect, draft, size);
       }
     }
     await draft.sync();
-  } finally {
+  } catch (cause) {
     await draft.close();
+    // The room it takes may be what is lacking. If it stays, the next attempt removes it.
+    await medium.remove(unfinished).catch(() => undefined);
+    throw cause;
   }
+  await draft.close();
   await medium.rename(unfinished, path);
   await medium.syncDirectory(directory);
   const file = await medium.open(path, 'write');
-  const segment = {
-    number,
-    path,
-    file,
-    firstSequence,
-    size,
-    durableSize: size,
-    replaced: false,
-    closed: false,
-  };
-  const moved = suspects.map((suspect, index) => ({
-    segment: suspect.number,
-    start: Math.max(SEGMENT_HEADER_BYTES, suspect.durableSize),
-    end: suspect.size,
-    to: { file, fileOffset: starts[index] as number, segment: number },
-  }));
-  return { segment, moved };
+  const moved = starts.map((fileOffset, index) => {
+    const suspect = ('suspects' in contents ? contents.suspects[index] : undefined) as Segment;
+    return {
+      segment: suspect.number,
+      start: doubtfulFrom(suspect),
+      end: suspect.size,
+      to: { file, fileOffset, segment: number },
+    };
+  });
+  return { segment: newSegment({ number, path, file, firstSequence, size }), moved };
+}
+
+function doubtfulFrom({ durableSize }: Segment): number {
+  return Math.max(SEGMENT_HEADER_BYTES, durableSize);
 }
 
 async function removeLeftover(medium: Medium, directory: string, unfinished: string): Promise<void> {
@@ -79,10 +85,22 @@ async function removeLeftover(medium: Medium, directory: string, unfinished: str
   if (names.some((name) => unfinished.endsWith(`/${name}`))) await medium.remove(unfinished);
 }
 
+/** Returns where the next bytes go. */
+async function copyRecords(suspect: Segment, draft: MediumFile, start: number): Promise<number> {
+  await checkRecords(suspect);
+  let size = start;
+  for (let at = doubtfulFrom(suspect); at < suspect.size; at += SLICE_BYTES) {
+    const length = Math.min(SLICE_BYTES, suspect.size - at);
+    await draft.write(size, [await suspect.file.read(at, length)]);
+    size += length;
+  }
+  return size;
+}
+
 /** Throws ERR_MLFS_IO when a record cannot be read as it was written any more. */
-async function checkRecords(suspect: Segment, from: number): Promise<void> {
+async function checkRecords(suspect: Segment): Promise<void> {
   const reader = new RecordReader(suspect.file, suspect.size);
-  for (let at = from; at < suspect.size; ) {
+  for (let at = doubtfulFrom(suspect); at < suspect.size; ) {
     const record = await reader.recordAt(at);
     if (typeof record === 'string') {
       throw new MlfsError('ERR_MLFS_IO', `${suspect.path}: the record at byte ${at} is lost: ${record}`, {

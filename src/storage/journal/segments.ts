@@ -1,0 +1,153 @@
+/**
+ * The files of an open journal, the oldest first. Invariants: at no time is a segment missing between two others, whatever a power loss
+ * makes of names that were not synced; numbers never go down while there are segments.
+ */
+import { dirname } from 'node:path';
+import { MlfsError } from '../../errors.ts';
+import type { Medium, MediumFile } from '../medium.ts';
+import { type Segment, segmentPath } from './segment.ts';
+
+export class Segments {
+  readonly #medium: Medium;
+  readonly directory: string;
+  #segments: Segment[] = [];
+  /** The one that is appended to, the last; undefined when the next append begins a new one. */
+  #current: Segment | undefined;
+  #lastNumber = 0;
+  /** Segments that were made, and how many of them had their names synced. */
+  #made = 0;
+  #durableNames = 0;
+
+  constructor(medium: Medium, directory: string) {
+    this.#medium = medium;
+    this.directory = directory;
+  }
+
+  get current(): Segment | undefined {
+    return this.#current;
+  }
+
+  get count(): number {
+    return this.#segments.length;
+  }
+
+  get bytes(): number {
+    return this.#segments.reduce((sum, { size }) => sum + size, 0);
+  }
+
+  /** What a sync has to make durable, as it is now. */
+  get dirty(): Segment[] {
+    return this.#segments.filter(({ size, durableSize }) => size > durableSize);
+  }
+
+  get nextNumber(): number {
+    return this.#lastNumber + 1;
+  }
+
+  /** A segment that is on the medium, whole and durable, and is appended to from here on. */
+  add(segment: Segment): void {
+    this.#segments.push(segment);
+    this.#current = segment;
+    this.#lastNumber = segment.number;
+  }
+
+  /** A new one, whose header goes with its first record. */
+  async begin(firstSequence: number): Promise<Segment> {
+    await this.syncNames();
+    if (this.#segments.length === 0) {
+      await this.#medium.makeDirectory(this.directory);
+      await this.#medium.syncDirectory(dirname(this.directory));
+    }
+    const number = this.nextNumber;
+    const path = segmentPath(this.directory, number);
+    const file = await this.#medium.open(path, 'create');
+    this.#made++;
+    const segment = newSegment({ number, path, file, firstSequence, size: 0 });
+    this.add(segment);
+    return segment;
+  }
+
+  /** Returns the number of the last one that has records, 0 when there was none. */
+  end(): number {
+    // One that is empty goes on: it would be damage before others.
+    if (this.#current !== undefined && this.#current.size > 0) this.#current = undefined;
+    return this.#current === undefined ? this.#lastNumber : this.#current.number - 1;
+  }
+
+  /** Every segment that was made until now has its name for good. */
+  async syncNames(): Promise<void> {
+    const made = this.#made;
+    if (this.#durableNames >= made) return;
+    await this.#medium.syncDirectory(this.directory);
+    this.#durableNames = Math.max(this.#durableNames, made);
+  }
+
+  /** Removes those up to this number, durably, and closes them when their readers are done. */
+  async drop(through: number): Promise<void> {
+    for (;;) {
+      const [oldest] = this.#segments;
+      if (oldest === undefined || oldest.number > through) return;
+      if (this.#current === oldest) this.#current = undefined;
+      await this.#remove(oldest);
+      this.#segments.shift();
+      await close(oldest);
+    }
+  }
+
+  /** Removes the last one if no record was ever written to it. */
+  async dropEmpty(): Promise<void> {
+    const empty = this.#segments.at(-1);
+    if (empty === undefined || empty.size > 0) return;
+    await this.#remove(empty);
+    this.#segments.pop();
+    this.#lastNumber = empty.number - 1;
+    this.#current = undefined;
+    await close(empty);
+  }
+
+  /**
+   * Takes away the names of segments at the front all of whose records stand in a later one: with nothing before it such a segment
+   * could not be told from a damaged one, should its header be lost. Readers keep the open file.
+   */
+  async unlinkReplaced(): Promise<void> {
+    for (const segment of this.#segments) {
+      if (!segment.replaced) return;
+      await this.#remove(segment);
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const segment of this.#segments) await close(segment);
+  }
+
+  async #remove({ path }: Segment): Promise<void> {
+    try {
+      await this.#medium.remove(path);
+    } catch (cause) {
+      // An attempt before this one did it.
+      if (!isGone(cause)) throw cause;
+    }
+    // Each durably, before the next.
+    await this.#medium.syncDirectory(this.directory);
+  }
+}
+
+export function newSegment(of: {
+  readonly number: number;
+  readonly path: string;
+  readonly file: MediumFile;
+  readonly firstSequence: number;
+  readonly size: number;
+}): Segment {
+  const { number, path, file, firstSequence, size } = of;
+  return { number, path, file, firstSequence, size, durableSize: size, replaced: false, closed: false };
+}
+
+export function isGone(cause: unknown): boolean {
+  return cause instanceof MlfsError && cause.code === 'ERR_MLFS_NOT_FOUND';
+}
+
+async function close(segment: Segment): Promise<void> {
+  segment.closed = true;
+  await segment.file.close();
+}
