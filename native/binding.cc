@@ -2,14 +2,17 @@
 
 #include <fcntl.h>
 #include <napi.h>
+#include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "crc32c.h"
 #include "device.h"
 #include "page_cache.h"
 #include "session.h"
@@ -62,27 +65,66 @@ void EvictFromPageCache(const Napi::CallbackInfo& info) {
   if (error != 0) throw system_error(info.Env(), error, std::string("posix_fadvise: ") + strerror(error));
 }
 
-/// What crosses from a session thread to JavaScript: a request, or the end.
+/// crc32c(bytes, previous): number
+Napi::Value Crc32c(const Napi::CallbackInfo& info) {
+  auto message = info[0].As<Napi::Uint8Array>();
+  uint32_t previous = info[1].As<Napi::Number>().Uint32Value();
+  return Napi::Number::New(info.Env(), crc32c(message.Data(), message.ByteLength(), previous));
+}
+
+/// tryLock(fd): boolean
+Napi::Value TryLock(const Napi::CallbackInfo& info) {
+  int result;
+  do {
+    result = flock(info[0].As<Napi::Number>().Int32Value(), LOCK_EX | LOCK_NB);
+  } while (result != 0 && errno == EINTR);
+  if (result != 0 && errno != EWOULDBLOCK) {
+    throw system_error(info.Env(), errno, std::string("flock: ") + strerror(errno));
+  }
+  return Napi::Boolean::New(info.Env(), result == 0);
+}
+
+/// What crosses from a thread of the session to JavaScript: a request, a notification that was sent, or the end.
 struct Event {
+  enum class Kind { kMessage, kNotified, kEnd };
+  Kind kind;
   std::vector<uint8_t> message;
-  int end_error = 0;
-  bool end = false;
+  double notification = 0;
+  int error = 0;
 };
 
 struct Handlers {
   Napi::FunctionReference on_message;
+  Napi::FunctionReference on_notified;
   Napi::FunctionReference on_end;
 };
+
+/// From this size on a message is handed over and not copied once more. Smaller ones are not worth a finalizer.
+constexpr size_t kHandOverBytes = 16384;
+
+Napi::Buffer<uint8_t> to_buffer(Napi::Env env, std::vector<uint8_t> message) {
+  if (message.size() < kHandOverBytes) return Napi::Buffer<uint8_t>::Copy(env, message.data(), message.size());
+  auto owned = std::make_unique<std::vector<uint8_t>>(std::move(message));
+  auto* raw = owned.release();
+  return Napi::Buffer<uint8_t>::New(
+      env, raw->data(), raw->size(), [](Napi::Env, uint8_t*, std::vector<uint8_t>* vector) { delete vector; }, raw);
+}
 
 void deliver(Napi::Env env, Napi::Function, Handlers* handlers, Event* raw) {
   std::unique_ptr<Event> event(raw);
   if (env == nullptr) return;  // the environment is going away
   Napi::HandleScope scope(env);
-  if (event->end) {
-    handlers->on_end.Call({Napi::Number::New(env, event->end_error)});
-    return;
+  switch (event->kind) {
+    case Event::Kind::kMessage:
+      handlers->on_message.Call({to_buffer(env, std::move(event->message))});
+      return;
+    case Event::Kind::kNotified:
+      handlers->on_notified.Call({Napi::Number::New(env, event->notification), Napi::Number::New(env, event->error)});
+      return;
+    case Event::Kind::kEnd:
+      handlers->on_end.Call({Napi::Number::New(env, event->error)});
+      return;
   }
-  handlers->on_message.Call({Napi::Buffer<uint8_t>::Copy(env, event->message.data(), event->message.size())});
 }
 
 using EventQueue = Napi::TypedThreadSafeFunction<Handlers, Event, deliver>;
@@ -93,7 +135,10 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
   static Napi::Function Define(Napi::Env env) {
     return DefineClass(env, "Session",
                        {InstanceMethod<&NativeSession::Start>("start"), InstanceMethod<&NativeSession::Reply>("reply"),
+                        InstanceMethod<&NativeSession::Notify>("notify"),
                         InstanceMethod<&NativeSession::AddFile>("addFile"),
+                        InstanceMethod<&NativeSession::RemoveFile>("removeFile"),
+                        InstanceMethod<&NativeSession::SwitchOverlay>("switchOverlay"),
                         InstanceMethod<&NativeSession::Publish>("publish"),
                         InstanceMethod<&NativeSession::Withdraw>("withdraw"),
                         InstanceMethod<&NativeSession::ReadCounters>("counters"),
@@ -115,13 +160,16 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
  private:
   void Start(const Napi::CallbackInfo& info) {
     auto* handlers = new Handlers{Napi::Persistent(info[0].As<Napi::Function>()),
-                                  Napi::Persistent(info[1].As<Napi::Function>())};
+                                  Napi::Persistent(info[1].As<Napi::Function>()),
+                                  Napi::Persistent(info[2].As<Napi::Function>())};
     queue_ = EventQueue::New(info.Env(), "mlfs-session", 0, 1, handlers,
                              [](Napi::Env, void*, Handlers* owned) { delete owned; }, static_cast<void*>(nullptr));
     session_->start(
-        [this](std::vector<uint8_t> message) { post(new Event{.message = std::move(message)}); },
+        [this](std::vector<uint8_t> message) {
+          post(new Event{.kind = Event::Kind::kMessage, .message = std::move(message)});
+        },
         [this](int error) {
-          post(new Event{.message = {}, .end_error = error, .end = true});
+          post(new Event{.kind = Event::Kind::kEnd, .message = {}, .error = error});
           queue_.Release();
         });
   }
@@ -136,15 +184,41 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
     return Napi::Number::New(info.Env(), session_->reply(message.Data(), message.ByteLength()));
   }
 
-  /// addFile(fd, size): number — the index that extents name it by
+  /// notify(number, message): the number comes back with an errno when the kernel has taken it
+  void Notify(const Napi::CallbackInfo& info) {
+    double number = info[0].As<Napi::Number>().DoubleValue();
+    auto message = info[1].As<Napi::Uint8Array>();
+    session_->notifier().notify({message.Data(), message.Data() + message.ByteLength()}, [this, number](int error) {
+      post(new Event{.kind = Event::Kind::kNotified, .message = {}, .notification = number, .error = error});
+    });
+  }
+
+  /// addFile(fd, size): number — the index that extents and pieces name it by
   Napi::Value AddFile(const Napi::CallbackInfo& info) {
     int own = fcntl(info[0].As<Napi::Number>().Int32Value(), F_DUPFD_CLOEXEC, 0);
     if (own < 0) throw system_error(info.Env(), errno, std::string("dup: ") + strerror(errno));
-    files_.push_back(session_->add_file(Descriptor(own), bytes(info[1])));
-    return Napi::Number::New(info.Env(), static_cast<double>(files_.size() - 1));
+    BackingFile* file = session_->add_file(Descriptor(own), bytes(info[1]));
+    auto free = std::find(files_.begin(), files_.end(), nullptr);
+    if (free == files_.end()) free = files_.insert(free, nullptr);
+    *free = file;
+    return Napi::Number::New(info.Env(), static_cast<double>(free - files_.begin()));
   }
 
-  /// publish(nodeid, extents, inline): extents is a Float64Array of (file, offset, length), file -1 for inline bytes
+  /// removeFile(index): nothing that is published may name it any more
+  void RemoveFile(const Napi::CallbackInfo& info) {
+    BackingFile*& file = files_.at(static_cast<size_t>(bytes(info[0])));
+    session_->remove_file(file);
+    file = nullptr;
+  }
+
+  BackingFile* file_at(Napi::Env env, double index) {
+    BackingFile* file = index < static_cast<double>(files_.size()) ? files_[static_cast<size_t>(index)] : nullptr;
+    if (file == nullptr) throw Napi::RangeError::New(env, "extent names no file");
+    return file;
+  }
+
+  /// publish(nodeid, extents, inline): extents is a Float64Array of (file, offset, length); file -1 is a run of the inline bytes,
+  /// -2 is computed by the control plane
   void Publish(const Napi::CallbackInfo& info) {
     auto triples = info[1].As<Napi::Float64Array>();
     auto stored = info[2].As<Napi::Uint8Array>();
@@ -152,30 +226,59 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
     extents.reserve(triples.ElementLength() / 3);
     for (size_t i = 0; i + 2 < triples.ElementLength(); i += 3) {
       double index = triples[i];
-      auto offset = static_cast<uint64_t>(triples[i + 1]);
-      auto length = static_cast<uint64_t>(triples[i + 2]);
-      BackingFile* file = nullptr;
+      Extent extent = {Extent::Kind::kImage, nullptr, static_cast<uint64_t>(triples[i + 1]),
+                       static_cast<uint64_t>(triples[i + 2])};
       uint64_t limit = stored.ByteLength();
-      if (index >= 0) {
-        if (index >= static_cast<double>(files_.size())) {
-          throw Napi::RangeError::New(info.Env(), "extent names no file");
-        }
-        file = files_[static_cast<size_t>(index)];
-        limit = file->size;
+      if (index == -2) {
+        extent.kind = Extent::Kind::kComputed;
+        limit = UINT64_MAX;
+      } else if (index == -1) {
+        extent.kind = Extent::Kind::kInline;
+      } else {
+        extent.file = file_at(info.Env(), index);
+        limit = extent.file->size;
       }
-      if (offset > limit || length > limit - offset) {
+      if (extent.offset > limit || extent.length > limit - extent.offset) {
         throw Napi::RangeError::New(info.Env(), "extent leaves its file");
       }
-      extents.push_back({file, offset, length});
+      extents.push_back(extent);
     }
     std::vector<uint8_t> inline_bytes(stored.Data(), stored.Data() + stored.ByteLength());
     auto layout = std::make_unique<const FileLayout>(std::move(extents), std::move(inline_bytes));
-    if (!session_->extents().publish(bytes(info[0]), std::move(layout))) {
+    if (!session_->layouts().publish(bytes(info[0]), std::move(layout))) {
       throw Napi::RangeError::New(info.Env(), "nodeid is out of range");
     }
   }
 
-  void Withdraw(const Napi::CallbackInfo& info) { session_->extents().publish(bytes(info[0]), nullptr); }
+  /// switchOverlay(file, chunks): chunks is a Float64Array of (index, count, count times (start, end, file, offset))
+  void SwitchOverlay(const Napi::CallbackInfo& info) {
+    Napi::Env env = info.Env();
+    BackingFile* image = file_at(env, info[0].As<Napi::Number>().DoubleValue());
+    auto numbers = info[1].As<Napi::Float64Array>();
+    std::vector<Session::ChunkChange> changes;
+    for (size_t at = 0; at + 1 < numbers.ElementLength();) {
+      auto index = static_cast<uint64_t>(numbers[at]);
+      auto count = static_cast<size_t>(numbers[at + 1]);
+      at += 2;
+      if (count > (numbers.ElementLength() - at) / 4) throw Napi::RangeError::New(env, "pieces are missing");
+      auto chunk = std::make_unique<OverlayChunk>();
+      uint64_t from = index * Overlay::kChunkBytes;
+      const uint64_t end = from + Overlay::kChunkBytes;
+      for (size_t i = 0; i < count; i++, at += 4) {
+        Piece piece = {static_cast<uint64_t>(numbers[at]), static_cast<uint64_t>(numbers[at + 1]),
+                       file_at(env, numbers[at + 2]), static_cast<uint64_t>(numbers[at + 3])};
+        if (piece.start < from || piece.end <= piece.start || piece.end > end) {
+          throw Napi::RangeError::New(env, "pieces are out of order or leave their chunk");
+        }
+        from = piece.end;
+        chunk->pieces.push_back(piece);
+      }
+      changes.push_back({index, count == 0 ? nullptr : std::move(chunk)});
+    }
+    session_->switch_overlay(*image, std::move(changes));
+  }
+
+  void Withdraw(const Napi::CallbackInfo& info) { session_->layouts().publish(bytes(info[0]), nullptr); }
 
   Napi::Value ReadCounters(const Napi::CallbackInfo& info) {
     const Counters& counters = session_->counters();
@@ -201,6 +304,8 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("mountDirectly", Napi::Function::New<MountDirectly>(env));
   exports.Set("mountWithFusermount", Napi::Function::New<MountWithFusermount>(env));
   exports.Set("evictFromPageCache", Napi::Function::New<EvictFromPageCache>(env));
+  exports.Set("crc32c", Napi::Function::New<Crc32c>(env));
+  exports.Set("tryLock", Napi::Function::New<TryLock>(env));
   exports.Set("Session", NativeSession::Define(env));
   return exports;
 }

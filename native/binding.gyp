@@ -4,9 +4,13 @@
       "target_name": "mlfs_native",
       "sources": [
         "binding.cc",
+        "crc32c.cc",
         "device.cc",
-        "extent_table.cc",
+        "epochs.cc",
+        "file_layout.cc",
         "near_server.cc",
+        "notifier.cc",
+        "overlay.cc",
         "page_cache.cc",
         "read_reply.cc",
         "session.cc"

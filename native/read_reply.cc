@@ -7,65 +7,81 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "backing_file.h"
-
 namespace mlfs {
 
 ReadReply::ReadReply(int device, Counters& counters) : device_(device), counters_(counters) {}
 
-bool ReadReply::send(uint64_t unique, const FileLayout& layout, uint64_t offset, uint64_t length) {
-  counters_.native_reads.fetch_add(1, std::memory_order_relaxed);
-  length = offset >= layout.size() ? 0 : std::min(length, layout.size() - offset);
+void ReadReply::fill(const FileLayout& layout, uint64_t offset, uint64_t length) {
+  length_ = offset >= layout.size() ? 0 : std::min(length, layout.size() - offset);
   was_cached_ = true;
-  if (length > buffer_.size()) buffer_.resize(length);
-  bool sent = false;
-  if (length == 0 || fill(buffer_.data(), layout, offset, length)) {
-    sent = send_bytes(unique, buffer_.data(), length);
-  } else {
-    send_error(unique, EIO);
-  }
+  if (length_ > buffer_.size()) buffer_.resize(length_);
+  is_read_ = length_ == 0 || read_all(layout, offset);
+}
+
+void ReadReply::send(uint64_t unique) {
+  bool sent = is_read_ && send_bytes(unique);
+  if (!is_read_) send_error(unique, EIO);
   if (sent) {
-    counters_.native_read_bytes.fetch_add(length, std::memory_order_relaxed);
+    counters_.native_reads.fetch_add(1, std::memory_order_relaxed);
+    counters_.native_read_bytes.fetch_add(length_, std::memory_order_relaxed);
   } else {
     counters_.native_read_errors.fetch_add(1, std::memory_order_relaxed);
   }
-  return was_cached_;
 }
 
-bool ReadReply::fill(uint8_t* to, const FileLayout& layout, uint64_t offset, uint64_t length) {
-  for (size_t index = layout.extent_at(offset); length > 0; index++) {
+bool ReadReply::read_all(const FileLayout& layout, uint64_t offset) {
+  uint8_t* to = buffer_.data();
+  uint64_t left = length_;
+  for (size_t index = layout.extent_at(offset); left > 0; index++) {
     const Extent& extent = layout.extents()[index];
     uint64_t within = offset - layout.start_of(index);
-    uint64_t take = std::min(length, extent.length - within);
+    uint64_t take = std::min(left, extent.length - within);
     uint64_t at = extent.offset + within;
+    if (extent.kind == Extent::Kind::kInline) {
+      std::copy_n(layout.inline_bytes() + at, take, to);
+    } else if (extent.kind != Extent::Kind::kImage || !read_image(to, *extent.file, at, take)) {
+      return false;
+    }
+    to += take;
     offset += take;
-    length -= take;
-    if (extent.file == nullptr) {
-      to = std::copy_n(layout.inline_bytes() + at, take, to);
-      continue;
-    }
-    while (take > 0) {
-      iovec piece = {to, take};
-      // First what is cached, so that waiting for a disk is noticed; then whatever it takes.
-      ssize_t got = preadv2(extent.file->fd.get(), &piece, 1, static_cast<off_t>(at), was_cached_ ? RWF_NOWAIT : 0);
-      if (got < 0 && errno == EINTR) continue;
-      bool asked_cache_only = was_cached_;
-      if (got < static_cast<ssize_t>(take)) was_cached_ = false;
-      if (got < 0 && asked_cache_only && (errno == EAGAIN || errno == EOPNOTSUPP)) continue;
-      if (got <= 0) return false;  // 0: the file was truncated
-      to += got;
-      at += static_cast<uint64_t>(got);
-      take -= static_cast<uint64_t>(got);
-    }
+    left -= take;
   }
   return true;
 }
 
-bool ReadReply::send_bytes(uint64_t unique, const uint8_t* bytes, uint64_t length) {
+bool ReadReply::read_image(uint8_t* to, const BackingFile& image, uint64_t offset, uint64_t length) {
+  while (length > 0) {
+    Overlay::Run run = image.overlay.run_at(offset, length);
+    if (!read_file(to, run.file == nullptr ? image : *run.file, run.offset, run.length)) return false;
+    to += run.length;
+    offset += run.length;
+    length -= run.length;
+  }
+  return true;
+}
+
+bool ReadReply::read_file(uint8_t* to, const BackingFile& file, uint64_t offset, uint64_t length) {
+  while (length > 0) {
+    iovec piece = {to, length};
+    // First what is cached, so that waiting for a disk is noticed; then whatever it takes.
+    ssize_t got = preadv2(file.fd.get(), &piece, 1, static_cast<off_t>(offset), was_cached_ ? RWF_NOWAIT : 0);
+    if (got < 0 && errno == EINTR) continue;
+    bool asked_cache_only = was_cached_;
+    if (got < static_cast<ssize_t>(length)) was_cached_ = false;
+    if (got < 0 && asked_cache_only && (errno == EAGAIN || errno == EOPNOTSUPP)) continue;
+    if (got <= 0) return false;  // 0: the file was truncated
+    to += got;
+    offset += static_cast<uint64_t>(got);
+    length -= static_cast<uint64_t>(got);
+  }
+  return true;
+}
+
+bool ReadReply::send_bytes(uint64_t unique) {
   fuse_out_header header = {};
-  header.len = static_cast<uint32_t>(sizeof header + length);
+  header.len = static_cast<uint32_t>(sizeof header + length_);
   header.unique = unique;
-  iovec message[] = {{&header, sizeof header}, {const_cast<uint8_t*>(bytes), length}};
+  iovec message[] = {{&header, sizeof header}, {buffer_.data(), length_}};
   // ENOENT: the request was aborted meanwhile; nobody waits for an answer.
   return writev(device_, message, 2) >= 0 || errno == ENOENT;
 }

@@ -3,13 +3,14 @@
 #include <cstdint>
 #include <vector>
 
+#include "backing_file.h"
 #include "counters.h"
-#include "extent_table.h"
+#include "file_layout.h"
 
 namespace mlfs {
 
 /// Answers READ requests from a layout: pread into this thread's buffer, then one writev of header and bytes. One for each
-/// session thread.
+/// session thread. `fill` is called within an Epochs::Guard, `send` need not be.
 ///
 /// Why not a mapping, or splice, or direct I/O: docs/ARCHITECTURE.md has the table. A file that was truncated meanwhile is
 /// a short read here, exact to the byte, and never a signal.
@@ -17,18 +18,25 @@ class ReadReply {
  public:
   ReadReply(int device, Counters& counters);
 
-  /// Sends the reply to request `unique` for [offset, offset + length) of `layout`, cut at its end; always sends one.
-  /// False if it had to wait for a disk, as far as is known.
-  bool send(uint64_t unique, const FileLayout& layout, uint64_t offset, uint64_t length);
+  /// Reads [offset, offset + length) of `layout`, cut at its end.
+  void fill(const FileLayout& layout, uint64_t offset, uint64_t length);
+  /// Sends what was read, or EIO if it could not be, as the reply to request `unique`.
+  void send(uint64_t unique);
+  /// False if the last `fill` had to wait for a disk, as far as is known.
+  bool was_cached() const { return was_cached_; }
 
  private:
-  bool fill(uint8_t* to, const FileLayout& layout, uint64_t offset, uint64_t length);
-  bool send_bytes(uint64_t unique, const uint8_t* bytes, uint64_t length);
+  bool read_all(const FileLayout& layout, uint64_t offset);
+  bool read_image(uint8_t* to, const BackingFile& image, uint64_t offset, uint64_t length);
+  bool read_file(uint8_t* to, const BackingFile& file, uint64_t offset, uint64_t length);
+  bool send_bytes(uint64_t unique);
   void send_error(uint64_t unique, int error);
 
   int device_;
   Counters& counters_;
   std::vector<uint8_t> buffer_;
+  uint64_t length_ = 0;
+  bool is_read_ = false;
   bool was_cached_ = true;
 };
 

@@ -51,16 +51,28 @@ class Session::Server {
     const auto& header = *reinterpret_cast<const fuse_in_header*>(buffer_.data());
     if (header.opcode != FUSE_READ || length < sizeof(fuse_in_header) + sizeof(fuse_read_in)) return false;
     const auto& read_in = *reinterpret_cast<const fuse_read_in*>(buffer_.data() + sizeof(fuse_in_header));
-    bool cached;
-    {
-      ExtentTable::ReadGuard guard(session_.extents_, reader_);
-      const FileLayout* layout = guard.find(header.nodeid);
-      if (layout == nullptr) return false;
-      cached = read_reply_.send(header.unique, *layout, read_in.offset, read_in.size);
-    }
-    if (session_.near_) session_.near_->observe(header.pid, read_in.size, cached);
+    if (read_in.fh != 0 || !fill(header.nodeid, read_in.offset, read_in.size)) return false;
+    read_reply_.send(header.unique);
+    if (session_.near_) session_.near_->observe(header.pid, read_in.size, read_reply_.was_cached());
     return true;
   }
+
+  /// Reads what is published of an inode; false when it is for the control plane.
+  bool fill(uint64_t nodeid, uint64_t offset, uint64_t length) {
+    for (int attempt = 0; attempt < kAttempts; attempt++) {
+      uint64_t switches = session_.switches_.load(std::memory_order_seq_cst);
+      if (switches % 2 == 1) continue;
+      Epochs::Guard guard(session_.epochs_, reader_);
+      const FileLayout* layout = session_.layouts_.find(nodeid);
+      if (layout == nullptr || !layout->is_native(offset, length)) return false;
+      read_reply_.fill(*layout, offset, length);
+      if (session_.switches_.load(std::memory_order_seq_cst) == switches) return true;
+    }
+    return false;
+  }
+
+  /// A reader that meets one switch after the other leaves the READ to the control plane, which makes the switches.
+  static constexpr int kAttempts = 4;
 
   Session& session_;
   size_t reader_;
@@ -69,7 +81,11 @@ class Session::Server {
 };
 
 Session::Session(Descriptor device, const SessionOptions& options)
-    : device_(std::move(device)), options_(options), extents_(options.threads + 1) {}  // and the near server
+    : device_(std::move(device)),
+      options_(options),
+      epochs_(options.threads + 1),  // and the near server
+      layouts_(epochs_),
+      notifier_(device_.get()) {}
 
 Session::~Session() { stop(); }
 
@@ -107,8 +123,22 @@ int Session::reply(const uint8_t* message, size_t length) {
 
 BackingFile* Session::add_file(Descriptor fd, uint64_t size) {
   std::lock_guard lock(files_mutex_);
-  files_.push_back(std::make_unique<BackingFile>(BackingFile{std::move(fd), size}));
+  files_.push_back(std::make_unique<BackingFile>(std::move(fd), size, epochs_));
   return files_.back().get();
+}
+
+void Session::remove_file(BackingFile* file) {
+  std::lock_guard lock(files_mutex_);
+  auto found = std::find_if(files_.begin(), files_.end(), [file](const auto& owned) { return owned.get() == file; });
+  if (found == files_.end()) return;
+  epochs_.retire(std::move(*found));
+  files_.erase(found);
+}
+
+void Session::switch_overlay(BackingFile& image, std::vector<ChunkChange> changes) {
+  switches_.fetch_add(1, std::memory_order_seq_cst);
+  for (ChunkChange& change : changes) image.overlay.publish(change.index, std::move(change.chunk));
+  switches_.fetch_add(1, std::memory_order_seq_cst);
 }
 
 void Session::run(size_t index) {
@@ -123,7 +153,10 @@ void Session::run(size_t index) {
   int expected = 0;
   end_error_.compare_exchange_strong(expected, error);
   bool last = running_.fetch_sub(1) == 1;
-  if (last && on_end_) on_end_(end_error_.load());
+  if (last) {
+    notifier_.stop();
+    if (on_end_) on_end_(end_error_.load());
+  }
   workers_[index]->ended = true;
 }
 

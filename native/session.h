@@ -11,8 +11,11 @@
 #include "backing_file.h"
 #include "counters.h"
 #include "descriptor.h"
-#include "extent_table.h"
+#include "epochs.h"
+#include "file_layout.h"
 #include "near_server.h"
+#include "notifier.h"
+#include "published_table.h"
 #include "read_reply.h"
 
 namespace mlfs {
@@ -26,7 +29,8 @@ struct SessionOptions {
 };
 
 /// One connection to the kernel: threads that read requests from the device, answer READ of published inodes and hand
-/// every other message to the control plane. No thread ever waits for the control plane.
+/// every other message to the control plane. No thread ever waits for the control plane. READ with a file handle is the control
+/// plane's too: what such a handle shows is not what the inode shows.
 class Session {
  public:
   /// Called from session threads with a whole request message. Must not block.
@@ -46,9 +50,22 @@ class Session {
   /// Sends one whole reply. Returns 0 or an errno; ENOENT means that the request was aborted meanwhile.
   int reply(const uint8_t* message, size_t length);
 
-  /// Files are kept until the session ends: published layouts point to them.
+  /// A file for layouts and pieces to point to.
   BackingFile* add_file(Descriptor fd, uint64_t size);
-  ExtentTable& extents() { return extents_; }
+  /// Closes a file that nothing published points to any more, when no reader can hold it.
+  void remove_file(BackingFile* file);
+
+  /// nodeid → layout: READ of these inodes is answered here.
+  PublishedTable<FileLayout>& layouts() { return layouts_; }
+
+  struct ChunkChange {
+    uint64_t index;
+    std::unique_ptr<const OverlayChunk> chunk;  // null: clean
+  };
+  /// Switches chunks of an image's overlay. Each READ sees all of the change or nothing of it. Called by one thread at a time.
+  void switch_overlay(BackingFile& image, std::vector<ChunkChange> changes);
+
+  Notifier& notifier() { return notifier_; }
   const Counters& counters() const { return counters_; }
 
  private:
@@ -65,8 +82,12 @@ class Session {
   SessionOptions options_;
   Counters counters_;
   std::mutex files_mutex_;
+  Epochs epochs_;
   std::vector<std::unique_ptr<BackingFile>> files_;
-  ExtentTable extents_;
+  PublishedTable<FileLayout> layouts_;
+  /// Odd while an overlay is being switched. A reader that met a switch reads again.
+  std::atomic<uint64_t> switches_{0};
+  Notifier notifier_;
   MessageHandler on_message_;
   EndHandler on_end_;
   std::vector<std::unique_ptr<Worker>> workers_;

@@ -41,7 +41,7 @@ std::unique_ptr<const FileLayout> layout_of(const Settings& settings, BackingFil
   std::vector<Extent> extents;
   uint64_t step = (settings.length + settings.pieces - 1) / settings.pieces;
   for (uint64_t at = 0; at < settings.length; at += step) {
-    extents.push_back({file, settings.offset + at, std::min(step, settings.length - at)});
+    extents.push_back({Extent::Kind::kImage, file, settings.offset + at, std::min(step, settings.length - at)});
   }
   return std::make_unique<const FileLayout>(std::move(extents), std::vector<uint8_t>());
 }
@@ -190,7 +190,7 @@ int main(int argc, char** argv) {
   {
     Session session(std::move(mounted.device), settings.session);
     BackingFile* file = session.add_file(std::move(backing), size);
-    session.extents().publish(kFile, layout_of(settings, file));
+    session.layouts().publish(kFile, layout_of(settings, file));
     Control control(session, settings);
     session.start([&](std::vector<uint8_t> message) { control.handle(message); },
                   [&](int) {
@@ -201,7 +201,7 @@ int main(int argc, char** argv) {
     if (settings.republish) {
       republisher = std::thread([&] {
         while (!over) {
-          session.extents().publish(kFile, layout_of(settings, file));
+          session.layouts().publish(kFile, layout_of(settings, file));
           std::this_thread::sleep_for(std::chrono::microseconds(50));
         }
       });

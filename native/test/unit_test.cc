@@ -1,4 +1,4 @@
-// The parts of the data plane that need no device: extent lookup, publication under readers.
+// The parts of the data plane that need no device: extent lookup, overlays, publication under readers, checksums, notifications.
 
 #include <atomic>
 #include <cstdio>
@@ -6,7 +6,17 @@
 #include <thread>
 #include <vector>
 
-#include "../extent_table.h"
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <string>
+
+#include "../backing_file.h"
+#include "../crc32c.h"
+#include "../file_layout.h"
+#include "../notifier.h"
+#include "../published_table.h"
 
 namespace {
 
@@ -20,8 +30,13 @@ using namespace mlfs;
     }                                                                         \
   } while (false)
 
+using Layouts = PublishedTable<FileLayout>;
+
+/// A run of inline bytes.
+Extent run(uint64_t offset, uint64_t length) { return {Extent::Kind::kInline, nullptr, offset, length}; }
+
 void extents_are_found_by_position_and_empty_ones_are_passed_over() {
-  FileLayout layout({{nullptr, 0, 10}, {nullptr, 10, 0}, {nullptr, 10, 5}, {nullptr, 15, 1}}, std::vector<uint8_t>(16));
+  FileLayout layout({run(0, 10), run(10, 0), run(10, 5), run(15, 1)}, std::vector<uint8_t>(16));
   CHECK(layout.size() == 16);
   CHECK(layout.extent_at(0) == 0);
   CHECK(layout.extent_at(9) == 0);
@@ -32,35 +47,48 @@ void extents_are_found_by_position_and_empty_ones_are_passed_over() {
 
 void offsets_above_4_gib_stay_exact() {
   constexpr uint64_t far = (uint64_t{1} << 40) + 12345;
-  FileLayout layout({{nullptr, 0, far}, {nullptr, 0, 7}}, {});
+  FileLayout layout({run(0, far), run(0, 7)}, {});
   CHECK(layout.size() == far + 7);
   CHECK(layout.extent_at(far - 1) == 0);
   CHECK(layout.extent_at(far) == 1);
   CHECK(layout.start_of(1) == far);
 }
 
+void only_reads_that_touch_computed_bytes_are_not_native() {
+  Extent computed = {Extent::Kind::kComputed, nullptr, 0, 4};
+  FileLayout layout({run(0, 10), computed, run(10, 10), computed}, std::vector<uint8_t>(20));
+  CHECK(layout.is_native(0, 10));
+  CHECK(!layout.is_native(0, 11));
+  CHECK(!layout.is_native(13, 1));
+  CHECK(layout.is_native(14, 10));
+  CHECK(!layout.is_native(14, 11));
+  CHECK(layout.is_native(24, 0));
+  CHECK(layout.is_native(28, 100));
+}
+
 void a_published_layout_is_seen_and_a_withdrawn_one_is_not() {
-  ExtentTable table(1);
-  CHECK(table.publish(70000, std::make_unique<const FileLayout>(std::vector<Extent>{{nullptr, 0, 3}},
-                                                               std::vector<uint8_t>(3))));
+  Epochs epochs(1);
+  Layouts table(epochs);
+  CHECK(table.publish(70000, std::make_unique<const FileLayout>(std::vector<Extent>{run(0, 3)}, std::vector<uint8_t>(3))));
   {
-    ExtentTable::ReadGuard guard(table, 0);
-    CHECK(guard.find(70000) != nullptr && guard.find(70000)->size() == 3);
-    CHECK(guard.find(70001) == nullptr);
-    CHECK(guard.find(ExtentTable::kCapacity) == nullptr);
+    Epochs::Guard guard(epochs, 0);
+    CHECK(table.find(70000) != nullptr && table.find(70000)->size() == 3);
+    CHECK(table.find(70001) == nullptr);
+    CHECK(table.find(Layouts::kCapacity) == nullptr);
   }
   CHECK(table.publish(70000, nullptr));
-  ExtentTable::ReadGuard guard(table, 0);
-  CHECK(guard.find(70000) == nullptr);
-  CHECK(!table.publish(ExtentTable::kCapacity, nullptr));
+  Epochs::Guard guard(epochs, 0);
+  CHECK(table.find(70000) == nullptr);
+  CHECK(!table.publish(Layouts::kCapacity, nullptr));
 }
 
 void readers_see_whole_layouts_while_a_writer_swaps_them() {
   constexpr size_t kReaders = 3;
-  ExtentTable table(kReaders);
+  Epochs epochs(kReaders);
+  Layouts table(epochs);
   auto layout = [](uint64_t length) {
     // Two numbers that must agree: a torn or freed layout shows as a difference (or to the sanitizers).
-    return std::make_unique<const FileLayout>(std::vector<Extent>{{nullptr, length, length}}, std::vector<uint8_t>());
+    return std::make_unique<const FileLayout>(std::vector<Extent>{run(length, length)}, std::vector<uint8_t>());
   };
   table.publish(5, layout(1));
   std::atomic<bool> over{false};
@@ -69,8 +97,8 @@ void readers_see_whole_layouts_while_a_writer_swaps_them() {
   for (size_t i = 0; i < kReaders; i++) {
     readers.emplace_back([&, i] {
       while (!over) {
-        ExtentTable::ReadGuard guard(table, i);
-        const FileLayout* found = guard.find(5);
+        Epochs::Guard guard(epochs, i);
+        const FileLayout* found = table.find(5);
         CHECK(found != nullptr);
         CHECK(found->extents()[0].offset == found->size());
         seen++;
@@ -82,12 +110,109 @@ void readers_see_whole_layouts_while_a_writer_swaps_them() {
   for (auto& reader : readers) reader.join();
 }
 
+void what_readers_hold_is_freed_when_the_last_of_them_is_gone() {
+  struct Flag {
+    bool* freed;
+    ~Flag() { *freed = true; }
+  };
+  Epochs epochs(2);
+  bool freed = false;
+  bool later = false;
+  {
+    Epochs::Guard reader(epochs, 1);
+    epochs.retire(std::unique_ptr<Flag>(new Flag{&freed}));
+    CHECK(!freed);
+  }
+  epochs.retire(std::unique_ptr<Flag>(new Flag{&later}));
+  CHECK(freed);
+}
+
+constexpr uint64_t kChunk = Overlay::kChunkBytes;
+
+std::unique_ptr<const OverlayChunk> chunk(std::vector<Piece> pieces) {
+  auto made = std::make_unique<OverlayChunk>();
+  made->pieces = std::move(pieces);
+  return made;
+}
+
+void an_overlay_tells_what_is_dirty_and_where_it_lies() {
+  Epochs epochs(1);
+  BackingFile journal(Descriptor(), 0, epochs);
+  Overlay overlay(epochs);
+  auto is = [&](uint64_t position, uint64_t length, BackingFile* file, uint64_t offset, uint64_t expected) {
+    Overlay::Run run = overlay.run_at(position, length);
+    return run.file == file && run.offset == offset && run.length == expected;
+  };
+  CHECK(is(5, 100, nullptr, 5, 100));
+  CHECK(overlay.publish(3, nullptr));
+  CHECK(is(5, 10 * kChunk, nullptr, 5, 10 * kChunk));
+  const uint64_t start = 3 * kChunk;
+  CHECK(overlay.publish(3, chunk({{start + 10, start + 20, &journal, 1000}, {start + 20, start + 30, &journal, 500}})));
+  Epochs::Guard guard(epochs, 0);
+  CHECK(is(0, 10 * kChunk, nullptr, 0, start + 10));
+  CHECK(is(start + 10, 100, &journal, 1000, 10));
+  CHECK(is(start + 15, 3, &journal, 1005, 3));
+  CHECK(is(start + 20, 100, &journal, 500, 10));
+  CHECK(is(start + 30, 3 * kChunk, nullptr, start + 30, 3 * kChunk));
+  CHECK(!overlay.publish(PublishedTable<OverlayChunk>::kCapacity, nullptr));
+}
+
+std::string read_of(std::string path) {
+  std::string text(32, '\0');
+  int fd = open(path.c_str(), O_RDONLY);
+  CHECK(fd >= 0);
+  text.resize(static_cast<size_t>(read(fd, text.data(), text.size())));
+  close(fd);
+  return text;
+}
+
+void notifications_go_out_in_order_and_are_answered() {
+  char path[] = "/tmp/mlfs-notifier-XXXXXX";
+  int fd = mkstemp(path);
+  CHECK(fd >= 0);
+  std::atomic<int> answered{0};
+  {
+    Notifier notifier(fd);
+    for (const char* word : {"one ", "two ", "three"}) {
+      notifier.notify({word, word + strlen(word)}, [&](int error) {
+        CHECK(error == 0);
+        answered++;
+      });
+    }
+    notifier.stop();
+    CHECK(answered == 3);
+    int refused = 0;
+    notifier.notify({'x'}, [&](int error) { refused = error; });
+    CHECK(refused == ENODEV);
+  }
+  CHECK(read_of(path) == "one two three");
+  close(fd);
+  unlink(path);
+}
+
+void crc32c_is_the_same_by_table_and_by_instruction() {
+  const char* check = "123456789";
+  auto bytes = reinterpret_cast<const uint8_t*>(check);
+  CHECK(crc32c(bytes, 9, 0) == 0xe3069283);
+  CHECK(crc32c(bytes + 4, 5, crc32c(bytes, 4, 0)) == 0xe3069283);
+  std::vector<uint8_t> noise(1000);
+  for (size_t i = 0; i < noise.size(); i++) noise[i] = static_cast<uint8_t>(i * i * 31 + i);
+  for (size_t length = 0; length < noise.size(); length += 37) {
+    CHECK(crc32c(noise.data(), length, 7) == crc32c_by_table(noise.data(), length, 7));
+  }
+}
+
 }  // namespace
 
 int main() {
   extents_are_found_by_position_and_empty_ones_are_passed_over();
   offsets_above_4_gib_stay_exact();
+  only_reads_that_touch_computed_bytes_are_not_native();
   a_published_layout_is_seen_and_a_withdrawn_one_is_not();
   readers_see_whole_layouts_while_a_writer_swaps_them();
+  what_readers_hold_is_freed_when_the_last_of_them_is_gone();
+  an_overlay_tells_what_is_dirty_and_where_it_lies();
+  notifications_go_out_in_order_and_are_answered();
+  crc32c_is_the_same_by_table_and_by_instruction();
   return 0;
 }

@@ -35,13 +35,26 @@ export interface NativeSessionOptions {
 
 /** The session threads of one mount. Takes ownership of the device descriptor. */
 export interface NativeSession {
-  /** `onEnd` is called once, with 0 after an unmount or an errno. */
-  start(onMessage: (message: Buffer) => void, onEnd: (errno: number) => void): void;
+  /** `onNotified` gets the number of a notification and 0 or an errno. `onEnd` is called once, last, with 0 after an unmount or an errno. */
+  start(
+    onMessage: (message: Buffer) => void,
+    onNotified: (number: number, errno: number) => void,
+    onEnd: (errno: number) => void,
+  ): void;
   /** Sends one whole reply; returns 0 or an errno (ENOENT: the request was aborted). */
   reply(message: Uint8Array): number;
-  /** Duplicates the descriptor and returns the index by which extents name the file. */
+  /** Sends a message of the server's own, on a thread that answers no request, after those before it. Not after the end. */
+  notify(number: number, message: Uint8Array): void;
+  /** Duplicates the descriptor and returns the index by which extents and pieces name the file. */
   addFile(fd: number, sizeBytes: number): number;
-  /** `extents`: (file, offset, length) triples; file -1 is a run of `inline`. READ of `nodeid` is answered natively from now on. */
+  /** Closes the duplicate when no reader holds it. Nothing published may name it. */
+  removeFile(file: number): void;
+  /** `chunks`: (index, count, then count times start, end, file, offset) of an image's overlay. Each READ sees all of them switched or none. */
+  switchOverlay(file: number, chunks: Float64Array): void;
+  /**
+   * `extents`: (file, offset, length) triples; file -1 is a run of `inline`, -2 is computed: a READ that touches it is a message.
+   * READ of `nodeid` without a handle is answered natively from now on.
+   */
   publish(nodeid: number, extents: Float64Array, inline: Uint8Array): void;
   withdraw(nodeid: number): void;
   counters(): Record<string, number>;

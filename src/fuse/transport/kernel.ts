@@ -2,11 +2,12 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { MlfsError } from '../../errors.ts';
 import type { Extent } from '../../storage/extent.ts';
-import type { Image } from '../../storage/image.ts';
 import { loadNative, type NativeAddon, type NativeSession, nativeLoadError } from '../../storage/native.ts';
 import { Dispatcher } from '../dispatcher.ts';
 import type { Filesystem } from '../filesystem.ts';
+import { KernelNotifier } from './kernel-notifier.ts';
 import { deviceNumberOf } from './mount-table.ts';
+import { PublishedImages } from './published-images.ts';
 import type { Transport, TransportOptions, TransportSession } from './transport.ts';
 import { unmountPath } from './unmount.ts';
 
@@ -16,7 +17,7 @@ import { unmountPath } from './unmount.ts';
  */
 export const kernelTransport: Transport = {
   name: 'kernel',
-  capabilities: { nativeRead: true, notify: false, keepCache: true },
+  capabilities: { nativeRead: true, notify: true, keepCache: true },
   mount: (filesystem, options) => KernelSession.mount(filesystem, options),
 };
 
@@ -28,12 +29,16 @@ const LARGEST_MAX_PAGES = 2048;
 /** How much the kernel reads ahead on the mount where we may say so: 128 KiB, its default, halves the throughput. */
 const READAHEAD_KIB = 4096;
 
+/** In place of a file's index. */
+const INLINE = -1;
+const COMPUTED = -2;
+
 class KernelSession implements TransportSession {
   readonly closed: Promise<void>;
   readonly #native: NativeSession;
   readonly #mountpoint: string;
   readonly #dispatched: () => Readonly<Record<string, number>>;
-  readonly #files = new Map<Image, number>();
+  readonly #images: PublishedImages;
 
   private constructor(
     native: NativeSession,
@@ -42,6 +47,7 @@ class KernelSession implements TransportSession {
     dispatched: () => Readonly<Record<string, number>>,
   ) {
     this.#native = native;
+    this.#images = new PublishedImages(native);
     this.#dispatched = dispatched;
     this.#mountpoint = mountpoint;
     this.closed = closed;
@@ -83,9 +89,14 @@ class KernelSession implements TransportSession {
         maxBackground: 64,
       },
     });
+    const notifier = new KernelNotifier(native, options.onWarning);
+    filesystem.connect(notifier);
     native.start(
       (message) => dispatcher.handle(message),
+      (number, errno) => notifier.notified(number, errno),
       (errno) => {
+        session.#images.stop();
+        notifier.end();
         initialized.reject(
           new MlfsError(
             'ERR_MLFS_FUSE',
@@ -112,23 +123,16 @@ class KernelSession implements TransportSession {
     let inlineBytes = 0;
     extents.forEach((extent, index) => {
       if (extent.kind === 'inline') {
-        triples.set([-1, inlineBytes, extent.bytes.byteLength], index * 3);
+        triples.set([INLINE, inlineBytes, extent.bytes.byteLength], index * 3);
         inline.push(extent.bytes);
         inlineBytes += extent.bytes.byteLength;
-      } else if (extent.kind === 'image') {
-        triples.set([this.#fileOf(extent.image), extent.offset, extent.length], index * 3);
+      } else if (extent.kind === 'computed') {
+        triples.set([COMPUTED, 0, extent.length], index * 3);
+      } else {
+        triples.set([this.#images.indexOf(extent.image), extent.offset, extent.length], index * 3);
       }
     });
     this.#native.publish(nodeid, triples, Buffer.concat(inline));
-  }
-
-  #fileOf(image: Image): number {
-    let file = this.#files.get(image);
-    if (file === undefined) {
-      file = this.#native.addFile(image.base.fd ?? -1, image.size);
-      this.#files.set(image, file);
-    }
-    return file;
   }
 
   async unmount(): Promise<void> {

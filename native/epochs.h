@@ -1,0 +1,55 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+namespace mlfs {
+
+/// When what readers may still look at can be freed. Readers never wait: they announce the epoch they read in, and what was
+/// taken out of their sight is freed when no reader is left in an epoch that could have seen it.
+class Epochs {
+ public:
+  explicit Epochs(size_t reader_count);
+  Epochs(const Epochs&) = delete;
+  Epochs& operator=(const Epochs&) = delete;
+
+  /// A reader's critical section. One at a time for each reader index.
+  class Guard {
+   public:
+    Guard(Epochs& epochs, size_t reader);
+    ~Guard();
+    Guard(const Guard&) = delete;
+    Guard& operator=(const Guard&) = delete;
+
+   private:
+    std::atomic<uint64_t>& announced_;
+  };
+
+  /// Takes what no reader can find any more.
+  template <class T>
+  void retire(std::unique_ptr<T> unreachable) {
+    if (unreachable != nullptr) retire_shared(std::shared_ptr<T>(std::move(unreachable)));
+  }
+
+ private:
+  struct Retired {
+    uint64_t epoch;
+    std::shared_ptr<const void> object;
+  };
+  struct alignas(64) Reader {
+    std::atomic<uint64_t> epoch{0};  // 0: not reading
+  };
+
+  void retire_shared(std::shared_ptr<const void> object);
+
+  std::vector<Reader> readers_;
+  std::atomic<uint64_t> epoch_{1};
+  std::mutex mutex_;  // guards retired_
+  std::vector<Retired> retired_;
+};
+
+}  // namespace mlfs

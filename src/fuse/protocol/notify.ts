@@ -1,0 +1,50 @@
+/**
+ * Messages that a server sends on its own account: struct fuse_out_header with unique 0 and the notification's code where a reply has
+ * its error.
+ */
+
+/** `enum fuse_notify_code` of linux/fuse.h. */
+const NOTIFY_INVAL_INODE = 2;
+const NOTIFY_INVAL_ENTRY = 3;
+
+/** sizeof(struct fuse_out_header). */
+const HEADER = 16;
+
+/**
+ * The kernel drops its attributes of an inode, and its pages of [offset, offset + length), to the end when length is 0. What is dirty in
+ * a page is written first.
+ */
+export function encodeInvalidateInode(nodeid: number, offset: number, length: number): Buffer {
+  //  0  len     u32
+  //  4  code    i32
+  //  8  unique  u64   0
+  // 16  ino     u64
+  // 24  off     i64
+  // 32  len     i64
+  const message = notification(NOTIFY_INVAL_INODE, 24);
+  message.writeBigUInt64LE(BigInt(nodeid), HEADER);
+  message.writeBigInt64LE(BigInt(offset), HEADER + 8);
+  message.writeBigInt64LE(BigInt(length), HEADER + 16);
+  return message;
+}
+
+/** The kernel looks the name up anew when it is next used; what lies below it goes with it. */
+export function encodeInvalidateEntry(parent: number, name: string): Buffer {
+  // 16  parent   u64
+  // 24  namelen  u32
+  // 28  flags    u32   0
+  // 32  name, and a zero byte that namelen does not count
+  const bytes = Buffer.from(name);
+  const message = notification(NOTIFY_INVAL_ENTRY, 16 + bytes.byteLength + 1);
+  message.writeBigUInt64LE(BigInt(parent), HEADER);
+  message.writeUInt32LE(bytes.byteLength, HEADER + 8);
+  bytes.copy(message, HEADER + 16);
+  return message;
+}
+
+function notification(code: number, bodyBytes: number): Buffer {
+  const message = Buffer.alloc(HEADER + bodyBytes);
+  message.writeUInt32LE(message.byteLength, 0);
+  message.writeInt32LE(code, 4);
+  return message;
+}
