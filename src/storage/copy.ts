@@ -31,6 +31,8 @@ export async function writeCopy(
     });
   }
   const partial = `${path}.partial-${process.pid}`;
+  // Of a process with the same number that did not live to finish it.
+  if (await isThere(medium, partial)) await medium.remove(partial);
   const file = await medium.open(partial, 'create');
   try {
     await copyBytes(base, file, options.onProgress);
