@@ -1,42 +1,82 @@
-import type { Inode } from '../tree/inode.ts';
+import type { FileInode, Inode } from '../tree/inode.ts';
+import type { AttributeChanges } from './attribute-changes.ts';
 import type { AbsentEntry, Attr, Entry } from './filesystem.ts';
+import type { Inodes } from './inodes.ts';
+import { isScratch } from './scratch-files.ts';
 import type { Snapshots } from './snapshots.ts';
 
 /**
- * A day. Names, sizes and bytes of a checkpoint's files do not change while it is mounted; should one change, the kernel
- * is told and does not wait for a timeout.
+ * A day. The kernel itself sees what is changed through it, and is told what is changed otherwise: it does not wait for a timeout.
  */
 const FIXED_MS = 24 * 60 * 60 * 1000;
 
-/** No such name, and there will be none. */
-export const ABSENT: AbsentEntry = { absent: true, entryTimeoutMs: FIXED_MS };
+/** No such name, and there will be none unless the kernel itself makes it. */
+const ABSENT: AbsentEntry = { absent: true, entryTimeoutMs: FIXED_MS };
+/** No such name for now: another checkpoint may have it. */
+const ABSENT_NOW: AbsentEntry = { absent: true, entryTimeoutMs: 0 };
 
 /** "Subdirectories are not counted", as btrfs has it: `find` then looks at each entry's type instead. */
 const DIRECTORY_LINKS = 1;
 
+export interface AttributesOptions {
+  readonly uid: number;
+  readonly gid: number;
+  readonly inodes: Inodes;
+  readonly snapshots: Snapshots;
+  readonly changes: AttributeChanges;
+  /** Whether the kernel may keep attributes of what can be written: it is told when they are wrong, or nothing is ever written. */
+  readonly kept: () => boolean;
+  /** How much a command file has said and heard. */
+  readonly commandSize: (inode: FileInode) => number;
+}
+
 /** Attributes of inodes as the kernel sees them, and how long it may keep them. */
 export class Attributes {
-  readonly #uid: number;
-  readonly #gid: number;
-  readonly #snapshots: Snapshots;
+  readonly #options: AttributesOptions;
 
-  constructor(uid: number, gid: number, snapshots: Snapshots) {
-    this.#uid = uid;
-    this.#gid = gid;
-    this.#snapshots = snapshots;
+  constructor(options: AttributesOptions) {
+    this.#options = options;
   }
 
-  /** A name never changes its inode; the attributes of what is made on demand or grows are asked for each time. */
+  /**
+   * A name of the tree never changes its inode, one of a scratch file may; the attributes of what is made on demand or grows are asked
+   * for each time.
+   */
   entry(inode: Inode): Entry {
-    const changes =
-      inode.kind === 'file' && (inode.content.kind === 'snapshot' || inode.content.kind === 'live');
-    return { attr: this.attr(inode), entryTimeoutMs: FIXED_MS, attrTimeoutMs: changes ? 0 : FIXED_MS };
+    const scratch = isScratch(inode);
+    return {
+      attr: this.attr(inode),
+      entryTimeoutMs: scratch ? 0 : FIXED_MS,
+      attrTimeoutMs: scratch || this.#changesByItself(inode) ? 0 : FIXED_MS,
+    };
+  }
+
+  absent(parent: Inode): AbsentEntry {
+    return parent === this.#options.inodes.root ? ABSENT_NOW : ABSENT;
   }
 
   attr(inode: Inode): Attr {
-    const { nodeid, kind, mode } = inode;
-    const nlink = inode.kind === 'file' ? inode.nlink : DIRECTORY_LINKS;
-    return { nodeid, kind, mode, nlink, uid: this.#uid, gid: this.#gid, ...this.#sizeAndTime(inode) };
+    const { inodes, changes, uid, gid } = this.#options;
+    const nodeid = inodes.nodeidOf(inode);
+    const changed = changes.of(inode.nodeid);
+    const { size, mtimeMs } = this.#sizeAndTime(inode);
+    return {
+      nodeid,
+      kind: inode.kind,
+      mode: changed?.mode ?? inode.mode,
+      nlink: inode.kind === 'file' ? inode.nlink : DIRECTORY_LINKS,
+      uid: changed?.uid ?? uid,
+      gid: changed?.gid ?? gid,
+      size,
+      mtimeMs: changed?.mtimeMs ?? mtimeMs,
+      ...(changed?.atimeMs === undefined ? {} : { atimeMs: changed.atimeMs }),
+    };
+  }
+
+  #changesByItself(inode: Inode): boolean {
+    if (inode.kind === 'directory') return false;
+    const { kind } = inode.content;
+    return kind === 'snapshot' || kind === 'live' || kind === 'command' || !this.#options.kept();
   }
 
   #sizeAndTime(inode: Inode): { size: number; mtimeMs: number } {
@@ -44,12 +84,13 @@ export class Attributes {
     const { content } = inode;
     switch (content.kind) {
       case 'live':
-      case 'stored':
         return { size: content.size(), mtimeMs: Date.now() };
+      case 'stored':
+        return { size: content.size(), mtimeMs: inode.mtimeMs };
       case 'command':
-        return { size: 0, mtimeMs: inode.mtimeMs };
+        return { size: this.#options.commandSize(inode), mtimeMs: inode.mtimeMs };
       case 'snapshot': {
-        const known = this.#snapshots.known(inode.nodeid);
+        const known = this.#options.snapshots.known(inode.nodeid);
         return { size: known?.size ?? 0, mtimeMs: known?.madeMs ?? inode.mtimeMs };
       }
       default:

@@ -1,3 +1,4 @@
+import type { ErrnoName } from '../errors.ts';
 import type { Extent } from '../storage/extent.ts';
 
 /**
@@ -7,8 +8,10 @@ import type { Extent } from '../storage/extent.ts';
  */
 export interface Filesystem {
   lookup(parent: number, name: string, context: RequestContext): MaybePromise<Entry | AbsentEntry>;
-  /** The kernel dropped `count` references it got from lookup or readdirplus. */
-  forget(nodeid: number, count: number): void;
+  /** The kernel holds a first reference to the inode (or a path is remembered): it may keep its attributes and pages. */
+  remember(nodeid: number): void;
+  /** It holds none any more. */
+  forget(nodeid: number): void;
   getattr(nodeid: number, context: RequestContext): MaybePromise<AttrReply>;
   setattr(nodeid: number, change: AttrChange, context: RequestContext): MaybePromise<AttrReply>;
   open(nodeid: number, flags: number, context: RequestContext): MaybePromise<OpenReply>;
@@ -45,6 +48,15 @@ export interface Filesystem {
     whence: number,
     context: RequestContext,
   ): MaybePromise<number>;
+  /** Makes sure of room for [offset, offset + length); `mode` is fallocate(2)'s. */
+  fallocate(
+    nodeid: number,
+    handle: number,
+    range: { readonly offset: number; readonly length: number; readonly mode: number },
+    context: RequestContext,
+  ): MaybePromise<void>;
+  /** Everything that was acknowledged is durable when it resolves: fsync of a directory, syncfs. */
+  sync(): MaybePromise<void>;
   /** Makes a scratch file and opens it. */
   create(
     parent: number,
@@ -53,6 +65,8 @@ export interface Filesystem {
     flags: number,
     context: RequestContext,
   ): MaybePromise<{ readonly entry: Entry; readonly opened: OpenReply }>;
+  /** Makes a scratch file. `mode` has the file type, too: what is no regular file is refused. */
+  mknod(parent: number, name: string, mode: number, context: RequestContext): MaybePromise<Entry>;
   mkdir(parent: number, name: string, mode: number, context: RequestContext): MaybePromise<Entry>;
   unlink(parent: number, name: string, context: RequestContext): MaybePromise<void>;
   rmdir(parent: number, name: string, context: RequestContext): MaybePromise<void>;
@@ -65,9 +79,16 @@ export interface Filesystem {
     flags: number,
     context: RequestContext,
   ): MaybePromise<void>;
+  /** Why what is never done is refused here. */
+  refusal(operation: NeverDone): ErrnoName;
+  /** Rises whenever a name comes to lead elsewhere without the kernel's doing: what was remembered by path is void. */
+  readonly namesVersion: number;
   /** Called once by a transport with `notify`, before the first request. */
   connect(notifier: Notifier): void;
 }
+
+/** Operations that no mount carries out. */
+export type NeverDone = 'link' | 'symlink' | 'tmpfile' | 'setxattr' | 'removexattr';
 
 export type MaybePromise<T> = T | Promise<T>;
 
@@ -101,6 +122,8 @@ export interface Attr {
   readonly gid: number;
   readonly size: number;
   readonly mtimeMs: number;
+  /** When absent: the mtime. */
+  readonly atimeMs?: number;
 }
 
 /** How long the kernel may keep an answer without asking again. */

@@ -23,7 +23,9 @@ export class KnownInodes {
   }
 
   remember(nodeid: number): void {
-    this.#references.set(nodeid, (this.#references.get(nodeid) ?? 0) + 1);
+    const held = this.#references.get(nodeid) ?? 0;
+    this.#references.set(nodeid, held + 1);
+    if (held === 0) this.#filesystem.remember(nodeid);
   }
 
   publish(nodeid: number, extents: readonly Extent[]): void {
@@ -36,10 +38,9 @@ export class KnownInodes {
     const left = (this.#references.get(nodeid) ?? 0) - count;
     if (left > 0) {
       this.#references.set(nodeid, left);
-    } else {
-      this.#references.delete(nodeid);
-      if (this.#published.delete(nodeid)) this.#hooks.withdraw(nodeid);
+      return;
     }
-    this.#filesystem.forget(nodeid, count);
+    if (this.#published.delete(nodeid)) this.#hooks.withdraw(nodeid);
+    if (this.#references.delete(nodeid)) this.#filesystem.forget(nodeid);
   }
 }

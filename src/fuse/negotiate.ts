@@ -14,10 +14,14 @@ const WANTED =
   // out where nobody looks at them.
   INIT_FLAGS.DO_READDIRPLUS |
   INIT_FLAGS.READDIRPLUS_AUTO |
-  // Lookups and listings of one directory need not wait for each other: the tree does not change under them.
+  // OPEN says O_TRUNC: the handle then starts a replacement, which a SETATTR before or after it could not be told from a cut.
+  INIT_FLAGS.ATOMIC_O_TRUNC |
+  // Lookups and listings of one directory need not wait for each other: each is answered from one state of it.
   INIT_FLAGS.PARALLEL_DIROPS |
-  // There are no set-user-id bits and no capabilities to drop at a write, so the kernel need not ask for them.
+  // There are no set-user-id bits and no capabilities to drop at a write. V2 lets the kernel remember that: otherwise it asks for
+  // security.capability before every write.
   INIT_FLAGS.HANDLE_KILLPRIV |
+  INIT_FLAGS.HANDLE_KILLPRIV_V2 |
   // OPENDIR answers ENOSYS: the kernel then opens directories by itself and caches listings.
   INIT_FLAGS.NO_OPENDIR_SUPPORT |
   // We say when cached pages are wrong. AUTO_INVAL_DATA would ask for the attributes at reads and drop a whole file's

@@ -1,35 +1,68 @@
 import { errno } from '../errors.ts';
-import type { Content } from '../storage/content.ts';
+import type { FileInode } from '../tree/inode.ts';
+import { replacedImage, writerOf } from './replacement.ts';
 
 /** open(2) flags, as asm-generic/fcntl.h has them on Linux. */
 export const O_ACCMODE = 0o3;
 export const O_RDONLY = 0o0;
+export const O_WRONLY = 0o1;
+export const O_EXCL = 0o200;
 export const O_TRUNC = 0o1000;
 export const O_APPEND = 0o2000;
+/** Each write is durable when it returns; O_SYNC contains it. */
+export const O_DSYNC = 0o10000;
 
 /**
  * How one OPEN is served:
- * - extents: the data plane answers READ by itself, the kernel keeps the pages.
- * - rendered: a function answers, the kernel keeps the pages: the bytes never change.
- * - snapshot: the bytes are made now and belong to this handle; the kernel keeps nothing.
- * - live: every read asks; the kernel keeps nothing.
+ * - read: the inode tells all that is needed. Extents are read by the data plane, the rest by a function.
+ * - document: the bytes are made now and belong to this handle.
+ * - append: every write is added at the end, and every read asks.
+ * - command: what is written is carried out.
+ * - write: in place.
+ * - replace: into a staged copy, because the open cut the file to nothing.
+ * - cut: in place, after the file was cut to nothing.
  */
 export interface OpenPolicy {
-  readonly serve: Content['kind'];
+  readonly serve: 'read' | 'document' | 'append' | 'command' | 'write' | 'replace' | 'cut';
+  /** keep: the kernel's pages stay valid across opens. direct: what the handle reads and writes is not what others see. */
   readonly caching: 'keep' | 'direct';
-  readonly append: boolean;
 }
+
+const DIRECT_READ: OpenPolicy = { serve: 'read', caching: 'direct' };
+const READ: OpenPolicy = { serve: 'read', caching: 'keep' };
+const DOCUMENT: OpenPolicy = { serve: 'document', caching: 'direct' };
+const APPEND: OpenPolicy = { serve: 'append', caching: 'direct' };
+const COMMAND: OpenPolicy = { serve: 'command', caching: 'direct' };
+const WRITE: OpenPolicy = { serve: 'write', caching: 'keep' };
+const REPLACE: OpenPolicy = { serve: 'replace', caching: 'direct' };
+const CUT: OpenPolicy = { serve: 'cut', caching: 'keep' };
 
 /**
  * The one place that decides how an OPEN is served. Passthrough to a backing file, when it comes, is one more answer
- * here. Throws EROFS for a write to what cannot be written.
+ * here. Throws EROFS on a read-only mount and EPERM for a write to what cannot be written.
  */
-export function openPolicy(content: Content, flags: number, mountIsReadOnly: boolean): OpenPolicy {
+export function openPolicy(inode: FileInode, flags: number, mountIsReadOnly: boolean): OpenPolicy {
+  const { content } = inode;
   const writes = (flags & O_ACCMODE) !== O_RDONLY;
-  const appendable = content.kind === 'live' && content.append !== undefined && !mountIsReadOnly;
-  if (writes && !appendable) throw errno('EROFS');
-  // A log is only ever added to: what `>` would throw away is not the writer's.
-  if (writes && (flags & O_TRUNC) !== 0) throw errno('EPERM');
-  const caching = content.kind === 'extents' || content.kind === 'rendered' ? 'keep' : 'direct';
-  return { serve: content.kind, caching, append: writes };
+  const cuts = (flags & O_TRUNC) !== 0;
+  if ((writes || cuts) && mountIsReadOnly) throw errno('EROFS');
+  switch (content.kind) {
+    case 'command':
+      return COMMAND;
+    case 'snapshot':
+      if (writes) throw errno('EPERM');
+      return DOCUMENT;
+    case 'live':
+      if (!writes) return DIRECT_READ;
+      // A log is only ever added to: what `>` would throw away is not the writer's.
+      if (content.append === undefined || cuts) throw errno('EPERM');
+      return APPEND;
+    case 'stored':
+      if (!writes) return READ;
+      return cuts ? CUT : WRITE;
+    default:
+      if (!writes) return READ;
+      if (cuts ? replacedImage(inode) === undefined : writerOf(inode) === undefined) throw errno('EPERM');
+      return cuts ? REPLACE : WRITE;
+  }
 }

@@ -1,5 +1,5 @@
-import { errno } from '../errors.ts';
 import type { SnapshotContent } from '../storage/content.ts';
+import type { OpenHandles } from './open-handles.ts';
 
 /** What is known of a snapshot from the last time it was made. */
 export interface SnapshotState {
@@ -12,28 +12,23 @@ export interface SnapshotState {
  * of one state and half of another; `stat` sees the size of the latest.
  */
 export class Snapshots {
-  readonly #bytes = new Map<number, Uint8Array>();
+  readonly #handles: OpenHandles;
   readonly #latest = new Map<number, SnapshotState>();
   readonly #openHandles = new Map<number, number>();
-  #lastHandle = 0;
 
-  /** Makes the document and returns the handle that its bytes are kept under until `release`. */
+  constructor(handles: OpenHandles) {
+    this.#handles = handles;
+  }
+
+  /** Makes the document and returns the handle that its bytes are kept under until it is released. */
   async open(nodeid: number, content: SnapshotContent): Promise<number> {
     const bytes = await this.#make(nodeid, content);
-    const handle = ++this.#lastHandle;
-    this.#bytes.set(handle, bytes);
     this.#openHandles.set(nodeid, (this.#openHandles.get(nodeid) ?? 0) + 1);
-    return handle;
+    return this.#handles.add({ kind: 'document', bytes });
   }
 
-  bytes(handle: number): Uint8Array {
-    const bytes = this.#bytes.get(handle);
-    if (bytes === undefined) throw errno('EBADF', `handle ${handle} is not open`);
-    return bytes;
-  }
-
-  release(nodeid: number, handle: number): void {
-    if (!this.#bytes.delete(handle)) return;
+  /** The handle of a document was removed. */
+  released(nodeid: number): void {
     const left = (this.#openHandles.get(nodeid) ?? 0) - 1;
     if (left > 0) this.#openHandles.set(nodeid, left);
     else this.#openHandles.delete(nodeid);

@@ -1,4 +1,6 @@
+import type { ByteSource } from '../storage/byte-source.ts';
 import type { Content } from '../storage/content.ts';
+import type { ImageUpdate } from '../storage/image.ts';
 
 /** The root directory's nodeid, by FUSE's convention (FUSE_ROOT_ID). */
 export const ROOT_NODEID = 1;
@@ -22,6 +24,11 @@ export interface FileInode extends InodeBase {
   readonly content: Content;
   /** Present on tensors: the bytes of one element of this value; undefined for a text that is no number of the dtype. */
   readonly element?: (number: string) => Uint8Array | undefined;
+  /**
+   * Present where the bytes of a replacement are not the content's own (a text that is parsed): takes them as part of an update.
+   * Throws MlfsError with EINVAL and the reason; then the update changes nothing.
+   */
+  readonly replace?: (staged: ByteSource, update: ImageUpdate) => Promise<void>;
 }
 
 export interface DirectoryInode extends InodeBase {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { join } from 'node:path';
+import { FACTS } from './facts.ts';
 import type { Mounted } from './mounted.ts';
-import { FACTS } from './synthetic.ts';
 
 export type Case = (mount: Mounted) => Promise<unknown>;
 
@@ -334,24 +334,16 @@ with open(log, 'ab', buffering=0) as one, open(log, 'ab', buffering=0) as other:
 assert open(log).read() == expected + 'one\\nother\\none again\\n'
 `),
 
-  'the log cannot be cut, and nothing else can be written': (mount) =>
+  'the log cannot be cut, and nothing else can be done to it': (mount) =>
     mount.python(`
-log, target = path('logs', 'fuse.log'), path('tensors', 'start.bin')
+log = path('logs', 'fuse.log')
 before = open(log).read()
-refused(lambda: open(log, 'w'), 'EPERM', 'EROFS')
-refused(lambda: os.truncate(log, 0), 'EPERM', 'EROFS')
-for flags in (os.O_WRONLY, os.O_RDWR, os.O_WRONLY | os.O_TRUNC, os.O_WRONLY | os.O_APPEND):
-    refused(lambda: os.open(target, flags), 'EROFS', 'EACCES')
-refused(lambda: os.open(path('new'), os.O_CREAT | os.O_WRONLY), 'EROFS')
-refused(lambda: os.mkdir(path('new')), 'EROFS')
-refused(lambda: os.unlink(log), 'EROFS')
-refused(lambda: os.rename(log, path('new')), 'EROFS')
-refused(lambda: os.link(log, path('new')), 'EROFS')
-refused(lambda: os.symlink('x', path('new')), 'EROFS')
-refused(lambda: os.chmod(log, 0o777), 'EROFS')
-refused(lambda: os.utime(log, (1, 1)), 'EROFS')
-refused(lambda: os.truncate(target, 5), 'EROFS')
-refused(lambda: os.setxattr(target, 'user.x', b'y'), 'EROFS')
+refused(lambda: open(log, 'w'), 'EPERM')
+refused(lambda: os.truncate(log, 0), 'EPERM')
+refused(lambda: os.unlink(log), 'EACCES')
+refused(lambda: os.rename(log, path('room', 'log')), 'EACCES')
+refused(lambda: os.chmod(log, 0o777), 'EPERM')
+refused(lambda: os.utime(log, (1, 1)), 'EPERM')
 assert open(log).read() == before
 `),
 };

@@ -7,17 +7,27 @@ import { requires } from '../support/requires.ts';
 import { APPEND_CASES, type Case, INTERRUPT_CASES, READ_CASES } from './cases.ts';
 import { Mounted, type TransportName } from './mounted.ts';
 import { writeImage } from './synthetic.ts';
+import { COHERENT_CASES, WRITE_CASES } from './write-cases.ts';
 
 /** A case that takes longer hangs. */
 const CASE_TIMEOUT_MS = 60_000;
 
-const TRANSPORTS: Readonly<Record<TransportName, { needs: string; cases: Readonly<Record<string, Case>> }>> =
-  {
-    kernel: { needs: 'addon', cases: { ...READ_CASES, ...INTERRUPT_CASES } },
-    'fuse-native': { needs: 'fuse-native', cases: READ_CASES },
-  };
+interface Suite {
+  readonly needs: string;
+  readonly reading: Readonly<Record<string, Case>>;
+  readonly writing: Readonly<Record<string, Case>>;
+}
 
-for (const [transport, { needs, cases }] of Object.entries(TRANSPORTS) as [
+const TRANSPORTS: Readonly<Record<TransportName, Suite>> = {
+  kernel: {
+    needs: 'addon',
+    reading: { ...READ_CASES, ...INTERRUPT_CASES },
+    writing: { ...APPEND_CASES, ...WRITE_CASES, ...COHERENT_CASES },
+  },
+  'fuse-native': { needs: 'fuse-native', reading: READ_CASES, writing: { ...APPEND_CASES, ...WRITE_CASES } },
+};
+
+for (const [transport, { needs, reading, writing }] of Object.entries(TRANSPORTS) as [
   TransportName,
   (typeof TRANSPORTS)[TransportName],
 ][]) {
@@ -48,8 +58,8 @@ for (const [transport, { needs, cases }] of Object.entries(TRANSPORTS) as [
           assert.equal(await mounted.stop(), 0);
         });
       });
-    suite('mounted read-only', 'ro', cases);
-    suite('mounted for appending', 'rw', APPEND_CASES);
+    suite('mounted read-only', 'ro', reading);
+    suite('mounted for writing', 'rw', writing);
 
     test('a mount that somebody else unmounts ends the server', { timeout: CASE_TIMEOUT_MS }, async () => {
       const mounted = await Mounted.start(folder, transport, image, 'ro', 'elsewhere');

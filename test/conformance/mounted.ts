@@ -4,7 +4,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { FACTS } from './synthetic.ts';
+import { FACTS } from './facts.ts';
 
 export type TransportName = 'kernel' | 'fuse-native';
 
@@ -32,6 +32,15 @@ start = pattern(facts['start']['offset'], facts['start']['size'])
 m = facts['mixed']
 mixed = (m['header'].encode() + pattern(m['first']['offset'], m['first']['size'])
          + m['separator'].encode() + pattern(m['second']['offset'], m['second']['size']))
+room = facts['room']
+def fresh(name):
+    """The file of that name, open for reading and writing, with nothing but zeroes in it."""
+    fd = os.open(path('room', name), os.O_RDWR)
+    size = os.fstat(fd).st_size
+    assert os.pwrite(fd, bytes(size), 0) == size
+    return fd
+def whole(name):
+    with open(path('room', name), 'rb') as file: return file.read()
 def refused(action, *names):
     try: action()
     except OSError as error:

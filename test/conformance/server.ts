@@ -1,7 +1,7 @@
 /**
  * Serves the synthetic tree: `server.ts TRANSPORT MOUNTPOINT IMAGE ro|rw`. Prints READY when the mount answers, BLOCKED
- * when a request waits for what never comes, CLOSED when the mount is gone. Unmounts and ends on SIGTERM. When
- * its standard input ends, whoever started it is gone, and it takes the mount away whoever uses it.
+ * when a request waits for what never comes, CLOSED when the mount is gone, `LOG …` for each line that the file system logs. Unmounts and
+ * ends on SIGTERM. When its standard input ends, whoever started it is gone, and it takes the mount away whoever uses it.
  */
 import { TreeFilesystem } from '../../src/fuse/operations.ts';
 import { fuseNativeTransport } from '../../src/fuse/transport/fuse-native.ts';
@@ -9,6 +9,7 @@ import { kernelTransport } from '../../src/fuse/transport/kernel.ts';
 import { unmountPath } from '../../src/fuse/transport/unmount.ts';
 import { FileSource } from '../../src/storage/file-source.ts';
 import { Image } from '../../src/storage/image.ts';
+import { editedTree } from './edited-tree.ts';
 import { syntheticTree } from './synthetic.ts';
 
 const [transportName, mountpoint, imagePath, access] = process.argv.slice(2);
@@ -20,10 +21,12 @@ if (transport === undefined) throw new Error(`no transport ${transportName}`);
 
 const image = new Image(await FileSource.open(imagePath));
 const readOnly = access !== 'rw';
-const filesystem = new TreeFilesystem(
-  syntheticTree(image, () => say('BLOCKED')),
-  { readOnly },
-);
+const onBlocked = () => say('BLOCKED');
+const log = (message: string) => say(`LOG ${message}`);
+const edited = readOnly ? undefined : await editedTree(image, imagePath, { onBlocked, log });
+const filesystem =
+  edited?.filesystem ??
+  new TreeFilesystem(syntheticTree(image, { onBlocked, control: unheard() }), { readOnly });
 const session = await transport.mount(filesystem, {
   mountpoint,
   fsname: 'conformance, with a comma',
@@ -49,5 +52,10 @@ process.stdout.on('error', () => undefined);
 process.stderr.on('error', () => undefined);
 say('READY');
 await session.closed;
+await edited?.close();
 say('CLOSED');
 process.exit(0);
+
+function unheard() {
+  return { kind: 'command', perform: () => Promise.resolve(''), sync: () => Promise.resolve() } as const;
+}

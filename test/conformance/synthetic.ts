@@ -4,37 +4,8 @@ import type { Extent } from '../../src/storage/extent.ts';
 import type { Image } from '../../src/storage/image.ts';
 import type { FileInode } from '../../src/tree/inode.ts';
 import { InodeTable } from '../../src/tree/inode-table.ts';
-
-/**
- * What the conformance cases are run on: a sparse image of 6 GiB whose interesting places hold a pattern, and a tree of
- * every kind of content over it. Cases work out what they expect from these numbers alone.
- */
-export const FACTS = {
-  /** Byte at offset o of the image where it is no hole: o modulo this, a prime, so that no power of two repeats it. */
-  period: 251,
-  imageSize: 6 * 2 ** 30 + 123,
-  /** Runs of the image that hold the pattern: [start, end). */
-  patterned: [
-    [0, 4 * 2 ** 20],
-    [2 ** 31 - 2 ** 20, 2 ** 31 + 2 ** 20],
-    [2 ** 32 - 2 ** 20, 2 ** 32 + 2 ** 20],
-    [6 * 2 ** 30 + 123 - 2 ** 20, 6 * 2 ** 30 + 123],
-  ],
-  /** tensors/start.bin, tied.bin: one extent, aligned as torch aligns. */
-  start: { offset: 64, size: 3 * 2 ** 20 + 17 },
-  /** tensors/mixed.npy: header, run, separator, run. */
-  mixed: {
-    header: 'H'.repeat(128),
-    first: { offset: 1000, size: 70_000 },
-    separator: 'TAIL!',
-    second: { offset: 200_000, size: 123_456 },
-  },
-  manyCount: 5000,
-  mtimeMs: 1_700_000_000_123,
-  names: ['with space', 'tab\tand\nnewline', 'größe.bin', '層.bin', '🙂', 'quote\'"$(id)`', 'n'.repeat(255)],
-  xattrs: { 'user.mlfs.dtype': 'uint8', 'user.mlfs.shape': '[3145745]' },
-  firstLogLine: 'level=info msg="mounted"\n',
-} as const;
+import { FACTS } from './facts.ts';
+import { addWritableRoom, type SyntheticSources } from './writable-room.ts';
 
 export async function writeImage(path: string): Promise<void> {
   const handle = await open(path, 'w');
@@ -50,8 +21,8 @@ export async function writeImage(path: string): Promise<void> {
   }
 }
 
-/** `onBlocked` is told when somebody waits for what never comes. */
-export function syntheticTree(image: Image, onBlocked: () => void): InodeTable {
+export function syntheticTree(image: Image, sources: SyntheticSources): InodeTable {
+  const { onBlocked } = sources;
   const tree = new InodeTable(FACTS.mtimeMs);
   const tensors = tree.folder(tree.root, 'tensors');
   const run = ({ offset, size }: { offset: number; size: number }): Extent => ({
@@ -132,6 +103,8 @@ export function syntheticTree(image: Image, onBlocked: () => void): InodeTable {
       },
     }),
   });
+
+  addWritableRoom(tree, image, sources);
 
   const names = tree.folder(tree.root, 'names');
   for (const name of FACTS.names) tree.add(names, name, text(name));

@@ -1,6 +1,8 @@
+import type { OpenReply } from '../filesystem.ts';
 import { after } from '../maybe-promise.ts';
 import {
   decodeDatasync,
+  decodeFallocate,
   decodeHandle,
   decodeLseek,
   decodeOpen,
@@ -21,12 +23,16 @@ export const open: Handler = (session, request) => {
   return after(session.filesystem.open(request.nodeid, flags, request), (opened) => {
     // Before the reply: the first READ may overtake whatever comes after it.
     if (opened.extents !== undefined) session.inodes.publish(request.nodeid, opened.extents);
-    const caching = opened.caching === 'keep' ? FOPEN.KEEP_CACHE : FOPEN.DIRECT_IO;
-    // Closing what was only read has nothing to flush.
-    const flushing = (flags & O_ACCMODE) === 0 ? FOPEN.NOFLUSH : 0;
-    return encodeOpen(request, opened.handle, caching | flushing);
+    return encodeOpen(request, opened.handle, openFlags(opened, flags));
   });
 };
+
+/** FOPEN bits for an open that is served so. */
+export function openFlags({ caching }: OpenReply, flags: number): number {
+  // Closing what was only read has nothing to flush.
+  const flushing = (flags & O_ACCMODE) === 0 ? FOPEN.NOFLUSH : 0;
+  return (caching === 'keep' ? FOPEN.KEEP_CACHE : FOPEN.DIRECT_IO) | flushing;
+}
 
 export const read: Handler = (session, request) => {
   const { handle, offset, length } = decodeRead(request);
@@ -59,6 +65,17 @@ export const fsync: Handler = (session, request) => {
     replyTo(request, 0),
   );
 };
+
+export const fallocate: Handler = (session, request) => {
+  const { handle, ...range } = decodeFallocate(request);
+  return after(session.filesystem.fallocate(request.nodeid, handle, range, request), () =>
+    replyTo(request, 0),
+  );
+};
+
+/** FSYNCDIR and SYNCFS: directories have nothing of their own that could be lost. */
+export const sync: Handler = (session, request) =>
+  after(session.filesystem.sync(), () => replyTo(request, 0));
 
 export const lseek: Handler = (session, request) => {
   const { handle, offset, whence } = decodeLseek(request);

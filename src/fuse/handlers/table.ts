@@ -3,9 +3,10 @@ import { OPCODE_LIMIT, OPCODES, type OpcodeName } from '../protocol/opcodes.ts';
 import { access, getattr, getxattr, listxattr, setattr, statfs, statx } from './attributes.ts';
 import { destroy, init } from './connection.ts';
 import { opendir, readdir, readdirplus, releasedir } from './directories.ts';
-import { flush, fsync, lseek, open, read, release, write } from './files.ts';
+import { fallocate, flush, fsync, lseek, open, read, release, sync, write } from './files.ts';
 import type { Handler } from './handler.ts';
 import { batchForget, forget, lookup } from './names.ts';
+import { create, mkdir, mknod, never, rename, rename2, rmdir, unlink } from './scratch.ts';
 
 const HANDLERS: Partial<Record<OpcodeName, Handler>> = {
   INIT: init,
@@ -31,28 +32,30 @@ const HANDLERS: Partial<Record<OpcodeName, Handler>> = {
   RELEASE: release,
   FSYNC: fsync,
   LSEEK: lseek,
+  FALLOCATE: fallocate,
+  FSYNCDIR: sync,
+  SYNCFS: sync,
+  CREATE: create,
+  MKNOD: mknod,
+  MKDIR: mkdir,
+  UNLINK: unlink,
+  RMDIR: rmdir,
+  RENAME: rename,
+  RENAME2: rename2,
+  LINK: never('link'),
+  SYMLINK: never('symlink'),
+  TMPFILE: never('tmpfile'),
+  SETXATTR: never('setxattr'),
+  REMOVEXATTR: never('removexattr'),
   // The kernel reads pages of ours back only if it was asked to, which it was not.
   NOTIFY_REPLY: () => undefined,
 };
 
 /**
- * Refused whatever the arguments. ENOSYS tells the kernel not to ask again: FSYNCDIR then succeeds by itself, IOCTL is
- * ENOTTY to the caller, POLL always ready, COPY_FILE_RANGE a plain copy. What is in neither table is ENOSYS too.
+ * Refused whatever the arguments. What is in neither table is ENOSYS, which tells the kernel not to ask again: IOCTL is ENOTTY
+ * to the caller, POLL always ready, COPY_FILE_RANGE a plain copy, and locks are the kernel's own.
  */
 const REFUSED: Partial<Record<OpcodeName, ErrnoName>> = {
-  MKDIR: 'EROFS',
-  MKNOD: 'EROFS',
-  CREATE: 'EROFS',
-  TMPFILE: 'EROFS',
-  UNLINK: 'EROFS',
-  RMDIR: 'EROFS',
-  RENAME: 'EROFS',
-  RENAME2: 'EROFS',
-  LINK: 'EROFS',
-  SYMLINK: 'EROFS',
-  SETXATTR: 'EROFS',
-  REMOVEXATTR: 'EROFS',
-  FALLOCATE: 'EOPNOTSUPP',
   // Nothing here is a symbolic link.
   READLINK: 'EINVAL',
 };

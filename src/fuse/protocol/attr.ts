@@ -1,5 +1,6 @@
 import type { Attr, AttrReply, Entry } from '../filesystem.ts';
 import { writeTime, writeU64 } from './fields.ts';
+import { OPEN_OUT, writeOpen } from './file-io.ts';
 import { REPLY_BODY, replyTo } from './reply.ts';
 import type { Request } from './request.ts';
 
@@ -44,7 +45,7 @@ export function writeAttr(reply: Buffer, at: number, attr: Attr): void {
   writeU64(reply, attr.nodeid, at);
   writeU64(reply, attr.size, at + 8);
   writeU64(reply, sectors(attr.size), at + 16);
-  writeTime(reply, attr.mtimeMs, at + 24, at + 48);
+  writeTime(reply, attr.atimeMs ?? attr.mtimeMs, at + 24, at + 48);
   writeTime(reply, attr.mtimeMs, at + 32, at + 52);
   writeTime(reply, attr.mtimeMs, at + 40, at + 56);
   reply.writeUInt32LE(fileMode(attr), at + 60);
@@ -70,6 +71,14 @@ export function writeEntry(reply: Buffer, at: number, entry: Entry): void {
 export function encodeEntry(request: Request, entry: Entry): Buffer {
   const reply = replyTo(request, ENTRY_OUT);
   writeEntry(reply, REPLY_BODY, entry);
+  return reply;
+}
+
+/** CREATE is answered with fuse_entry_out and fuse_open_out, one after the other. */
+export function encodeCreated(request: Request, entry: Entry, handle: number, openFlags: number): Buffer {
+  const reply = replyTo(request, ENTRY_OUT + OPEN_OUT);
+  writeEntry(reply, REPLY_BODY, entry);
+  writeOpen(reply, REPLY_BODY + ENTRY_OUT, handle, openFlags);
   return reply;
 }
 

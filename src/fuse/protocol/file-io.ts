@@ -20,13 +20,21 @@ export function decodeOpen(request: Request): number {
   return request.message.readUInt32LE(BODY);
 }
 
-export function encodeOpen(request: Request, handle: number, openFlags: number): Buffer {
+/** sizeof(struct fuse_open_out). */
+export const OPEN_OUT = 16;
+
+/** Writes struct fuse_open_out at `at`. The bytes there must be zero. */
+export function writeOpen(reply: Buffer, at: number, handle: number, openFlags: number): void {
   //  0  fh          u64
   //  8  open_flags  u32
   // 12  backing_id  i32, for passthrough (7.40): zero
-  const reply = replyTo(request, 16);
-  writeU64(reply, handle, REPLY_BODY);
-  reply.writeUInt32LE(openFlags, REPLY_BODY + 8);
+  writeU64(reply, handle, at);
+  reply.writeUInt32LE(openFlags, at + 8);
+}
+
+export function encodeOpen(request: Request, handle: number, openFlags: number): Buffer {
+  const reply = replyTo(request, OPEN_OUT);
+  writeOpen(reply, REPLY_BODY, handle, openFlags);
   return reply;
 }
 
@@ -98,6 +106,34 @@ export function decodeHandle(request: Request, structBytes: number, structName: 
 /** fuse_fsync_in.fsync_flags, bit 0: the data only. */
 export function decodeDatasync(request: Request): boolean {
   return (request.message.readUInt32LE(BODY + 8) & 1) !== 0;
+}
+
+export interface FallocateRequest {
+  readonly handle: number;
+  readonly offset: number;
+  readonly length: number;
+  /** FALLOC_FL_* of fallocate(2). */
+  readonly mode: number;
+}
+
+/** Throws EFBIG for a range that no file can have. */
+export function decodeFallocate(request: Request): FallocateRequest {
+  //  0  fh       u64
+  //  8  offset   u64
+  // 16  length   u64
+  // 24  mode     u32
+  // 28  padding  u32
+  request.require(32, 'fuse_fallocate_in');
+  const { message } = request;
+  const offset = readPosition(message, BODY + 8);
+  const length = readPosition(message, BODY + 16);
+  if (!Number.isSafeInteger(offset + length)) throw errno('EFBIG');
+  return {
+    handle: readU64(message, BODY, 'fuse_fallocate_in.fh'),
+    offset,
+    length,
+    mode: message.readUInt32LE(BODY + 24),
+  };
 }
 
 export interface LseekRequest {

@@ -12,6 +12,7 @@ export const OLDEST_MINOR = 31;
 /** Bits of the INIT flags: the lower 32 are in `flags`, the upper 32 in `flags2`. Only those that we speak of. */
 export const INIT_FLAGS = {
   ASYNC_READ: 1n << 0n,
+  ATOMIC_O_TRUNC: 1n << 3n,
   BIG_WRITES: 1n << 5n,
   DO_READDIRPLUS: 1n << 13n,
   READDIRPLUS_AUTO: 1n << 14n,
@@ -21,6 +22,7 @@ export const INIT_FLAGS = {
   MAX_PAGES: 1n << 22n,
   NO_OPENDIR_SUPPORT: 1n << 24n,
   EXPLICIT_INVAL_DATA: 1n << 25n,
+  HANDLE_KILLPRIV_V2: 1n << 28n,
   INIT_EXT: 1n << 30n,
   DIRECT_IO_ALLOW_MMAP: 1n << 36n,
 } as const;

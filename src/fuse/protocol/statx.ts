@@ -34,6 +34,7 @@ export function encodeStatx(request: Request, answer: AttrReply): Buffer {
   writeU64(reply, attr.nodeid, at + 64);
   writeU64(reply, attr.size, at + 72);
   writeU64(reply, sectors(attr.size), at + 80);
-  for (const time of [96, 128, 144]) writeTime(reply, attr.mtimeMs, at + time, at + time + 8);
+  writeTime(reply, attr.atimeMs ?? attr.mtimeMs, at + 96, at + 104);
+  for (const time of [128, 144]) writeTime(reply, attr.mtimeMs, at + time, at + time + 8);
   return reply;
 }

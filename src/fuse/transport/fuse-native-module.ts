@@ -38,10 +38,28 @@ export interface FuseNativeOperations {
   open(path: string, flags: number, done: Done<[handle?: number]>): void;
   read(path: string, handle: number, buffer: Buffer, length: number, offset: number, done: Done): void;
   write(path: string, handle: number, buffer: Buffer, length: number, offset: number, done: Done): void;
+  flush(path: string, handle: number, done: Done): void;
   release(path: string, handle: number, done: Done): void;
+  fsync(path: string, datasync: number, handle: number, done: Done): void;
+  fsyncdir(path: string, datasync: number, handle: number, done: Done): void;
+  /** The package does not say with which flags. */
+  create(path: string, mode: number, done: Done<[handle?: number]>): void;
+  mknod(path: string, mode: number, device: number, done: Done): void;
+  mkdir(path: string, mode: number, done: Done): void;
+  unlink(path: string, done: Done): void;
+  rmdir(path: string, done: Done): void;
+  rename(path: string, newPath: string, done: Done): void;
+  link(path: string, newPath: string, done: Done): void;
+  symlink(target: string, path: string, done: Done): void;
+  chmod(path: string, mode: number, done: Done): void;
+  /** 4,294,967,295 leaves an id as it is. */
+  chown(path: string, uid: number, gid: number, done: Done): void;
+  /** Times in milliseconds. */
+  utimens(path: string, atimeMs: number, mtimeMs: number, done: Done): void;
   statfs(path: string, done: Done<[statfs?: FuseNativeStatfs]>): void;
   access(path: string, mask: number, done: Done): void;
   truncate(path: string, size: number, done: Done): void;
+  ftruncate(path: string, handle: number, size: number, done: Done): void;
   /** Presence says that xattrs are served; `_op_getxattr` and `_op_listxattr` are what is called. */
   getxattr(path: string, name: string, position: number, done: Done): void;
   listxattr(path: string, done: Done): void;

@@ -1,5 +1,5 @@
 import { errno, MlfsError } from '../../errors.ts';
-import type { Attr, Filesystem, MaybePromise, RequestContext } from '../filesystem.ts';
+import type { Attr, AttrChange, Filesystem, MaybePromise, NeverDone, RequestContext } from '../filesystem.ts';
 import { after } from '../maybe-promise.ts';
 import { BLOCK_SIZE, fileMode, sectors } from '../protocol/attr.ts';
 import { ERRNO } from '../protocol/errno.ts';
@@ -11,7 +11,7 @@ import type {
   FuseNativeStatfs,
   Refusal,
 } from './fuse-native-module.ts';
-import { Paths } from './fuse-native-paths.ts';
+import { Paths, splitPath } from './fuse-native-paths.ts';
 
 /**
  * The package's operations in terms of a Filesystem. The package tells neither who calls nor that a caller gave up:
@@ -90,6 +90,16 @@ export class FuseNativeBridge {
           const bytes = Buffer.from(buffer.subarray(0, length));
           return after(filesystem.write(nodeid, handle, offset, bytes, this.#context), done);
         }),
+      flush: (path, handle, done) =>
+        this.#run('flush', done, path, (nodeid) =>
+          after(filesystem.flush(nodeid, handle, this.#context), () => done(0)),
+        ),
+      fsync: (path, datasync, handle, done) =>
+        this.#run('fsync', done, path, (nodeid) =>
+          after(filesystem.fsync(nodeid, handle, datasync !== 0, this.#context), () => done(0)),
+        ),
+      fsyncdir: (path, _datasync, _handle, done) =>
+        this.#run('fsyncdir', done, path, () => after(filesystem.sync(), () => done(0))),
       release: (path, handle, done) =>
         this.#run('release', done, path, (nodeid) =>
           after(filesystem.release(nodeid, handle), () => done(0)),
@@ -113,14 +123,55 @@ export class FuseNativeBridge {
         this.#run('setattr', done, path, (nodeid) =>
           after(filesystem.setattr(nodeid, { size }, this.#context), () => done(0)),
         ),
+      ftruncate: (path, handle, size, done) =>
+        this.#run('setattr', done, path, (nodeid) =>
+          after(filesystem.setattr(nodeid, { size, handle }, this.#context), () => done(0)),
+        ),
+      chmod: (path, mode, done) => this.#change(path, { mode: mode & PERMISSIONS }, done),
+      chown: (path, uid, gid, done) =>
+        this.#change(path, { ...(uid === NO_ID ? {} : { uid }), ...(gid === NO_ID ? {} : { gid }) }, done),
+      utimens: (path, atimeMs, mtimeMs, done) => this.#change(path, { atimeMs, mtimeMs }, done),
+      create: (path, mode, done) =>
+        this.#runIn('create', done, path, (parent, name) =>
+          after(filesystem.create(parent, name, mode, O_RDWR, this.#context), ({ opened }) =>
+            done(0, opened.handle),
+          ),
+        ),
+      mknod: (path, mode, _device, done) =>
+        this.#runIn('mknod', done, path, (parent, name) =>
+          after(filesystem.mknod(parent, name, mode, this.#context), () => done(0)),
+        ),
+      mkdir: (path, mode, done) =>
+        this.#runIn('mkdir', done, path, (parent, name) =>
+          after(filesystem.mkdir(parent, name, mode, this.#context), () => done(0)),
+        ),
+      unlink: (path, done) =>
+        this.#runIn('unlink', done, path, (parent, name) =>
+          after(filesystem.unlink(parent, name, this.#context), () => this.#moved(done, path)),
+        ),
+      rmdir: (path, done) =>
+        this.#runIn('rmdir', done, path, (parent, name) =>
+          after(filesystem.rmdir(parent, name, this.#context), () => this.#moved(done, path)),
+        ),
+      rename: (path, newPath, done) =>
+        this.#runIn('rename', done, path, (parent, name) => {
+          const to = splitPath(newPath);
+          return after(this.#paths.nodeid(to.parent), (newParent) =>
+            after(filesystem.rename(parent, name, newParent, to.name, 0, this.#context), () =>
+              this.#moved(done, path, newPath),
+            ),
+          );
+        }),
+      link: this.#never('link'),
+      symlink: this.#never('symlink'),
       access: (path, mask, done) =>
         this.#run('access', done, path, (nodeid) =>
           after(filesystem.access(nodeid, mask, this.#context), () => done(0)),
         ),
-      getxattr: refused('EOPNOTSUPP'),
-      listxattr: refused('EOPNOTSUPP'),
+      getxattr: overridden,
+      listxattr: overridden,
     };
-    return { ...Object.fromEntries(REFUSED.map((name) => [name, refused('EROFS')])), ...served };
+    return { ...served, setxattr: this.#never('setxattr'), removexattr: this.#never('removexattr') };
   }
 
   /** Puts the value into libfuse's memory and answers its length; memory of no bytes asks for the length only. */
@@ -150,6 +201,33 @@ export class FuseNativeBridge {
     }
   }
 
+  /** The same for an operation on a name that need not be there. */
+  #runIn(
+    name: string,
+    done: Done,
+    path: string,
+    operation: (parent: number, name: string) => MaybePromise<void>,
+  ): void {
+    const slash = path.lastIndexOf('/');
+    this.#run(name, done, path.slice(0, slash) || '/', (parent) => operation(parent, splitPath(path).name));
+  }
+
+  #change(path: string, change: AttrChange, done: Done): void {
+    this.#run('setattr', done, path, (nodeid) =>
+      after(this.#filesystem.setattr(nodeid, change, this.#context), () => done(0)),
+    );
+  }
+
+  #moved(done: Done, ...paths: string[]): void {
+    for (const path of paths) this.#paths.forget(path);
+    done(0);
+  }
+
+  /** The callback is the last argument of every operation. */
+  #never(operation: NeverDone): Refusal {
+    return (...args) => (args.at(-1) as Done)(-ERRNO[this.#filesystem.refusal(operation)]);
+  }
+
   #errnoOf(name: string, path: string, cause: unknown): number {
     this.#add('request_errors_total', 1);
     const known = cause instanceof MlfsError;
@@ -162,26 +240,16 @@ export class FuseNativeBridge {
   }
 }
 
-/** Where libfuse would say ENOSYS, but the reason is another. */
-const REFUSED = [
-  'mkdir',
-  'mknod',
-  'create',
-  'unlink',
-  'rmdir',
-  'rename',
-  'link',
-  'symlink',
-  'chmod',
-  'chown',
-  'utimens',
-  'setxattr',
-  'removexattr',
-] as const;
+/** The permission bits of a mode. */
+const PERMISSIONS = 0o7777;
+/** What chown(2) calls -1. */
+const NO_ID = 0xffff_ffff;
+/** What a file that is made is open for, as far as we are told. */
+const O_RDWR = 2;
 
-/** The callback is the last argument of every operation. */
-function refused(name: 'EROFS' | 'EOPNOTSUPP'): Refusal {
-  return (...args) => (args.at(-1) as Done)(-ERRNO[name]);
+/** Its own method is called instead: this one only says that there is one. */
+function overridden(...args: unknown[]): void {
+  (args.at(-1) as Done)(-ERRNO.EOPNOTSUPP);
 }
 
 /** The package's own would report the full length of what did not fit, and libfuse send what lies behind its buffer. */
@@ -202,7 +270,7 @@ function statOf(attr: Attr): FuseNativeStat {
     ino: attr.nodeid,
     blksize: BLOCK_SIZE,
     blocks: sectors(attr.size),
-    atime: attr.mtimeMs,
+    atime: attr.atimeMs ?? attr.mtimeMs,
     mtime: attr.mtimeMs,
     ctime: attr.mtimeMs,
   };

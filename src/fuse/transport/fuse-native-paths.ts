@@ -8,34 +8,63 @@ import { NAME_MAX } from '../protocol/request.ts';
 const REMEMBERED = 65_536;
 const ROOT = 1;
 
-/** libfuse's high-level interface speaks of paths, a Filesystem of nodeids. Names never change, so a path is walked once. */
+export interface SplitPath {
+  readonly parent: string;
+  readonly name: string;
+}
+
+/** Throws ENAMETOOLONG. */
+export function splitPath(path: string): SplitPath {
+  const slash = path.lastIndexOf('/');
+  const name = path.slice(slash + 1);
+  if (Buffer.byteLength(name) > NAME_MAX) throw errno('ENAMETOOLONG');
+  return { parent: path.slice(0, slash) || '/', name };
+}
+
+/**
+ * libfuse's high-level interface speaks of paths, a Filesystem of nodeids. A path is walked once: what changes names through here says
+ * so, and when the file system changes them itself everything is walked anew.
+ */
 export class Paths {
   readonly #filesystem: Filesystem;
   readonly #context: () => RequestContext;
-  readonly #nodeids = new LRUCache<string, number>({ max: REMEMBERED });
+  readonly #nodeids: LRUCache<string, number>;
+  #namesVersion: number;
 
   constructor(filesystem: Filesystem, context: () => RequestContext) {
     this.#filesystem = filesystem;
     this.#context = context;
+    this.#namesVersion = filesystem.namesVersion;
+    this.#nodeids = new LRUCache({ max: REMEMBERED });
+  }
+
+  /** A path leads elsewhere or nowhere, and with it everything below it. */
+  forget(path: string): void {
+    for (const known of this.#nodeids.keys()) {
+      if (known === path || known.startsWith(`${path}/`)) this.#nodeids.delete(known);
+    }
   }
 
   /** Throws ENOENT or ENAMETOOLONG. */
   nodeid(path: string): MaybePromise<number> {
     if (path === '/') return ROOT;
+    if (this.#namesVersion !== this.#filesystem.namesVersion) {
+      this.#nodeids.clear();
+      this.#namesVersion = this.#filesystem.namesVersion;
+    }
     const known = this.#nodeids.get(path);
     if (known !== undefined) return known;
-    const slash = path.lastIndexOf('/');
-    const parent = this.nodeid(path.slice(0, slash) || '/');
-    return after(parent, (parentId) =>
-      after(this.#lookup(parentId, path.slice(slash + 1)), ({ nodeid }) => {
+    const { parent, name } = splitPath(path);
+    return after(this.nodeid(parent), (parentId) =>
+      after(this.#lookup(parentId, name), ({ nodeid }) => {
         this.#nodeids.set(path, nodeid);
+        this.#filesystem.remember(nodeid);
         return nodeid;
       }),
     );
   }
 
   #lookup(parent: number, name: string): MaybePromise<Attr> {
-    if (Buffer.byteLength(name) > NAME_MAX) throw errno('ENAMETOOLONG');
     return after(this.#filesystem.lookup(parent, name, this.#context()), (entry) => {
       if ('absent' in entry) throw errno('ENOENT');
       return entry.attr;

@@ -13,9 +13,12 @@ import { unmountPath } from './unmount.ts';
  * needs no compiler, and every byte passes through JavaScript in requests of 128 KiB.
  *
  * What the package cannot do, and what follows:
- * - Cache timeouts and direct I/O are the mount's, not the file's. Names may be kept for a day; attributes are asked
- *   for each time, because the size of the log and of /sys changes; libfuse drops cached pages at an open when size or
- *   mtime moved (auto_cache). Two readers that have one /sys document open at a time share its pages.
+ * - Cache timeouts and direct I/O are the mount's, not the file's. Names may be kept for a day on a read-only mount and not at all on
+ *   others; attributes are asked for each time, because the size of the log and of /sys changes; libfuse drops cached pages at an
+ *   open when size or mtime moved (auto_cache). Two readers that have one /sys document open at a time share its pages.
+ * - The kernel cannot be told that something changed: other names of the same bytes are current at their next open. Staged bytes are
+ *   in the kernel's pages of the file while they are staged.
+ * - libfuse moves the name of an open file away before it is removed or replaced, which is refused for a tensor.
  * - There is no INTERRUPT: a reader that is killed goes, the operation that it waited for stays until the mount is gone.
  * - It passes 64-bit offsets and sizes as two words of 32, correctly; inode numbers have 32.
  * - Its getxattr and listxattr overrun libfuse's buffer, its unmount hands the path to a shell: neither is used.
@@ -82,17 +85,20 @@ class FuseNativeSession implements TransportSession {
   }
 }
 
-/** A day: names do not change. */
+/** A day: names of a read-only mount do not change. Elsewhere nobody could tell the kernel that one did. */
 const NAME_TIMEOUT_SECONDS = 86_400;
 
 function packageOptions(options: TransportOptions): FuseNativeOptions {
   // The package has no words for these, and joins what it has with commas.
+  const nameTimeout = options.readOnly ? NAME_TIMEOUT_SECONDS : 0;
   const more = [
     'use_ino',
     'auto_cache',
     'big_writes',
-    `entry_timeout=${NAME_TIMEOUT_SECONDS}`,
-    `negative_timeout=${NAME_TIMEOUT_SECONDS}`,
+    // The open says O_TRUNC, so that it begins a replacement.
+    'atomic_o_trunc',
+    `entry_timeout=${nameTimeout}`,
+    `negative_timeout=${nameTimeout}`,
     'attr_timeout=0',
     ...(options.readOnly ? ['ro'] : []),
   ];

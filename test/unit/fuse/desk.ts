@@ -24,6 +24,7 @@ export function desk(options: { readOnly?: boolean; filesystem?: Filesystem } = 
   const filesystem =
     options.filesystem ??
     new TreeFilesystem(sample.tree, { readOnly: options.readOnly ?? false, uid: 7, gid: 8 });
+  filesystem.connect({ invalidate: () => Promise.resolve() });
   const replies: Buffer[] = [];
   const events: string[] = [];
   const lines: string[] = [];

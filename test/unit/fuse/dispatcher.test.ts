@@ -5,7 +5,7 @@ import { MlfsError } from '../../../src/errors.ts';
 import type { Filesystem } from '../../../src/fuse/filesystem.ts';
 import { TreeFilesystem } from '../../../src/fuse/operations.ts';
 import { ERRNO } from '../../../src/fuse/protocol/errno.ts';
-import { OPCODES } from '../../../src/fuse/protocol/opcodes.ts';
+import { OPCODES, type OpcodeName } from '../../../src/fuse/protocol/opcodes.ts';
 import { desk } from './desk.ts';
 import { bodyOf, errnoOf, initBody, message, nameBody, openBody, readBody } from './message.ts';
 import { sampleTree, WEIGHT } from './sample-tree.ts';
@@ -73,8 +73,8 @@ test('OPENDIR is ENOSYS where the kernel opens directories by itself, and succee
 });
 
 test('a missing name is an entry with nodeid 0 that may be kept', () => {
-  const { ask } = desk();
-  const reply = ask('LOOKUP', { body: nameBody('.git') });
+  const { ask, nodeid } = desk();
+  const reply = ask('LOOKUP', { nodeid: nodeid.model, body: nameBody('.git') });
   assert.equal(errnoOf(reply), 0);
   assert.equal(bodyOf(reply).readBigUInt64LE(0), 0n);
   assert.equal(bodyOf(reply).readBigUInt64LE(16), 86_400n);
@@ -239,27 +239,38 @@ test('xattrs: size 0 asks for the size, too little room is ERANGE, a stranger is
   assert.equal(bodyOf(list(nodeid.gather, 10)).length, 0);
 });
 
-test('what would change the tree is EROFS and what is not there is ENOSYS', () => {
-  const { ask } = desk();
-  for (const opcode of [
-    'MKDIR',
-    'MKNOD',
-    'CREATE',
-    'UNLINK',
-    'RMDIR',
-    'RENAME',
-    'RENAME2',
-    'LINK',
-    'SYMLINK',
-    'SETXATTR',
-    'REMOVEXATTR',
-  ] as const) {
-    assert.equal(errnoOf(ask(opcode, { body: nameBody('x') })), ERRNO.EROFS, opcode);
+test('what would change the tree is EROFS on a read-only mount, and what is not there is ENOSYS', async () => {
+  const { ask, askLater } = desk({ readOnly: true });
+  const named = (structBytes: number) =>
+    Buffer.concat([Buffer.alloc(structBytes), nameBody('x'), nameBody('y')]);
+  const changes = {
+    MKDIR: named(8),
+    MKNOD: named(16),
+    UNLINK: named(0),
+    RMDIR: named(0),
+    RENAME: named(8),
+    RENAME2: named(16),
+    LINK: named(8),
+    SYMLINK: named(0),
+    TMPFILE: named(16),
+    SETXATTR: named(16),
+    REMOVEXATTR: named(0),
+    FALLOCATE: Buffer.alloc(32),
+  } as const;
+  for (const [opcode, body] of Object.entries(changes)) {
+    assert.equal(errnoOf(ask(opcode as OpcodeName, { body })), ERRNO.EROFS, opcode);
   }
-  for (const opcode of ['IOCTL', 'POLL', 'COPY_FILE_RANGE', 'BMAP', 'SETLK', 'FSYNCDIR', 'SYNCFS'] as const) {
+  for (const [opcode, body] of Object.entries({
+    CREATE: named(16),
+    SETATTR: Buffer.alloc(88),
+    WRITE: Buffer.alloc(40),
+  })) {
+    assert.equal(errnoOf(await askLater(opcode as OpcodeName, { body })), ERRNO.EROFS, opcode);
+  }
+  for (const opcode of ['IOCTL', 'POLL', 'COPY_FILE_RANGE', 'BMAP', 'SETLK'] as const) {
     assert.equal(errnoOf(ask(opcode)), ERRNO.ENOSYS, opcode);
   }
-  assert.equal(errnoOf(ask('FALLOCATE')), ERRNO.EOPNOTSUPP);
+  for (const opcode of ['FSYNCDIR', 'SYNCFS'] as const) assert.equal(errnoOf(ask(opcode)), 0, opcode);
   for (const unknown of [0, 7, 19, 99, 4096, 0xffff_ffff]) assert.equal(errnoOf(ask(unknown)), ERRNO.ENOSYS);
 });
 

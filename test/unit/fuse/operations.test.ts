@@ -16,6 +16,7 @@ const refusedWith = (name: string) => (error: unknown) => (error as { errno?: st
 function setUp(options: { readOnly?: boolean } = {}) {
   const sample = sampleTree();
   const filesystem = new TreeFilesystem(sample.tree, { readOnly: options.readOnly ?? false, uid: 7, gid: 8 });
+  filesystem.connect({ invalidate: () => Promise.resolve() });
   const caller = new AbortController();
   const context: RequestContext = { uid: 1000, gid: 1000, pid: 1, signal: caller.signal };
   return { ...sample, filesystem, context, interrupt: () => caller.abort(new Error('interrupted')) };
@@ -41,7 +42,12 @@ test('fixed files may be kept for a day, the log and the status not at all', () 
   assert.deepEqual(timeouts(nodeid.model, 'gather.bin'), [DAY_MS, DAY_MS]);
   assert.deepEqual(timeouts(1, 'log'), [DAY_MS, 0]);
   assert.deepEqual(timeouts(1, 'status'), [DAY_MS, 0]);
-  assert.deepEqual(filesystem.lookup(1, 'nothing'), { absent: true, entryTimeoutMs: DAY_MS });
+  assert.deepEqual(filesystem.lookup(nodeid.model, 'nothing'), { absent: true, entryTimeoutMs: DAY_MS });
+  assert.deepEqual(
+    filesystem.lookup(1, 'nothing'),
+    { absent: true, entryTimeoutMs: 0 },
+    'the next checkpoint may have it',
+  );
   assert.throws(() => filesystem.lookup(nodeid.weight, 'x'), refusedWith('ENOTDIR'));
   assert.throws(() => filesystem.getattr(4711, context), refusedWith('ESTALE'));
 });
@@ -58,33 +64,41 @@ test('an open says how it is served', async () => {
   assert.throws(() => filesystem.open(nodeid.model, O_RDONLY, context), refusedWith('EISDIR'));
 });
 
-test('only the log can be opened for writing, and not to truncate it', () => {
+test('what has no writer cannot be opened for writing, and the log not to truncate it', async () => {
   const { filesystem, nodeid, context } = setUp();
+  const root = { ...context, uid: 0 };
   for (const target of [nodeid.weight, nodeid.gather, nodeid.status]) {
-    assert.throws(() => filesystem.open(target, O_WRONLY, context), refusedWith('EROFS'));
-    assert.throws(() => filesystem.open(target, O_RDWR, context), refusedWith('EROFS'));
+    for (const flags of [O_WRONLY, O_RDWR, O_WRONLY | O_TRUNC]) {
+      assert.throws(() => filesystem.open(target, flags, root), refusedWith('EPERM'));
+    }
   }
-  filesystem.open(nodeid.log, O_WRONLY | O_APPEND, context);
-  assert.throws(() => filesystem.open(nodeid.log, O_WRONLY | O_TRUNC, context), refusedWith('EPERM'));
-  assert.throws(() => filesystem.setattr(nodeid.log, { size: 0 }), refusedWith('EPERM'));
-  assert.throws(() => filesystem.setattr(nodeid.weight, { mode: 0o777 }), refusedWith('EROFS'));
+  filesystem.open(nodeid.log, O_WRONLY | O_APPEND, root);
+  assert.throws(() => filesystem.open(nodeid.log, O_WRONLY | O_APPEND, context), refusedWith('EACCES'));
+  assert.throws(() => filesystem.open(nodeid.log, O_WRONLY | O_TRUNC, root), refusedWith('EPERM'));
+  await assert.rejects(filesystem.setattr(nodeid.log, { size: 0 }, root), refusedWith('EPERM'));
+  await assert.rejects(filesystem.setattr(nodeid.weight, { mode: 0o777 }, root), refusedWith('EPERM'));
 });
 
-test('a write to the log is appended wherever it points, and refused on a read-only mount', async () => {
+test('on a read-only mount everything that changes something is EROFS', async () => {
+  const { filesystem, nodeid, context } = setUp({ readOnly: true });
+  for (const target of [nodeid.weight, nodeid.gather, nodeid.log]) {
+    for (const flags of [O_WRONLY, O_RDWR, O_WRONLY | O_TRUNC]) {
+      assert.throws(() => filesystem.open(target, flags, context), refusedWith('EROFS'));
+    }
+    await assert.rejects(filesystem.setattr(target, { mode: 0o777 }, context), refusedWith('EROFS'));
+    await assert.rejects(filesystem.write(target, 0, 0, Buffer.of(1)), refusedWith('EROFS'));
+  }
+  for (const operation of ['link', 'symlink', 'tmpfile', 'setxattr', 'removexattr'] as const) {
+    assert.equal(filesystem.refusal(operation), 'EROFS');
+  }
+});
+
+test('a write to the log is appended wherever it points', async () => {
   const { filesystem, nodeid, log } = setUp();
   assert.equal(await filesystem.write(nodeid.log, 0, 0, Buffer.from('second line\n')), 12);
   assert.equal(log.text, 'first line\nsecond line\n');
   assert.equal(filesystem.counters().append_bytes_total, 12);
-  assert.throws(() => filesystem.write(nodeid.weight, 0, 0, Buffer.from('x')), refusedWith('EROFS'));
-  const readOnly = setUp({ readOnly: true });
-  assert.throws(
-    () => readOnly.filesystem.open(readOnly.nodeid.log, O_WRONLY | O_APPEND, readOnly.context),
-    refusedWith('EROFS'),
-  );
-  assert.throws(
-    () => readOnly.filesystem.write(readOnly.nodeid.log, 0, 0, Buffer.of(1)),
-    refusedWith('EROFS'),
-  );
+  await assert.rejects(filesystem.write(nodeid.weight, 0, 0, Buffer.from('x')), refusedWith('EPERM'));
 });
 
 test('reads are cut at the end of the file and nowhere else', async () => {

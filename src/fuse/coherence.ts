@@ -1,0 +1,140 @@
+/**
+ * Keeps every view of the same bytes current. An image that changes tells which bytes; here it is found out which inodes show them.
+ * Their mtime rises, their rendered pages are dropped, and the kernel is told to drop what it keeps of them.
+ *
+ * Invariant: an inode that the kernel may keep something of is in the index, from `remember` to `forget`; what it drops is read again only
+ * after the data plane has the new bytes, because invalidations are sent when all listeners of the image were called.
+ */
+import type { Image, ImageChange, ImageUpdate } from '../storage/image.ts';
+import type { FileInode } from '../tree/inode.ts';
+import type { AttributeChanges } from './attribute-changes.ts';
+import type { Invalidation } from './filesystem.ts';
+import type { Invalidations, Sent } from './invalidation.ts';
+import { OverlappingInodes } from './overlapping-inodes.ts';
+
+/** Through which inode an image is being changed. */
+interface Cause {
+  readonly inode: FileInode;
+  /** The kernel has put the bytes into its own pages of the inode. */
+  readonly pagesAreCurrent: boolean;
+  invalidations: readonly Invalidation[];
+}
+
+export class Coherence {
+  readonly #index = new OverlappingInodes();
+  readonly #invalidations: Invalidations;
+  readonly #attributes: AttributeChanges;
+  readonly #followed = new Map<Image, () => void>();
+  /** Updates of one image are exclusive: there is one cause at a time. */
+  readonly #causes = new Map<Image, Cause>();
+  /** Of the latest change that no inode caused: a discard. */
+  #latest: Sent = { nodeids: new Set(), done: Promise.resolve() };
+
+  constructor(invalidations: Invalidations, attributes: AttributeChanges) {
+    this.#invalidations = invalidations;
+    this.#attributes = attributes;
+  }
+
+  /** The kernel may keep something of the inode. */
+  remember(inode: FileInode): void {
+    if (this.#index.has(inode.nodeid)) return;
+    this.#index.add(inode);
+    for (const image of this.#index.images) this.#follow(image);
+  }
+
+  forget(inode: FileInode): void {
+    this.#index.remove(inode.nodeid);
+    // Nobody will tell it about changes from here on.
+    if (inode.content.kind === 'rendered') inode.content.invalidate?.();
+  }
+
+  /** Carries out a WRITE. Its other views are current when the promise settles, unless waiting could deadlock. */
+  write<T>(inode: FileInode, image: Image, task: (update: ImageUpdate) => Promise<T>): Promise<T> {
+    return this.#invalidations.whileWriting(inode.nodeid, async () => {
+      const cause: Cause = { inode, pagesAreCurrent: true, invalidations: [] };
+      try {
+        return await this.#update(image, cause, task, false);
+      } finally {
+        await this.#invalidations.settleWrite(inode.nodeid, this.#invalidations.send(cause.invalidations));
+      }
+    });
+  }
+
+  /** Puts other bytes in the place of an inode's, all or none of them. */
+  async replace<T>(inode: FileInode, image: Image, task: (update: ImageUpdate) => Promise<T>): Promise<T> {
+    const cause: Cause = { inode, pagesAreCurrent: false, invalidations: [] };
+    const result = await this.#update(image, cause, task, true);
+    await this.#invalidations.settle(this.#invalidations.send(cause.invalidations));
+    return result;
+  }
+
+  /** The kernel's pages of an inode are not its bytes. */
+  async drop(nodeid: number): Promise<void> {
+    await this.#invalidations.settle(
+      this.#invalidations.send([{ kind: 'pages', nodeid, offset: 0, length: 0 }]),
+    );
+  }
+
+  /** Waits for the invalidations of what was changed through no inode. */
+  settled(): Promise<void> {
+    return this.#invalidations.settle(this.#latest);
+  }
+
+  async #update<T>(
+    image: Image,
+    cause: Cause,
+    task: (update: ImageUpdate) => Promise<T>,
+    atomic: boolean,
+  ): Promise<T> {
+    this.#follow(image);
+    try {
+      return await image.update(
+        (update) => {
+          this.#causes.set(image, cause);
+          return task(update);
+        },
+        { atomic },
+      );
+    } finally {
+      if (this.#causes.get(image) === cause) this.#causes.delete(image);
+    }
+  }
+
+  #follow(image: Image): void {
+    if (this.#followed.has(image)) return;
+    this.#followed.set(
+      image,
+      image.onChange((change) => this.#changed(image, change)),
+    );
+  }
+
+  #changed(image: Image, change: ImageChange): void {
+    const cause = this.#causes.get(image);
+    this.#causes.delete(image);
+    const invalidations: Invalidation[] = [];
+    let causeTouched = change.ranges.length === 0;
+    for (const { inode, ranges } of this.#index.overlapping(image, change.ranges)) {
+      this.#attributes.touch(inode);
+      if (inode.content.kind === 'rendered') inode.content.invalidate?.();
+      if (inode === cause?.inode) {
+        causeTouched = true;
+        if (cause.pagesAreCurrent) continue;
+      }
+      const whole = inode === cause?.inode ? WHOLE_FILE : ranges;
+      for (const range of whole) invalidations.push({ kind: 'pages', nodeid: inode.nodeid, ...range });
+    }
+    if (cause === undefined) {
+      queueMicrotask(() => {
+        this.#latest = this.#invalidations.send(invalidations);
+      });
+      return;
+    }
+    if (!causeTouched) {
+      this.#attributes.touch(cause.inode);
+      if (cause.inode.content.kind === 'rendered') cause.inode.content.invalidate?.();
+    }
+    cause.invalidations = invalidations;
+  }
+}
+
+const WHOLE_FILE = [{ offset: 0, length: 0 }] as const;

@@ -1,0 +1,121 @@
+import { errno } from '../errors.ts';
+import {
+  type DirectoryInode,
+  type FileInode,
+  type Inode,
+  type InodeTree,
+  ROOT_NODEID,
+} from '../tree/inode.ts';
+
+/**
+ * Scratch inodes are numbered from here, the trees' below it: a tree that comes later begins above all those before it. Within 32 bits,
+ * which is what one of the transports has for an inode's number.
+ */
+const FIRST_SCRATCH_NODEID = 2 ** 31;
+
+/**
+ * Every inode that a request may name: those of the tree, scratch files and folders, and what is left of trees that were replaced, as long as
+ * the kernel refers to it. The root is nodeid 1 whichever tree it is of.
+ */
+export class Inodes {
+  #tree: InodeTree;
+  #former: InodeTree[] = [];
+  readonly #scratch = new Map<number, Inode>();
+  #lastScratch = FIRST_SCRATCH_NODEID - 1;
+  readonly #referenced = new Set<number>();
+
+  constructor(tree: InodeTree) {
+    this.#tree = tree;
+  }
+
+  get tree(): InodeTree {
+    return this.#tree;
+  }
+
+  get root(): DirectoryInode {
+    return this.#tree.root;
+  }
+
+  replace(tree: InodeTree): void {
+    this.#former.push(this.#tree);
+    this.#tree = tree;
+    this.#dropUnreferenced();
+  }
+
+  /** What the kernel calls an inode. */
+  nodeidOf(inode: Inode): number {
+    return inode === this.#tree.root ? ROOT_NODEID : inode.nodeid;
+  }
+
+  /** Throws ESTALE. */
+  inode(nodeid: number): Inode {
+    const inode = this.find(nodeid);
+    if (inode === undefined) throw errno('ESTALE', `there is no inode ${nodeid}`);
+    return inode;
+  }
+
+  find(nodeid: number): Inode | undefined {
+    if (nodeid === ROOT_NODEID) return this.#tree.root;
+    if (nodeid >= FIRST_SCRATCH_NODEID) return this.#scratch.get(nodeid);
+    const current = this.#tree.get(nodeid);
+    if (current !== undefined || this.#former.length === 0) return current;
+    for (const tree of this.#former) {
+      const inode = tree.get(nodeid);
+      if (inode !== undefined) return inode;
+    }
+    return undefined;
+  }
+
+  file(nodeid: number): FileInode {
+    const inode = this.inode(nodeid);
+    if (inode.kind === 'directory') throw errno('EISDIR');
+    return inode;
+  }
+
+  directory(nodeid: number): DirectoryInode {
+    const inode = this.inode(nodeid);
+    if (inode.kind !== 'directory') throw errno('ENOTDIR');
+    return inode;
+  }
+
+  /** Makes a scratch inode with a number of its own. */
+  addScratch<T extends Inode>(make: (nodeid: number) => T): T {
+    const inode = make(++this.#lastScratch);
+    this.#scratch.set(inode.nodeid, inode);
+    return inode;
+  }
+
+  removeScratch(nodeid: number): void {
+    this.#scratch.delete(nodeid);
+  }
+
+  remember(nodeid: number): void {
+    this.#referenced.add(nodeid);
+  }
+
+  forget(nodeid: number): void {
+    if (this.#referenced.delete(nodeid) && this.#former.length > 0) this.#dropUnreferenced();
+  }
+
+  /** The path of an inode by its first name, for messages. */
+  pathOf(wanted: Inode): string {
+    const search = (directory: DirectoryInode, prefix: string): string | undefined => {
+      for (const [name, inode] of directory.children) {
+        if (inode === wanted) return prefix + name;
+        const below = inode.kind === 'directory' ? search(inode, `${prefix}${name}/`) : undefined;
+        if (below !== undefined) return below;
+      }
+      return undefined;
+    };
+    return search(this.root, '/') ?? `inode ${wanted.nodeid}`;
+  }
+
+  #dropUnreferenced(): void {
+    this.#former = this.#former.filter((tree) => {
+      for (const nodeid of this.#referenced) {
+        if (nodeid !== ROOT_NODEID && tree.get(nodeid) !== undefined) return true;
+      }
+      return false;
+    });
+  }
+}

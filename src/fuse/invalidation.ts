@@ -1,0 +1,113 @@
+/**
+ * Who may wait until the kernel has dropped what it cached. A write is to be seen through every other name of its bytes when it is
+ * acknowledged, so it waits for the invalidations that it caused; but waiting can deadlock:
+ *
+ * - While a WRITE is unanswered the kernel may hold locks on the pages of its inode, and an invalidation waits for such locks.
+ *   So W(x), waiting for I(y), and W(y), waiting for I(x), would wait for ever; so would W(x), waiting for an invalidation that stands in the
+ *   queue behind an I(x).
+ * - Invalidations are carried out one after the other, in the order in which they were sent, by a thread that answers nothing.
+ *
+ * The rule: W(x) waits for the invalidations that it caused unless a WRITE to one of their inodes is under way, or an
+ * invalidation of x itself is queued or running. Nothing but WRITE, FLUSH and RENAME waits, and the latter two hold no pages.
+ *
+ * Why that is enough: let I(y) be the first of the queue, blocked by the pages of an unanswered W(y). If W(y) waits for some I(z),
+ * then no I(y) was queued when it began to wait, so I(y) was sent after I(z), so I(z) is before the first of the queue: done.
+ *
+ * Whoever does not wait is acknowledged a moment before the other names are current. A bound ends any wait that this reasoning missed.
+ */
+import type { Invalidation, Notifier } from './filesystem.ts';
+
+/** Long against any invalidation, short against a user's patience. */
+const PATIENCE_MS = 2000;
+
+/** Invalidations on their way. */
+export interface Sent {
+  readonly nodeids: ReadonlySet<number>;
+  /** Resolves when the kernel has let go, and never rejects. */
+  readonly done: Promise<void>;
+}
+
+export class Invalidations {
+  readonly #warn: (message: string) => void;
+  #notifier: Notifier | undefined;
+  /** WRITEs under way, by nodeid. */
+  readonly #writing = new Tally();
+  /** Invalidations of pages that are queued or running, by nodeid. */
+  readonly #pending = new Tally();
+
+  constructor(warn: (message: string) => void) {
+    this.#warn = warn;
+  }
+
+  connect(notifier: Notifier): void {
+    this.#notifier = notifier;
+  }
+
+  /** Whether the kernel can be told anything. */
+  get connected(): boolean {
+    return this.#notifier !== undefined;
+  }
+
+  /** Runs a WRITE to `nodeid`, from its arrival to its answer. */
+  async whileWriting<T>(nodeid: number, write: () => Promise<T>): Promise<T> {
+    this.#writing.add(nodeid);
+    try {
+      return await write();
+    } finally {
+      this.#writing.remove(nodeid);
+    }
+  }
+
+  send(invalidations: readonly Invalidation[]): Sent {
+    const nodeids = new Set<number>();
+    for (const one of invalidations) if (one.kind === 'pages') nodeids.add(one.nodeid);
+    if (this.#notifier === undefined || invalidations.length === 0)
+      return { nodeids, done: Promise.resolve() };
+    for (const nodeid of nodeids) this.#pending.add(nodeid);
+    const done = this.#notifier
+      .invalidate(invalidations)
+      .catch((cause) => this.#warn(`the kernel could not be told what changed: ${cause}`))
+      .finally(() => {
+        for (const nodeid of nodeids) this.#pending.remove(nodeid);
+      });
+    return { nodeids, done };
+  }
+
+  /** For a WRITE to `nodeid` that caused these: waits if it may. */
+  async settleWrite(nodeid: number, sent: Sent): Promise<void> {
+    if (!this.#pending.has(nodeid)) await this.settle(sent);
+  }
+
+  /** For what holds no pages. */
+  async settle({ nodeids, done }: Sent): Promise<void> {
+    for (const nodeid of nodeids) if (this.#writing.has(nodeid)) return;
+    let timer: NodeJS.Timeout | undefined;
+    const patience = new Promise<void>((resolve) => {
+      timer = setTimeout(() => {
+        this.#warn(`an invalidation takes longer than ${PATIENCE_MS} ms; it is not waited for`);
+        resolve();
+      }, PATIENCE_MS);
+    });
+    await Promise.race([done, patience]);
+    clearTimeout(timer);
+  }
+}
+
+/** How many there are of each number. */
+class Tally {
+  readonly #counts = new Map<number, number>();
+
+  has(key: number): boolean {
+    return this.#counts.has(key);
+  }
+
+  add(key: number): void {
+    this.#counts.set(key, (this.#counts.get(key) ?? 0) + 1);
+  }
+
+  remove(key: number): void {
+    const left = (this.#counts.get(key) ?? 0) - 1;
+    if (left > 0) this.#counts.set(key, left);
+    else this.#counts.delete(key);
+  }
+}

@@ -1,0 +1,231 @@
+/**
+ * Which files show which bytes of an image: asked at every write, and a mount has tens of thousands of files and exports with
+ * thousands of extents. An inode is filed, for each image, under the buckets that the span of its extents touches, at the level whose buckets are
+ * large enough that these are few; a range is looked for in its buckets of every level, and in an inode by bisection.
+ */
+import type { Content } from '../storage/content.ts';
+import { extentLength } from '../storage/extent.ts';
+import type { Image } from '../storage/image.ts';
+import type { DirtyRange } from '../storage/overlay.ts';
+import type { FileInode } from '../tree/inode.ts';
+
+/** A run of a file. */
+export interface FileRange {
+  readonly offset: number;
+  /** 0: to the end of the file. */
+  readonly length: number;
+}
+
+export interface Overlap {
+  readonly inode: FileInode;
+  /** Never empty. */
+  readonly ranges: readonly FileRange[];
+}
+
+/** What one inode shows of one image: its runs by their place in the image. */
+interface Shown {
+  readonly inode: FileInode;
+  readonly starts: Float64Array;
+  readonly ends: Float64Array;
+  /** The largest end up to each run. */
+  readonly reach: Float64Array;
+  /** Where each run is in the file; undefined when any byte of the image may be anywhere in it. */
+  readonly places: Float64Array | undefined;
+  /** Runs of the file that follow the image without lying in it: checksums. */
+  readonly computed: readonly FileRange[];
+}
+
+/** 64 KiB, and 64 times as much at each level above. */
+const SMALLEST_BUCKET = 2 ** 16;
+const LEVEL_FACTOR = 64;
+const LEVELS = 6;
+/** An inode is filed at the lowest level where it touches no more buckets than this. */
+const BUCKETS_AN_INODE = 16;
+/** Runs of a file that are nearer than this are one: the kernel is told about pages, and not a thousand times. */
+const NEAR_BYTES = 1024 * 1024;
+/** More runs than this are the whole file. */
+const RUNS_AT_MOST = 64;
+
+const WHOLE_FILE: readonly FileRange[] = [{ offset: 0, length: 0 }];
+
+export class OverlappingInodes {
+  readonly #images = new Map<Image, readonly Map<number, Set<Shown>>[]>();
+  readonly #shown = new Map<number, readonly (readonly [Image, Shown])[]>();
+
+  /** The images that filed inodes show. */
+  get images(): Iterable<Image> {
+    return this.#images.keys();
+  }
+
+  has(nodeid: number): boolean {
+    return this.#shown.has(nodeid);
+  }
+
+  add(inode: FileInode): void {
+    if (this.#shown.has(inode.nodeid)) return;
+    const shown = shownBy(inode);
+    this.#shown.set(inode.nodeid, shown);
+    for (const [image, entry] of shown) {
+      for (const bucket of this.#bucketsOf(image, entry)) bucket.add(entry);
+    }
+  }
+
+  remove(nodeid: number): void {
+    for (const [image, entry] of this.#shown.get(nodeid) ?? []) {
+      for (const bucket of this.#bucketsOf(image, entry)) bucket.delete(entry);
+    }
+    this.#shown.delete(nodeid);
+  }
+
+  /** The inodes that show any byte of these ranges, which ascend, and where. */
+  *overlapping(image: Image, ranges: readonly DirtyRange[]): Generator<Overlap> {
+    for (const shown of this.#candidates(image, ranges)) {
+      const found = rangesOf(shown, ranges);
+      if (found.length > 0) yield { inode: shown.inode, ranges: found };
+    }
+  }
+
+  #candidates(image: Image, ranges: readonly DirtyRange[]): Set<Shown> {
+    const candidates = new Set<Shown>();
+    for (const [level, buckets] of (this.#images.get(image) ?? []).entries()) {
+      const size = bucketSize(level);
+      let next = 0;
+      for (const { start, end } of ranges) {
+        const last = Math.floor((end - 1) / size);
+        const first = Math.max(next, Math.floor(start / size));
+        next = Math.max(next, last + 1);
+        if (last - first >= buckets.size) {
+          for (const [number, bucket] of buckets)
+            if (number >= first && number <= last) addAll(candidates, bucket);
+        } else {
+          for (let number = first; number <= last; number++) addAll(candidates, buckets.get(number) ?? []);
+        }
+      }
+    }
+    return candidates;
+  }
+
+  *#bucketsOf(image: Image, { starts, reach }: Shown): Generator<Set<Shown>> {
+    let levels = this.#images.get(image);
+    if (levels === undefined) {
+      levels = Array.from({ length: LEVELS }, () => new Map<number, Set<Shown>>());
+      this.#images.set(image, levels);
+    }
+    const start = starts[0] as number;
+    const end = reach[reach.length - 1] as number;
+    let level = 0;
+    while (level < LEVELS - 1 && (end - start) / bucketSize(level) > BUCKETS_AN_INODE) level++;
+    const size = bucketSize(level);
+    const buckets = levels[level] as Map<number, Set<Shown>>;
+    for (let number = Math.floor(start / size); number <= Math.floor((end - 1) / size); number++) {
+      let bucket = buckets.get(number);
+      if (bucket === undefined) {
+        bucket = new Set();
+        buckets.set(number, bucket);
+      }
+      yield bucket;
+    }
+  }
+}
+
+function bucketSize(level: number): number {
+  return SMALLEST_BUCKET * LEVEL_FACTOR ** level;
+}
+
+function addAll(set: Set<Shown>, more: Iterable<Shown>): void {
+  for (const one of more) set.add(one);
+}
+
+interface Run {
+  readonly start: number;
+  readonly end: number;
+  readonly place: number;
+}
+
+function shownBy(inode: FileInode): (readonly [Image, Shown])[] {
+  const { content } = inode;
+  const runs = new Map<Image, Run[]>();
+  const computed: FileRange[] = [];
+  const add = (image: Image, run: Run) => {
+    if (run.end === run.start) return;
+    const there = runs.get(image);
+    if (there === undefined) runs.set(image, [run]);
+    else there.push(run);
+  };
+  if (content.kind === 'extents') {
+    let place = 0;
+    for (const extent of content.extents) {
+      const length = extentLength(extent);
+      if (extent.kind === 'image') {
+        add(extent.image, { start: extent.offset, end: extent.offset + length, place });
+      } else if (extent.kind === 'computed') {
+        computed.push({ offset: place, length });
+      }
+      place += length;
+    }
+  } else if (content.kind === 'rendered' && content.origin !== undefined) {
+    const { image, offset, length } = content.origin;
+    add(image, { start: offset, end: offset + length, place: 0 });
+  }
+  return Array.from(runs, ([image, list]) => [image, shownOf(inode, content, list, computed)] as const);
+}
+
+function shownOf(inode: FileInode, content: Content, runs: Run[], computed: readonly FileRange[]): Shown {
+  runs.sort((a, b) => a.start - b.start);
+  const reach = new Float64Array(runs.length);
+  let furthest = 0;
+  for (const [index, { end }] of runs.entries()) reach[index] = furthest = Math.max(furthest, end);
+  return {
+    inode,
+    starts: Float64Array.from(runs, ({ start }) => start),
+    ends: Float64Array.from(runs, ({ end }) => end),
+    reach,
+    places: content.kind === 'extents' ? Float64Array.from(runs, ({ place }) => place) : undefined,
+    computed: merged([...computed]),
+  };
+}
+
+/** Where an inode shows bytes of these ranges. */
+function rangesOf(shown: Shown, ranges: readonly DirtyRange[]): readonly FileRange[] {
+  const { starts, ends, reach, places } = shown;
+  const found: FileRange[] = [];
+  for (const { start, end } of ranges) {
+    for (let run = firstReaching(reach, start); run < starts.length; run++) {
+      const runStart = starts[run] as number;
+      if (runStart >= end) break;
+      const from = Math.max(start, runStart);
+      const to = Math.min(end, ends[run] as number);
+      if (from >= to) continue;
+      if (places === undefined) return WHOLE_FILE;
+      found.push({ offset: (places[run] as number) + from - runStart, length: to - from });
+    }
+  }
+  return found.length === 0 ? found : merged([...found, ...shown.computed]);
+}
+
+/** Index of the first run up to which something ends behind `start`. */
+function firstReaching(reach: Float64Array, start: number): number {
+  let low = 0;
+  let high = reach.length;
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2);
+    if ((reach[middle] as number) > start) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
+
+function merged(ranges: FileRange[]): readonly FileRange[] {
+  const result: FileRange[] = [];
+  for (const range of ranges.sort((a, b) => a.offset - b.offset)) {
+    const last = result.at(-1);
+    const lastEnd = last === undefined ? 0 : last.offset + last.length;
+    if (last !== undefined && range.offset - lastEnd <= NEAR_BYTES) {
+      const end = Math.max(lastEnd, range.offset + range.length);
+      result[result.length - 1] = { offset: last.offset, length: end - last.offset };
+    } else {
+      result.push(range);
+    }
+  }
+  return result.length > RUNS_AT_MOST ? WHOLE_FILE : result;
+}

@@ -1,0 +1,105 @@
+import { errno } from '../errors.ts';
+import type { ByteSource } from '../storage/byte-source.ts';
+import type { ContentWriter, StoredContent } from '../storage/content.ts';
+import type { Image, ImageUpdate } from '../storage/image.ts';
+import type { FileInode } from '../tree/inode.ts';
+import type { Coherence } from './coherence.ts';
+
+/** Bytes that are to become a file's: of a staged copy, or of a scratch file that is renamed over it. */
+export interface Staged {
+  size(): number;
+  read(offset: number, length: number): Promise<Uint8Array>;
+}
+
+/** Texts of a number are shorter: `-1.7976931348623157e+308` has 24. */
+const FILL_TEXT_BYTES = 64;
+/** What is in memory of a replacement at a time. */
+const SLICE_BYTES = 1024 * 1024;
+
+/** Whether so many bytes may be a number to fill with. */
+export function isFillText(size: number): boolean {
+  return size <= FILL_TEXT_BYTES;
+}
+
+/** Where the bytes of a file of fixed size go when they are written; undefined when it cannot be written. */
+export function writerOf({ content }: FileInode): ContentWriter | undefined {
+  return content.kind === 'extents' || content.kind === 'rendered' ? content.writer : undefined;
+}
+
+/** The image that a replacement of the file changes; undefined when it cannot be replaced. */
+export function replacedImage(inode: FileInode): Image | undefined {
+  const writer = writerOf(inode);
+  if (writer !== undefined || inode.replace === undefined) return writer?.image;
+  const { content } = inode;
+  return content.kind === 'rendered' ? content.origin?.image : undefined;
+}
+
+/**
+ * Puts staged bytes in the place of a file's, in one step. Bytes of the right number replace them; a short text that is one number of the
+ * tensor's dtype fills the tensor; what the file parses itself is the file's affair. Throws EINVAL, with the reason, for anything else.
+ */
+export async function replaceContent(inode: FileInode, staged: Staged, coherence: Coherence): Promise<void> {
+  const { content, replace } = inode;
+  if (content.kind === 'stored') return copyInto(content, staged);
+  const image = replacedImage(inode);
+  if (image === undefined) throw errno('EPERM', 'the file cannot be replaced');
+  if (replace !== undefined) {
+    return coherence.replace(inode, image, (update) => replace(sourceOf(staged), update));
+  }
+  const writer = writerOf(inode) as ContentWriter;
+  const size = content.kind === 'extents' || content.kind === 'rendered' ? content.size : 0;
+  if (staged.size() === size) {
+    return coherence.replace(inode, image, (update) => copy(staged, writer, update));
+  }
+  const element = isFillText(staged.size()) ? await numberOf(inode, staged) : undefined;
+  if (element === undefined) {
+    throw errno('EINVAL', `${staged.size()} bytes are neither the ${size} of the file nor one number`);
+  }
+  return coherence.replace(inode, image, (update) => fill(element, size, writer, update));
+}
+
+async function copy(staged: Staged, writer: ContentWriter, update: ImageUpdate): Promise<void> {
+  for (let at = 0, size = staged.size(); at < size; at += SLICE_BYTES) {
+    await writer.write(update, at, await staged.read(at, Math.min(SLICE_BYTES, size - at)));
+  }
+}
+
+async function copyInto(content: StoredContent, staged: Staged): Promise<void> {
+  const size = staged.size();
+  if (size > content.maxSize)
+    throw errno('EFBIG', `${size} bytes are more than the ${content.maxSize} it may have`);
+  await content.truncate(0);
+  for (let at = 0; at < size; at += SLICE_BYTES) {
+    await content.write(at, await staged.read(at, Math.min(SLICE_BYTES, size - at)));
+  }
+}
+
+async function numberOf(inode: FileInode, staged: Staged): Promise<Uint8Array | undefined> {
+  const text = Buffer.from(await staged.read(0, staged.size()))
+    .toString('latin1')
+    .trim();
+  return text === '' ? undefined : inode.element?.(text);
+}
+
+async function fill(
+  element: Uint8Array,
+  size: number,
+  writer: ContentWriter,
+  update: ImageUpdate,
+): Promise<void> {
+  const slice = Buffer.alloc(
+    Math.min(size, Math.floor(SLICE_BYTES / element.byteLength) * element.byteLength),
+  );
+  slice.fill(element);
+  for (let at = 0; at < size; at += slice.length) {
+    await writer.write(update, at, slice.subarray(0, Math.min(slice.length, size - at)));
+  }
+}
+
+function sourceOf(staged: Staged): ByteSource {
+  return {
+    path: 'the staged replacement',
+    size: staged.size(),
+    read: async (offset, length) => Buffer.from(await staged.read(offset, length)),
+  };
+}

@@ -1,0 +1,203 @@
+/**
+ * Names that are no tensors: what editors, rsync and sed make beside a file before they put it in its place. They are made in
+ * writable folders, live in memory and nameless files, and are gone when the mount ends. The inventory of the checkpoint is fixed: its
+ * own names are neither removed nor moved.
+ */
+import { errno } from '../errors.ts';
+import type { Content } from '../storage/content.ts';
+import type { DirectoryInode, FileInode, Inode } from '../tree/inode.ts';
+import type { Inodes } from './inodes.ts';
+import type { ScratchContent } from './staged-replacement.ts';
+
+/** renameat2(2)'s flags. */
+const RENAME_NOREPLACE = 1;
+
+/**
+ * Whatever was asked for: an editor that finds its own file with other permissions than the original's (vim) writes into the original
+ * and does not try to move it out of the way.
+ */
+const SCRATCH_MODE = 0o600;
+
+export class ScratchFile implements FileInode {
+  readonly kind = 'file';
+  readonly nodeid: number;
+  readonly mode = SCRATCH_MODE;
+  readonly mtimeMs = Date.now();
+  nlink = 1;
+  /** Descriptors that are open. */
+  opens = 0;
+  readonly own: ScratchContent;
+  /** The file whose bytes it became, by being renamed over it. */
+  became: FileInode | undefined = undefined;
+
+  constructor(nodeid: number, own: ScratchContent) {
+    this.nodeid = nodeid;
+    this.own = own;
+  }
+
+  get content(): Content {
+    return this.became?.content ?? this.own;
+  }
+}
+
+export class ScratchFolder implements DirectoryInode {
+  readonly kind = 'directory';
+  readonly nodeid: number;
+  readonly mode: number;
+  readonly mtimeMs = Date.now();
+  readonly writable = true;
+  readonly children = new Map<string, Inode>();
+  parent: number;
+
+  constructor(nodeid: number, mode: number, parent: number) {
+    this.nodeid = nodeid;
+    this.mode = mode;
+    this.parent = parent;
+  }
+}
+
+export function isScratch(inode: Inode): inode is ScratchFile | ScratchFolder {
+  return inode instanceof ScratchFile || inode instanceof ScratchFolder;
+}
+
+export interface ScratchFilesOptions {
+  readonly makeScratch: () => ScratchContent;
+  /** Puts the bytes of a scratch file in the place of a file of the tree, of which it is another name from then on. */
+  readonly replace: (target: FileInode, source: ScratchFile) => Promise<void>;
+  /** The entries of a folder are others. */
+  readonly changed: (directory: DirectoryInode) => void;
+}
+
+export class ScratchFiles {
+  readonly #inodes: Inodes;
+  readonly #options: ScratchFilesOptions;
+
+  constructor(inodes: Inodes, options: ScratchFilesOptions) {
+    this.#inodes = inodes;
+    this.#options = options;
+  }
+
+  create(parent: DirectoryInode, name: string): ScratchFile {
+    requireRoom(parent, name);
+    const inode = this.#inodes.addScratch((nodeid) => new ScratchFile(nodeid, this.#options.makeScratch()));
+    this.#link(parent, name, inode);
+    return inode;
+  }
+
+  mkdir(parent: DirectoryInode, name: string, mode: number): ScratchFolder {
+    requireRoom(parent, name);
+    const inode = this.#inodes.addScratch((nodeid) => new ScratchFolder(nodeid, mode & 0o777, parent.nodeid));
+    this.#link(parent, name, inode);
+    return inode;
+  }
+
+  unlink(parent: DirectoryInode, name: string): void {
+    const inode = childOf(parent, name);
+    if (inode.kind === 'directory') throw errno('EISDIR');
+    if (!(inode instanceof ScratchFile)) throw fixed(parent);
+    this.#unlink(parent, name);
+    this.#drop(inode);
+  }
+
+  rmdir(parent: DirectoryInode, name: string): void {
+    const inode = childOf(parent, name);
+    if (inode.kind !== 'directory') throw errno('ENOTDIR');
+    if (!(inode instanceof ScratchFolder)) throw fixed(parent);
+    if (inode.children.size > 0) throw errno('ENOTEMPTY');
+    this.#unlink(parent, name);
+  }
+
+  async rename(
+    parent: DirectoryInode,
+    name: string,
+    newParent: DirectoryInode,
+    newName: string,
+    flags: number,
+  ): Promise<void> {
+    if ((flags & ~RENAME_NOREPLACE) !== 0) throw errno('EINVAL', `rename flags ${flags}`);
+    const inode = childOf(parent, name);
+    if (!isScratch(inode)) throw fixed(parent);
+    if (newParent.writable !== true) throw errno('EACCES');
+    const target = newParent.children.get(newName);
+    if (target === inode) return;
+    if (target !== undefined) {
+      if ((flags & RENAME_NOREPLACE) !== 0) throw errno('EEXIST');
+      await this.#makeWay(inode, target);
+      // The bytes took time: the names may be others by now.
+      if (parent.children.get(name) !== inode) throw errno('ENOENT');
+    }
+    this.#unlink(parent, name);
+    if (target !== undefined && !isScratch(target)) {
+      // The name keeps its inode, and the scratch file has none any more.
+      this.#drop(inode as ScratchFile);
+      return;
+    }
+    if (target instanceof ScratchFile) this.#drop(target);
+    this.#link(newParent, newName, inode);
+    if (inode instanceof ScratchFolder) inode.parent = newParent.nodeid;
+  }
+
+  opened(inode: Inode): void {
+    if (inode instanceof ScratchFile) inode.opens++;
+  }
+
+  async released(inode: Inode | undefined): Promise<void> {
+    if (!(inode instanceof ScratchFile)) return;
+    inode.opens--;
+    await this.#closeUnused(inode);
+  }
+
+  async #makeWay(inode: ScratchFile | ScratchFolder, target: Inode): Promise<void> {
+    if (inode instanceof ScratchFolder) {
+      if (target.kind !== 'directory') throw errno('ENOTDIR');
+      if (target.children.size > 0 || !isScratch(target)) throw errno('ENOTEMPTY');
+      return;
+    }
+    if (target.kind === 'directory') throw errno('EISDIR');
+    if (target instanceof ScratchFile) return;
+    await this.#options.replace(target, inode);
+  }
+
+  #link(parent: DirectoryInode, name: string, inode: Inode): void {
+    // At the end of the listing, even when it takes the place of another.
+    parent.children.delete(name);
+    parent.children.set(name, inode);
+    this.#options.changed(parent);
+  }
+
+  #unlink(parent: DirectoryInode, name: string): void {
+    parent.children.delete(name);
+    this.#options.changed(parent);
+  }
+
+  /** The file has no name any more; its bytes stay for who has it open. */
+  #drop(inode: ScratchFile): void {
+    inode.nlink = 0;
+    // A file that could not be closed is nobody's any more.
+    this.#closeUnused(inode).catch(() => undefined);
+  }
+
+  async #closeUnused(inode: ScratchFile): Promise<void> {
+    if (inode.nlink > 0 || inode.opens > 0) return;
+    this.#inodes.removeScratch(inode.nodeid);
+    await inode.own.close();
+  }
+}
+
+function requireRoom(parent: DirectoryInode, name: string): void {
+  if (parent.children.has(name)) throw errno('EEXIST');
+  if (parent.writable !== true) throw errno('EACCES');
+}
+
+function childOf(parent: DirectoryInode, name: string): Inode {
+  const child = parent.children.get(name);
+  if (child === undefined) throw errno('ENOENT');
+  return child;
+}
+
+/** The inventory of a checkpoint is fixed; outside the writable rooms nobody may change anything. */
+function fixed(parent: DirectoryInode) {
+  return parent.writable === true
+    ? errno('EPERM', 'what the checkpoint holds cannot be removed or moved')
+    : errno('EACCES');
+}

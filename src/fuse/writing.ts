@@ -1,0 +1,183 @@
+/**
+ * Everything that changes bytes of files. A file of the checkpoint has a fixed size: it is written in place, or replaced as a whole by a staged
+ * copy. Files of the state directory are ordinary ones.
+ *
+ * Invariants:
+ * - Nothing is written beyond the end of a file of fixed size, not even the part of a write that would fit.
+ * - A replacement counts when a close finds it whole; until then, and when it never is, the old bytes are there for everybody.
+ * - A write to a handle that was opened with O_SYNC or O_DSYNC is answered when it is durable.
+ */
+import { errno, type MlfsError } from '../errors.ts';
+import type { StoredContent } from '../storage/content.ts';
+import type { FileInode } from '../tree/inode.ts';
+import type { AttributeChanges } from './attribute-changes.ts';
+import type { Coherence } from './coherence.ts';
+import type { WritingHandle } from './open-handles.ts';
+import { O_APPEND, O_DSYNC, type OpenPolicy } from './open-policy.ts';
+import { replaceContent, writerOf } from './replacement.ts';
+import { type ScratchContent, StagedReplacement } from './staged-replacement.ts';
+
+/** fallocate(2)'s FALLOC_FL_KEEP_SIZE. */
+const KEEP_SIZE = 1;
+
+export interface WritingOptions {
+  readonly coherence: Coherence;
+  readonly attributes: AttributeChanges;
+  readonly makeScratch: () => ScratchContent;
+  /** Makes what was written to images durable. */
+  readonly flush: () => Promise<void>;
+  readonly log: (message: string) => void;
+  /** What messages call a file. */
+  readonly pathOf: (inode: FileInode) => string;
+}
+
+export class Writing {
+  readonly #options: WritingOptions;
+
+  constructor(options: WritingOptions) {
+    this.#options = options;
+  }
+
+  /** What is to be kept for an open file. */
+  async open(inode: FileInode, flags: number, { serve }: OpenPolicy): Promise<WritingHandle> {
+    const { content } = inode;
+    if (serve === 'cut' && content.kind === 'stored') await this.#cut(inode, content, 0);
+    const stage =
+      serve === 'replace' ? new StagedReplacement(inode, this.#options.makeScratch(), false) : undefined;
+    return { kind: 'writing', inode, flags, stage };
+  }
+
+  /** Returns the number of bytes taken, which is all of them. Throws EFBIG, EPERM, ENOSPC. */
+  async write(
+    inode: FileInode,
+    handle: WritingHandle | undefined,
+    offset: number,
+    bytes: Uint8Array,
+  ): Promise<number> {
+    const stage = handle?.stage;
+    const appends = ((handle?.flags ?? 0) & O_APPEND) !== 0;
+    if (stage !== undefined) {
+      await stage.write(appends ? stage.size() : offset, bytes);
+      return bytes.byteLength;
+    }
+    const { content } = inode;
+    if (content.kind === 'stored')
+      await this.#writeStored(inode, content, appends ? content.size() : offset, bytes);
+    else await this.#writeInPlace(inode, offset, bytes);
+    if (handle !== undefined && (handle.flags & O_DSYNC) !== 0) await this.sync(inode, handle);
+    return bytes.byteLength;
+  }
+
+  /** A descriptor of the handle is closed. Throws EINVAL when what was staged can be no replacement. */
+  async close(handle: WritingHandle): Promise<void> {
+    const { inode, stage } = handle;
+    if (stage === undefined || !stage.unsettled) return;
+    await replaceContent(inode, stage.staged, this.#options.coherence);
+    stage.settled();
+    if (inode.content.kind === 'stored') this.#options.attributes.touch(inode);
+    if (handle.durable || (handle.flags & O_DSYNC) !== 0) await this.sync(inode, handle);
+  }
+
+  /** The last descriptor of the handle is gone. */
+  async release({ inode, stage }: WritingHandle): Promise<void> {
+    if (stage === undefined) return;
+    const size = stage.size();
+    const path = () => this.#options.pathOf(inode);
+    if (stage.untouched)
+      this.#options.log(`${path()}: opened to be replaced, but nothing was written; it is as it was`);
+    else if (stage.unsettled)
+      this.#options.log(`${path()}: not replaced: ${size} bytes were written${expected(inode)}`);
+    await stage.close();
+    // What went through the kernel's pages of the file was not its bytes.
+    if (stage.unsettled) await this.#options.coherence.drop(inode.nodeid);
+  }
+
+  /** Throws EFBIG beyond the end of a file of fixed size and EPERM for any other size than its own. */
+  async resize(inode: FileInode, handle: WritingHandle | undefined, size: number): Promise<void> {
+    const { content } = inode;
+    if (handle?.stage !== undefined) return handle.stage.truncate(size);
+    switch (content.kind) {
+      case 'command':
+        return;
+      case 'stored':
+        return this.#cut(inode, content, size);
+      case 'live':
+      case 'snapshot':
+        throw errno('EPERM');
+      default:
+        if (size === content.size) return;
+        if (size > content.size) throw tooLarge(size, content.size);
+        if (size > 0 || handle === undefined) throw errno('EPERM', 'the size of a tensor is fixed');
+        handle.stage = new StagedReplacement(inode, this.#options.makeScratch(), true);
+    }
+  }
+
+  /** Makes sure of room for a range. Throws EFBIG, and EOPNOTSUPP for anything that would take bytes away. */
+  async allocate(
+    inode: FileInode,
+    handle: WritingHandle | undefined,
+    { offset, length, mode }: { readonly offset: number; readonly length: number; readonly mode: number },
+  ): Promise<void> {
+    if ((mode & ~KEEP_SIZE) !== 0) throw errno('EOPNOTSUPP');
+    const { content } = inode;
+    const end = offset + length;
+    const grows = (mode & KEEP_SIZE) === 0;
+    if (handle?.stage !== undefined) {
+      if (grows && end > handle.stage.size()) await handle.stage.truncate(end);
+    } else if (content.kind === 'stored') {
+      if (end > content.maxSize) throw tooLarge(end, content.maxSize);
+      if (grows && end > content.size()) await this.#cut(inode, content, end);
+    } else if (content.kind === 'extents' || content.kind === 'rendered') {
+      if (end > content.size) throw tooLarge(end, content.size);
+    } else {
+      throw errno('EOPNOTSUPP');
+    }
+  }
+
+  /** What was written to the file is durable when it resolves; what is staged, when it has replaced the file. */
+  async sync(inode: FileInode, handle: WritingHandle | undefined): Promise<void> {
+    const { content } = inode;
+    if (handle?.stage?.unsettled) handle.durable = true;
+    if (content.kind === 'stored') await content.sync();
+    else await this.#options.flush();
+  }
+
+  async #writeStored(
+    inode: FileInode,
+    content: StoredContent,
+    offset: number,
+    bytes: Uint8Array,
+  ): Promise<void> {
+    const end = offset + bytes.byteLength;
+    if (end > content.maxSize) throw tooLarge(end, content.maxSize);
+    await content.write(offset, bytes);
+    this.#options.attributes.touch(inode);
+  }
+
+  async #writeInPlace(inode: FileInode, offset: number, bytes: Uint8Array): Promise<void> {
+    const { content } = inode;
+    const writer = writerOf(inode);
+    if (writer === undefined || !(content.kind === 'extents' || content.kind === 'rendered'))
+      throw errno('EPERM');
+    const end = offset + bytes.byteLength;
+    if (end > content.size) throw tooLarge(end, content.size);
+    if (bytes.byteLength === 0) return;
+    await this.#options.coherence.write(inode, writer.image, (update) => writer.write(update, offset, bytes));
+  }
+
+  async #cut(inode: FileInode, content: StoredContent, size: number): Promise<void> {
+    if (size > content.maxSize) throw tooLarge(size, content.maxSize);
+    if (size === content.size()) return;
+    await content.truncate(size);
+    this.#options.attributes.touch(inode);
+  }
+}
+
+function tooLarge(end: number, size: number): MlfsError {
+  return errno('EFBIG', `byte ${end} lies beyond the ${size} that the file may have`);
+}
+
+function expected({ content, replace }: FileInode): string {
+  if (replace !== undefined || (content.kind !== 'extents' && content.kind !== 'rendered')) return '';
+  return `, neither the ${content.size} of the file nor one number`;
+}
