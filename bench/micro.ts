@@ -2,6 +2,7 @@
  * npm run bench:micro: the pieces that opening a checkpoint and walking a mount are made of, one at a time, in this
  * process. Operations a second, with the relative margin of error that Benchmark.js computes.
  */
+import { randomBytes } from 'node:crypto';
 import Benchmark from 'benchmark';
 import { openCheckpoint } from '../src/checkpoint/open.ts';
 import { readPickle } from '../src/checkpoint/pickle/unpickle.ts';
@@ -13,14 +14,26 @@ import { encodeReaddirplus } from '../src/fuse/protocol/dirent.ts';
 import { OPCODES } from '../src/fuse/protocol/opcodes.ts';
 import { Request } from '../src/fuse/protocol/request.ts';
 import { readExtents } from '../src/fuse/read-extents.ts';
+import { Checksums } from '../src/storage/checksums.ts';
 import { crc32, crc32Combine } from '../src/storage/crc32.ts';
+import { crc32c, crc32cByTables } from '../src/storage/crc32c.ts';
+import { differingRuns } from '../src/storage/differing-runs.ts';
 import type { Extent } from '../src/storage/extent.ts';
 import { FileSource } from '../src/storage/file-source.ts';
 import { Image } from '../src/storage/image.ts';
+import { encodeRecord, KIND } from '../src/storage/journal/record.ts';
+import type { MediumFile } from '../src/storage/medium.ts';
+import { CHUNK_BYTES, Overlay } from '../src/storage/overlay.ts';
 import { Subjects } from './subject.ts';
 
 const PICKLE_LIMIT_BYTES = 64 << 20;
 const MIB = 1 << 20;
+const BLOCK_BYTES = 4096;
+const FLOAT_BYTES = 4;
+/** Below it, equal bytes are journalled with their neighbours. */
+const GAP_BYTES = 40;
+/** An overlay only keeps it. */
+const NO_FILE = { path: 'journal/000001.log' } as MediumFile;
 const LONG_TIMEOUT_MS = 86_400_000;
 const failures: Error[] = [];
 
@@ -36,6 +49,7 @@ async function measure(checkpoint: string): Promise<void> {
   const suite = new Benchmark.Suite();
   await addOpening(suite, image, checkpoint);
   addServing(suite);
+  addWriting(suite);
   addChecksums(suite);
   await new Promise<void>((resolve, reject) => {
     suite
@@ -81,10 +95,59 @@ function addServing(suite: Benchmark.Suite): void {
   });
 }
 
+/** What a WRITE is made of, but for the pread of what it replaces and the pwrite of its record. */
+function addWriting(suite: Benchmark.Suite): void {
+  const before = randomBytes(MIB);
+  const after = Buffer.from(before);
+  suite.add('compare 1 MiB, equal', () => {
+    differingRuns(before, after, GAP_BYTES);
+  });
+  const others = randomBytes(MIB);
+  suite.add('compare 1 MiB, other noise', () => {
+    differingRuns(before, others, GAP_BYTES);
+  });
+  for (let at = 0; at < MIB; at += FLOAT_BYTES) after[at] = (after[at] ?? 0) ^ 1;
+  suite.add('compare 1 MiB, low bits of every float', () => {
+    differingRuns(before, after, GAP_BYTES);
+  });
+  const header = {
+    kind: KIND.write,
+    sequence: 7,
+    offset: 2 ** 40,
+    length: BLOCK_BYTES,
+    batch: 0,
+    durable: 0,
+  };
+  const payload = others.subarray(0, BLOCK_BYTES);
+  suite.add('record of 4 KiB', () => {
+    encodeRecord(header, payload);
+  });
+  const checksums = new Checksums([{ offset: 0, length: 2 ** 40, crc32: 0, fields: [2 ** 40] }]);
+  const [old, now] = [before.subarray(0, BLOCK_BYTES), payload];
+  let place = 0;
+  suite.add('checksum of 1 TiB follows 4 KiB', () => {
+    place = (place + 7919 * BLOCK_BYTES) % 2 ** 40;
+    checksums.change(new Map(), place, old, now);
+  });
+  const overlay = new Overlay();
+  let block = 0;
+  suite.add('overlay takes 4 KiB at random, of 1 GiB', () => {
+    block = (block + 104_729) % (1024 * (CHUNK_BYTES / BLOCK_BYTES));
+    const placement = { file: NO_FILE, fileOffset: block * 2 * BLOCK_BYTES, segment: 1 };
+    overlay.set(block * BLOCK_BYTES, BLOCK_BYTES, placement, new Set());
+  });
+}
+
 function addChecksums(suite: Benchmark.Suite): void {
   const bytes = Buffer.alloc(MIB, 7);
   suite.add('CRC-32 of 1 MiB', () => {
     crc32(bytes);
+  });
+  suite.add('CRC-32C of 1 MiB', () => {
+    crc32c(bytes);
+  });
+  suite.add('CRC-32C of 1 MiB, without the addon', () => {
+    crc32cByTables(bytes);
   });
   suite.add('CRC-32 of two runs combined, 1 TiB', () => {
     crc32Combine(0x12345678, 0x9abcdef0, 2 ** 40);

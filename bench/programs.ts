@@ -11,9 +11,10 @@ export const RESULTS_DIRECTORY = path.join(benchDirectory, 'results');
 export const CLI = path.join(benchDirectory, '..', 'dist', 'cli', 'main.js');
 export const LIBRARY = path.join(benchDirectory, '..', 'dist', 'index.js');
 export const READER = path.join(benchDirectory, 'build', 'reader');
+export const WRITER = path.join(benchDirectory, 'build', 'writer');
 export const CEILING = path.join(benchDirectory, 'build', 'ceiling');
 
-/** Builds the reader and, where libfuse3-dev is, the C loop. Throws when there is no compiler: nothing can be measured. */
+/** Builds reader, writer and, where libfuse3-dev is, the C loop. Throws when there is no compiler: nothing can be measured. */
 export function buildPrograms(): void {
   execFileSync(path.join(benchDirectory, 'build.sh'), { stdio: ['ignore', 'inherit', 'inherit'] });
 }

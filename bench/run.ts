@@ -1,6 +1,6 @@
 /**
  * npm run bench: drivers (who) × workloads (what), interleaved in one run, medians, and the ratios that MLFS promises.
- * Rounds go A B C, A B C; the first warms up. The reader is one native program and never the server. Pages of the
+ * Rounds go A B C, A B C; the first warms up. The reader and the writer are native programs and never the server. Pages of the
  * bench's own files are dropped with posix_fadvise; the machine's caches are left alone. Everything that is made is
  * removed again, also when the run is interrupted.
  */
@@ -16,7 +16,7 @@ import { asMarkdown, asText } from './report/tables.ts';
 import { measureWorkload, type Row } from './schedule.ts';
 import { Subjects } from './subject.ts';
 import { judge } from './targets.ts';
-import { WORKLOADS } from './workloads/all.ts';
+import { GROUPS, WORKLOADS } from './workloads/all.ts';
 
 interface Options {
   readonly quick?: boolean;
@@ -31,10 +31,18 @@ interface Options {
 const MIB = 2 ** 20;
 
 const program = new Command('npm run bench --')
-  .description('measure reads through a mount against native reads and against the best C loop')
+  .description('measure reads and writes through a mount against native ones and against the best C loop')
   .option('--quick', 'a small tensor and two rounds: a look, not a result')
-  .option('--only <workloads>', `some of: ${WORKLOADS.map((workload) => workload.name).join(', ')}`, list)
-  .option('--drivers <drivers>', `some of: ${DRIVERS.map((driver) => driver.name).join(', ')}`, list)
+  .option(
+    '--only <workloads>',
+    `some of: ${WORKLOADS.map(({ name }) => name).join(', ')}; or all of: ${Object.keys(GROUPS).join(', ')}`,
+    someOf([...WORKLOADS.map(({ name }) => name), ...Object.keys(GROUPS)]),
+  )
+  .option(
+    '--drivers <drivers>',
+    `some of: ${DRIVERS.map(({ name }) => name).join(', ')}`,
+    someOf(DRIVERS.map(({ name }) => name)),
+  )
   .option('--rounds <n>', 'rounds that count (5, quick: 2)', positiveInteger)
   .option('--size <mib>', 'size of the large tensor in MiB (2048, quick: 256)', positiveInteger)
   .option('--directory <dir>', "where the checkpoints are made (the system's temporary directory)")
@@ -49,10 +57,18 @@ async function main(options: Options): Promise<void> {
   buildPrograms();
   const tensorBytes = (options.size ?? (options.quick ? 256 : 2048)) * MIB;
   const rounds = options.rounds ?? (options.quick ? 2 : 5);
-  const scale = { randomSeconds: options.quick ? 0.5 : 2, mappedBytes: 512 * MIB };
+  const scale = {
+    randomSeconds: options.quick ? 0.5 : 2,
+    mappedBytes: 512 * MIB,
+    randomWrites: options.quick ? 1024 : 4096,
+  };
   const machine = await describeMachine();
   const drivers = DRIVERS.filter((driver) => !options.drivers || options.drivers.includes(driver.name));
-  const workloads = WORKLOADS.filter((workload) => !options.only || options.only.includes(workload.name));
+  const workloads = Object.entries(GROUPS).flatMap(([group, members]) =>
+    members.filter(
+      ({ name }) => !options.only || options.only.includes(name) || options.only.includes(group),
+    ),
+  );
 
   const subjects = await Subjects.in(options.directory, tensorBytes);
   const rows: Row[] = [];
@@ -90,8 +106,13 @@ function progress(message: string): void {
   else if (message) process.stderr.write(`${message}\n`);
 }
 
-function list(value: string): string[] {
-  return value.split(',').map((part) => part.trim());
+function someOf(known: readonly string[]): (value: string) => string[] {
+  return (value) => {
+    const named = value.split(',').map((part) => part.trim());
+    const unknown = named.find((name) => !known.includes(name));
+    if (unknown !== undefined) throw new InvalidArgumentError(`there is no ${unknown}`);
+    return named;
+  };
 }
 
 function positiveInteger(value: string): number {

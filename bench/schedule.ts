@@ -1,6 +1,6 @@
 /**
  * Rounds A B C, A B C, …: every driver is measured once in each round, so that what the machine does meanwhile falls on all
- * of them alike. The first round warms up and is not counted. A driver that fails once is left out of the workload, with
+ * of them alike. The first round warms up and is not counted; what is only counted and not timed has one round. A driver that fails once is left out of the workload, with
  * its reason.
  */
 import type { Driver } from './drivers/driver.ts';
@@ -37,10 +37,11 @@ export async function measureWorkload(
     if (reason) reasons.set(driver.name, reason);
     samples.set(driver.name, []);
   }
-  for (let round = 0; round <= options.rounds; round++) {
+  const [first, last] = workload.once ? [1, 1] : [0, options.rounds];
+  for (let round = first; round <= last; round++) {
     for (const driver of measured) {
       if (reasons.has(driver.name)) continue;
-      options.onProgress(`${workload.name} ${round}/${options.rounds} ${driver.name}`);
+      options.onProgress(`${workload.name} ${round}/${last} ${driver.name}`);
       try {
         const sample = await workload.measure(driver, subject, options.scale);
         if (round > 0) samples.get(driver.name)?.push(sample);

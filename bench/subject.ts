@@ -6,12 +6,18 @@ import { randomFillSync } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { type NamedTensorToWrite, writeTorchZip } from '../src/checkpoint/torch/writer.ts';
+import { PyDict } from '../src/checkpoint/pickle/values.ts';
+import { type TensorToWrite, tensorToWrite, writeTorchZip } from '../src/checkpoint/torch/writer.ts';
 import type { Fill } from '../src/checkpoint/zip/fill.ts';
 import { ZipWriter } from '../src/checkpoint/zip/writer.ts';
 import { onInterrupt } from './interrupt.ts';
+import { type TrainingStep, takeStep } from './training-step.ts';
 
-export type SubjectKind = 'large' | 'terabyte' | 'many';
+/**
+ * `large`: one tensor of `--size`. `terabyte`: sparse. `many`: 20,000 tensors. `shared`: a quarter of `--size`, under two names, and a
+ * view of its upper half. `layers`: an eighth of it in sixteen tensors. `sparse`: as large as `large`, of zeros, and its tenfold.
+ */
+export type SubjectKind = 'large' | 'terabyte' | 'many' | 'shared' | 'layers' | 'sparse';
 
 export interface Subject {
   readonly path: string;
@@ -22,9 +28,17 @@ export interface Subject {
     readonly length: number;
     readonly entry: string;
     readonly mountPath: readonly string[];
+    /** A second name of it. */
+    readonly tiedPath?: readonly string[];
+    /** A tensor of its own inode that is the upper half of it. */
+    readonly upperHalfPath?: readonly string[];
   };
   /** A plain zip with the same tree of files as /model, for mounts that know zips and not tensors. */
   readonly sameTreeZip?: string;
+  /** The same with ten times as many bytes. */
+  readonly tenfold?: Subject;
+  /** What training made of it. */
+  readonly step?: TrainingStep;
 }
 
 const ROW = 1024;
@@ -32,6 +46,7 @@ const FLOAT_BYTES = 4;
 const TEBIBYTE = 2 ** 40;
 const SMALL_BYTES = 64;
 const LAYERS = 1000;
+const STEP_LAYERS = 16;
 
 export class Subjects {
   readonly #directory: string;
@@ -45,7 +60,7 @@ export class Subjects {
     this.#forget = onInterrupt(() => rm(directory, { recursive: true, force: true }));
   }
 
-  /** `parent` decides which disk is measured. `tensorBytes` is a multiple of 4 KiB. */
+  /** `parent` decides which disk is measured. `tensorBytes` is a multiple of 1 MiB. */
   static async in(parent: string | undefined, tensorBytes: number): Promise<Subjects> {
     return new Subjects(await mkdtemp(path.join(parent ?? tmpdir(), 'mlfs-bench-')), tensorBytes);
   }
@@ -59,23 +74,33 @@ export class Subjects {
   }
 
   #make(kind: SubjectKind): Promise<Subject> {
-    if (kind === 'large') return this.#oneTensor('large', this.#tensorBytes, randomBytes);
-    if (kind === 'terabyte') return this.#oneTensor('terabyte', TEBIBYTE, 'sparse-zeros');
-    return this.#manyTensors();
+    switch (kind) {
+      case 'large':
+        return this.#oneTensor('large', this.#tensorBytes, randomBytes);
+      case 'terabyte':
+        return this.#oneTensor('terabyte', TEBIBYTE, 'sparse-zeros');
+      case 'many':
+        return this.#manyTensors();
+      case 'shared':
+        return this.#sharedTensor();
+      case 'layers':
+        return this.#layers();
+      case 'sparse':
+        return this.#sparse();
+    }
   }
 
   #oneTensor(name: string, length: number, fill: Fill): Promise<Subject> {
-    const shape = [length / FLOAT_BYTES / ROW, ROW];
-    return this.#write(name, [{ name: 'weight', dtype: 'float32', shape, fill }]);
+    return this.#write(name, new Map([['weight', tensorOf(length, fill)]]));
   }
 
   async #manyTensors(): Promise<Subject> {
     const bytes = Buffer.alloc(SMALL_BYTES, 7);
-    const names = manyNames();
     const shape = [SMALL_BYTES / FLOAT_BYTES];
+    const names = manyNames();
     const subject = await this.#write(
       'many',
-      names.map((name) => ({ name, dtype: 'float32', shape, fill: bytes })),
+      new Map(names.map((name) => [name, tensorToWrite('float32', shape, bytes)])),
     );
     const sameTreeZip = path.join(this.#directory, 'many.zip');
     const zip = await ZipWriter.create(sameTreeZip, 64);
@@ -84,21 +109,65 @@ export class Subjects {
     return { ...subject, sameTreeZip };
   }
 
-  /** The first of the tensors is the one that is read. */
-  async #write(name: string, tensors: readonly NamedTensorToWrite[]): Promise<Subject> {
+  async #sharedTensor(): Promise<Subject> {
+    const weight = tensorOf(this.#tensorBytes / 4, randomBytes);
+    const elements = weight.storage.nbytes / FLOAT_BYTES;
+    const upperHalf = { ...weight, shape: [elements / 2], storageOffset: elements / 2 };
+    const subject = await this.#write(
+      'shared',
+      new Map([
+        ['weight', weight],
+        ['tied', weight],
+        ['upper', upperHalf],
+      ]),
+    );
+    const [tiedPath, upperHalfPath] = [mountPath('tied'), mountPath('upper')];
+    return { ...subject, tensor: { ...subject.tensor, tiedPath, upperHalfPath } };
+  }
+
+  async #layers(): Promise<Subject> {
+    const length = this.#tensorBytes / 8 / STEP_LAYERS;
+    const names = Array.from({ length: STEP_LAYERS }, (_, layer) => `layers.${layer}.weight`);
+    const subject = await this.#write(
+      'layers',
+      new Map(names.map((name) => [name, tensorOf(length, randomBytes)])),
+    );
+    const { offsets, ...plain } = subject;
+    const tensors = names.map((name, index) => {
+      const [, ...file] = mountPath(name);
+      return { file: path.join(...file), offset: offsets[index] ?? 0, length };
+    });
+    const step = await takeStep(subject.path, tensors, path.join(this.#directory, 'step'));
+    return { ...plain, step };
+  }
+
+  async #sparse(): Promise<Subject> {
+    const tenfold = await this.#oneTensor('tenfold', this.#tensorBytes * 10, 'sparse-zeros');
+    return { ...(await this.#oneTensor('sparse', this.#tensorBytes, 'sparse-zeros')), tenfold };
+  }
+
+  /** The first of the tensors is the one that is read. `offsets`: of the storages in the file, in their order. */
+  async #write(
+    name: string,
+    tensors: ReadonlyMap<string, TensorToWrite>,
+  ): Promise<Subject & { readonly offsets: readonly number[] }> {
     const file = path.join(this.#directory, `${name}.pt`);
-    const { size, storages } = await writeTorchZip(file, { tensors }, { prefix: name });
-    const first = storages.get('0');
-    if (!first) throw new Error(`${file}: was written without a storage`);
-    const mountPath = `model.${tensors[0]?.name}`.split('.');
+    const root = new PyDict();
+    root.className = 'collections.OrderedDict';
+    for (const [key, tensor] of tensors) root.set(key, tensor);
+    const { size, storages } = await writeTorchZip(file, { root }, { prefix: name });
+    const [first] = storages.values();
+    const [firstName] = tensors.keys();
+    if (!first || !firstName) throw new Error(`${file}: was written without a storage`);
     return {
       path: file,
       size,
+      offsets: [...storages.values()].map(({ offset }) => offset),
       tensor: {
         offset: first.offset,
         length: first.nbytes,
         entry: `${name}/data/0`,
-        mountPath: [...mountPath.slice(0, -1), `${mountPath.at(-1)}.bin`],
+        mountPath: mountPath(firstName),
       },
     };
   }
@@ -107,6 +176,15 @@ export class Subjects {
     this.#forget();
     await rm(this.#directory, { recursive: true, force: true });
   }
+}
+
+function tensorOf(length: number, fill: Fill): TensorToWrite {
+  return tensorToWrite('float32', [length / FLOAT_BYTES / ROW, ROW], fill);
+}
+
+function mountPath(tensor: string): string[] {
+  const folders = `model.${tensor}`.split('.');
+  return [...folders.slice(0, -1), `${folders.at(-1)}.bin`];
 }
 
 /** 20,000 names as a deep transformer has them: two in a module, ten modules in a layer. */

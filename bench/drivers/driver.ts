@@ -15,11 +15,17 @@ export interface Driver {
   readonly tensorOnly?: boolean;
   /** There is nothing to mount: reads go to the checkpoint itself. */
   readonly direct?: boolean;
+  /** Its tensor can be written over. */
+  readonly editable?: boolean;
 }
 
 export interface OpenOptions {
   /** Processors the server may use. */
   readonly cpus?: string | undefined;
+  /** It is opened to be written over, and this is where edits are kept: the checkpoint itself stays as it is. */
+  readonly state?: string;
+  /** Budget of the server's own cache, as `--cache-size` takes it. */
+  readonly cacheSize?: string;
 }
 
 export interface Opened {
@@ -29,6 +35,10 @@ export interface Opened {
   readonly length: number;
   /** The root of the mount, for walks. */
   readonly root: string;
+  /** Another name of the same tensor, where the subject has one. */
+  readonly tied?: string;
+  /** The folder of what the mount says about itself, in a mount of ours. */
+  readonly documents?: string;
   /** The process that serves it. */
   readonly pid?: number;
   close(): Promise<void>;

@@ -1,20 +1,25 @@
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import type { MountOptions } from '../../src/mount.ts';
-import { CLI, isInstalled, LIBRARY } from '../programs.ts';
+import { CLI, isInstalled, LIBRARY, output } from '../programs.ts';
 import { launch, type Served, type ServerCommand, serve } from '../served.ts';
 import type { Subject } from '../subject.ts';
-import type { Driver, Opened } from './driver.ts';
+import type { Driver, Opened, OpenOptions } from './driver.ts';
 
+const LOCK_DEADLINE_SECONDS = 10;
+
+/** Mounts are as a user gets them: read-write, and without a state directory as long as nothing is edited. */
 function mlfs(transport: 'kernel' | 'fuse-native', about: string): Driver {
   return {
     name: `mlfs ${transport}`,
     about,
+    editable: true,
     missing: () => whyUnusable(transport),
     open: async (subject, options) => {
+      const how = ['--transport', transport, ...flags(options)];
       const served = await serve({
         program: process.execPath,
-        args: [CLI, 'mount', '--foreground', '--transport', transport, subject.path, '%MOUNTPOINT%'],
+        args: [CLI, 'mount', '--foreground', ...how, subject.path, '%MOUNTPOINT%'],
         cpus: options?.cpus,
       });
       return opened(served, subject);
@@ -22,11 +27,26 @@ function mlfs(transport: 'kernel' | 'fuse-native', about: string): Driver {
     launch: async (subject, how) => {
       if (how === 'command') {
         const args = [CLI, 'mount', '--transport', transport, subject.path, '%MOUNTPOINT%'];
-        return opened(await launch({ program: process.execPath, args }), subject);
+        const served = await launch({ program: process.execPath, args });
+        const close = () => served.end().then(() => untilUnlocked(subject.path));
+        return { ...opened(served, subject), close };
       }
       return opened(await serve(libraryProgram({ transport })(subject)), subject);
     },
   };
+}
+
+function flags(options: OpenOptions = {}): string[] {
+  const { state, cacheSize } = options;
+  return [
+    ...(state === undefined ? [] : ['--state', state]),
+    ...(cacheSize === undefined ? [] : ['--cache-size', cacheSize]),
+  ];
+}
+
+/** A server that was left behind ends a little after its mount, and the checkpoint is locked until then. */
+async function untilUnlocked(checkpoint: string): Promise<void> {
+  await output('flock', ['--timeout', String(LOCK_DEADLINE_SECONDS), checkpoint, 'true']);
 }
 
 /** A program of a user's that mounts a checkpoint with the library and stays until the mount is gone. */
@@ -52,11 +72,14 @@ function libraryProgram(options: MountOptions): (subject: Subject) => ServerComm
 }
 
 function opened(served: Served, subject: Subject): Opened {
+  const { mountPath, tiedPath, length } = subject.tensor;
   return {
-    path: path.join(served.mountpoint, ...subject.tensor.mountPath),
+    path: path.join(served.mountpoint, ...mountPath),
+    ...(tiedPath === undefined ? {} : { tied: path.join(served.mountpoint, ...tiedPath) }),
     offset: 0,
-    length: subject.tensor.length,
+    length,
     root: path.join(served.mountpoint, 'model'),
+    documents: path.join(served.mountpoint, 'sys'),
     pid: served.pid,
     close: served.end,
   };

@@ -7,17 +7,29 @@ import { placement } from './placement.ts';
 import { randomCold, randomHot } from './random.ts';
 import { sequential } from './sequential.ts';
 import type { Workload } from './workload.ts';
+import { commit } from './writing/commit.ts';
+import { dirtyRead } from './writing/dirty-read.ts';
+import { editedBytes } from './writing/edited-bytes.ts';
+import { writeMemory } from './writing/memory.ts';
+import { randomWrite } from './writing/random.ts';
+import { rsync } from './writing/rsync.ts';
+import { sequentialWrite } from './writing/sequential.ts';
 
-/** In the order of the table. */
-export const WORKLOADS: readonly Workload[] = [
-  sequential,
-  cold,
-  randomHot,
-  randomCold,
-  placement,
-  mapped,
-  firstByte,
-  firstByteOfTerabyte,
-  manyFiles,
-  memory,
-];
+/** Each in the order of the table. */
+export const GROUPS: Readonly<Record<string, readonly Workload[]>> = {
+  reading: [
+    sequential,
+    cold,
+    randomHot,
+    randomCold,
+    placement,
+    mapped,
+    firstByte,
+    firstByteOfTerabyte,
+    manyFiles,
+    memory,
+  ],
+  writing: [editedBytes, sequentialWrite, randomWrite, dirtyRead, commit, rsync, writeMemory],
+};
+
+export const WORKLOADS: readonly Workload[] = Object.values(GROUPS).flat();

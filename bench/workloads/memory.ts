@@ -1,18 +1,7 @@
-import { readFile } from 'node:fs/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { read } from '../client.ts';
+import { resident, watch } from '../resident.ts';
 import { warm } from './temperature.ts';
 import type { Workload } from './workload.ts';
-
-const SAMPLE_EVERY_MS = 20;
-
-interface Resident {
-  readonly total: number;
-  readonly anonymous: number;
-  readonly file: number;
-  /** The most it ever was. */
-  readonly peak: number;
-}
 
 /** What reading a large file costs the server that serves it. Pages of the checkpoint that a server maps count as file pages. */
 export const memory: Workload = {
@@ -51,32 +40,3 @@ export const memory: Workload = {
     }
   },
 };
-
-async function watch(pid: number, until: Promise<void>): Promise<Resident> {
-  let most: Resident = { total: 0, anonymous: 0, file: 0, peak: 0 };
-  const ended = until.then(() => true);
-  for (let done = false; !done; ) {
-    const now = await resident(pid);
-    most = {
-      total: Math.max(most.total, now.total),
-      anonymous: Math.max(most.anonymous, now.anonymous),
-      file: Math.max(most.file, now.file),
-      peak: Math.max(most.peak, now.peak),
-    };
-    done = await Promise.race([ended, sleep(SAMPLE_EVERY_MS, false)]);
-  }
-  return most;
-}
-
-/** /proc/PID/status, in MiB. */
-async function resident(pid: number): Promise<Resident> {
-  const status = await readFile(`/proc/${pid}/status`, 'utf8');
-  const field = (name: string) =>
-    Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1] ?? 'NaN') / 1024;
-  return {
-    total: field('VmRSS'),
-    anonymous: field('RssAnon'),
-    file: field('RssFile'),
-    peak: field('VmHWM'),
-  };
-}

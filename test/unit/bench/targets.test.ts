@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Row } from '../../../bench/schedule.ts';
 import { median, summarize } from '../../../bench/statistics.ts';
-import { judge } from '../../../bench/targets.ts';
+import { judge, TARGETS } from '../../../bench/targets.ts';
+import { WORKLOADS } from '../../../bench/workloads/all.ts';
 
 function row(driver: string, workload: string, key: string, value: number, better: 'higher' | 'lower'): Row {
   return {
@@ -47,4 +48,37 @@ test('where less is better, a ratio below the limit meets the target', () => {
 
 test('a target without its rows is not judged', () => {
   assert.deepEqual(judge([row('mlfs kernel', 'cold', 'rate', 1, 'higher')]), []);
+});
+
+test('a commit is held against one of a smaller file by the same driver', () => {
+  const rows = [
+    row('native', 'commit', 'time', 0.001, 'lower'),
+    row('mlfs kernel', 'commit', 'time', 0.01, 'lower'),
+    row('mlfs kernel', 'commit', 'timeTenfold', 0.02, 'lower'),
+  ];
+  assert.deepEqual(
+    judge(rows).map(({ reference, figure, met }) => [reference?.driver, figure, met]),
+    [['mlfs kernel', 2, false]],
+  );
+});
+
+test('what must not be written at all is met by nothing and missed by a byte', () => {
+  const verdictOf = (bytes: number) => judge([row('mlfs kernel', 'write', 'againJournal', bytes, 'lower')]);
+  assert.deepEqual(
+    [0, 1].map((bytes) => verdictOf(bytes).map(({ target, met }) => [target, met])),
+    [[['≤ 0', true]], [['≤ 0', false]]],
+  );
+});
+
+test('a row of the journal by another transport is not held against the target', () => {
+  assert.deepEqual(judge([row('mlfs fuse-native', 'rsync', 'journal', 2, 'lower')]), []);
+});
+
+test('every target names a workload and a figure that are measured', () => {
+  const rows = WORKLOADS.flatMap(({ name, metrics }) =>
+    ['mlfs kernel', 'mlfs fuse-native', 'native', 'c-loop plain', 'fuse-zip'].flatMap((driver) =>
+      metrics.map((metric) => ({ driver, workload: name, metric, summary: summarize([1]) })),
+    ),
+  );
+  assert.equal(judge(rows).length, TARGETS.length);
 });

@@ -1,0 +1,58 @@
+/** Edits of a sample: in a state directory of their own, on the disk of the checkpoint, gone when the sample is over. */
+import { mkdtemp, open, readdir, readFile, rm, stat } from 'node:fs/promises';
+import path from 'node:path';
+import type { Opened } from './drivers/driver.ts';
+import type { Subject } from './subject.ts';
+
+/** Runs `task` with a place for edits, where nothing is yet. */
+export async function withState<T>(subject: Subject, task: (state: string) => Promise<T>): Promise<T> {
+  const parent = await mkdtemp(path.join(path.dirname(subject.path), 'edits-'));
+  try {
+    return await task(path.join(parent, 'state'));
+  } finally {
+    await rm(parent, { recursive: true, force: true });
+  }
+}
+
+/** What the segments of the journal have on disk; 0 before the first edit. */
+export async function journalBytes(state: string): Promise<number> {
+  const journal = path.join(state, 'journal');
+  let bytes = 0;
+  for (const name of await namesIn(journal)) bytes += (await stat(path.join(journal, name))).size;
+  return bytes;
+}
+
+async function namesIn(directory: string): Promise<string[]> {
+  try {
+    return await readdir(directory);
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw cause;
+  }
+}
+
+/** Says a word to /sys/control and returns the answer. */
+export async function control(opened: Opened, command: string): Promise<Record<string, unknown>> {
+  const file = await open(path.join(documents(opened), 'control'), 'r+');
+  try {
+    await file.write(`${command}\n`);
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(1 << 16), 0, 1 << 16, 0);
+    return JSON.parse(buffer.toString('utf8', 0, bytesRead)) as Record<string, unknown>;
+  } finally {
+    await file.close();
+  }
+}
+
+/** Counters of status.json; none where there is no such document. */
+export async function counters(opened: Opened): Promise<Readonly<Record<string, number>>> {
+  if (opened.documents === undefined) return {};
+  const status = JSON.parse(await readFile(path.join(opened.documents, 'status.json'), 'utf8')) as {
+    readonly counters: Readonly<Record<string, number>>;
+  };
+  return status.counters;
+}
+
+function documents(opened: Opened): string {
+  if (opened.documents === undefined) throw new Error(`${opened.root}: is no mount of ours`);
+  return opened.documents;
+}

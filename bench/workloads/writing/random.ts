@@ -1,0 +1,56 @@
+import type { Driver } from '../../drivers/driver.ts';
+import { withState } from '../../edits.ts';
+import type { Subject } from '../../subject.ts';
+import { type WritePlan, write, writesPerSecond } from '../../writing-client.ts';
+import { warm } from '../temperature.ts';
+import type { Scale, Workload } from '../workload.ts';
+
+/** No block is written twice. */
+export const randomWrite: Workload = {
+  name: 'write-random',
+  about:
+    'pwrite of 4 KiB at random, one after another, other bytes, checkpoint in the page cache, fresh mount without edits',
+  subject: 'shared',
+  metrics: [
+    { key: 'none', title: 'random 4 KiB write, nothing synced', unit: 'writes/s', better: 'higher' },
+    { key: 'end', title: 'random 4 KiB write, fsync at the end', unit: 'writes/s', better: 'higher' },
+    {
+      key: 'often',
+      title: 'random 4 KiB write, fdatasync every 64',
+      unit: 'writes/s',
+      better: 'higher',
+      headline: true,
+    },
+  ],
+  appliesTo: (driver) => driver.editable === true,
+  measure: async (driver, subject, scale) => {
+    await warm(subject);
+    return {
+      none: await scattered(driver, subject, scale, undefined),
+      end: await scattered(driver, subject, scale, 'end'),
+      often: await scattered(driver, subject, scale, 64),
+    };
+  },
+};
+
+/** A plain file is not fresh: each pass writes other bytes than the one before. */
+let seed = 0;
+
+function scattered(
+  driver: Driver,
+  subject: Subject,
+  { randomWrites: count }: Scale,
+  sync: WritePlan['sync'],
+): Promise<number> {
+  return withState(subject, async (state) => {
+    const opened = await driver.open(subject, { state });
+    try {
+      const { path, offset, length } = opened;
+      seed++;
+      const plan = { path, offset, length, block: 4096, count, seed, ...(sync ? { sync } : {}) };
+      return writesPerSecond(await write({ mode: 'random', ...plan }));
+    } finally {
+      await opened.close();
+    }
+  });
+}
