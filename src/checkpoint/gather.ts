@@ -1,3 +1,4 @@
+import { inParallel } from '../storage/in-parallel.ts';
 import type { BoxDim, Dim } from './strided-layout.ts';
 import { locate, planReads, type ReadPlan } from './strided-layout.ts';
 
@@ -27,46 +28,79 @@ export async function gather(
   box: readonly Dim[],
   itemsize: number,
 ): Promise<Uint8Array> {
-  const plan = planGather(box, itemsize);
   const bytes = Buffer.allocUnsafeSlow(box.reduce((product, { size }) => product * size, itemsize));
   const words = wordsOf(itemsize);
   const output = wordView(bytes, words.size);
-  const inner = loopOrder(plan.inner);
-  const sources: Dim[] = [...plan.outer];
-  const targets: Dim[] = plan.outer.map(({ size, outStride }) => ({ size, stride: outStride }));
-  const pieces = plan.outer.at(-1)?.size ?? 1;
-
-  const readWindow = async (index: number) => {
-    let dims: readonly BoxDim[] = inner;
-    let width = plan.span;
-    if (plan.cut !== undefined) {
-      const { size, piece } = plan.cut;
-      const missing = piece - Math.min(piece, size - (index % pieces) * piece);
-      const cutDim = plan.inner[0] as BoxDim;
-      width -= missing * cutDim.stride;
-      if (missing > 0) dims = inner.map((dim) => (dim === cutDim ? { ...dim, size: piece - missing } : dim));
-    }
-    const from = (start + locate(sources, index)) * itemsize;
-    const window = wordView(await source.read(from, width * itemsize), words.size);
-    copyBox(window, 0, output, locate(targets, index) * words.count, dims, 0, words.count);
-  };
-
+  const plan = planGather(box, itemsize);
   const wide = Math.floor(IN_FLIGHT_BYTES / (plan.span * itemsize));
   const width = source.sequential ? 1 : Math.max(1, Math.min(READS_AT_ONCE, wide));
-  let next = 0;
-  let failed = false;
-  const worker = async () => {
-    while (next < plan.windows && !failed) {
-      try {
-        await readWindow(next++);
-      } catch (cause) {
-        failed = true;
-        throw cause;
-      }
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(width, plan.windows) }, worker));
+  await inParallel(windowsOf(plan), width, async ({ from, to, elements, dims }) => {
+    const window = wordView(await source.read((start + from) * itemsize, elements * itemsize), words.size);
+    copyBox(window, 0, output, to * words.count, loopOrder(dims), 0, words.count);
+  });
   return bytes;
+}
+
+/** A storage that can be written piece by piece: the bytes so far, and new ones in their place. */
+export interface StorageWriter {
+  read(offset: number, length: number): Promise<Uint8Array>;
+  write(offset: number, bytes: Uint8Array): Promise<void>;
+}
+
+/**
+ * The inverse of gather: puts C-order bytes of a box into the storage. What lies between the elements is written back as it was. Two
+ * elements of the box must not be the same bytes.
+ */
+export async function scatter(
+  target: StorageWriter,
+  start: number,
+  box: readonly Dim[],
+  itemsize: number,
+  bytes: Uint8Array,
+): Promise<void> {
+  const words = wordsOf(itemsize);
+  const input = wordView(bytes, words.size);
+  for (const { from, to, elements, dims } of windowsOf(planGather(box, itemsize))) {
+    const offset = (start + from) * itemsize;
+    // A copy of its own is aligned for words.
+    const window = new Uint8Array(await target.read(offset, elements * itemsize));
+    const inverse = dims.map(({ size, stride, outStride }) => ({
+      size,
+      stride: outStride,
+      outStride: stride,
+    }));
+    copyBox(input, to * words.count, wordView(window, words.size), 0, loopOrder(inverse), 0, words.count);
+    await target.write(offset, window);
+  }
+}
+
+/** One read of the storage, and what of the box it serves. In elements. */
+interface Window {
+  /** Relative to the box's first element in the storage. */
+  readonly from: number;
+  readonly elements: number;
+  /** In the box's C order. */
+  readonly to: number;
+  readonly dims: readonly BoxDim[];
+}
+
+/** The windows of a plan, in the order of the plan's outer dims: forward, where that is possible. */
+function windowsOf({ outer, inner, span, windows, cut }: ReadPlan): Window[] {
+  const sources: Dim[] = [...outer];
+  const targets: Dim[] = outer.map(({ size, outStride }) => ({ size, stride: outStride }));
+  const pieces = outer.at(-1)?.size ?? 1;
+  return Array.from({ length: windows }, (_, index) => {
+    let dims: readonly BoxDim[] = inner;
+    let elements = span;
+    const [cutDim] = inner;
+    if (cut !== undefined && cutDim !== undefined) {
+      const missing = cut.piece - Math.min(cut.piece, cut.size - (index % pieces) * cut.piece);
+      elements -= missing * cutDim.stride;
+      if (missing > 0)
+        dims = inner.map((dim) => (dim === cutDim ? { ...dim, size: cut.piece - missing } : dim));
+    }
+    return { from: locate(sources, index), elements, to: locate(targets, index), dims };
+  });
 }
 
 type Words = Uint8Array | Uint16Array | Uint32Array;

@@ -1,8 +1,9 @@
-import type { RenderedContent } from '../storage/content.ts';
+import type { ContentWriter, ImageRange, RenderedContent } from '../storage/content.ts';
+import type { ImageUpdate } from '../storage/image.ts';
 import { type PageCache, type PageSpan, readPaged } from '../storage/page-cache.ts';
 import { changeElements, type ElementChange } from './element-bits.ts';
-import { gather, planGather, type StorageReader } from './gather.ts';
-import { count, type Dim, locate } from './strided-layout.ts';
+import { gather, planGather, type StorageReader, scatter } from './gather.ts';
+import { boxesOf, count, type Dim, locate } from './strided-layout.ts';
 
 /** A view that has to be put together: where it starts in the storage, its collapsed dims, what its elements need. */
 export interface GatheredView {
@@ -10,6 +11,12 @@ export interface GatheredView {
   readonly dims: readonly Dim[];
   readonly itemsize: number;
   readonly change: ElementChange | undefined;
+}
+
+/** The storage of a view, where it lies in the image. */
+export interface StorageRange extends ImageRange {
+  /** Not when elements of the view share bytes. */
+  readonly writable: boolean;
 }
 
 /**
@@ -26,24 +33,66 @@ export class GatheredContent implements RenderedContent {
   readonly #source: StorageReader;
   readonly #cache: PageCache;
   readonly #content: number;
+  #hasPages = false;
+  readonly origin?: ImageRange;
+  readonly writer?: ContentWriter;
 
-  constructor(view: GatheredView, source: StorageReader, cache: PageCache) {
+  constructor(view: GatheredView, source: StorageReader, cache: PageCache, storage?: StorageRange) {
     this.size = count(view.dims) * view.itemsize;
     this.#view = view;
     this.#source = source;
     this.#cache = cache;
     this.#content = cache.newContent();
+    if (storage === undefined) return;
+    this.origin = storage;
+    if (!storage.writable) return;
+    this.writer = {
+      image: storage.image,
+      write: (update, offset, bytes) => this.#write(update, storage.offset, offset, bytes),
+    };
+  }
+
+  invalidate(): void {
+    if (this.#hasPages) this.#cache.forget(this.#content);
+    this.#hasPages = false;
   }
 
   read(offset: number, length: number): Promise<Uint8Array> {
     const { dims, itemsize } = this.#view;
     this.#tiling ??= chooseTiling(dims, itemsize);
     const tiling = this.#tiling;
+    this.#hasPages = true;
     const end = Math.min(this.size, offset + length);
     const pageAt = (at: number) => tileSpan(tiling, at, itemsize);
     return readPaged(offset, end, pageAt, (span) =>
       this.#cache.get(this.#content, span.index, () => this.#render(span, tiling)),
     );
+  }
+
+  /** Whole elements are put into the storage; where the written bytes begin or end inside one, the rest of it is as it was. */
+  async #write(update: ImageUpdate, base: number, offset: number, bytes: Uint8Array): Promise<void> {
+    const { itemsize, dims, change } = this.#view;
+    const storage = {
+      sequential: true,
+      read: (at: number, length: number) => update.read(base + at, length),
+      write: (at: number, changed: Uint8Array) => update.write(base + at, changed),
+    };
+    const first = Math.floor(offset / itemsize);
+    const last = Math.ceil((offset + bytes.byteLength) / itemsize);
+    const elements = Buffer.alloc((last - first) * itemsize);
+    for (const partial of new Set([first, last - 1])) {
+      const element = await gather(storage, this.#view.start + locate(dims, partial), [ONE], itemsize);
+      if (change !== undefined) changeElements(element, change);
+      elements.set(element, (partial - first) * itemsize);
+    }
+    elements.set(bytes, offset - first * itemsize);
+    // Every change of elements undoes itself.
+    if (change !== undefined) changeElements(elements, change);
+    for (const box of boxesOf(dims, first, last)) {
+      const from = (box.index - first) * itemsize;
+      const part = elements.subarray(from, from + count(box.dims) * itemsize);
+      await scatter(storage, this.#view.start + box.start, box.dims, itemsize, part);
+    }
   }
 
   async #render({ start, end }: PageSpan, { dim, inner }: Tiling): Promise<Uint8Array> {
@@ -55,6 +104,8 @@ export class GatheredContent implements RenderedContent {
     return bytes;
   }
 }
+
+const ONE: Dim = { size: 1, stride: 1 };
 
 /** Tiles take `chunk` indices of dims[dim]; `inner` elements belong to each index, `block` elements to the whole dim. */
 interface Tiling {

@@ -46,6 +46,50 @@ export function count(dims: readonly Dim[]): number {
   return dims.reduce((product, { size }) => product * size, 1);
 }
 
+/**
+ * Whether every index has an element of its own: no step of zero, no windows that overlap. Views of a contiguous tensor by slicing,
+ * transposing and the like always have; some that only arithmetic could tell are taken for overlapping.
+ */
+export function isInjective(dims: readonly Dim[]): boolean {
+  let reach = 0;
+  for (const { size, stride } of dims.toSorted((a, b) => a.stride - b.stride)) {
+    if (size > 1 && stride <= reach) return false;
+    reach += (size - 1) * stride;
+  }
+  return true;
+}
+
+/** A box of a view: where its first element is relative to the view's, and its dims. */
+export interface ViewBox {
+  /** C-order index of its first element. */
+  readonly index: number;
+  readonly start: number;
+  readonly dims: readonly Dim[];
+}
+
+/** The elements [first, last) in C order as boxes, in order: at most two for each dim but the last. */
+export function boxesOf(dims: readonly Dim[], first: number, last: number): ViewBox[] {
+  const [outer, ...rest] = dims;
+  if (first >= last || outer === undefined) return [];
+  const inner = count(rest);
+  const from = Math.ceil(first / inner);
+  const to = Math.floor(last / inner);
+  const part = (row: number, begin: number, end: number): ViewBox[] =>
+    boxesOf(rest, begin - row * inner, end - row * inner).map((box) => ({
+      index: box.index + row * inner,
+      start: box.start + row * outer.stride,
+      dims: box.dims,
+    }));
+  if (from > to) return part(to, first, last);
+  return [
+    ...part(from - 1, first, from * inner),
+    ...(from < to
+      ? [{ index: from * inner, start: from * outer.stride, dims: [{ ...outer, size: to - from }, ...rest] }]
+      : []),
+    ...part(to, to * inner, last),
+  ];
+}
+
 /** Where the view's element with this C-order index lies, relative to its start. */
 export function locate(dims: readonly Dim[], index: number): number {
   let rest = index;

@@ -6,17 +6,19 @@
  *   deflated                                 a window of the inflated storage
  *   anything else (transposed, big-endian…)  gathered in tiles through the page cache
  *
- * Every view that is made lies within its storage; one that does not is refused here, before anybody reads.
+ * Every view that is made lies within its storage; one that does not is refused here, before anybody reads. What lies in the
+ * image can be written, whichever way it is read, unless two elements of the view are the same bytes (an expanded tensor).
  */
 import { MlfsError } from '../errors.ts';
-import type { Content, ExtentContent, RenderedContent } from '../storage/content.ts';
+import type { Content, ContentWriter, ExtentContent, RenderedContent } from '../storage/content.ts';
 import type { Extent } from '../storage/extent.ts';
+import { extentsWriter } from '../storage/extents-writer.ts';
 import { InflatedContent } from '../storage/inflated-content.ts';
 import type { PageCache } from '../storage/page-cache.ts';
 import { elementChange } from './element-bits.ts';
 import type { StorageReader } from './gather.ts';
-import { GatheredContent } from './gathered-content.ts';
-import { collapse, count, type Dim, locate, runs, span } from './strided-layout.ts';
+import { GatheredContent, type StorageRange } from './gathered-content.ts';
+import { collapse, count, type Dim, isInjective, locate, runs, span } from './strided-layout.ts';
 import {
   DTYPES,
   isContiguous,
@@ -63,7 +65,7 @@ export function tensorContent(tensor: Tensor, cache: PageCache): Content {
     itemsize,
     change,
   };
-  return new GatheredContent(view, storageReader(bytes, cache), cache);
+  return new GatheredContent(view, storageReader(bytes, cache), cache, writableRange(bytes, dims));
 }
 
 /** The content of a storage as it is in the file, in the byte order it was saved with. */
@@ -124,8 +126,9 @@ type StoredBytes = StorageBytes & { kind: 'extent' };
 
 function rangeContent(bytes: PresentBytes, start: number, size: number, cache: PageCache): Content {
   if (bytes.kind === 'extent') {
-    const extent = { kind: 'image', image: bytes.image, offset: bytes.offset + start, length: size } as const;
-    return { kind: 'extents', size, extents: [extent] };
+    const { image } = bytes;
+    const extents: readonly Extent[] = [{ kind: 'image', image, offset: bytes.offset + start, length: size }];
+    return { kind: 'extents', size, extents, writer: extentsWriter(image, () => extents) };
   }
   const inflated = inflatedContent(bytes, cache);
   if (start === 0 && size === inflated.size) return inflated;
@@ -145,6 +148,7 @@ function hasLongRuns(dims: readonly Dim[], itemsize: number): boolean {
 class RunsContent implements ExtentContent {
   readonly kind = 'extents';
   readonly size: number;
+  readonly writer?: ContentWriter;
   readonly #list: () => Extent[];
   #extents: readonly Extent[] | undefined;
 
@@ -152,6 +156,7 @@ class RunsContent implements ExtentContent {
     const { length, starts } = runs(dims);
     const { image, offset } = bytes;
     this.size = count(dims) * itemsize;
+    if (isInjective(dims)) this.writer = extentsWriter(image, () => this.extents);
     this.#list = () =>
       Array.from({ length: count(starts) }, (_, index) => ({
         kind: 'image',
@@ -165,6 +170,13 @@ class RunsContent implements ExtentContent {
     this.#extents ??= this.#list();
     return this.#extents;
   }
+}
+
+/** Where a gathered view lies in the image, and whether it may be written there. */
+function writableRange(bytes: PresentBytes, dims: readonly Dim[]): StorageRange | undefined {
+  if (bytes.kind !== 'extent') return undefined;
+  const { image, offset, length } = bytes;
+  return { image, offset, length, writable: isInjective(dims) };
 }
 
 function storageReader(bytes: PresentBytes, cache: PageCache): StorageReader {

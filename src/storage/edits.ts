@@ -78,6 +78,8 @@ interface Decided {
 
 /** Below this the journal is not worth compacting. */
 const COMPACT_FROM_BYTES = 64 * 1024 * 1024;
+/** Of the journal's limit. */
+const ALMOST_FULL = 0.75;
 
 export class Edits implements ImageEditor {
   /** Set by who watches the checkpoint file: it is not the one that was opened any more. Updates are then ESTALE. */
@@ -98,7 +100,7 @@ export class Edits implements ImageEditor {
   #ready = false;
   #decided: Decided | undefined;
   #progress: Progress | undefined;
-  #compacting = false;
+  #compacting: Promise<void> | undefined;
   #commits = 0;
   #closed = false;
 
@@ -227,7 +229,9 @@ export class Edits implements ImageEditor {
     return !(this.#image?.overlay ?? this.#replayed).empty;
   }
 
-  update<T>(task: (update: ImageUpdate) => Promise<T>, { atomic = false }: UpdateOptions): Promise<T> {
+  async update<T>(task: (update: ImageUpdate) => Promise<T>, { atomic = false }: UpdateOptions): Promise<T> {
+    // Room that is being made is waited for, when there is not much left.
+    if (this.#journal.counters.bytes > ALMOST_FULL * this.#limitBytes) await this.#compacting;
     return this.#updates.run(async () => {
       const { image, structure } = this.#attached();
       if (this.stale) throw this.#staleError();
@@ -454,16 +458,19 @@ export class Edits implements ImageEditor {
   /** Rewrites what is live when most of the journal was superseded. */
   #compactWhenWorth(image: Image): void {
     const { bytes } = this.#journal.counters;
-    const from = Math.min(COMPACT_FROM_BYTES, (this.#options.limitBytes ?? Number.POSITIVE_INFINITY) / 2);
-    if (this.#compacting || bytes < from || image.overlay.bytes * 2 > bytes) return;
-    this.#compacting = true;
-    this.#decisions
+    const from = Math.min(COMPACT_FROM_BYTES, this.#limitBytes / 2);
+    if (this.#compacting !== undefined || bytes < from || image.overlay.bytes * 2 > bytes) return;
+    this.#compacting = this.#decisions
       .run(() => this.#compact(image))
       // No room to compact, or a medium that fails: the next update says so to whom it concerns.
       .catch(() => undefined)
       .finally(() => {
-        this.#compacting = false;
+        this.#compacting = undefined;
       });
+  }
+
+  get #limitBytes(): number {
+    return this.#options.limitBytes ?? Number.POSITIVE_INFINITY;
   }
 
   /** After a failed sync the journal wrote anew what was not durable. */

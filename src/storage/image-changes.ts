@@ -2,7 +2,7 @@ import type { ChecksumChanges, Checksums } from './checksums.ts';
 import { differingRuns } from './differing-runs.ts';
 import type { Image, ImageChange, ImageUpdate } from './image.ts';
 import type { Journal, JournalBatch, JournalWrite } from './journal/journal.ts';
-import { type DirtyRange, type MovedBytes, movedPlacement, type Placement } from './overlay.ts';
+import { type DirtyRange, type MovedBytes, movedPlacement, Overlay, type Placement } from './overlay.ts';
 
 /** Equal bytes between two differing runs are journalled with them when a record of its own would cost more: its header's bytes. */
 const GAP_BYTES = 40;
@@ -18,6 +18,8 @@ export class ImageChanges implements ImageUpdate {
   readonly #journal: () => Promise<Journal>;
   readonly #atomic: boolean;
   #placed: { readonly range: DirtyRange; readonly placement: Placement }[] = [];
+  /** The same, for what this update itself reads. */
+  readonly #pending = new Overlay();
   readonly #checksumChanges: ChecksumChanges = new Map();
   #batch: JournalBatch | undefined;
 
@@ -28,12 +30,16 @@ export class ImageChanges implements ImageUpdate {
     this.#atomic = atomic;
   }
 
-  read(offset: number, length: number): Promise<Buffer> {
-    return this.#image.read(offset, length);
+  async read(offset: number, length: number): Promise<Buffer> {
+    const bytes = await this.#image.read(offset, length);
+    for (const { start, end, file, fileOffset } of this.#pending.within(offset, offset + length)) {
+      bytes.set(await file.read(fileOffset, end - start), start - offset);
+    }
+    return bytes;
   }
 
   async write(offset: number, bytes: Uint8Array): Promise<void> {
-    const before = await this.#image.read(offset, bytes.byteLength);
+    const before = await this.read(offset, bytes.byteLength);
     const runs = differingRuns(before, bytes, GAP_BYTES);
     if (runs.length === 0) return;
     const journal = await this.#journal();
@@ -46,6 +52,7 @@ export class ImageChanges implements ImageUpdate {
     runs.forEach(({ start, end }, index) => {
       const placement = placements[index] as Placement;
       this.#placed.push({ range: { start: offset + start, end: offset + end }, placement });
+      this.#pending.set(offset + start, end - start, placement, new Set());
       const changes = this.#checksumChanges;
       this.#checksums.change(
         changes,
@@ -63,6 +70,7 @@ export class ImageChanges implements ImageUpdate {
 
   /** What was journalled lies elsewhere now. */
   move(moved: readonly MovedBytes[]): void {
+    this.#pending.move(moved, new Set());
     this.#placed = this.#placed.map(({ range, placement }) => ({
       range,
       placement: movedPlacement(placement, range.end - range.start, moved),

@@ -11,9 +11,9 @@ import type { ByteSource } from './byte-source.ts';
 import type { Fingerprint } from './file-source.ts';
 import { type DirtyRange, Overlay, type Piece } from './overlay.ts';
 
-/** What an update may do. Its writes must not overlap each other; all are compared with the bytes before the update. */
+/** What an update may do. */
 export interface ImageUpdate {
-  /** The bytes before this update. */
+  /** The bytes as this update has made them so far. */
   read(offset: number, length: number): Promise<Buffer>;
   write(offset: number, bytes: Uint8Array): Promise<void>;
 }
