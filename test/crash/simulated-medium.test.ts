@@ -177,3 +177,16 @@ test('too many states are sampled, the same ones for the same seed', async () =>
   assert.equal(new Set(states).size, 200);
   assert.deepEqual(states, statesOf(medium, 200));
 });
+
+test('a copy has the same bytes, names and doubts, and goes its own way', async () => {
+  const medium = SimulatedMedium.holding({ '/f': Buffer.from('x') });
+  const file = await medium.open('/f', 'write');
+  await file.write(0, text('y'));
+  await medium.rename('/f', '/g');
+  const copy = medium.copy();
+  assert.deepEqual(statesOf(copy), statesOf(medium));
+  await (await copy.open('/g', 'write')).sync();
+  await copy.syncDirectory('/');
+  assert.deepEqual(statesOf(copy), ['/g=y']);
+  assert.deepEqual(statesOf(medium), ['/f=x', '/f=y', '/g=x', '/g=y']);
+});

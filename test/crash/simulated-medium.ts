@@ -115,6 +115,47 @@ export class SimulatedMedium implements Medium {
     this.#powerless = true;
   }
 
+  /** The same medium once more: what happens to one does not happen to the other. */
+  copy(): SimulatedMedium {
+    const copies = new Map<Node, Node>();
+    const copy = (node: Node): Node => {
+      const known = copies.get(node);
+      if (known !== undefined) return known;
+      if (node.kind === 'file') {
+        copies.set(node, { ...node });
+        return copies.get(node) as Node;
+      }
+      const made = emptyDirectory();
+      copies.set(node, made);
+      for (const [name, child] of node.live) made.live.set(name, copy(child));
+      for (const [name, child] of node.durable) made.durable.set(name, copy(child));
+      return made;
+    };
+    const medium = new SimulatedMedium(copy(this.#root) as DirectoryNode);
+    medium.#changes = this.#changes.map((change) =>
+      change.kind === 'names'
+        ? {
+            ...change,
+            settings: change.settings.map(({ directory, name, node }) => ({
+              directory: copy(directory) as DirectoryNode,
+              name,
+              node: node === undefined ? undefined : copy(node),
+            })),
+          }
+        : { ...change, file: copy(change.file) as FileNode },
+    );
+    medium.#powerless = this.#powerless;
+    medium.forgetsAfterFailedSync = this.forgetsAfterFailedSync;
+    return medium;
+  }
+
+  /** The machine goes on after its process was killed: what was written is there, and is as durable as before. */
+  restart(): void {
+    this.#powerless = false;
+    this.fate = () => 'done';
+    this.calls.length = 0;
+  }
+
   async open(path: string, how: 'read' | 'write' | 'create'): Promise<MediumFile> {
     if (how !== 'create') {
       this.#refusePowerless();
@@ -227,7 +268,7 @@ export class SimulatedMedium implements Medium {
   }
 
   /** For the files: counts a mutating call and decides over it. `partly` is what it did when it is interrupted. */
-  call<T>(kind: Call['kind'], path: string, task: () => T, partly?: () => void): T {
+  call<T>(kind: Call['kind'], path: string, task: () => T, partly?: (fate: Fate) => void): T {
     return this.#call(kind, path, task, partly);
   }
 
@@ -273,13 +314,13 @@ export class SimulatedMedium implements Medium {
     );
   }
 
-  #call<T>(kind: Call['kind'], path: string, task: () => T, partly?: () => void): T {
+  #call<T>(kind: Call['kind'], path: string, task: () => T, partly?: (fate: Fate) => void): T {
     this.#refusePowerless();
     const call: Call = { number: this.calls.length + 1, kind, path };
     this.calls.push(call);
     const fate = this.fate(call);
     if (fate === 'done') return task();
-    if (fate !== 'power loss before') partly?.();
+    if (fate !== 'power loss before') partly?.(fate);
     if (typeof fate !== 'string') throw failure(fate.errno, path, `${kind} failed`);
     this.#powerless = true;
     throw powerLoss(path);
@@ -369,7 +410,10 @@ class SimulatedFile implements MediumFile {
 
   async sync(): Promise<void> {
     this.#change('sync', () => this.#medium.sync(this.#node), {
-      partly: () => this.#medium.failSync(this.#node),
+      // When the power goes in its middle, some of what was to be synced is there, as before it.
+      partly: (fate) => {
+        if (typeof fate !== 'string') this.#medium.failSync(this.#node);
+      },
     });
   }
 
@@ -377,7 +421,7 @@ class SimulatedFile implements MediumFile {
     this.#closed = true;
   }
 
-  #change(kind: Call['kind'], task: () => void, { partly }: { partly?: () => void } = {}): void {
+  #change(kind: Call['kind'], task: () => void, { partly }: { partly?: (fate: Fate) => void } = {}): void {
     this.#refuseClosed();
     if (!this.#writable && kind !== 'sync') {
       throw new MlfsError('ERR_MLFS_ACCESS', `${this.path}: was opened for reading`, { path: this.path });
@@ -459,14 +503,18 @@ function survived(before: Buffer, change: BytesChange, { units, grown }: Surviva
   const end = offset + bytes.byteLength;
   if (bytes.byteLength === 0) return before;
   if (units.length > 0 && units.every((unit) => unit)) return patched(before, offset, bytes);
-  let after = grown && end > before.byteLength ? resized(before, end) : before;
+  let size = grown ? Math.max(before.byteLength, end) : before.byteLength;
+  const sectors: { from: number; to: number }[] = [];
   units.forEach((unit, index) => {
     if (!unit) return;
     const sector = (Math.floor(offset / SECTOR_BYTES) + index) * SECTOR_BYTES;
-    const from = Math.max(offset, sector);
     const to = Math.min(end, sector + SECTOR_BYTES);
-    after = patched(after, from, bytes.subarray(from - offset, to - offset));
+    sectors.push({ from: Math.max(offset, sector), to });
+    size = Math.max(size, to);
   });
+  if (sectors.length === 0 && size === before.byteLength) return before;
+  const after = resized(before, size);
+  for (const { from, to } of sectors) bytes.copy(after, from, from - offset, to - offset);
   return after;
 }
 

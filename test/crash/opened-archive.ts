@@ -1,0 +1,107 @@
+/** An archive on a simulated medium, opened for editing as `EditedCheckpoint` opens one on the disk. */
+import type { Checksums } from '../../src/storage/checksums.ts';
+import { Edits, type EditsOptions } from '../../src/storage/edits.ts';
+import { Image, type ImageBase } from '../../src/storage/image.ts';
+import type { MediumFile } from '../../src/storage/medium.ts';
+import { StateDirectory } from '../../src/storage/state-directory.ts';
+import { structureOfArchive } from './archive-structure.ts';
+import type { SampleArchive } from './archives.ts';
+import { SimulatedMedium } from './simulated-medium.ts';
+
+export const CHECKPOINT = '/disk/model.pt';
+export const STATE = '/disk/model.pt.mlfs';
+
+export function mediumWith(archive: SampleArchive): SimulatedMedium {
+  return SimulatedMedium.holding({ [CHECKPOINT]: archive.bytes });
+}
+
+export interface Opened {
+  readonly edits: Edits;
+  readonly image: Image;
+  readonly checksums: Checksums;
+  /** The image with its checksums, as an export shows it. */
+  exported(): Promise<Buffer>;
+  close(): Promise<void>;
+  /** The process is gone: what it held is free. */
+  die(): Promise<void>;
+}
+
+/** Locates, recovers and attaches; whatever fails, nothing stays locked. */
+export async function openArchive(
+  medium: SimulatedMedium,
+  archive: SampleArchive,
+  options: EditsOptions = {},
+): Promise<Opened> {
+  const state = await StateDirectory.locate(medium, CHECKPOINT, { directory: STATE });
+  try {
+    const edits = await Edits.recover(medium, CHECKPOINT, state, options);
+    const image = new Image(await SimulatedBase.open(medium));
+    const structure = await structureOfArchive(image.base, archive);
+    await edits.attach(image, structure);
+    return {
+      edits,
+      image,
+      checksums: structure.checksums,
+      exported: async () => {
+        const bytes = await image.read(0, image.size);
+        for (const patch of structure.checksums.patches()) patch.bytes.copy(bytes, patch.offset);
+        return bytes;
+      },
+      close: async () => {
+        await edits.close();
+        await image.close();
+      },
+      die: () => release(state),
+    };
+  } catch (cause) {
+    await release(state);
+    throw cause;
+  }
+}
+
+/** A dead process has no lock; within this one it has to be let go by hand. */
+async function release(state: StateDirectory): Promise<void> {
+  // Its medium has no power any more, so all else that closing does fails.
+  await state.close().catch(() => undefined);
+}
+
+class SimulatedBase implements ImageBase {
+  readonly path = CHECKPOINT;
+  readonly fd = undefined;
+  readonly size: number;
+  readonly #medium: SimulatedMedium;
+  readonly #file: MediumFile;
+
+  private constructor(medium: SimulatedMedium, file: MediumFile, size: number) {
+    this.#medium = medium;
+    this.#file = file;
+    this.size = size;
+  }
+
+  static async open(medium: SimulatedMedium): Promise<SimulatedBase> {
+    const file = await medium.open(CHECKPOINT, 'read');
+    return new SimulatedBase(medium, file, await file.size());
+  }
+
+  get fingerprint() {
+    return { dev: 1n, ino: 1n, size: this.size, mtimeNs: 1n };
+  }
+
+  async refresh(): Promise<void> {
+    await this.#file.size();
+  }
+
+  read(offset: number, length: number): Promise<Buffer> {
+    return this.#file.read(offset, length);
+  }
+
+  readNow(offset: number, length: number): Buffer {
+    const bytes = this.#medium.bytesOf(CHECKPOINT);
+    if (bytes === undefined) throw new Error('the checkpoint is gone');
+    return Buffer.from(bytes.subarray(offset, offset + length));
+  }
+
+  close(): Promise<void> {
+    return this.#file.close();
+  }
+}
