@@ -51,9 +51,8 @@ export class Segments {
     this.#lastNumber = segment.number;
   }
 
-  /** A new one, whose header goes with its first record. */
+  /** A new one, whose header goes with its first record. To be called when the names before are durable. */
   async begin(firstSequence: number): Promise<Segment> {
-    await this.syncNames();
     if (this.#segments.length === 0) {
       await this.#medium.makeDirectory(this.directory);
       await this.#medium.syncDirectory(dirname(this.directory));
