@@ -70,6 +70,20 @@ export class Checksums {
     return this.#patches;
   }
 
+  /** What belongs into the field at `offset`, if it is not what is written there. */
+  patchAt(offset: number): Buffer | undefined {
+    const patches = this.patches();
+    let low = 0;
+    let high = patches.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((patches[middle] as ChecksumPatch).offset < offset) low = middle + 1;
+      else high = middle;
+    }
+    const patch = patches[low];
+    return patch?.offset === offset ? patch.bytes : undefined;
+  }
+
   /** What a commit of now has to write. */
   mark(): ChecksumMark {
     return { patches: this.patches(), differences: new Map(this.#differences) };

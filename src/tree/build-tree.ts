@@ -3,18 +3,32 @@ import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { valueToJson } from '../checkpoint/json.ts';
 import { PyDict } from '../checkpoint/pickle/values.ts';
 import { modelStr } from '../checkpoint/torch/module-str.ts';
-import type { LiveContent } from '../storage/content.ts';
+import type { Checksums } from '../storage/checksums.ts';
+import type { CommandContent, LiveContent, StoredContent } from '../storage/content.ts';
 import type { PageCache } from '../storage/page-cache.ts';
 import { addCheckpointRoom, addStrayTensors } from './checkpoint-room.ts';
+import { type DirtyTensor, dirtyTensors } from './dirty-tensors.ts';
+import { addExportRoom } from './export-room.ts';
 import type { InodeTree } from './inode.ts';
 import { InodeTable } from './inode-table.ts';
 import { addLogsRoom } from './logs-room.ts';
 import { addModelRoom } from './model-room.ts';
 import { type Model, modelOf, nameTensors } from './model-tensors.ts';
 import { outline } from './outline.ts';
+import { savedGradients } from './saved-gradients.ts';
 import { addSysRoom, bannerOf } from './sys-room.ts';
 import { TensorFiles } from './tensor-files.ts';
 import { tensorsJson } from './tensors-json.ts';
+
+/** What makes a tree writable. */
+export interface TreeEditing {
+  readonly checksums: Checksums;
+  /** What is written into /sys/control. */
+  readonly control: CommandContent;
+  /** Gradients that are there already, by the tensor's name, with their sizes. */
+  readonly gradientSizes: ReadonlyMap<string, number>;
+  readonly gradient: (name: string, size: number, maxSize: number) => StoredContent;
+}
 
 export interface TreeSources {
   readonly cache: PageCache;
@@ -24,26 +38,39 @@ export interface TreeSources {
   readonly log: LiveContent;
   readonly status: () => Promise<object>;
   readonly metrics: () => string;
+  /** Absent on read-only mounts. */
+  readonly editing?: TreeEditing;
+  /** Nodeids below it, but the root's, were given out by an earlier tree. */
+  readonly firstNodeid?: number;
 }
 
 export interface BuiltTree {
   readonly tree: InodeTree;
   /** Tensors by name. */
   readonly tensors: number;
+  /** Tensors that edits reach into, by the first of their names; quick when there are none. */
+  readonly dirtyTensors: () => DirtyTensor[];
 }
 
 /** Throws ERR_MLFS_USAGE when `stateDict` names nothing. */
 export function buildTree(checkpoint: Checkpoint, sources: TreeSources): BuiltTree {
   const mtimeMs = Number(checkpoint.image.base.fingerprint.mtimeNs / 1_000_000n);
-  const table = new InodeTable(mtimeMs);
-  const files = new TensorFiles(table, sources.cache);
+  const { editing } = sources;
+  const writable = editing !== undefined;
+  const table = new InodeTable(mtimeMs, sources.firstNodeid);
   const model = modelOf(checkpoint, sources.stateDict);
+  const files = new TensorFiles(table, {
+    cache: sources.cache,
+    writable,
+    gradients: savedGradients(checkpoint),
+    ...(editing === undefined ? {} : { stored: editing }),
+  });
   const { root } = table;
 
   const sys = table.folder(root, 'sys');
-  addModelRoom(table, table.folder(root, 'model'), model.tensors, files);
+  addModelRoom(table, table.room('model', writable), model.tensors, files);
   if (!isModelAlone(checkpoint, model, files)) {
-    const room = table.folder(root, 'checkpoint');
+    const room = table.room('checkpoint', writable);
     addCheckpointRoom(table, room, checkpoint.root, {
       files,
       cache: sources.cache,
@@ -52,6 +79,7 @@ export function buildTree(checkpoint: Checkpoint, sources: TreeSources): BuiltTr
     const strays = checkpoint.tensors.filter(({ tensor }) => !files.has(tensor));
     addStrayTensors(table, room, strays, files);
   }
+  addExportRoom(table, table.folder(root, 'export'), checkpoint, editing?.checksums);
   addLogsRoom(table, table.folder(root, 'logs'), sources.log);
 
   const count = checkpoint.tensors.length;
@@ -69,8 +97,13 @@ export function buildTree(checkpoint: Checkpoint, sources: TreeSources): BuiltTr
     tensorsJson: () => tensorsJson(nameTensors(checkpoint, model), files.paths()),
     status: sources.status,
     metrics: sources.metrics,
+    ...(editing === undefined ? {} : { control: editing.control }),
   });
-  return { tree: table, tensors: count };
+  return {
+    tree: table,
+    tensors: count,
+    dirtyTensors: () => dirtyTensors(checkpoint.image.overlay, nameTensors(checkpoint, model)),
+  };
 }
 
 function modelText(checkpoint: Checkpoint, model: Model): string {

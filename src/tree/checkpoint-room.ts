@@ -85,7 +85,7 @@ export function addCheckpointRoom(
     const path = pathOfTensorName(key);
     const stem = path.pop() ?? key;
     const folder = table.folderAt(at.folder, path);
-    sources.files.place(folder, stem, tensor, { parameter: false });
+    sources.files.place(folder, stem, tensor);
   };
 
   /** A storage that was saved by itself: its bytes as they are. */
@@ -132,7 +132,7 @@ export function addStrayTensors(
     const parts = path.filter((part) => !/^<.*>$/.test(part)).flatMap(escapeKey);
     const stem = parts.pop() ?? 'tensor';
     const folder = table.folderAt(room, parts);
-    files.place(folder, stem, tensor, { parameter: false });
+    files.place(folder, stem, tensor);
   }
 }
 

@@ -1,6 +1,7 @@
 /**
- * Builds the inodes of one mount. Nodeids are dense, from 1, in the order of creation. What a file is made of is worked out
- * when somebody first looks at it: a model of 20,000 tensors costs 20,000 small objects at mount and nothing else.
+ * Builds the inodes of one mount. The root is nodeid 1; the others are dense in the order of creation, from 2 or from where an earlier tree
+ * of the same mount ended. What a file is made of is worked out when somebody first looks at it: a model of 20,000 tensors
+ * costs 20,000 small objects at mount and nothing else.
  *
  * Invariants: a name leads to one inode and is never changed; a directory has one name; a file has `nlink` names.
  */
@@ -19,17 +20,26 @@ export interface FileDescription {
 
 export class InodeTable implements InodeTree {
   readonly root: DirectoryInode;
+  /** All but the root. */
   readonly #inodes: Inode[] = [];
+  readonly #firstNodeid: number;
   readonly #mtimeMs: number;
   #totalBytes = 0;
 
-  constructor(mtimeMs: number) {
+  /** `firstNodeid`: an earlier tree of the same mount gave out those below. */
+  constructor(mtimeMs: number, firstNodeid: number = ROOT_NODEID + 1) {
     this.#mtimeMs = mtimeMs;
-    this.root = this.#newDirectory(ROOT_NODEID);
+    this.#firstNodeid = firstNodeid;
+    this.root = newDirectory(ROOT_NODEID, ROOT_NODEID, mtimeMs, false);
   }
 
   get inodeCount(): number {
-    return this.#inodes.length;
+    return this.#inodes.length + 1;
+  }
+
+  /** What the next inode will have: the `firstNodeid` of the tree that comes after this one. */
+  get nextNodeid(): number {
+    return this.#firstNodeid + this.#inodes.length;
   }
 
   get totalBytes(): number {
@@ -37,7 +47,14 @@ export class InodeTable implements InodeTree {
   }
 
   get(nodeid: number): Inode | undefined {
-    return this.#inodes[nodeid - 1];
+    return nodeid === ROOT_NODEID ? this.root : this.#inodes[nodeid - this.#firstNodeid];
+  }
+
+  /** A folder at the root. Scratch files may be made in a writable one and in the folders below it. */
+  room(name: string, writable: boolean): DirectoryInode {
+    const made = this.#newDirectory(this.root.nodeid, writable);
+    this.root.children.set(name, made);
+    return made;
   }
 
   /** The folder `name`, made if need be. A file that has the name already keeps it. */
@@ -47,7 +64,7 @@ export class InodeTable implements InodeTree {
       const there = parent.children.get(candidate);
       if (there?.kind === 'directory') return there;
       if (there === undefined) {
-        const made = this.#newDirectory(parent.nodeid);
+        const made = this.#newDirectory(parent.nodeid, parent.writable ?? false);
         parent.children.set(candidate, made);
         return made;
       }
@@ -60,7 +77,7 @@ export class InodeTable implements InodeTree {
 
   /** An inode without a name yet: `link` gives it one. `size` is counted in statfs. */
   insert<T extends FileInode>(make: (nodeid: number, mtimeMs: number) => T, size: number): T {
-    const inode = make(this.#inodes.length + 1, this.#mtimeMs);
+    const inode = make(this.nextNodeid, this.#mtimeMs);
     this.#inodes.push(inode);
     this.#totalBytes += size;
     return inode;
@@ -82,18 +99,16 @@ export class InodeTable implements InodeTree {
     return inode;
   }
 
-  #newDirectory(parent: number): DirectoryInode {
-    const inode: DirectoryInode = {
-      kind: 'directory',
-      nodeid: this.#inodes.length + 1,
-      parent,
-      mode: 0o555,
-      mtimeMs: this.#mtimeMs,
-      children: new Map(),
-    };
+  #newDirectory(parent: number, writable: boolean): DirectoryInode {
+    const inode = newDirectory(this.nextNodeid, parent, this.#mtimeMs, writable);
     this.#inodes.push(inode);
     return inode;
   }
+}
+
+function newDirectory(nodeid: number, parent: number, mtimeMs: number, writable: boolean): DirectoryInode {
+  const mode = writable ? 0o755 : 0o555;
+  return { kind: 'directory', nodeid, parent, mode, mtimeMs, children: new Map(), writable };
 }
 
 /** `stem`, or the first of `stem%~2`, `stem%~3`, … under which all of the suffixes are free. */

@@ -45,6 +45,8 @@ export interface InodeTree {
   readonly root: DirectoryInode;
   get(nodeid: number): Inode | undefined;
   readonly inodeCount: number;
+  /** Above every nodeid of this tree but the root's: where a tree that comes after it may begin. */
+  readonly nextNodeid: number;
   /** Sum of file sizes that are fixed, for statfs. */
   readonly totalBytes: number;
 }

@@ -1,5 +1,6 @@
 /** /sys: what MLFS knows about the checkpoint and about itself. */
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import type { CommandContent } from '../storage/content.ts';
 import { documentFile, textFile } from './documents.ts';
 import type { DirectoryInode } from './inode.ts';
 import type { InodeTable } from './inode-table.ts';
@@ -17,6 +18,8 @@ export interface SysSources {
   readonly status: () => Promise<object>;
   /** Prometheus' text format, made anew at each open. */
   readonly metrics: () => string;
+  /** What is written into /sys/control; absent on read-only mounts. */
+  readonly control?: CommandContent;
 }
 
 export function addSysRoom(table: InodeTable, room: DirectoryInode, sources: SysSources): void {
@@ -46,6 +49,8 @@ export function addSysRoom(table: InodeTable, room: DirectoryInode, sources: Sys
   table.add(room, 'metrics', {
     content: () => ({ kind: 'snapshot', make: async () => Buffer.from(sources.metrics()) }),
   });
+  const { control } = sources;
+  if (control !== undefined) table.add(room, 'control', { content: () => control, mode: 0o644 });
 }
 
 /** `rooms` are the names of the folders at the root. */
@@ -69,9 +74,10 @@ export function bannerOf(
 }
 
 const ROOMS: Readonly<Record<string, string>> = {
-  sys: 'model_str, tensors.json, checkpoint.json, status.json, metrics',
-  model: 'a folder a module, a file a tensor: exact C-order bytes',
+  sys: 'model_str, tensors.json, checkpoint.json, status.json, metrics, control',
+  model: 'a folder a module, a file a tensor: exact C-order bytes, which may be written',
   checkpoint: 'everything else that was saved, optimizer state and numbers included',
+  export: 'the whole checkpoint with the edits in it, as one file',
   logs: 'what the mount does, a line each; lines may be appended',
 };
 

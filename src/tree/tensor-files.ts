@@ -4,33 +4,47 @@
  * offset, shape, stride, dtype and lazy bits. Views that only overlap are different files over the same extents.
  */
 
+import { encodeElement } from '../checkpoint/element-encoding.ts';
 import { DTYPES, nbytes, type Storage, type Tensor } from '../checkpoint/tensor.ts';
 import { tensorContent } from '../checkpoint/tensor-content.ts';
 import { MlfsError } from '../errors.ts';
-import type { Content } from '../storage/content.ts';
+import type { Content, StoredContent } from '../storage/content.ts';
 import type { PageCache } from '../storage/page-cache.ts';
+import { dirtyBytes } from './dirty-bytes.ts';
 import type { DirectoryInode, FileInode, Inode } from './inode.ts';
 import { freeStem, type InodeTable } from './inode-table.ts';
 
+export interface TensorFilesOptions {
+  readonly cache: PageCache;
+  readonly writable: boolean;
+  /** Gradients that the checkpoint holds itself, by parameter name. */
+  readonly gradients?: ReadonlyMap<string, Tensor>;
+  /** Where the others are kept; without it they are empty. */
+  readonly stored?: {
+    readonly gradientSizes: ReadonlyMap<string, number>;
+    readonly gradient: (name: string, size: number, maxSize: number) => StoredContent;
+  };
+}
+
 export class TensorFiles {
   readonly #table: InodeTable;
-  readonly #cache: PageCache;
+  readonly #options: TensorFilesOptions;
   /** Most storages have one tensor: it needs no key. */
   readonly #firstOf = new Map<Storage, TensorInode>();
   /** The others, by their view. */
   readonly #others = new Map<string, TensorInode>();
 
-  constructor(table: InodeTable, cache: PageCache) {
+  constructor(table: InodeTable, options: TensorFilesOptions) {
     this.#table = table;
-    this.#cache = cache;
+    this.#options = options;
   }
 
-  /** Puts NAME.bin, and for a parameter NAME.grad, into a folder. */
-  place(folder: DirectoryInode, stem: string, tensor: Tensor, role: { readonly parameter: boolean }): void {
-    const free = freeStem(folder, stem, role.parameter ? WITH_GRADIENT : ALONE);
-    const inode = this.#find(tensor) ?? this.#make(tensor);
+  /** Puts NAME.bin, and for a parameter NAME.grad, into a folder. `parameter` is its name in the state dict. */
+  place(folder: DirectoryInode, stem: string, tensor: Tensor, parameter?: string): void {
+    const free = freeStem(folder, stem, parameter === undefined ? ALONE : WITH_GRADIENT);
+    const inode = this.#inodeOf(tensor);
     this.#table.link(folder, `${free}.bin`, inode);
-    if (role.parameter) this.#table.link(folder, `${free}.grad`, this.#gradientOf(inode));
+    if (parameter !== undefined) this.#table.link(folder, `${free}.grad`, this.#gradientOf(inode, parameter));
   }
 
   has(tensor: Tensor): boolean {
@@ -60,9 +74,13 @@ export class TensorFiles {
     return viewKey(first.tensor) === key ? first : this.#others.get(key);
   }
 
+  #inodeOf(tensor: Tensor): TensorInode {
+    return this.#find(tensor) ?? this.#make(tensor);
+  }
+
   #make(tensor: Tensor): TensorInode {
     const inode = this.#table.insert(
-      (nodeid, mtimeMs) => new TensorInode(nodeid, mtimeMs, tensor, this.#cache),
+      (nodeid, mtimeMs) => new TensorInode(nodeid, mtimeMs, tensor, this.#options),
       nbytes(tensor),
     );
     if (this.#firstOf.has(tensor.storage)) this.#others.set(viewKey(tensor), inode);
@@ -70,9 +88,27 @@ export class TensorFiles {
     return inode;
   }
 
-  #gradientOf(parameter: TensorInode): FileInode {
-    parameter.gradient ??= this.#table.insert((nodeid, mtimeMs) => new GradientInode(nodeid, mtimeMs), 0);
+  /** Tied parameters have one gradient, under the first of their names. */
+  #gradientOf(parameter: TensorInode, name: string): FileInode {
+    parameter.gradient ??= this.#savedGradient(parameter, name) ?? this.#storedGradient(parameter, name);
     return parameter.gradient;
+  }
+
+  #savedGradient({ tensor }: TensorInode, name: string): FileInode | undefined {
+    const saved = this.#options.gradients?.get(name);
+    return saved === undefined || nbytes(saved) !== nbytes(tensor) ? undefined : this.#inodeOf(saved);
+  }
+
+  #storedGradient({ tensor }: TensorInode, name: string): FileInode {
+    const { stored } = this.#options;
+    const content = (): Content =>
+      stored === undefined
+        ? EMPTY
+        : stored.gradient(name, stored.gradientSizes.get(name) ?? 0, nbytes(tensor));
+    return this.#table.insert(
+      (nodeid, mtimeMs) => new GradientInode(nodeid, mtimeMs, stored === undefined ? 0o444 : 0o644, content),
+      0,
+    );
   }
 }
 
@@ -82,25 +118,33 @@ const WITH_GRADIENT = ['.bin', '.grad'] as const;
 /** A mount has one a tensor: it holds what it must and works out the rest when somebody looks. */
 class TensorInode implements FileInode {
   readonly kind = 'file';
-  readonly mode = 0o444;
   readonly nodeid: number;
   readonly mtimeMs: number;
   readonly tensor: Tensor;
   nlink = 0;
   gradient: FileInode | undefined = undefined;
-  readonly cache: PageCache;
+  readonly options: TensorFilesOptions;
   made: Content | undefined = undefined;
 
-  constructor(nodeid: number, mtimeMs: number, tensor: Tensor, cache: PageCache) {
+  constructor(nodeid: number, mtimeMs: number, tensor: Tensor, options: TensorFilesOptions) {
     this.nodeid = nodeid;
     this.mtimeMs = mtimeMs;
     this.tensor = tensor;
-    this.cache = cache;
+    this.options = options;
   }
 
   get content(): Content {
-    this.made ??= contentOf(this.tensor, this.cache);
+    this.made ??= contentOf(this.tensor, this.options);
     return this.made;
+  }
+
+  get mode(): number {
+    const { content } = this;
+    return 'writer' in content && content.writer !== undefined ? 0o644 : 0o444;
+  }
+
+  get element(): (number: string) => Uint8Array | undefined {
+    return (number) => encodeElement(number, this.tensor.dtype);
   }
 
   get xattrs(): ReadonlyMap<string, string> {
@@ -108,30 +152,36 @@ class TensorInode implements FileInode {
   }
 }
 
-/** No checkpoint holds gradients: the file is empty until somebody writes one. */
+/** Empty until somebody writes one. */
 class GradientInode implements FileInode {
   readonly kind = 'file';
-  readonly mode = 0o444;
+  readonly mode: number;
   readonly nodeid: number;
   readonly mtimeMs: number;
   nlink = 0;
+  readonly make: () => Content;
+  made: Content | undefined = undefined;
 
-  constructor(nodeid: number, mtimeMs: number) {
+  constructor(nodeid: number, mtimeMs: number, mode: number, make: () => Content) {
     this.nodeid = nodeid;
     this.mtimeMs = mtimeMs;
+    this.mode = mode;
+    this.make = make;
   }
 
   get content(): Content {
-    return EMPTY;
+    this.made ??= this.make();
+    return this.made;
   }
 }
 
 const EMPTY: Content = { kind: 'extents', size: 0, extents: [] };
 
 /** A tensor that cannot be laid out keeps its name and its size; reading it says why. */
-function contentOf(tensor: Tensor, cache: PageCache): Content {
+function contentOf(tensor: Tensor, { cache, writable }: TensorFilesOptions): Content {
   try {
-    return tensorContent(tensor, cache);
+    const content = tensorContent(tensor, cache);
+    return writable ? content : readOnly(content);
   } catch (cause) {
     if (!(cause instanceof MlfsError)) throw cause;
     const size = nbytes(tensor);
@@ -141,6 +191,22 @@ function contentOf(tensor: Tensor, cache: PageCache): Content {
       read: () => Promise.reject(cause),
     };
   }
+}
+
+/** The same without its writer. */
+function readOnly(content: Content): Content {
+  if (!('writer' in content) || content.writer === undefined) return content;
+  if (content.kind === 'extents') {
+    const { size } = content;
+    return {
+      kind: 'extents',
+      size,
+      get extents() {
+        return content.extents;
+      },
+    };
+  }
+  return { kind: 'rendered', size: content.size, read: (offset, length) => content.read(offset, length) };
 }
 
 /** Equal for tensors that are the same view of the same storage. */
@@ -156,6 +222,11 @@ export function fileOffset(tensor: Tensor): number | undefined {
   return bytes.offset + tensor.storageOffset * DTYPES[tensor.dtype];
 }
 
+function dirtyIn(tensor: Tensor): number {
+  const { bytes } = tensor.storage;
+  return bytes.kind === 'extent' ? dirtyBytes(bytes.image.overlay, tensor).bytes : 0;
+}
+
 /** `user.mlfs.*`: lists are written as `64,3,7,7`, the offset in bytes of the checkpoint file, as decimal text. */
 function tensorXattrs(tensor: Tensor): ReadonlyMap<string, string> {
   return new Map([
@@ -164,6 +235,6 @@ function tensorXattrs(tensor: Tensor): ReadonlyMap<string, string> {
     ['user.mlfs.stride', tensor.stride.join(',')],
     ['user.mlfs.storage', tensor.storage.key],
     ['user.mlfs.offset', String(fileOffset(tensor) ?? 'none')],
-    ['user.mlfs.dirty', '0'],
+    ['user.mlfs.dirty', String(dirtyIn(tensor))],
   ]);
 }

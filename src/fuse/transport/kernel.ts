@@ -29,6 +29,8 @@ const LARGEST_MAX_PAGES = 2048;
 /** How much the kernel reads ahead on the mount where we may say so: 128 KiB, its default, halves the throughput. */
 const READAHEAD_KIB = 4096;
 
+/** kCapacity of native/published_table.h. */
+const FIRST_UNPUBLISHED_NODEID = 2 ** 28;
 /** In place of a file's index. */
 const INLINE = -1;
 const COMPUTED = -2;
@@ -118,6 +120,8 @@ class KernelSession implements TransportSession {
   }
 
   #publish(nodeid: number, extents: readonly Extent[]): void {
+    // Scratch inodes are numbered beyond it: one that became a tensor's by a rename is read through JavaScript.
+    if (nodeid >= FIRST_UNPUBLISHED_NODEID) return;
     const triples = new Float64Array(extents.length * 3);
     const inline: Uint8Array[] = [];
     let inlineBytes = 0;

@@ -19,7 +19,7 @@ import { at, paths, storage, tensor } from './tree-fixtures.ts';
 
 function rooms() {
   const table = new InodeTable(1000);
-  const files = new TensorFiles(table, new PageCache(1 << 20));
+  const files = new TensorFiles(table, { cache: new PageCache(1 << 20), writable: false });
   return {
     table,
     files,

@@ -1,0 +1,85 @@
+/**
+ * /export: the checkpoint as one file, edits included. It is the image; where a checksum of edited bytes is written down, the right one is
+ * computed.
+ */
+import { extname } from 'node:path';
+import type { Checkpoint, CheckpointFormat } from '../checkpoint/checkpoint.ts';
+import type { Checksums } from '../storage/checksums.ts';
+import type { ExtentContent } from '../storage/content.ts';
+import type { Extent } from '../storage/extent.ts';
+import type { Image } from '../storage/image.ts';
+import type { DirectoryInode } from './inode.ts';
+import type { InodeTable } from './inode-table.ts';
+
+/** Without `checksums` nothing is edited. */
+export function addExportRoom(
+  table: InodeTable,
+  room: DirectoryInode,
+  checkpoint: Checkpoint,
+  checksums: Checksums | undefined,
+): void {
+  table.add(room, `model${suffixOf(checkpoint)}`, {
+    content: () => new ExportContent(checkpoint.image, checksums),
+  });
+}
+
+const CHECKSUM_BYTES = 4;
+
+/** A model of 20,000 tensors has some 40,000 checksums: they are listed when somebody opens the file. */
+class ExportContent implements ExtentContent {
+  readonly kind = 'extents';
+  readonly #image: Image;
+  readonly #checksums: Checksums | undefined;
+  #extents: readonly Extent[] | undefined;
+
+  constructor(image: Image, checksums: Checksums | undefined) {
+    this.#image = image;
+    this.#checksums = checksums;
+  }
+
+  get size(): number {
+    return this.#image.size;
+  }
+
+  get extents(): readonly Extent[] {
+    this.#extents ??= this.#list();
+    return this.#extents;
+  }
+
+  #list(): Extent[] {
+    const image = this.#image;
+    const extents: Extent[] = [];
+    let at = 0;
+    for (const field of this.#checksums?.fields ?? []) {
+      if (field > at) extents.push({ kind: 'image', image, offset: at, length: field - at });
+      extents.push({
+        kind: 'computed',
+        length: CHECKSUM_BYTES,
+        read: (offset, length) => this.#readField(field, offset, length),
+      });
+      at = field + CHECKSUM_BYTES;
+    }
+    if (at < image.size) extents.push({ kind: 'image', image, offset: at, length: image.size - at });
+    return extents;
+  }
+
+  async #readField(field: number, offset: number, length: number): Promise<Uint8Array> {
+    const patch = this.#checksums?.patchAt(field);
+    return patch?.subarray(offset, offset + length) ?? this.#image.read(field + offset, length);
+  }
+}
+
+const SUFFIXES: Readonly<Partial<Record<CheckpointFormat, string>>> = {
+  'torch-zip': '.pt',
+  torchscript: '.pt',
+  'torch-legacy': '.pt',
+  'torch-tar': '.pt',
+  safetensors: '.safetensors',
+  'torch-export': '.pt2',
+};
+
+/** torch's own formats are called as torch calls them; of the others only who named the file knows. */
+function suffixOf({ format, path }: Checkpoint): string {
+  const own = extname(path);
+  return SUFFIXES[format] ?? (/^\.[A-Za-z0-9]{1,8}$/.test(own) ? own : '.pkl');
+}
