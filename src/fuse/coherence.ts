@@ -68,8 +68,10 @@ export class Coherence {
     return result;
   }
 
-  /** The kernel's pages of an inode are not its bytes. */
-  async drop(nodeid: number): Promise<void> {
+  /** The kernel's pages of an inode are not its bytes. Where it cannot be told, it finds out at the next open: by the time. */
+  async drop(inode: FileInode): Promise<void> {
+    if (!this.#invalidations.connected) this.#attributes.touch(inode);
+    const { nodeid } = inode;
     await this.#invalidations.settle(
       this.#invalidations.send([{ kind: 'pages', nodeid, offset: 0, length: 0 }]),
     );

@@ -463,13 +463,13 @@ export class TreeFilesystem implements Filesystem {
     }
     if (target.content.kind === 'stored') {
       this.#changes.touch(target);
-      await this.#coherence.drop(target.nodeid);
+      await this.#coherence.drop(target);
     }
     // Who still holds the scratch file sees the other's bytes, which a fill made different from its own.
     this.#coherence.forget(source);
     source.became = target;
     this.#coherence.remember(source);
-    await this.#coherence.drop(source.nodeid);
+    await this.#coherence.drop(source);
   }
 
   #entryIn(directory: DirectoryInode, inode: Inode): Entry {

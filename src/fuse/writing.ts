@@ -72,7 +72,12 @@ export class Writing {
   async close(handle: WritingHandle): Promise<void> {
     const { inode, stage } = handle;
     if (stage === undefined || !stage.unsettled) return;
-    await replaceContent(inode, stage.staged, this.#options.coherence);
+    try {
+      await replaceContent(inode, stage.staged, this.#options.coherence);
+    } catch (refusal) {
+      await this.#options.coherence.drop(inode);
+      throw refusal;
+    }
     stage.settled();
     if (inode.content.kind === 'stored') this.#options.attributes.touch(inode);
     if (handle.durable || (handle.flags & O_DSYNC) !== 0) await this.sync(inode, handle);
@@ -89,7 +94,7 @@ export class Writing {
       this.#options.log(`${path()}: not replaced: ${size} bytes were written${expected(inode)}`);
     await stage.close();
     // What went through the kernel's pages of the file was not its bytes.
-    if (stage.unsettled) await this.#options.coherence.drop(inode.nodeid);
+    if (stage.unsettled) await this.#options.coherence.drop(inode);
   }
 
   /** Throws EFBIG beyond the end of a file of fixed size and EPERM for any other size than its own. */

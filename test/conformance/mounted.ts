@@ -84,8 +84,8 @@ export class Mounted {
     return mounted;
   }
 
-  /** Resolves when the server prints this line. Rejects when it ends first. */
-  async line(expected: string): Promise<void> {
+  /** Resolves when the server prints this line from now on. Rejects when it ends first. */
+  async line(expected: string | RegExp): Promise<void> {
     const abort = new AbortController();
     const { signal } = abort;
     const ended = once(this.#server, 'exit', { signal }).then(([code]) => {
@@ -99,10 +99,10 @@ export class Mounted {
     }
   }
 
-  async #waitForLine(expected: string, signal: AbortSignal): Promise<void> {
+  async #waitForLine(expected: string | RegExp, signal: AbortSignal): Promise<void> {
     for (;;) {
       const [line] = await once(this.#lines, 'line', { signal });
-      if (line === expected) return;
+      if (typeof expected === 'string' ? line === expected : expected.test(line)) return;
     }
   }
 
@@ -134,13 +134,17 @@ export class Mounted {
   }
 
   /** Starts a Python snippet that calls `pause()` once. */
-  pausing(snippet: string): { paused: Promise<void>; resume(): Promise<number | null> } {
+  pausing(snippet: string): {
+    paused: Promise<void>;
+    resume(): Promise<number | null>;
+    kill(): Promise<void>;
+  } {
     const pause = `
 def pause():
     print('PAUSED', flush=True)
     input()
 `;
-    const args = ['-c', PRELUDE + pause + snippet, this.path, JSON.stringify(FACTS)];
+    const args = ['-c', PRELUDE + pause + snippet, this.path, this.#facts];
     const program = spawn('python3', args, {
       stdio: ['pipe', 'pipe', 'inherit'],
       timeout: PROGRAM_TIMEOUT_MS,
@@ -154,15 +158,23 @@ def pause():
         const [code] = await exit;
         return code as number | null;
       },
+      kill: async () => {
+        program.kill('SIGKILL');
+        await exit;
+      },
     };
   }
 
   /** Runs a Python snippet on the mount; what it asserts must hold. Returns what it printed. */
   async python(snippet: string): Promise<string> {
-    const args = ['-c', PRELUDE + snippet, this.path, JSON.stringify(FACTS)];
+    const args = ['-c', PRELUDE + snippet, this.path, this.#facts];
     const outcome = await this.run('python3', args);
     if (outcome.code !== 0) throw new Error(`${outcome.stderr.trim()} (ended with ${outcome.code})`);
     return outcome.stdout;
+  }
+
+  get #facts(): string {
+    return JSON.stringify({ ...FACTS, transport: this.transport });
   }
 
   /** Ends the server by SIGTERM; it unmounts, and its exit code is 0. A mount that is in use is taken away by force. */

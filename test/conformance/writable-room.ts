@@ -94,13 +94,14 @@ function everySecond(image: Image): RenderedContent {
     writer: {
       image,
       write: async (update, at, bytes) => {
-        for (let done = 0; done < bytes.byteLength; ) {
-          const index = Math.floor((at + done) / elementBytes);
-          const within = (at + done) % elementBytes;
-          const count = Math.min(elementBytes - within, bytes.byteLength - done);
-          await update.write(offset + index * stride + within, bytes.subarray(done, done + count));
-          done += count;
+        const start = Math.floor(at / elementBytes) * stride;
+        const end = Math.ceil((at + bytes.byteLength) / elementBytes) * stride;
+        const span = await update.read(offset + start, Math.min(end, size) - start);
+        for (let index = 0; index < bytes.byteLength; index++) {
+          const element = Math.floor((at + index) / elementBytes);
+          span[element * stride - start + ((at + index) % elementBytes)] = bytes[index] as number;
         }
+        await update.write(offset + start, span);
       },
     },
   };
