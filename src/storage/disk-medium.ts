@@ -227,7 +227,8 @@ const TOLD: Record<string, ErrnoName> = {
   EROFS: 'EROFS',
 };
 
-function diskError(path: string, what: string, cause: unknown): MlfsError {
+/** The error of a call of node:fs, as this medium's own are. */
+export function diskError(path: string, what: string, cause: unknown): MlfsError {
   if (cause instanceof MlfsError) return cause;
   const reason = cause instanceof Error ? cause.message : String(cause);
   const code = codeOf(cause);

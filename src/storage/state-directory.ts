@@ -207,17 +207,26 @@ export class StateDirectory {
     const names = await this.#medium.list(this.path);
     if (names.some((name) => !OWN_NAMES.includes(name))) return false;
     if ((await this.#medium.list(this.journalPath)).length > 0) return false;
-    return (await this.#medium.list(join(this.path, GRADIENTS))).length === 0;
+    const sizes = (await this.gradients()).values();
+    return [...sizes].every((size) => size === 0);
   }
 
   /** The lock file goes last, and its lock after it: who waits for it finds another file there, or none. */
   async #takeAway(): Promise<void> {
+    await this.#removeAllIn(join(this.path, GRADIENTS));
     const names = await this.#medium.list(this.path);
     for (const name of OWN_NAMES.toReversed()) {
       if (names.includes(name)) await this.#medium.remove(join(this.path, name));
     }
     if (names.length > 0) await this.#medium.remove(this.path);
     this.#exists = false;
+  }
+
+  async #removeAllIn(folder: string): Promise<void> {
+    for (const name of await this.#medium.list(folder)) {
+      if (name.endsWith(CONTINUED)) await this.#removeAllIn(join(folder, name));
+      await this.#medium.remove(join(folder, name));
+    }
   }
 }
 

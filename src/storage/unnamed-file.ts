@@ -3,7 +3,7 @@ import { constants, open as openCallback, unlink as unlinkCallback } from 'node:
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
-import { DiskFile } from './disk-medium.ts';
+import { DiskFile, diskError } from './disk-medium.ts';
 import type { MediumFile } from './medium.ts';
 
 const open = promisify(openCallback);
@@ -20,8 +20,9 @@ export async function unnamedFile(directory: string): Promise<MediumFile> {
   for (let folder = directory; ; folder = dirname(folder)) {
     const file = await unnamedIn(folder).catch((cause: NodeJS.ErrnoException) => {
       if (cause.code === 'ENOENT' && folder !== dirname(folder)) return undefined;
-      if (folder !== tmpdir()) return unnamedIn(tmpdir());
-      throw cause;
+      return unnamedIn(tmpdir()).catch(() => {
+        throw diskError(folder, 'a scratch file cannot be made', cause);
+      });
     });
     if (file !== undefined) return file;
   }

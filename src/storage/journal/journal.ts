@@ -209,7 +209,7 @@ export class Journal {
     return this.#closing;
   }
 
-  async #takeOver({ segments, lastSequence, durable, voidThrough, tornBytes }: Replayed): Promise<void> {
+  async #takeOver({ segments, lastSequence, durable, voidThrough }: Replayed): Promise<void> {
     // The newest first, each durably: at no time is one missing between two others.
     for (const { torn, file, path } of segments.toReversed()) {
       if (!torn) continue;
@@ -223,8 +223,11 @@ export class Journal {
     const kept = segments.filter(({ torn }) => !torn);
     const last = kept.at(-1);
     if (last !== undefined && last.fileSize > last.size) await last.file.truncate(last.size);
-    // What was read may be in the page cache only. From here on it is what everything stands on.
-    if (lastSequence > durable || tornBytes > 0) for (const { file } of kept) await file.sync();
+    for (const [index, { file }] of kept.entries()) {
+      // What was read may be in the page cache only, and from here on everything stands on it.
+      const next = kept[index + 1]?.firstSequence ?? Number.POSITIVE_INFINITY;
+      if (next - 1 > durable) await file.sync();
+    }
     if (kept.length > 0) await this.#medium.syncDirectory(this.#directory);
     for (const segment of kept) this.#segments.add(newSegment(segment));
     if (last?.ended) this.#segments.end();

@@ -7,6 +7,7 @@ import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { diskMedium } from '../../../src/storage/disk-medium.ts';
 import { lockFile, takeLock } from '../../../src/storage/lock.ts';
+import type { Medium, MediumFile } from '../../../src/storage/medium.ts';
 import { requires } from '../../support/requires.ts';
 import { temporaryDirectory } from '../../support/tmp.ts';
 
@@ -26,6 +27,20 @@ async function killed(child: ChildProcess): Promise<void> {
   const ended = once(child, 'exit');
   child.kill('SIGKILL');
   await ended;
+}
+
+/** As a file is of a medium that has no descriptors. */
+function withoutDescriptor(file: MediumFile): MediumFile {
+  return {
+    path: file.path,
+    fd: undefined,
+    size: () => file.size(),
+    read: (offset, length) => file.read(offset, length),
+    write: (offset, pieces) => file.write(offset, pieces),
+    truncate: (size) => file.truncate(size),
+    sync: () => file.sync(),
+    close: () => file.close(),
+  };
 }
 
 async function checkpoint(t: TestContext): Promise<string> {
@@ -91,6 +106,23 @@ test('a living process that never had the lock does not keep it because of its p
   await (await takeLock(diskMedium, path, undefined)).release();
   await writeFile(path, JSON.stringify({ pid: child.pid, startTime }));
   await assert.rejects(takeLock(diskMedium, path, undefined), { code: 'ERR_MLFS_BUSY' });
+});
+
+test('where nothing can be locked the words in the lock file hold', async (t) => {
+  const wordsOnly: Medium = {
+    ...diskMedium,
+    open: async (path, how) => withoutDescriptor(await diskMedium.open(path, how)),
+  };
+  const path = join(await temporaryDirectory(t), 'lock');
+  const child = await holder(t, 'state', path, '/mnt/other');
+  await assert.rejects(takeLock(wordsOnly, path, undefined), { message: new RegExp(`process ${child.pid}`) });
+  await killed(child);
+  const lock = await takeLock(wordsOnly, path, undefined);
+  await assert.rejects(takeLock(wordsOnly, path, undefined), {
+    message: new RegExp(`process ${process.pid}`),
+  });
+  await lock.release();
+  await (await takeLock(wordsOnly, path, undefined)).release();
 });
 
 test('what is half written in a lock file holds nobody up', async (t) => {

@@ -216,6 +216,18 @@ test('gradients are kept under their names, whatever these are', async (t) => {
   await second.close();
 });
 
+test('gradients without a byte are not kept', async (t) => {
+  const { folder, state } = await located(t);
+  for (const name of ['fc.weight', 'x'.repeat(600)]) {
+    const gradient = state.gradient(name, 0, 100);
+    await gradient.write(0, Buffer.from('grad'));
+    await gradient.truncate(0);
+    await gradient.close();
+  }
+  await state.close();
+  assert.deepEqual(await readdir(folder), ['model.pt']);
+});
+
 test('a gradient that nobody writes to makes nothing', async (t) => {
   const { folder, state } = await located(t);
   const gradient = state.gradient('fc.weight', 0, 100);

@@ -25,6 +25,8 @@ export class FaultyMedium implements Medium {
   /** The errno that a call fails with. */
   fails: (call: Call) => ErrnoName | undefined = () => undefined;
   readonly calls: Call[] = [];
+  /** Bytes of the longest read. */
+  longestRead = 0;
 
   count(kind: CallKind): number {
     return this.calls.filter((call) => call.kind === kind).length;
@@ -87,6 +89,7 @@ class FaultyFile implements MediumFile {
 
   async read(offset: number, length: number): Promise<Buffer> {
     this.#medium.check('read', this.path);
+    this.#medium.longestRead = Math.max(this.#medium.longestRead, length);
     return this.#file.read(offset, length);
   }
 

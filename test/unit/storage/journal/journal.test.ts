@@ -81,6 +81,22 @@ test('records longer than what replay holds in memory come back', async (t) => {
   assert.equal(events[1], `8:${bytes.toString('latin1')}`);
 });
 
+test('replay and writing anew hold 1 MiB at a time, however long a record is', async (t) => {
+  const medium = new FaultyMedium();
+  const { directory, journal } = await emptyJournal(t, {}, medium);
+  await journal.append([{ offset: 0, bytes: Buffer.alloc(9 * 1024 * 1024, 1) }, put(1, 'x')]);
+  medium.fails = ({ kind }) => (kind === 'sync' ? 'EIO' : undefined);
+  await assert.rejects(journal.sync());
+  medium.fails = () => undefined;
+  await journal.sync();
+  await journal.close();
+  let writes = 0;
+  const visitor = { write: () => void writes++, commit: () => undefined, discard: () => undefined };
+  await (await Journal.open(medium, directory, visitor)).close();
+  assert.equal(writes, 2);
+  assert.equal(medium.longestRead, 1024 * 1024);
+});
+
 test('thousands of records in one call come back', async (t) => {
   const { directory, journal } = await emptyJournal(t);
   const writes = Array.from({ length: 3000 }, (_, index) => put(index, String(index)));
