@@ -13,6 +13,9 @@ const ONE = 0x80000000;
 
 const TABLE = makeTable();
 
+/** x^(8·2^k), for every k that a safe integer has. */
+const SQUARES = makeSquares();
+
 /** CRC-32 of `bytes`, going on from the CRC of what came before. */
 export const crc32: (bytes: Uint8Array, previous?: number) => number =
   typeof zlib.crc32 === 'function' ? (bytes, previous = 0) => zlib.crc32(bytes, previous) : crc32ByTable;
@@ -53,14 +56,12 @@ export function crc32Shift(difference: number, bytesAfter: number): number {
   return difference === 0 ? 0 : multiply(xPowBytes(bytesAfter), difference);
 }
 
-/** x^(8·bytes) modulo the polynomial, by squaring. */
+/** x^(8·bytes) modulo the polynomial, by the powers of two in `bytes`. */
 function xPowBytes(bytes: number): number {
-  let square = 0x00800000; // x^8
   let power = ONE;
   // Halving by division: lengths go past 32 bits.
-  for (let rest = bytes; rest > 0; rest = Math.floor(rest / 2)) {
-    if (rest % 2 === 1) power = multiply(power, square);
-    square = multiply(square, square);
+  for (let rest = bytes, bit = 0; rest > 0; rest = Math.floor(rest / 2), bit++) {
+    if (rest % 2 === 1) power = multiply(power, SQUARES[bit] as number);
   }
   return power;
 }
@@ -84,4 +85,14 @@ function makeTable(): Uint32Array {
     table[byte] = value;
   }
   return table;
+}
+
+function makeSquares(): Uint32Array {
+  const squares = new Uint32Array(53);
+  let square = 0x00800000; // x^8
+  for (let k = 0; k < squares.length; k++) {
+    squares[k] = square;
+    square = multiply(square, square);
+  }
+  return squares;
 }

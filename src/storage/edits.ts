@@ -18,9 +18,10 @@ import { writeCopy } from './copy.ts';
 import { foldInto, type Progress } from './fold.ts';
 import type { Image, ImageEditor, ImageUpdate, UpdateOptions } from './image.ts';
 import { ImageChanges } from './image-changes.ts';
+import { inParallel } from './in-parallel.ts';
 import { Journal, type JournalCounters } from './journal/journal.ts';
 import type { Medium, MediumFile } from './medium.ts';
-import { type DirtyRange, type MovedBytes, Overlay, type Piece } from './overlay.ts';
+import { type DirtyRange, type MovedBytes, Overlay, type Piece, type Placement } from './overlay.ts';
 import { identityOf, openBase } from './stale.ts';
 import type { BaseRecord, StateDirectory } from './state-directory.ts';
 import { Turns } from './turns.ts';
@@ -78,6 +79,8 @@ interface Decided {
 
 /** Below this the journal is not worth compacting. */
 const COMPACT_FROM_BYTES = 64 * 1024 * 1024;
+/** Pieces whose checksums are worked out at one time; each is 1 MiB at most. */
+const PIECES_AT_ONCE = 16;
 /** Of the journal's limit. */
 const ALMOST_FULL = 0.75;
 
@@ -141,7 +144,7 @@ export class Edits implements ImageEditor {
         medium,
         state.journalPath,
         {
-          write: (offset, length, placement) => void overlay.set(offset, length, placement, new Set()),
+          write: (offset, length, placement) => overlay.set(offset, length, placement, new Set()),
           commit: (note, segment) => {
             decided = { note, segment, pieces: [...overlay.pieces()] };
           },
@@ -176,7 +179,7 @@ export class Edits implements ImageEditor {
     try {
       const overlay = new Overlay();
       const journal = await Journal.open(medium, state.journalPath, {
-        write: (offset, length, placement) => void overlay.set(offset, length, placement, new Set()),
+        write: (offset, length, placement) => overlay.set(offset, length, placement, new Set()),
         commit: () => undefined,
         discard: () => overlay.dropThrough(Number.POSITIVE_INFINITY, new Set()),
       });
@@ -195,11 +198,12 @@ export class Edits implements ImageEditor {
     if (!this.#replayed.empty) {
       await this.#refuseForeign(image, structure);
       const chunks = new Set<number>();
-      for (const piece of this.#replayed.pieces()) {
-        const length = piece.end - piece.start;
-        await checkPiece(image, piece, structure.checksums);
-        image.overlay.set(piece.start, length, piece, chunks);
-      }
+      const pieces = [...this.#replayed.pieces()];
+      await inParallel(pieces, PIECES_AT_ONCE, (piece) => checkPiece(image, piece, structure.checksums));
+      image.overlay.setAll(
+        pieces.map((piece) => ({ start: piece.start, end: piece.end, placement: piece })),
+        chunks,
+      );
       image.changed({ ranges: [...image.overlay.ranges()], chunks });
     }
     this.#replayed = new Overlay();
@@ -506,10 +510,10 @@ export class Edits implements ImageEditor {
     );
     const placements = await this.#journal.append(writes);
     const chunks = new Set<number>();
-    pieces.forEach(({ start, end }, index) => {
-      const placement = placements[index];
-      if (placement !== undefined) image.overlay.set(start, end - start, placement, chunks);
-    });
+    image.overlay.setAll(
+      pieces.map(({ start, end }, index) => ({ start, end, placement: placements[index] as Placement })),
+      chunks,
+    );
     image.changed({ ranges: [], chunks });
   }
 }
@@ -551,7 +555,7 @@ async function rewriteBase(state: StateDirectory, file: MediumFile, structure: s
   await state.writeBase({ ...recorded, ino, mtimeNs, structure });
 }
 
-/** The change that a replayed piece is, for the checksums; in slices, since it may be long. */
+/** The change that a replayed piece is, for the checksums. */
 async function checkPiece(image: Image, piece: Piece, checksums: Checksums): Promise<void> {
   const before = await image.base.read(piece.start, piece.end - piece.start);
   const after = await piece.file.read(piece.fileOffset, piece.end - piece.start);

@@ -2,7 +2,14 @@ import type { ChecksumChanges, Checksums } from './checksums.ts';
 import { differingRuns } from './differing-runs.ts';
 import type { Image, ImageChange, ImageUpdate } from './image.ts';
 import type { Journal, JournalBatch, JournalWrite } from './journal/journal.ts';
-import { type DirtyRange, type MovedBytes, movedPlacement, Overlay, type Placement } from './overlay.ts';
+import {
+  type DirtyRange,
+  type MovedBytes,
+  movedPlacement,
+  Overlay,
+  type PlacedRange,
+  type Placement,
+} from './overlay.ts';
 
 /** Equal bytes between two differing runs are journalled with them when a record of its own would cost more: its header's bytes. */
 const GAP_BYTES = 40;
@@ -17,9 +24,10 @@ export class ImageChanges implements ImageUpdate {
   /** The journal, with the state directory made if need be: called when the first difference is found. */
   readonly #journal: () => Promise<Journal>;
   readonly #atomic: boolean;
-  #placed: { readonly range: DirtyRange; readonly placement: Placement }[] = [];
-  /** The same, for what this update itself reads. */
+  #placed: PlacedRange[] = [];
+  /** The same, for what this update itself reads: the first `#shown` of them. Most updates are a single write. */
   readonly #pending = new Overlay();
+  #shown = 0;
   readonly #checksumChanges: ChecksumChanges = new Map();
   #batch: JournalBatch | undefined;
 
@@ -32,6 +40,10 @@ export class ImageChanges implements ImageUpdate {
 
   async read(offset: number, length: number): Promise<Buffer> {
     const bytes = await this.#image.read(offset, length);
+    if (this.#shown < this.#placed.length) {
+      this.#pending.setAll(this.#placed.slice(this.#shown), new Set());
+      this.#shown = this.#placed.length;
+    }
     for (const { start, end, file, fileOffset } of this.#pending.within(offset, offset + length)) {
       bytes.set(await file.read(fileOffset, end - start), start - offset);
     }
@@ -51,8 +63,7 @@ export class ImageChanges implements ImageUpdate {
     const placements = await journal.append(writes, this.#batch);
     runs.forEach(({ start, end }, index) => {
       const placement = placements[index] as Placement;
-      this.#placed.push({ range: { start: offset + start, end: offset + end }, placement });
-      this.#pending.set(offset + start, end - start, placement, new Set());
+      this.#placed.push({ start: offset + start, end: offset + end, placement });
       const changes = this.#checksumChanges;
       this.#checksums.change(
         changes,
@@ -71,9 +82,10 @@ export class ImageChanges implements ImageUpdate {
   /** What was journalled lies elsewhere now. */
   move(moved: readonly MovedBytes[]): void {
     this.#pending.move(moved, new Set());
-    this.#placed = this.#placed.map(({ range, placement }) => ({
-      range,
-      placement: movedPlacement(placement, range.end - range.start, moved),
+    this.#placed = this.#placed.map(({ start, end, placement }) => ({
+      start,
+      end,
+      placement: movedPlacement(placement, end - start, moved),
     }));
   }
 
@@ -83,11 +95,9 @@ export class ImageChanges implements ImageUpdate {
     this.#placed = [];
     if (placed.length === 0) return undefined;
     const chunks = new Set<number>();
-    for (const { range, placement } of placed) {
-      this.#image.overlay.set(range.start, range.end - range.start, placement, chunks);
-    }
+    this.#image.overlay.setAll(placed, chunks);
     this.#checksums.apply(this.#checksumChanges);
-    return { ranges: merged(placed.map(({ range }) => range)), chunks };
+    return { ranges: merged(placed), chunks };
   }
 }
 
@@ -98,7 +108,7 @@ function merged(ranges: readonly DirtyRange[]): DirtyRange[] {
     if (last !== undefined && range.start <= last.end) {
       result[result.length - 1] = { start: last.start, end: Math.max(last.end, range.end) };
     } else {
-      result.push(range);
+      result.push({ start: range.start, end: range.end });
     }
   }
   return result;

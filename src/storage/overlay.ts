@@ -19,6 +19,11 @@ export interface Placement {
   readonly segment: number;
 }
 
+/** A range and where its bytes were journalled. */
+export interface PlacedRange extends DirtyRange {
+  readonly placement: Placement;
+}
+
 /** Bytes [start, end) of a journal segment that lie in another file now. */
 export interface MovedBytes {
   readonly segment: number;
@@ -116,29 +121,32 @@ export class Overlay {
     return piece !== undefined && piece.start < end;
   }
 
-  /**
-   * Makes [start, start + length) dirty. What it replaces is reported, cut to what was replaced, and so are the chunks that
-   * changed.
-   */
-  set(start: number, length: number, placement: Placement, changed: Set<number>): Piece[] {
-    const end = start + length;
-    const replaced: Piece[] = [];
-    for (let index = Math.floor(start / CHUNK_BYTES); index * CHUNK_BYTES < end; index++) {
-      const from = Math.max(start, index * CHUNK_BYTES);
-      const to = Math.min(end, (index + 1) * CHUNK_BYTES);
-      const piece: Piece = {
-        start: from,
-        end: to,
-        file: placement.file,
-        fileOffset: placement.fileOffset + (from - start),
-        segment: placement.segment,
-      };
-      this.#chunks.set(index, insert(this.chunk(index), piece, replaced));
+  /** Makes ranges dirty, one after the other: where two overlap the later one counts. Adds the chunks that changed to `changed`. */
+  setAll(placed: readonly PlacedRange[], changed: Set<number>): void {
+    const byChunk = new Map<number, Piece[]>();
+    for (const { start, end, placement } of placed) {
+      for (let index = Math.floor(start / CHUNK_BYTES); index * CHUNK_BYTES < end; index++) {
+        const from = Math.max(start, index * CHUNK_BYTES);
+        const to = Math.min(end, (index + 1) * CHUNK_BYTES);
+        const { file, fileOffset, segment } = placement;
+        const piece = { start: from, end: to, file, fileOffset: fileOffset + (from - start), segment };
+        const pieces = byChunk.get(index);
+        if (pieces === undefined) byChunk.set(index, [piece]);
+        else pieces.push(piece);
+      }
+    }
+    for (const [index, added] of byChunk) {
+      const before = this.chunk(index);
+      const after = inOrder(added) ? laidOver(before, added) : added.reduce(laidOverOne, before);
+      this.#chunks.set(index, after);
+      this.#bytes += lengthOf(after) - lengthOf(before);
       changed.add(index);
     }
-    this.#bytes += length;
-    for (const piece of replaced) this.#bytes -= piece.end - piece.start;
-    return replaced;
+  }
+
+  /** Makes [start, start + length) dirty. */
+  set(start: number, length: number, placement: Placement, changed: Set<number>): void {
+    this.setAll([{ start, end: start + length, placement }], changed);
   }
 
   /** The same bytes lie elsewhere now. */
@@ -197,32 +205,49 @@ function cut(piece: Piece, start: number, end: number): Piece {
   return { ...piece, start, end, fileOffset: piece.fileOffset + (start - piece.start) };
 }
 
-/** The pieces with a new one among them; neighbours that continue each other in the journal become one. */
-function insert(pieces: readonly Piece[], added: Piece, replaced: Piece[]): Piece[] {
-  const first = firstEndingAfter(pieces, added.start);
-  let after = first;
-  const around: Piece[] = [];
-  for (; after < pieces.length && (pieces[after] as Piece).start < added.end; after++) {
-    const old = pieces[after] as Piece;
-    replaced.push(cut(old, Math.max(old.start, added.start), Math.min(old.end, added.end)));
-    if (old.start < added.start) around.push(cut(old, old.start, added.start));
-    if (old.end > added.end) around.push(cut(old, added.end, old.end));
-  }
-  const before = around.filter((piece) => piece.end <= added.start);
-  const behind = around.filter((piece) => piece.start >= added.end);
-  const result = pieces.slice(0, first);
-  for (const piece of [...before, added, ...behind]) {
+function lengthOf(pieces: readonly Piece[]): number {
+  let bytes = 0;
+  for (const { start, end } of pieces) bytes += end - start;
+  return bytes;
+}
+
+/** Whether they are ascending and do not overlap. */
+function inOrder(pieces: readonly Piece[]): boolean {
+  return pieces.every((piece, index) => index === 0 || (pieces[index - 1] as Piece).end <= piece.start);
+}
+
+const laidOverOne = (below: readonly Piece[], above: Piece): readonly Piece[] => laidOver(below, [above]);
+
+/** What is there once `above` lies over `below`, both in order. Neighbours that continue each other in the journal become one. */
+function laidOver(below: readonly Piece[], above: readonly Piece[]): readonly Piece[] {
+  const result: Piece[] = [];
+  const push = (piece: Piece) => {
     const last = result.at(-1);
     if (last !== undefined && continues(last, piece)) result[result.length - 1] = { ...last, end: piece.end };
     else result.push(piece);
+  };
+  let next = 0;
+  /** Where the uncovered part of below[next] begins. */
+  let from = below[0]?.start ?? 0;
+  const advance = () => {
+    next++;
+    from = below[next]?.start ?? 0;
+  };
+  for (const piece of above) {
+    for (let old = below[next]; old !== undefined && old.end <= piece.start; old = below[next]) {
+      push(cut(old, from, old.end));
+      advance();
+    }
+    const met = below[next];
+    if (met !== undefined && from < piece.start) push(cut(met, from, piece.start));
+    push(piece);
+    for (let old = below[next]; old !== undefined && old.end <= piece.end; old = below[next]) advance();
+    from = Math.max(from, piece.end);
   }
-  const next = pieces[after];
-  const last = result.at(-1);
-  if (next !== undefined && last !== undefined && continues(last, next)) {
-    result[result.length - 1] = { ...last, end: next.end };
-    after++;
+  for (let old = below[next]; old !== undefined; old = below[next]) {
+    push(cut(old, Math.max(from, old.start), old.end));
+    advance();
   }
-  for (; after < pieces.length; after++) result.push(pieces[after] as Piece);
   return result;
 }
 
