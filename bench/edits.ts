@@ -4,6 +4,8 @@ import path from 'node:path';
 import type { Opened } from './drivers/driver.ts';
 import type { Subject } from './subject.ts';
 
+const MOST_ANSWER = 1 << 16;
+
 /** Runs `task` with a place for edits, where nothing is yet. */
 export async function withState<T>(subject: Subject, task: (state: string) => Promise<T>): Promise<T> {
   const parent = await mkdtemp(path.join(path.dirname(subject.path), 'edits-'));
@@ -31,12 +33,13 @@ async function namesIn(directory: string): Promise<string[]> {
   }
 }
 
-/** Says a word to /sys/control and returns the answer. */
+/** Says a word to /sys/control and returns the answer: what the descriptor has behind what was said. */
 export async function control(opened: Opened, command: string): Promise<Record<string, unknown>> {
   const file = await open(path.join(documents(opened), 'control'), 'r+');
   try {
-    await file.write(`${command}\n`);
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(1 << 16), 0, 1 << 16, 0);
+    const said = Buffer.from(`${command}\n`);
+    await file.write(said);
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(MOST_ANSWER), 0, MOST_ANSWER, said.byteLength);
     return JSON.parse(buffer.toString('utf8', 0, bytesRead)) as Record<string, unknown>;
   } finally {
     await file.close();
