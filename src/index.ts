@@ -1,5 +1,5 @@
 /**
- * MLFS as a library: open a checkpoint without PyTorch, list its tensors, read one, mount it.
+ * MLFS as a library: open a checkpoint without PyTorch, list its tensors, read one, mount it, commit what was edited there.
  *
  * ```js
  * import { openCheckpoint } from 'mlfs';
@@ -13,21 +13,24 @@
  * Nothing of a pickle is run, and no tensor is read before somebody asks for it.
  */
 import { constants } from 'node:buffer';
+import { resolve } from 'node:path';
 import type { Checkpoint, CheckpointFormat } from './checkpoint/checkpoint.ts';
 import { openCheckpoint as openFile } from './checkpoint/open.ts';
 import { type DType, nbytes, type Tensor } from './checkpoint/tensor.ts';
 import { tensorContent } from './checkpoint/tensor-content.ts';
 import { MlfsError } from './errors.ts';
 import { readExtents } from './fuse/read-extents.ts';
+import type { CommitRequest, TargetStatus as EditsStatus, EditTarget } from './mount/edit-target.ts';
 import type { Mounted, MountOptions, MountSummary } from './mount.ts';
 import type { Content } from './storage/content.ts';
+import type { CommitReport } from './storage/edits.ts';
 import { mappedView } from './storage/mapped-view.ts';
 import { DEFAULT_PAGE_CACHE_BYTES, PageCache } from './storage/page-cache.ts';
 import { modelOf, nameTensors } from './tree/model-tensors.ts';
 import { fileOffset } from './tree/tensor-files.ts';
 
 export { type ErrorCode, EXIT, type ExitCode, MlfsError } from './errors.ts';
-export type { CheckpointFormat, DType, Mounted, MountOptions, MountSummary };
+export type { CheckpointFormat, CommitReport, DType, EditsStatus, Mounted, MountOptions, MountSummary };
 
 /** What is known of a tensor without reading it. */
 export interface TensorInfo {
@@ -68,6 +71,33 @@ export async function openCheckpoint(path: string, options: OpenOptions = {}): P
 export async function mount(path: string, mountpoint: string, options: MountOptions = {}): Promise<Mounted> {
   const wired = await import('./mount.ts');
   return wired.mount(path, mountpoint, options);
+}
+
+/** Where the edits of a checkpoint are looked for, and how far a commit is. */
+export interface EditsOptions {
+  /** `--state DIR` of the mount that made them; default `<checkpoint>.mlfs`. */
+  readonly stateDirectory?: string;
+}
+
+export interface CommitOptions extends EditsOptions, CommitRequest {}
+
+/**
+ * Folds the edits of a checkpoint into its file, or with `to` into a new one. A checkpoint that another process has mounted is committed by
+ * that process; for a mount of this process use `mounted.commit()`. Throws ERR_MLFS_STALE, ERR_MLFS_BUSY, ERR_MLFS_RECOVERY, ERR_MLFS_ACCESS.
+ */
+export async function commit(target: string, { to, ...options }: CommitOptions = {}): Promise<CommitReport> {
+  const edits = await editsOf(target, options);
+  return edits.commit({ ...options, ...(to === undefined ? {} : { to: resolve(to) }) });
+}
+
+/** Drops the edits of a checkpoint that were not committed. */
+export async function discard(target: string, options: EditsOptions = {}): Promise<CommitReport> {
+  return (await editsOf(target, options)).discard();
+}
+
+/** What is edited and not committed. */
+export async function status(target: string, options: EditsOptions = {}): Promise<EditsStatus> {
+  return (await editsOf(target, options)).status();
 }
 
 /** An open checkpoint file. Close it, or declare it with `await using`. */
@@ -205,6 +235,14 @@ export class OpenedCheckpoint implements AsyncDisposable {
     named.content ??= tensorContent(named.tensor, this.#cache);
     return named.content as SizedContent;
   }
+}
+
+async function editsOf(target: string, { stateDirectory }: EditsOptions): Promise<EditTarget> {
+  const [{ editTarget }, { ownMounts }] = await Promise.all([
+    import('./mount/edit-target.ts'),
+    import('./mount/own-mounts.ts'),
+  ]);
+  return editTarget(target, { ownMounts, ...(stateDirectory === undefined ? {} : { stateDirectory }) });
 }
 
 /** A slice of one read: what is in flight besides the result. */

@@ -1,21 +1,27 @@
 /**
- * The one place that wires a mount together: checkpoint → tree → operations → transport, with the log, the metrics and the
- * watch on the checkpoint file beside them.
+ * The one place that wires a mount together: checkpoint and its edits → tree → operations → transport, with the log, the metrics, the
+ * control file and the watch on the checkpoint file beside them.
  *
  * Invariants: the process that serves a mount never touches a path inside it; whatever fails on the way, nothing stays
- * mounted and nothing stays open; whoever unmounts, everything is closed once.
+ * mounted and nothing stays open; whoever unmounts, everything is closed once, and a mount that writes back commits before that.
  */
 import { resolve } from 'node:path';
-import type { Checkpoint } from './checkpoint/checkpoint.ts';
-import { openCheckpoint } from './checkpoint/open.ts';
+import { MlfsError } from './errors.ts';
 import { TreeFilesystem } from './fuse/operations.ts';
 import type { Transport, TransportSession } from './fuse/transport/transport.ts';
 import { unmountPath } from './fuse/transport/unmount.ts';
-import { BaseWatch } from './mount/base-watch.ts';
+import { BaseWatch, identifyFile } from './mount/base-watch.ts';
 import { chooseTransport, type TransportChoice } from './mount/choose-transport.ts';
+import { Control } from './mount/control.ts';
+import type { CommitRequest } from './mount/edit-target.ts';
+import { Follow } from './mount/follow.ts';
 import { prepareMountpoint } from './mount/mountpoint.ts';
-import { mountMetrics, type StatusSources, statusDocument } from './mount/status.ts';
+import { openForMount } from './mount/open-for-mount.ts';
+import { ownMounts } from './mount/own-mounts.ts';
+import type { ServedCheckpoint } from './mount/served-checkpoint.ts';
+import { mountMetrics, type StatusDocument, type StatusSources, statusDocument } from './mount/status.ts';
 import { VERSION } from './mount/version.ts';
+import type { CommitReport } from './storage/edits.ts';
 import { DEFAULT_PAGE_CACHE_BYTES, PageCache } from './storage/page-cache.ts';
 import { type Level, Log } from './telemetry/log.ts';
 import { MetricsRegistry } from './telemetry/metrics.ts';
@@ -47,7 +53,7 @@ export interface MountOptions {
   readonly logLevel?: Level;
   /** Gets every line of the log. */
   readonly logSink?: (line: string) => void;
-  /** Hears what the user should know at once: a dead mount that was detached, an oddity of the file. */
+  /** Hears what the user should know at once: a dead mount that was detached, edits that were brought back. */
   readonly onNotice?: (message: string) => void;
 }
 
@@ -64,10 +70,23 @@ export interface Mounted {
   /** Absolute, without symbolic links. */
   readonly mountpoint: string;
   readonly summary: MountSummary;
-  /** Resolves when the mount is gone, whoever unmounted it, and the checkpoint is closed. */
+  /**
+   * Resolves when the mount is gone, whoever unmounted it, and the checkpoint is closed. Rejects when it was to write back and could not:
+   * the edits are in the journal then.
+   */
   readonly closed: Promise<void>;
   /** Throws ERR_MLFS_BUSY while somebody uses the mount, unless `lazy`: then it vanishes from sight now and ends with its last user. */
   unmount(options?: { readonly lazy?: boolean }): Promise<void>;
+  /** Folds the edits into the checkpoint file, or with `to` into a new one. */
+  commit(request?: CommitRequest): Promise<CommitReport>;
+  /** Drops the edits. */
+  discard(): Promise<CommitReport>;
+  /** Makes every edit durable. */
+  flush(): Promise<void>;
+  /** Shows the file that has the checkpoint's name now. */
+  reload(): Promise<object>;
+  /** What /sys/status.json says. */
+  status(): Promise<StatusDocument>;
 }
 
 /** Mounts a checkpoint file; resolves when the mount point answers. */
@@ -85,88 +104,127 @@ export async function mount(
     log.warn(message);
     options.onNotice?.(message);
   };
-  const absolute = resolve(checkpointPath);
   const transport = await chooseTransport(options.transport ?? 'auto');
   const directory = await prepareMountpoint(mountpoint, {
-    checkpointPath: absolute,
+    checkpointPath: resolve(checkpointPath),
     nonEmpty: options.nonEmpty ?? false,
     onNotice: notice,
     detach: (path) => unmountPath(path, true),
   });
-  const checkpoint = await openCheckpoint(checkpointPath);
-  try {
-    return await serve(checkpoint, directory, transport, { startedMs, absolute, log, options });
-  } catch (cause) {
-    await checkpoint.close();
-    throw cause;
-  }
+  return serve(checkpointPath, directory, transport, options, { log, notice, startedMs });
 }
 
 interface Circumstances {
-  readonly startedMs: number;
-  readonly absolute: string;
   readonly log: Log;
-  readonly options: MountOptions;
+  readonly notice: (message: string) => void;
+  readonly startedMs: number;
 }
 
 async function serve(
-  checkpoint: Checkpoint,
+  checkpointPath: string,
   mountpoint: string,
   transport: Transport,
-  { startedMs, absolute, log, options }: Circumstances,
+  options: MountOptions,
+  { log, notice, startedMs }: Circumstances,
 ): Promise<Mounted> {
-  for (const warning of checkpoint.warnings) log.warn(warning.message, { code: warning.code });
-  if (checkpoint.unknownGlobals.length > 0) {
-    log.warn('the pickle names things MLFS does not know; none was imported or called', {
-      globals: checkpoint.unknownGlobals.slice(0, 20).join(' '),
-    });
-  }
+  const absolute = resolve(checkpointPath);
+  const { readOnly = false, writeBack = false, follow: following = false } = options;
   const cache = new PageCache(options.cacheBytes ?? DEFAULT_PAGE_CACHE_BYTES);
-  const watch = new BaseWatch(absolute, {
-    opened: () => checkpoint.image.base.fingerprint,
-    onChange: (state) => {
-      if (state.stale) log.warn(`the checkpoint file is not the one that was opened: ${state.reason}`);
-      else log.info('the checkpoint file is the one that was opened again');
-    },
-  });
-  try {
-    const registry = new MetricsRegistry();
-    const { tree, tensors } = buildTree(checkpoint, {
-      cache,
-      version: VERSION,
-      log,
-      ...(options.stateDict === undefined ? {} : { stateDict: options.stateDict }),
+  const registry = new MetricsRegistry();
+  const control = new Control(
+    {
+      commit: (request) => served.commit(request),
+      commitTo: (path, request) => served.commitTo(path, request),
+      discard: () => discard(),
+      flush: () => served.flush(),
+      reload: () => served.reload(),
       status: () => statusDocument(status),
-      metrics: () => registry.render(),
-    });
-    const readOnly = options.readOnly ?? false;
-    const filesystem = new TreeFilesystem(tree, { readOnly });
-    let session: TransportSession | undefined;
-    const status: StatusSources = {
-      served: () => ({
-        checkpoint,
-        tensors,
-        tensorBytes: tree.totalBytes,
-        inodes: tree.inodeCount,
-        edits: undefined,
-        dirtyTensors: () => [],
+      sync: async () => void (await (writeBack && !readOnly ? served.commit() : served.flush())),
+    },
+    log,
+  );
+  const served = await openForMount({
+    path: checkpointPath,
+    mountpoint,
+    readOnly,
+    editing: editingOptions(options, mountpoint),
+    log,
+    notice,
+    build: ({ checkpoint, editing }, firstNodeid) =>
+      buildTree(checkpoint, {
+        cache,
+        version: VERSION,
+        log,
+        firstNodeid,
+        ...(editing === undefined ? {} : { editing: { ...editing, control } }),
+        ...(options.stateDict === undefined ? {} : { stateDict: options.stateDict }),
+        status: () => statusDocument(status),
+        metrics: () => registry.render(),
       }),
-      checkpointPath: absolute,
-      mountpoint,
-      version: VERSION,
-      transport: transport.name,
-      readOnly: true,
-      writeBack: false,
-      follow: false,
-      startedMs,
-      cache,
-      watch,
-      lastFailure: () => undefined,
-      reloadsTotal: () => 0,
-      counters: () => ({ ...filesystem.counters(), ...session?.counters() }),
-    };
-    registry.register(() => mountMetrics(status));
-
+  });
+  const watch = new BaseWatch(absolute, {
+    opened: () => served.checkpoint.image.base.fingerprint,
+    writing: () => served.committing,
+    onChange: (state) => {
+      served.judge(state);
+      if (state.stale) log.warn(`the checkpoint file is not the one that was opened: ${state.reason}`);
+      else log.info('the checkpoint file is the one that was opened');
+    },
+    onStale: () => follow?.look(),
+    ...(following ? { intervalMs: FOLLOW_INTERVAL_MS } : {}),
+  });
+  const follow = following
+    ? new Follow({
+        state: () => watch.state(),
+        identify: () => identifyFile(absolute),
+        reload: () => control.reload(),
+        log,
+      })
+    : undefined;
+  const discard = async () => {
+    const report = await served.discard();
+    follow?.retry();
+    return report;
+  };
+  const end = async () => {
+    follow?.stop();
+    watch.stop();
+    cache.streams.close();
+    await served.close();
+  };
+  let session: TransportSession | undefined;
+  const status: StatusSources = {
+    served: () => ({
+      checkpoint: served.checkpoint,
+      tensors: served.built.tensors,
+      tensorBytes: served.built.tree.totalBytes,
+      inodes: served.built.tree.inodeCount,
+      edits: served.edits,
+      dirtyTensors: () => served.built.dirtyTensors(),
+    }),
+    checkpointPath: absolute,
+    mountpoint,
+    version: VERSION,
+    transport: transport.name,
+    readOnly,
+    writeBack,
+    follow: following,
+    startedMs,
+    cache,
+    watch,
+    lastFailure: () => control.lastFailure,
+    reloadsTotal: () => served.reloadsTotal,
+    counters: () => ({ ...filesystem.counters(), ...session?.counters() }),
+  };
+  registry.register(() => mountMetrics(status));
+  const filesystem = new TreeFilesystem(served.built.tree, {
+    readOnly,
+    flush: () => served.flush(),
+    makeScratch: () => served.makeScratch(),
+    log: (message) => log.warn(message),
+  });
+  served.serveWith((tree) => filesystem.replaceTree(tree));
+  try {
     session = await transport.mount(filesystem, {
       mountpoint,
       fsname: options.fsname ?? absolute,
@@ -175,31 +233,67 @@ async function serve(
       defaultPermissions: options.defaultPermissions ?? false,
       onWarning: (message) => log.warn(message),
     });
-    const summary: MountSummary = {
-      tensors,
-      bytes: tree.totalBytes,
-      milliseconds: Date.now() - startedMs,
-      transport: transport.name,
-    };
-    log.info('mounted', { checkpoint: absolute, mountpoint, ...summary });
-    const ended = session;
-    const closed = ended.closed.then(async () => {
-      log.info('unmounted', { mountpoint });
-      watch.stop();
-      cache.streams.close();
-      await checkpoint.close();
-    });
-    return {
-      mountpoint,
-      summary,
-      closed,
-      unmount: async ({ lazy = false } = {}) => {
-        if (lazy) await unmountPath(mountpoint, true);
-        else await ended.unmount();
-      },
-    };
   } catch (cause) {
-    watch.stop();
+    await end();
     throw cause;
   }
+  const summary: MountSummary = {
+    tensors: served.built.tensors,
+    bytes: served.built.tree.totalBytes,
+    milliseconds: Date.now() - startedMs,
+    transport: transport.name,
+  };
+  log.info('mounted', { checkpoint: absolute, mountpoint, ...summary });
+  ownMounts.add(mountpoint);
+  const ended = session;
+  const closed = ended.closed.then(async () => {
+    ownMounts.delete(mountpoint);
+    log.info('unmounted', { mountpoint });
+    try {
+      if (writeBack && !readOnly) await served.commit();
+    } catch (cause) {
+      throw notWrittenBack(cause, served);
+    } finally {
+      await end();
+    }
+  });
+  // Who does not wait for it has the log.
+  closed.catch((cause: Error) => log.error(cause.message));
+  return {
+    mountpoint,
+    summary,
+    closed,
+    unmount: async ({ lazy = false } = {}) => {
+      if (lazy) await unmountPath(mountpoint, true);
+      else await ended.unmount();
+    },
+    commit: ({ to, ...request } = {}) =>
+      to === undefined ? served.commit(request) : served.commitTo(resolve(to), request),
+    discard,
+    flush: () => served.flush(),
+    reload: () => control.reload(),
+    status: () => statusDocument(status),
+  };
+}
+
+/** How often a checkpoint that is followed is looked at where its folder cannot be watched. */
+const FOLLOW_INTERVAL_MS = 1000;
+
+function editingOptions(options: MountOptions, mountpoint: string) {
+  return {
+    mountpoint,
+    ...(options.stateDirectory === undefined ? {} : { stateDirectory: options.stateDirectory }),
+    ...(options.journalLimitBytes === undefined ? {} : { journalLimitBytes: options.journalLimitBytes }),
+  };
+}
+
+function notWrittenBack(cause: unknown, served: ServedCheckpoint): unknown {
+  if (!(cause instanceof MlfsError)) return cause;
+  const { dirtyBytes = 0, stateDirectory = '' } = served.edits?.status ?? {};
+  const kept = `${dirtyBytes} bytes of edits were not written back and are kept in ${stateDirectory}`;
+  return new MlfsError(cause.code, `${cause.message}; ${kept}`, {
+    errno: cause.errno,
+    cause,
+    ...(cause.advice === undefined ? {} : { advice: cause.advice }),
+  });
 }

@@ -30,6 +30,13 @@ show od -A d -t f4 -N 32 model/layers/0/linear/bias.bin
 if python3 -c 'import numpy' 2>/dev/null; then
   show python3 -c 'import numpy as np; print(np.memmap("model/embed/weight.bin", "float32", "r", shape=(256, 32))[:2, :4])'
 fi
+
+printf '\n$ printf "\\0\\0\\200\\77" | dd of=model/layers/1/linear/bias.bin conv=notrunc  # 1.0\n'
+printf '\0\0\200\77' | dd of=model/layers/1/linear/bias.bin conv=notrunc status=none
+show od -A d -t f4 -N 8 model/layers/1/linear/bias.bin
+show mlfs status .
 show cat logs/fuse.log
 cd /
+show mlfs commit "$folder/mount"
 show mlfs umount "$folder/mount"
+show mlfs verify "$folder/mlp.pt"

@@ -20,7 +20,11 @@ async function writeTensor(path: string, name: string, options: { readonly force
       advice: `mlfs cat ${path} ${name} | hexdump -C | head`,
     });
   }
-  const { openCheckpoint } = await import('../index.ts');
+  const [{ openCheckpoint }, { noteKeptEdits }] = await Promise.all([
+    import('../index.ts'),
+    import('./kept-edits-note.ts'),
+  ]);
+  await noteKeptEdits(path);
   await using checkpoint = await openCheckpoint(path);
   for await (const bytes of checkpoint.stream(name)) {
     if (!process.stdout.write(bytes)) await once(process.stdout, 'drain');

@@ -3,11 +3,13 @@ import type { NamedTensorToWrite } from '../checkpoint/torch/writer.ts';
 import { MlfsError } from '../errors.ts';
 import { colours, exactBytes, plural, printable } from './printable.ts';
 
-/** `mlfs demo`: a small model, mounted and read, from nothing. */
+/** `mlfs demo`: a small model, mounted, read and edited, from nothing. */
 export function registerDemo(program: Command): void {
   program
     .command('demo')
-    .description('make a small checkpoint, mount it, walk it, read it, unmount it; leaves nothing behind')
+    .description(
+      'make a small checkpoint, mount it, read it, edit it, commit, unmount; leaves nothing behind',
+    )
     .addOption(
       program
         .createOption('--transport <name>', 'how to reach the kernel')
@@ -88,8 +90,49 @@ async function mountAndWalk(
       throw new MlfsError('ERR_MLFS_INTERNAL', 'the mount gave other bytes than were written');
     }
     say('the same bytes that were written');
+    await editAndCommit(checkpoint, mountpoint);
   });
+  await readEdited(checkpoint);
   heading('Unmounted, and everything is gone again');
+}
+
+async function editAndCommit(checkpoint: string, mountpoint: string): Promise<void> {
+  const [{ MountClient }, { open, readFile }, { join }] = await Promise.all([
+    import('../mount/mount-client.ts'),
+    import('node:fs/promises'),
+    import('node:path'),
+  ]);
+  heading('Edit it with what you have');
+  const before = await readFile(checkpoint);
+  say("$ printf '\\x00\\x00\\x80\\x3f' | dd of=model/fc2/bias.bin conv=notrunc");
+  const bias = await open(join(mountpoint, 'model/fc2/bias.bin'), 'r+');
+  await bias.write(Buffer.from(new Float32Array([1]).buffer), 0, 4, 0);
+  await bias.close();
+  const edits = new MountClient(mountpoint);
+  say(`$ mlfs status ${mountpoint}`);
+  for (const { name, bytes } of (await edits.status()).dirty_tensors)
+    say(`${name}: ${plural(bytes, 'dirty byte')}`);
+  const untouched = before.equals(await readFile(checkpoint));
+  say(`the file on disk ${untouched ? 'is untouched, byte for byte' : 'was changed'}`);
+  say(`$ mlfs commit ${mountpoint}`);
+  const { bytes, checksums } = await edits.commit({});
+  say(`committed ${plural(bytes, 'byte')} and ${plural(checksums, 'checksum')}`);
+}
+
+async function readEdited(checkpoint: string): Promise<void> {
+  const [{ openCheckpoint }, { openCheckpoint: openFile }, { verifyCheckpoint }] = await Promise.all([
+    import('../index.ts'),
+    import('../checkpoint/open.ts'),
+    import('../checkpoint/verify.ts'),
+  ]);
+  heading('The checkpoint file has it now');
+  await using opened = await openCheckpoint(checkpoint);
+  say(`fc2.bias starts with ${floats(await opened.read('fc2.bias', { length: 8 })).join(', ')}`);
+  const file = await openFile(checkpoint);
+  const { ok } = await verifyCheckpoint(file);
+  await file.close();
+  if (!ok) throw new MlfsError('ERR_MLFS_INTERNAL', 'a checksum is wrong after the commit');
+  say('every CRC-32 is right');
 }
 
 /** The same numbers each time: a demo whose checksums can be compared. */

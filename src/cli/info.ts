@@ -14,8 +14,12 @@ export function registerInfo(program: Command): void {
 }
 
 async function showInfo(path: string, options: { readonly json?: boolean }): Promise<void> {
-  const { openCheckpoint } = await import('../index.ts');
+  const [{ openCheckpoint }, { noteKeptEdits }] = await Promise.all([
+    import('../index.ts'),
+    import('./kept-edits-note.ts'),
+  ]);
   await using checkpoint = await openCheckpoint(path);
+  if (!options.json) await noteKeptEdits(path);
   const facts = factsOf(checkpoint);
   process.stdout.write(options.json ? `${JSON.stringify(facts, undefined, 2)}\n` : asText(facts));
 }

@@ -22,8 +22,12 @@ export function registerLs(program: Command): void {
 }
 
 async function listTensors(path: string, prefix: string | undefined, options: LsOptions): Promise<void> {
-  const { openCheckpoint } = await import('../index.ts');
+  const [{ openCheckpoint }, { noteKeptEdits }] = await Promise.all([
+    import('../index.ts'),
+    import('./kept-edits-note.ts'),
+  ]);
   await using checkpoint = await openCheckpoint(path);
+  if (!options.json) await noteKeptEdits(path);
   const tensors = prefix === undefined ? checkpoint.tensors : below(checkpoint.tensors, prefix);
   if (prefix !== undefined && tensors.length === 0) {
     throw new MlfsError('ERR_MLFS_NOT_FOUND', `${path}: no tensor's name starts with ${prefix}`, {

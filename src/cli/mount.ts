@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { MountOptions, MountSummary } from '../mount.ts';
 import { parseDashO } from './mount-options.ts';
+import { notice } from './notice.ts';
 import { humanBytes, plural, printable } from './printable.ts';
 
 interface MountFlags {
@@ -66,6 +67,9 @@ Examples:
 
 async function mountCheckpoint(checkpoint: string, directory: string, flags: MountFlags): Promise<void> {
   const options = mountOptions(flags);
+  if (options.readOnly && options.writeBack) {
+    notice(`--${flags.writeBack ? 'write-back' : 'unsafe-write'} has no effect on a read-only mount`);
+  }
   const onMounted = (mountpoint: string, summary: MountSummary) =>
     void process.stdout.write(
       flags.json
@@ -107,10 +111,6 @@ function mountOptions(flags: MountFlags): MountOptions {
       ? { logSink: (line: string) => void process.stderr.write(line) }
       : {}),
   };
-}
-
-function notice(message: string): void {
-  process.stderr.write(`mlfs: ${printable(message)}\n`);
 }
 
 function collect(value: string, before: readonly string[] = []): string[] {

@@ -6,19 +6,29 @@ import { Command, CommanderError } from 'commander';
 import { EXIT } from '../errors.ts';
 import { VERSION } from '../mount/version.ts';
 import { registerCat } from './cat.ts';
+import { registerCommit } from './commit.ts';
 import { registerDemo } from './demo.ts';
+import { registerDiscard } from './discard.ts';
 import { registerDoctor } from './doctor.ts';
+import { registerFlush } from './flush.ts';
 import { registerInfo } from './info.ts';
 import { registerLs } from './ls.ts';
 import { registerMount } from './mount.ts';
 import { exitCodeOf, printError } from './print-error.ts';
 import { translatePrototype } from './prototype.ts';
+import { registerReload } from './reload.ts';
+import { registerStatus } from './status.ts';
 import { registerUmount } from './umount.ts';
 import { registerVerify } from './verify.ts';
 
 const REGISTRARS = [
   registerMount,
   registerUmount,
+  registerStatus,
+  registerCommit,
+  registerDiscard,
+  registerFlush,
+  registerReload,
   registerLs,
   registerInfo,
   registerCat,
@@ -56,10 +66,12 @@ async function createProgram(argv: readonly string[]): Promise<Command> {
 Examples:
   mlfs demo                         a small model, mounted and read, from nothing
   mlfs mount model.pt /mnt/m        /mnt/m/model/fc/weight.bin is a file now
+  mlfs status /mnt/m                what was edited
+  mlfs commit /mnt/m                model.pt has the edits now
   mlfs umount /mnt/m
   mlfs ls model.pt layers.0         no mount needed
 
-Exit codes: 0 ok, 1 failure, 2 usage, 3 malformed or unsafe file, 4 conflict or stale, 5 needs recovery.
+Exit codes: 0 ok, 1 failure, 2 usage, 3 malformed or unsafe file, 4 conflict, busy or stale, 5 needs recovery.
 MLFS_DEBUG=1 shows where an error came from.`,
     );
   for (const register of REGISTRARS) register(program);

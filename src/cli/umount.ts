@@ -1,5 +1,7 @@
 import type { Command } from 'commander';
 import { MlfsError } from '../errors.ts';
+import { notice } from './notice.ts';
+import { exactBytes } from './printable.ts';
 
 /** `mlfs umount DIRECTORY`. */
 export function registerUmount(program: Command): void {
@@ -31,6 +33,7 @@ async function unmount(directory: string, options: { readonly lazy?: boolean }):
       path: directory,
     });
   }
+  await beforeUnmount(path, options.lazy ?? false);
   try {
     await unmountPath(path, options.lazy ?? false);
   } catch (cause) {
@@ -45,4 +48,25 @@ async function unmount(directory: string, options: { readonly lazy?: boolean }):
       cause,
     });
   }
+}
+
+/**
+ * A mount that writes back commits now, so that a failure is seen here and the mount stays; another keeps its edits, which is said.
+ * A mount that does not answer is taken away all the same: its edits are in the journal.
+ */
+async function beforeUnmount(mountpoint: string, lazy: boolean): Promise<void> {
+  const [{ statusOf }, { MountClient }] = await Promise.all([
+    import('../mount/find-mount.ts'),
+    import('../mount/mount-client.ts'),
+  ]);
+  const status = (await statusOf(mountpoint))?.status;
+  if (status === undefined || !(status.dirty_bytes > 0)) return;
+  if (status.write_back) {
+    if (!lazy) await new MountClient(mountpoint).commit({});
+    return;
+  }
+  const { path } = status.image;
+  notice(
+    `${exactBytes(status.dirty_bytes)} of edits are kept in ${status.journal?.state_directory}; mlfs commit ${path} makes them part of it`,
+  );
 }

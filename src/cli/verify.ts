@@ -19,11 +19,13 @@ export function registerVerify(program: Command): void {
 }
 
 async function verify(path: string, options: VerifyOptions): Promise<void> {
-  const [{ openCheckpoint }, { verifyCheckpoint }] = await Promise.all([
+  const [{ openCheckpoint }, { verifyCheckpoint }, { noteKeptEdits }] = await Promise.all([
     import('../checkpoint/open.ts'),
     import('../checkpoint/verify.ts'),
+    import('./kept-edits-note.ts'),
   ]);
   const checkpoint = await openCheckpoint(path);
+  if (!options.json) await noteKeptEdits(path);
   const progress = await showProgress();
   let report: VerifyReport;
   try {

@@ -116,6 +116,19 @@ async function compareWith(path: string, opened: Fingerprint): Promise<BaseState
   return { stale: false };
 }
 
+/** Tells one state of the file of a name from another; undefined when there is none. */
+export async function identifyFile(path: string): Promise<string | undefined> {
+  const found = await bigintStat(path).catch(() => undefined);
+  return found && `${found.dev} ${found.ino} ${found.size} ${found.mtimeNs} ${found.ctimeNs}`;
+}
+
+/** Whether a file is the one that was opened, as it was then. */
+export function isSameState(one: Fingerprint, other: Fingerprint): boolean {
+  return (
+    one.dev === other.dev && one.ino === other.ino && one.size === other.size && one.mtimeNs === other.mtimeNs
+  );
+}
+
 function bigintStat(path: string) {
   return stat(path, { bigint: true });
 }

@@ -64,6 +64,11 @@ export class Control implements CommandContent {
     }
   }
 
+  /** As the command, for who is no client of the file. */
+  reload(): Promise<object> {
+    return this.#turns.run(() => this.#actions.reload());
+  }
+
   async sync(): Promise<void> {
     try {
       await this.#actions.sync();
@@ -90,7 +95,7 @@ export class Control implements CommandContent {
       case 'discard':
         return this.#reported(command, () => this.#actions.discard());
       case 'reload':
-        return { command: 'reload', ...(await this.#turns.run(() => this.#actions.reload())) };
+        return { command: 'reload', ...(await this.reload()) };
     }
   }
 

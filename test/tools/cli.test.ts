@@ -1,12 +1,9 @@
 /** The command line with real mounts, on each transport that is there. This process never serves a mount, so it may read one. */
 import assert from 'node:assert/strict';
-import type { ChildProcess } from 'node:child_process';
-import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import {
   appendFile,
-  mkdir,
   open,
   readdir,
   readFile,
@@ -17,74 +14,24 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { promisify } from 'node:util';
+import { test } from 'node:test';
 import { PyDict } from '../../src/checkpoint/pickle/values.ts';
 import { tensorToWrite, writeTorchZip } from '../../src/checkpoint/torch/writer.ts';
-import { parseMountTable } from '../../src/fuse/transport/mount-table.ts';
+import {
+  alive,
+  eventually,
+  foreground,
+  mountsOn,
+  scene,
+  serverPid,
+  statusOf,
+  WEIGHT,
+} from '../support/cli-scene.ts';
 import { requires } from '../support/requires.ts';
-import { runMlfs, spawnMlfs } from '../support/run-mlfs.ts';
+import { runMlfs } from '../support/run-mlfs.ts';
 import { temporaryDirectory } from '../support/tmp.ts';
 
-const run = promisify(execFile);
-const WEIGHT = Buffer.from(Float32Array.from({ length: 6 }, (_, index) => index / 7).buffer);
 const TRANSPORTS = ['kernel', 'fuse-native'] as const;
-
-interface Scene {
-  readonly checkpoint: string;
-  readonly mountpoint: string;
-}
-
-async function scene(t: TestContext): Promise<Scene> {
-  // Hooks run in this order: first unmount, then remove.
-  let mountpoint = '';
-  t.after(() => unmountAll(mountpoint));
-  const folder = await temporaryDirectory(t);
-  const checkpoint = join(folder, 'model.pt');
-  mountpoint = join(folder, 'mount');
-  await mkdir(mountpoint);
-  await writeTorchZip(checkpoint, {
-    tensors: [{ name: 'fc.weight', dtype: 'float32', shape: [2, 3], fill: WEIGHT }],
-  });
-  return { checkpoint, mountpoint };
-}
-
-async function mountsOn(mountpoint: string) {
-  return parseMountTable(await readFile('/proc/self/mountinfo', 'utf8')).filter(
-    (entry) => entry.mountpoint === mountpoint,
-  );
-}
-
-async function unmountAll(mountpoint: string): Promise<void> {
-  for (const _ of await mountsOn(mountpoint)) {
-    await run(process.getuid?.() === 0 ? 'umount' : 'fusermount3', [
-      ...(process.getuid?.() === 0 ? ['-l'] : ['-uz']),
-      mountpoint,
-    ]);
-  }
-}
-
-async function eventually(what: string, holds: () => Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < 1000; tries++) {
-    if (await holds()) return;
-    await sleep(20);
-  }
-  assert.fail(`never: ${what}`);
-}
-
-/** A foreground mount whose line has been printed. */
-async function foreground({ checkpoint, mountpoint }: Scene, transport: string): Promise<ChildProcess> {
-  const child = spawnMlfs(['mount', '-f', '--transport', transport, checkpoint, mountpoint]);
-  await once(child.stdout, 'data');
-  return child;
-}
-
-async function serverPid({ mountpoint }: Scene): Promise<number> {
-  return (JSON.parse(await readFile(join(mountpoint, 'sys/status.json'), 'utf8')) as { pid: number }).pid;
-}
-
-const alive = (pid: number) => existsSync(`/proc/${pid}/exe`);
 
 for (const transport of TRANSPORTS) {
   const here = requires('fuse', transport === 'kernel' ? 'addon' : transport);
@@ -96,15 +43,14 @@ for (const transport of TRANSPORTS) {
     const line = mounted.stdout.toString();
     assert.match(line, /^mounted .*model\.pt at .*mount: 1 tensor, 24 B, \d+ ms\n$/);
     assert.deepEqual(await readFile(join(at.mountpoint, 'model/fc/weight.bin')), WEIGHT);
-    assert.deepEqual((await readdir(at.mountpoint)).sort(), ['logs', 'model', 'sys']);
+    assert.deepEqual((await readdir(at.mountpoint)).sort(), ['export', 'logs', 'model', 'sys']);
     assert.deepEqual((await readdir(join(at.mountpoint, 'model/fc'))).sort(), ['weight.bin', 'weight.grad']);
     const pid = await serverPid(at);
 
     await appendFile(join(at.mountpoint, 'logs/fuse.log'), 'a line of mine\n');
     const log = await readFile(join(at.mountpoint, 'logs/fuse.log'), 'utf8');
     assert.match(log, /msg=mounted[^\n]*\na line of mine\n$/);
-    await assert.rejects(writeFile(join(at.mountpoint, 'model/fc/weight.bin'), 'x'), { code: 'EROFS' });
-    await assert.rejects(writeFile(join(at.mountpoint, 'new'), 'x'), { code: 'EROFS' });
+    assert.equal(existsSync(`${at.checkpoint}.mlfs`), false, 'reading makes nothing');
 
     const unmounted = await runMlfs(['umount', at.mountpoint]);
     assert.equal(unmounted.code, 0, unmounted.stderr);
@@ -180,7 +126,7 @@ for (const transport of TRANSPORTS) {
   });
 
   test(
-    `${transport}: a second mount on the same directory is a conflict, on another it is not`,
+    `${transport}: a second mount on the same directory is a conflict, on another it must be read-only`,
     here,
     async (t) => {
       const at = await scene(t);
@@ -189,8 +135,14 @@ for (const transport of TRANSPORTS) {
       const conflict = await runMlfs(['mount', '--transport', transport, at.checkpoint, at.mountpoint]);
       assert.equal(conflict.code, 4);
       assert.match(conflict.stderr, /model\.pt is mounted there already\n {2}try: mlfs umount/);
-      const second = await runMlfs(['mount', '--transport', transport, at.checkpoint, other.mountpoint]);
-      assert.equal(second.code, 0, second.stderr);
+      const second = ['mount', '--transport', transport, at.checkpoint, other.mountpoint];
+      const refused = await runMlfs(second);
+      assert.equal(refused.code, 4);
+      assert.ok(refused.stderr.includes(`process ${await serverPid(at)}`), refused.stderr);
+      assert.ok(refused.stderr.includes(at.mountpoint), refused.stderr);
+      assert.match(refused.stderr, /--read-only/);
+      const readOnly = await runMlfs([...second, '--read-only']);
+      assert.equal(readOnly.code, 0, readOnly.stderr);
       assert.deepEqual(await readFile(join(other.mountpoint, 'model/fc/weight.bin')), WEIGHT);
     },
   );
@@ -201,7 +153,7 @@ for (const transport of TRANSPORTS) {
     async (t) => {
       const at = await scene(t);
       await runMlfs(['mount', '--transport', transport, at.checkpoint, at.mountpoint]);
-      const status = async () => JSON.parse(await readFile(join(at.mountpoint, 'sys/status.json'), 'utf8'));
+      const status = () => statusOf(at);
       assert.equal((await status()).state, 'current');
       await writeFile(`${at.checkpoint}.new`, 'another file');
       await rename(at.checkpoint, `${at.checkpoint}.old`);
@@ -301,7 +253,7 @@ test("the prototype's spelling mounts, with the state dict it names", requires('
     'ro,fsname=my model',
   ]);
   assert.equal(mounted.code, 0, mounted.stderr);
-  assert.match(mounted.stderr, /--unsafe-write has no effect/);
+  assert.match(mounted.stderr, /--unsafe-write has no effect on a read-only mount/);
   assert.deepEqual(await readFile(join(at.mountpoint, 'model/w.bin')), Buffer.from([2]));
   assert.deepEqual(await readFile(join(at.mountpoint, 'checkpoint/state_dict/w.bin')), Buffer.from([1]));
   assert.equal((await readFile(join(at.mountpoint, 'checkpoint/epoch.json'), 'utf8')).trim(), '7');

@@ -1,0 +1,70 @@
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import { MlfsError } from '../errors.ts';
+import type { CommitReport } from '../storage/edits.ts';
+import { notice } from './notice.ts';
+import { exactBytes, plural, printable } from './printable.ts';
+
+interface CommitFlags {
+  readonly to?: string;
+  readonly dryRun?: boolean;
+  readonly force?: boolean;
+  readonly state?: string;
+  readonly json?: boolean;
+}
+
+/** `mlfs commit TARGET`: the edits become part of the checkpoint file, or of a new one. */
+export function registerCommit(program: Command): void {
+  program
+    .command('commit')
+    .description('fold the edits into the checkpoint file, checksums included')
+    .argument('<target>', 'a mount point, or a checkpoint, mounted or not')
+    .option('--to <file>', 'write a new file with the edits instead, and keep them')
+    .option('--force', 'replace what is at --to')
+    .option('--dry-run', 'say what would be done')
+    .option('--state <dir>', 'where the edits are, of a checkpoint mounted with --state')
+    .option('--json', 'print JSON')
+    .addHelpText('after', '\nExamples:\n  mlfs commit /mnt/m\n  mlfs commit model.pt --to tuned.pt')
+    .action(commit);
+}
+
+async function commit(target: string, flags: CommitFlags): Promise<void> {
+  if (flags.force && flags.to === undefined) {
+    throw new MlfsError('ERR_MLFS_USAGE', '--force: there is nothing to replace without --to');
+  }
+  const [{ editTarget }, { progressBar }] = await Promise.all([
+    import('../mount/edit-target.ts'),
+    import('./progress-bar.ts'),
+  ]);
+  const edits = await editTarget(target, {
+    onNotice: notice,
+    ...(flags.state === undefined ? {} : { stateDirectory: resolve(flags.state) }),
+  });
+  const bar = await progressBar(flags.to === undefined ? 'committing' : 'writing');
+  let report: CommitReport;
+  try {
+    report = await edits.commit({
+      ...(flags.to === undefined ? {} : { to: resolve(flags.to) }),
+      overwrite: flags.force ?? false,
+      dryRun: flags.dryRun ?? false,
+      onProgress: (progress) => bar.update(progress),
+    });
+  } finally {
+    bar.stop();
+  }
+  process.stdout.write(
+    flags.json ? `${JSON.stringify(report)}\n` : `${printable(asText(target, flags, report))}\n`,
+  );
+}
+
+function asText(target: string, { to, dryRun = false }: CommitFlags, report: CommitReport): string {
+  const { bytes, ranges, checksums, milliseconds } = report;
+  const edits = `${exactBytes(bytes)} in ${plural(ranges, 'range')}, ${plural(checksums, 'checksum')}`;
+  if (to !== undefined) {
+    return dryRun
+      ? `${to}: would be written, with ${edits}`
+      : `${to}: written with ${edits}, ${milliseconds} ms`;
+  }
+  if (bytes === 0) return `${target}: nothing to commit`;
+  return dryRun ? `${target}: would commit ${edits}` : `${target}: committed ${edits}, ${milliseconds} ms`;
+}

@@ -1,0 +1,37 @@
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import { notice } from './notice.ts';
+import { exactBytes, plural, printable } from './printable.ts';
+
+interface DiscardFlags {
+  readonly state?: string;
+  readonly json?: boolean;
+}
+
+/** `mlfs discard TARGET`: the edits go, the checkpoint file stays as it is. */
+export function registerDiscard(program: Command): void {
+  program
+    .command('discard')
+    .description('drop the edits that were not committed; gradients stay')
+    .argument('<target>', 'a mount point, or a checkpoint, mounted or not')
+    .option('--state <dir>', 'where the edits are, of a checkpoint mounted with --state')
+    .option('--json', 'print JSON')
+    .addHelpText('after', '\nExample:\n  mlfs discard /mnt/m')
+    .action(discard);
+}
+
+async function discard(target: string, flags: DiscardFlags): Promise<void> {
+  const { editTarget } = await import('../mount/edit-target.ts');
+  const edits = await editTarget(target, {
+    onNotice: notice,
+    ...(flags.state === undefined ? {} : { stateDirectory: resolve(flags.state) }),
+  });
+  const report = await edits.discard();
+  const dropped =
+    report.bytes === 0
+      ? 'nothing to discard'
+      : `dropped ${exactBytes(report.bytes)} in ${plural(report.ranges, 'range')}`;
+  process.stdout.write(
+    flags.json ? `${JSON.stringify(report)}\n` : `${printable(`${target}: ${dropped}`)}\n`,
+  );
+}

@@ -1,0 +1,33 @@
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import { notice } from './notice.ts';
+import { printable } from './printable.ts';
+
+interface FlushFlags {
+  readonly state?: string;
+  readonly json?: boolean;
+}
+
+/** `mlfs flush TARGET`: what was written survives a power loss from here on. */
+export function registerFlush(program: Command): void {
+  program
+    .command('flush')
+    .description('make every edit durable, as fsync of each file would')
+    .argument('<target>', 'a mount point, or a checkpoint, mounted or not')
+    .option('--state <dir>', 'where the edits are, of a checkpoint mounted with --state')
+    .option('--json', 'print JSON')
+    .addHelpText('after', '\nExample:\n  mlfs flush /mnt/m')
+    .action(flush);
+}
+
+async function flush(target: string, flags: FlushFlags): Promise<void> {
+  const { editTarget } = await import('../mount/edit-target.ts');
+  const edits = await editTarget(target, {
+    onNotice: notice,
+    ...(flags.state === undefined ? {} : { stateDirectory: resolve(flags.state) }),
+  });
+  await edits.flush();
+  process.stdout.write(
+    flags.json ? `${JSON.stringify({ flushed: true })}\n` : `${printable(target)}: flushed\n`,
+  );
+}

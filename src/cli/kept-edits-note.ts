@@ -1,0 +1,22 @@
+import { MlfsError } from '../errors.ts';
+import { inspectKeptEdits } from '../mount/kept-edits.ts';
+import { notice } from './notice.ts';
+import { exactBytes } from './printable.ts';
+
+/** For what reads the checkpoint file as it is: a line on stderr when edits are waiting that it does not have. */
+export async function noteKeptEdits(path: string): Promise<void> {
+  try {
+    const kept = await inspectKeptEdits(path);
+    if (kept?.interruptedCommit) {
+      notice(
+        `${path}: a commit was interrupted, and the file may be half written; mlfs commit ${path} finishes it`,
+      );
+    } else if (kept !== undefined && kept.dirtyBytes > 0) {
+      const edits = `${exactBytes(kept.dirtyBytes)} of uncommitted edits in ${kept.stateDirectory}`;
+      notice(`${path}: ${edits} are not shown; mlfs commit ${path} makes them part of the file`);
+    }
+  } catch (cause) {
+    if (!(cause instanceof MlfsError)) throw cause;
+    notice(`${cause.message}: edits that are kept there are not shown`);
+  }
+}

@@ -1,0 +1,31 @@
+import type { Progress } from '../storage/fold.ts';
+
+export interface ProgressBar {
+  update(progress: Progress): void;
+  stop(): void;
+}
+
+/** What is over before that needs no bar. */
+const SHOW_AFTER_MS = 500;
+
+/** A bar on stderr for what takes long, while somebody looks at it. */
+export async function progressBar(what: string): Promise<ProgressBar> {
+  if (!process.stderr.isTTY) return { update: () => undefined, stop: () => undefined };
+  const { SingleBar } = await import('cli-progress');
+  const bar = new SingleBar({
+    format: `${what} {bar} {percentage}%`,
+    stream: process.stderr,
+    clearOnComplete: true,
+    hideCursor: true,
+  });
+  const startedMs = Date.now();
+  return {
+    update: ({ done, total }) => {
+      if (Date.now() - startedMs < SHOW_AFTER_MS) return;
+      if (!bar.isActive) bar.start(Math.max(1, total), done);
+      bar.setTotal(Math.max(1, total));
+      bar.update(done);
+    },
+    stop: () => bar.stop(),
+  };
+}

@@ -1,0 +1,33 @@
+import type { Command } from 'commander';
+import { MlfsError } from '../errors.ts';
+import { printable } from './printable.ts';
+
+/** `mlfs reload DIRECTORY`: the mount shows the checkpoint file that is there now. */
+export function registerReload(program: Command): void {
+  program
+    .command('reload')
+    .description('show the file that is there now, when the checkpoint was replaced under its mount')
+    .argument('<directory>', 'the mount point')
+    .option('--json', 'print JSON')
+    .addHelpText('after', '\nExample:\n  mlfs reload /mnt/m')
+    .action(reload);
+}
+
+async function reload(directory: string, flags: { readonly json?: boolean }): Promise<void> {
+  const [{ mountAround }, { MountClient }] = await Promise.all([
+    import('../mount/find-mount.ts'),
+    import('../mount/mount-client.ts'),
+  ]);
+  const mountpoint = await mountAround(directory);
+  if (mountpoint === undefined) {
+    throw new MlfsError('ERR_MLFS_NOT_FOUND', `${directory}: nothing of mlfs is mounted there`, {
+      path: directory,
+      advice: 'grep mlfs /proc/mounts',
+    });
+  }
+  const answer = (await new MountClient(mountpoint).reload()) as { readonly reloaded: boolean };
+  const text = answer.reloaded ? 'shows the new file' : 'the file is the one that is shown already';
+  process.stdout.write(
+    flags.json ? `${JSON.stringify(answer)}\n` : `${printable(`${directory}: ${text}`)}\n`,
+  );
+}

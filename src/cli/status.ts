@@ -1,0 +1,76 @@
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import type { TargetStatus } from '../mount/edit-target.ts';
+import { notice } from './notice.ts';
+import { colours, exactBytes, grouped, plural, printable, table } from './printable.ts';
+
+interface StatusFlags {
+  readonly state?: string;
+  readonly json?: boolean;
+}
+
+/** `mlfs status TARGET`: what is edited and not committed. */
+export function registerStatus(program: Command): void {
+  program
+    .command('status')
+    .description('say what is edited and not committed, by tensor')
+    .argument('<target>', 'a mount point, or a checkpoint, mounted or not')
+    .option('--state <dir>', 'where the edits are, of a checkpoint mounted with --state')
+    .option('--json', 'print JSON, with the dirty ranges of the file')
+    .addHelpText('after', '\nExample:\n  mlfs status /mnt/m')
+    .action(showStatus);
+}
+
+async function showStatus(target: string, flags: StatusFlags): Promise<void> {
+  const { editTarget } = await import('../mount/edit-target.ts');
+  const edits = await editTarget(target, {
+    ...(flags.json ? {} : { onNotice: notice }),
+    ...(flags.state === undefined ? {} : { stateDirectory: resolve(flags.state) }),
+  });
+  const status = await edits.status();
+  process.stdout.write(flags.json ? `${JSON.stringify(status, undefined, 2)}\n` : asText(status));
+}
+
+function asText(status: TargetStatus): string {
+  const facts: [string, string][] = [['checkpoint', `${status.checkpoint}, ${stateOf(status)}`]];
+  if (status.mountpoint !== null) {
+    facts.push(['mount', `${status.mountpoint}, ${status.mode}, process ${status.pid}`]);
+  }
+  facts.push(['edits', editsOf(status)]);
+  if (status.journal !== null) facts.push(['journal', journalOf(status.journal)]);
+  if (status.unfinished_commit) {
+    facts.push(['commit', 'one was interrupted: mlfs commit, or a read-write mount, finishes it']);
+  }
+  const width = Math.max(...facts.map(([name]) => name.length));
+  const lines = facts.map(([name, fact]) => `${name.padEnd(width)}  ${printable(fact)}\n`);
+  if (status.dirty_tensors.length > 0) lines.push('\n', tensorTable(status));
+  return lines.join('');
+}
+
+function stateOf({ state, stale_reason, commit }: TargetStatus): string {
+  if (state === 'stale') return `not the file that was opened: ${stale_reason}`;
+  if (state === 'current' || commit === null) return state;
+  return `committing, ${grouped(commit.done)} of ${exactBytes(commit.total)}`;
+}
+
+function editsOf({ dirty_bytes, dirty_ranges_total }: TargetStatus): string {
+  if (dirty_bytes === 0) return 'none';
+  return `${exactBytes(dirty_bytes)} in ${plural(dirty_ranges_total, 'range')}`;
+}
+
+function journalOf(journal: NonNullable<TargetStatus['journal']>): string {
+  const limit = journal.limit_bytes === null ? '' : ` of at most ${exactBytes(journal.limit_bytes)}`;
+  const failed = journal.failed ? '; the last write to it failed' : '';
+  return `${journal.state_directory}: ${exactBytes(journal.bytes)}${limit} in ${plural(journal.segments, 'segment')}${failed}`;
+}
+
+function tensorTable({ dirty_tensors, dirty_tensors_total }: TargetStatus): string {
+  const rows = dirty_tensors.map(({ name, bytes, ranges }) => [
+    printable(name),
+    grouped(bytes),
+    grouped(ranges),
+  ]);
+  const more = dirty_tensors_total - rows.length;
+  const text = table(['tensor', 'dirty bytes', 'ranges'], rows, new Set([1, 2]), colours(process.stdout));
+  return more > 0 ? `${text}… and ${plural(more, 'tensor')} more\n` : text;
+}

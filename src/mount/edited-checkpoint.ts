@@ -1,0 +1,100 @@
+/**
+ * A checkpoint opened for writing: its lock, its state directory, its edits. In this order, because each step relies on the one before: the
+ * lock on the file (one process a checkpoint), recovery of the journal (a commit that was interrupted is finished before anybody
+ * reads the file), the file's own contents, and then the edits on top of them.
+ */
+import { stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import { fileStructure } from '../checkpoint/file-structure.ts';
+import { openCheckpoint } from '../checkpoint/open.ts';
+import { diskMedium } from '../storage/disk-medium.ts';
+import { Edits } from '../storage/edits.ts';
+import { type FileLock, lockFile } from '../storage/lock.ts';
+import { StateDirectory } from '../storage/state-directory.ts';
+import type { StateFile } from '../storage/state-file.ts';
+import type { TreeEditing } from '../tree/build-tree.ts';
+
+export interface EditingOptions {
+  /** `--state DIR`. */
+  readonly stateDirectory?: string;
+  readonly journalLimitBytes?: number;
+  /** For the message that somebody else gets. */
+  readonly mountpoint?: string;
+}
+
+export class EditedCheckpoint {
+  readonly checkpoint: Checkpoint;
+  readonly edits: Edits;
+  /** What the tree must know to be writable. */
+  readonly editing: Omit<TreeEditing, 'control'>;
+  /** A commit had been interrupted, and opening finished it. */
+  readonly finishedCommit: boolean;
+  readonly state: StateDirectory;
+  readonly #lock: FileLock;
+
+  private constructor(
+    opened: Pick<EditedCheckpoint, 'checkpoint' | 'edits' | 'editing' | 'finishedCommit'>,
+    state: StateDirectory,
+    lock: FileLock,
+  ) {
+    this.checkpoint = opened.checkpoint;
+    this.edits = opened.edits;
+    this.editing = opened.editing;
+    this.finishedCommit = opened.finishedCommit;
+    this.state = state;
+    this.#lock = lock;
+  }
+
+  /** Throws ERR_MLFS_BUSY (somebody else has it), ERR_MLFS_RECOVERY, and what opening a checkpoint throws. */
+  static async open(path: string, options: EditingOptions = {}): Promise<EditedCheckpoint> {
+    const lock = await lockFile(path);
+    const undo: (() => Promise<void>)[] = [() => lock.release()];
+    try {
+      const state = await StateDirectory.locate(diskMedium, resolve(path), {
+        ...(options.stateDirectory === undefined ? {} : { directory: options.stateDirectory }),
+        ...(options.mountpoint === undefined ? {} : { mountpoint: options.mountpoint }),
+      });
+      const before = await stat(path, { bigint: true });
+      const { journalLimitBytes: limitBytes } = options;
+      const edits = await Edits.recover(
+        diskMedium,
+        resolve(path),
+        state,
+        limitBytes === undefined ? {} : { limitBytes },
+      );
+      undo.push(() => edits.close());
+      const checkpoint = await openCheckpoint(path);
+      undo.push(() => checkpoint.close());
+      const structure = fileStructure(checkpoint);
+      await edits.attach(checkpoint.image, structure);
+      const editing = {
+        checksums: structure.checksums,
+        gradientSizes: await state.gradients(),
+        gradient: (name: string, size: number, maxSize: number) => state.gradient(name, size, maxSize),
+      };
+      // Between the two nothing of ours writes the file but recovery.
+      const finishedCommit = checkpoint.image.base.fingerprint.mtimeNs !== before.mtimeNs;
+      return new EditedCheckpoint({ checkpoint, edits, editing, finishedCommit }, state, lock);
+    } catch (cause) {
+      for (const step of undo.reverse()) await step();
+      throw cause;
+    }
+  }
+
+  /** A nameless file, gone with this process. */
+  makeScratch(): StateFile {
+    return this.state.scratch();
+  }
+
+  /** The edits stay in the journal. Somebody else may have them now; the file can still be read here. */
+  async stopEditing(): Promise<void> {
+    await this.edits.close();
+    await this.#lock.release();
+  }
+
+  async close(): Promise<void> {
+    await this.stopEditing();
+    await this.checkpoint.close();
+  }
+}

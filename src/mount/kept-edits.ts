@@ -1,0 +1,71 @@
+/** What a checkpoint's journal holds, found out without a lock and without changing anything, whoever is writing it. */
+import { resolve } from 'node:path';
+import { diskMedium } from '../storage/disk-medium.ts';
+import { inspectJournal, type JournalInspection } from '../storage/journal/inspect.ts';
+import { replay } from '../storage/journal/replay.ts';
+import { Overlay } from '../storage/overlay.ts';
+import { type BaseRecord, StateDirectory } from '../storage/state-directory.ts';
+
+/** Undefined when there is no state directory. Throws ERR_MLFS_RECOVERY for a journal that cannot be read. */
+export async function inspectKeptEdits(
+  checkpointPath: string,
+  directory?: string,
+): Promise<(JournalInspection & { readonly stateDirectory: string }) | undefined> {
+  const state = await locate(checkpointPath, directory);
+  if (!state.exists()) return undefined;
+  return { ...(await inspectJournal(diskMedium, state.journalPath)), stateDirectory: state.path };
+}
+
+export interface KeptEdits {
+  readonly stateDirectory: string;
+  /** Its pieces can be read until `close`. */
+  readonly overlay: Overlay;
+  /** What the edits were made of. */
+  readonly base: BaseRecord | undefined;
+  /** A commit was decided and is not known to be done: the checkpoint file may be half written. */
+  readonly interruptedCommit: boolean;
+  readonly journal: { readonly bytes: number; readonly segments: number };
+  close(): Promise<void>;
+}
+
+/** The same with every range, for a checkpoint that nobody is editing. */
+export async function keptEdits(checkpointPath: string, directory?: string): Promise<KeptEdits | undefined> {
+  const state = await locate(checkpointPath, directory);
+  if (!state.exists()) return undefined;
+  const overlay = new Overlay();
+  let interruptedCommit = false;
+  const { segments } = await replay(diskMedium, state.journalPath, 'read', {
+    write: (offset, length, placement) => void overlay.set(offset, length, placement, new Set()),
+    commit: () => {
+      interruptedCommit = true;
+    },
+    discard: () => {
+      interruptedCommit = false;
+      overlay.dropThrough(Number.POSITIVE_INFINITY, new Set());
+    },
+  });
+  const close = async () => {
+    for (const { file } of segments) await file.close();
+  };
+  try {
+    return {
+      stateDirectory: state.path,
+      overlay,
+      base: await state.readBase(),
+      interruptedCommit,
+      journal: { bytes: segments.reduce((sum, { size }) => sum + size, 0), segments: segments.length },
+      close,
+    };
+  } catch (cause) {
+    await close();
+    throw cause;
+  }
+}
+
+function locate(checkpointPath: string, directory: string | undefined): Promise<StateDirectory> {
+  return StateDirectory.locate(
+    diskMedium,
+    resolve(checkpointPath),
+    directory === undefined ? {} : { directory },
+  );
+}

@@ -1,0 +1,62 @@
+import { MlfsError } from '../errors.ts';
+import { readWriteMountOf } from './find-mount.ts';
+import { inspectKeptEdits } from './kept-edits.ts';
+import { ownMounts } from './own-mounts.ts';
+import { ServedCheckpoint, type ServedOptions } from './served-checkpoint.ts';
+
+export interface MountedOptions extends ServedOptions {
+  /** Hears what the user should know: edits that were brought back, or are not shown. */
+  readonly notice: (message: string) => void;
+}
+
+/** Opens a checkpoint for a mount, and says what becomes of edits that are waiting. Throws as ServedCheckpoint.open does. */
+export async function openForMount(options: MountedOptions): Promise<ServedCheckpoint> {
+  if (options.readOnly) await lookAtKeptEdits(options);
+  const served = await ServedCheckpoint.open(options).catch(async (cause: unknown) => {
+    throw await explained(cause, options);
+  });
+  if (served.finishedCommit)
+    options.notice(`${options.path}: a commit had been interrupted; it is finished now`);
+  const { dirtyBytes = 0, dirtyRanges = 0, stateDirectory = '' } = served.edits?.status ?? {};
+  if (dirtyBytes > 0) {
+    const ranges = `${dirtyRanges} ${dirtyRanges === 1 ? 'range' : 'ranges'}`;
+    options.notice(`brought back ${dirtyBytes} bytes of edits in ${ranges} from ${stateDirectory}`);
+  }
+  return served;
+}
+
+/** A read-only mount shows the file as it is, which must be whole. */
+async function lookAtKeptEdits({ path, editing, notice }: MountedOptions): Promise<void> {
+  const kept = await inspectKeptEdits(path, editing.stateDirectory).catch((cause: unknown) => {
+    if (!(cause instanceof MlfsError)) throw cause;
+    notice(`${cause.message}: edits that are kept there are not shown`);
+    return undefined;
+  });
+  if (kept?.interruptedCommit) {
+    throw new MlfsError(
+      'ERR_MLFS_RECOVERY',
+      `${path}: a commit was interrupted, the file may be half written`,
+      {
+        path,
+        advice: `mlfs commit ${path} finishes it, and so does mounting read-write`,
+      },
+    );
+  }
+  if (kept !== undefined && kept.dirtyBytes > 0) {
+    notice(`${path}: ${kept.dirtyBytes} bytes of uncommitted edits in ${kept.stateDirectory} are not shown`);
+  }
+}
+
+/** A lock knows a process; what the user knows is where it is mounted. */
+async function explained(cause: unknown, { path, mountpoint }: MountedOptions): Promise<unknown> {
+  if (!(cause instanceof MlfsError) || cause.code !== 'ERR_MLFS_BUSY') return cause;
+  const found = await readWriteMountOf(path, ownMounts);
+  const advice = `mlfs mount --read-only ${path} ${mountpoint}`;
+  if (found === undefined) return new MlfsError(cause.code, cause.message, { path, cause, advice });
+  const { pid } = found.status;
+  return new MlfsError(
+    'ERR_MLFS_BUSY',
+    `${path}: is mounted read-write at ${found.mountpoint} by process ${pid}`,
+    { path, cause, advice: `${advice}, or mlfs umount ${found.mountpoint}` },
+  );
+}

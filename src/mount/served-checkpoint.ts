@@ -1,0 +1,240 @@
+/**
+ * The checkpoint behind a mount, and what can be done with its edits: what /sys/control, the signals and the library call. Its file may
+ * be replaced while it is served: `reload` opens the new one, with a tree of its own, and puts it in the old one's place in one step.
+ *
+ * Invariants: what is served was opened and has a tree; the old one is let go when nobody can ask for it any more; edits are never
+ * carried over to another file.
+ */
+import { realpath } from 'node:fs/promises';
+import { basename, dirname, join, sep } from 'node:path';
+import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import { openCheckpoint } from '../checkpoint/open.ts';
+import { errno, MlfsError } from '../errors.ts';
+import type { CommitReport, Edits } from '../storage/edits.ts';
+import type { StateFile } from '../storage/state-file.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { BuiltTree, TreeEditing } from '../tree/build-tree.ts';
+import { type InodeTree, ROOT_NODEID } from '../tree/inode.ts';
+import { adviseCommit } from './advice.ts';
+import { type BaseState, isSameState } from './base-watch.ts';
+import type { CommitRequest } from './edit-target.ts';
+import { EditedCheckpoint, type EditingOptions } from './edited-checkpoint.ts';
+
+/** What was opened: with edits, or to be looked at only. */
+export interface OpenedFile {
+  readonly checkpoint: Checkpoint;
+  readonly edits: Edits | undefined;
+  /** What the tree must know to be writable. */
+  readonly editing: Omit<TreeEditing, 'control'> | undefined;
+  /** A nameless file, gone with this process. */
+  makeScratch(): StateFile;
+  /** A commit had been interrupted, and opening finished it. */
+  readonly finishedCommit: boolean;
+  /** Gives up the edits and the lock; the file can still be read. */
+  stopEditing(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface ServedOptions {
+  /** As the user named it. */
+  readonly path: string;
+  readonly mountpoint: string;
+  readonly readOnly: boolean;
+  readonly editing: EditingOptions;
+  readonly log: Log;
+  /** `firstNodeid`: those below were given out. */
+  readonly build: (opened: OpenedFile, firstNodeid: number) => BuiltTree;
+}
+
+export class ServedCheckpoint {
+  readonly #options: ServedOptions;
+  #opened: OpenedFile;
+  #built: BuiltTree;
+  #replace: ((tree: InodeTree) => Promise<void>) | undefined;
+  /** Replaced by another file; who has one of their files open goes on reading it. */
+  readonly #retired: OpenedFile[] = [];
+  #nextNodeid = ROOT_NODEID + 1;
+  #commitsUnderWay = 0;
+  #reloads = 0;
+
+  private constructor(options: ServedOptions, opened: OpenedFile) {
+    this.#options = options;
+    this.#opened = opened;
+    this.#built = options.build(opened, this.#nextNodeid);
+    this.#nextNodeid += this.#built.tree.inodeCount;
+  }
+
+  /** Throws ERR_MLFS_BUSY, ERR_MLFS_RECOVERY, and what opening a checkpoint throws. */
+  static async open(options: ServedOptions): Promise<ServedCheckpoint> {
+    const opened = await openFile(options);
+    try {
+      return new ServedCheckpoint(options, opened);
+    } catch (cause) {
+      await opened.close();
+      throw cause;
+    }
+  }
+
+  get checkpoint(): Checkpoint {
+    return this.#opened.checkpoint;
+  }
+
+  get edits(): Edits | undefined {
+    return this.#opened.edits;
+  }
+
+  get built(): BuiltTree {
+    return this.#built;
+  }
+
+  get finishedCommit(): boolean {
+    return this.#opened.finishedCommit;
+  }
+
+  get reloadsTotal(): number {
+    return this.#reloads;
+  }
+
+  /** Whether the checkpoint file is being changed by ourselves. */
+  get committing(): boolean {
+    return this.#commitsUnderWay > 0 || (this.edits?.status.unfinishedCommit ?? false);
+  }
+
+  /** `replace` puts another tree in the place of the one that is served. */
+  serveWith(replace: (tree: InodeTree) => Promise<void>): void {
+    this.#replace = replace;
+  }
+
+  /** What the watch on the file found: edits of a file that is not there any more are refused. */
+  judge(state: BaseState): void {
+    if (this.edits !== undefined) this.edits.stale = state.stale;
+  }
+
+  async commit(options: Pick<CommitRequest, 'dryRun' | 'onProgress'> = {}): Promise<CommitReport> {
+    const edits = this.#writable();
+    this.#commitsUnderWay++;
+    try {
+      const report = await edits.commit(options);
+      if (!options.dryRun && report.bytes > 0) this.#options.log.info('committed', { ...report });
+      return report;
+    } catch (cause) {
+      throw adviseCommit(cause, this.#options.mountpoint);
+    } finally {
+      this.#commitsUnderWay--;
+    }
+  }
+
+  /** `path` is absolute. */
+  async commitTo(
+    path: string,
+    options: Pick<CommitRequest, 'dryRun' | 'onProgress' | 'overwrite'> = {},
+  ): Promise<CommitReport> {
+    const edits = this.#writable();
+    await this.#refuseTarget(path);
+    return edits.commitTo(path, options);
+  }
+
+  discard(): Promise<CommitReport> {
+    return this.#writable().discard();
+  }
+
+  /** A nameless file, gone with this process. */
+  makeScratch(): StateFile {
+    return this.#opened.makeScratch();
+  }
+
+  async flush(): Promise<void> {
+    await this.edits?.flush();
+  }
+
+  /**
+   * Makes the file that has the checkpoint's name now the content of the mount. Throws ERR_MLFS_BUSY when there are edits, and what
+   * opening throws; then everything stays as it is.
+   */
+  async reload(): Promise<object> {
+    const { edits, checkpoint } = this.#opened;
+    // Whether it is a checkpoint at all, before anything is given up for it.
+    const probe = await openCheckpoint(this.#options.path);
+    const { fingerprint } = probe.image.base;
+    await probe.close();
+    if (isSameState(fingerprint, checkpoint.image.base.fingerprint)) return { reloaded: false };
+    if (edits !== undefined) await this.#settle(edits, checkpoint);
+
+    const old = this.#opened;
+    await old.stopEditing();
+    const opened = await openFile(this.#options);
+    const built = this.#options.build(opened, this.#nextNodeid);
+    this.#nextNodeid += built.tree.inodeCount;
+    this.#opened = opened;
+    this.#built = built;
+    await this.#replace?.(built.tree);
+    this.#retired.push(old);
+    this.#reloads++;
+    this.#options.log.info('reloaded', { checkpoint: this.#options.path, tensors: built.tensors });
+    return { reloaded: true, tensors: built.tensors, bytes: built.tree.totalBytes };
+  }
+
+  /** Ends everything. The edits stay in the journal. */
+  async close(): Promise<void> {
+    for (const opened of [this.#opened, ...this.#retired]) await opened.close();
+  }
+
+  #writable(): Edits {
+    if (this.edits !== undefined) return this.edits;
+    const { mountpoint } = this.#options;
+    throw new MlfsError('ERR_MLFS_USAGE', `${mountpoint}: is mounted read-only`, {
+      path: mountpoint,
+      errno: 'EROFS',
+    });
+  }
+
+  /** Refuses to leave edits behind. What was begun before is waited for. */
+  async #settle(edits: Edits, { image }: Checkpoint): Promise<void> {
+    // The base is another one already: nothing new is accepted, and when it is this one's turn nothing is under way.
+    edits.stale = true;
+    await image.update(async () => undefined).catch(() => undefined);
+    const { dirtyBytes, dirtyRanges, unfinishedCommit } = edits.status;
+    if (dirtyBytes === 0 && !unfinishedCommit) return;
+    const { path, mountpoint } = this.#options;
+    const ranges = `${dirtyRanges} ${dirtyRanges === 1 ? 'range' : 'ranges'}`;
+    throw new MlfsError(
+      'ERR_MLFS_BUSY',
+      `${path}: ${dirtyBytes} bytes of edits in ${ranges} belong to the file that was there before`,
+      {
+        path,
+        advice: `mlfs commit ${mountpoint} --to NEW.pt keeps them in a file of their own, mlfs discard ${mountpoint} drops them`,
+      },
+    );
+  }
+
+  async #refuseTarget(path: string): Promise<void> {
+    const { mountpoint, path: own } = this.#options;
+    const folder = await realpath(dirname(path)).catch(() => dirname(path));
+    const target = join(folder, basename(path));
+    if (path.startsWith(mountpoint + sep) || target.startsWith(mountpoint + sep)) {
+      throw new MlfsError('ERR_MLFS_USAGE', `${path}: lies in the mount itself`, { path });
+    }
+    if (target === (await realpath(own).catch(() => own))) {
+      throw new MlfsError('ERR_MLFS_USAGE', `${path}: is the checkpoint that is mounted`, {
+        path,
+        advice: `mlfs commit ${mountpoint}`,
+      });
+    }
+  }
+}
+
+async function openFile({ path, readOnly, editing }: ServedOptions): Promise<OpenedFile> {
+  if (!readOnly) return EditedCheckpoint.open(path, editing);
+  const checkpoint = await openCheckpoint(path);
+  return {
+    checkpoint,
+    edits: undefined,
+    editing: undefined,
+    makeScratch: () => {
+      throw errno('EROFS');
+    },
+    finishedCommit: false,
+    stopEditing: () => Promise.resolve(),
+    close: () => checkpoint.close(),
+  };
+}

@@ -1,0 +1,171 @@
+import { fileStructure } from '../checkpoint/file-structure.ts';
+import { openCheckpoint } from '../checkpoint/open.ts';
+import { EXIT, MlfsError } from '../errors.ts';
+import { structureOf } from '../storage/commit-note.ts';
+import { diskMedium } from '../storage/disk-medium.ts';
+import { type CommitReport, Edits, type FileStructure } from '../storage/edits.ts';
+import type { Image } from '../storage/image.ts';
+import { lockFile } from '../storage/lock.ts';
+import type { BaseRecord } from '../storage/state-directory.ts';
+import { StateDirectory } from '../storage/state-directory.ts';
+import { dirtyTensors } from '../tree/dirty-tensors.ts';
+import { modelOf, nameTensors } from '../tree/model-tensors.ts';
+import { adviseCommit } from './advice.ts';
+import type { CommitRequest, EditTarget, TargetStatus } from './edit-target.ts';
+import { EditedCheckpoint } from './edited-checkpoint.ts';
+import { editsReport } from './edits-report.ts';
+import { keptEdits } from './kept-edits.ts';
+
+export interface UnmountedOptions {
+  readonly stateDirectory?: string;
+  /** Hears what was done besides. */
+  readonly onNotice?: (message: string) => void;
+}
+
+/** The edits of a checkpoint that no mount holds: each call opens it, does its work and closes it. */
+export class UnmountedEdits implements EditTarget {
+  readonly mountpoint = undefined;
+  readonly #path: string;
+  readonly #options: UnmountedOptions;
+
+  /** `path` is absolute. */
+  constructor(path: string, options: UnmountedOptions) {
+    this.#path = path;
+    this.#options = options;
+  }
+
+  /** Whether a process has it open for writing. */
+  async isLocked(): Promise<boolean> {
+    try {
+      const lock = await lockFile(this.#path);
+      try {
+        const state = await this.#locate();
+        if (state.exists()) {
+          await state.lock();
+          await state.close();
+        }
+      } finally {
+        await lock.release();
+      }
+      return false;
+    } catch (cause) {
+      if (cause instanceof MlfsError && cause.code === 'ERR_MLFS_BUSY') return true;
+      if (cause instanceof MlfsError && cause.code === 'ERR_MLFS_NOT_FOUND') return false;
+      throw cause;
+    }
+  }
+
+  async commit({ to, overwrite = false, ...options }: CommitRequest): Promise<CommitReport> {
+    return this.#opened(async ({ edits }) => {
+      if (to !== undefined) return edits.commitTo(to, { ...options, overwrite });
+      return edits.commit(options).catch((cause: unknown) => {
+        throw adviseCommit(cause, this.#path);
+      });
+    });
+  }
+
+  /** Works for edits of a file that is not there any more, too. */
+  async discard(): Promise<CommitReport> {
+    try {
+      return await this.#opened(({ edits }) => edits.discard());
+    } catch (cause) {
+      if (!(cause instanceof MlfsError) || !canAbandon(cause)) throw cause;
+      return Edits.abandon(diskMedium, await this.#locate());
+    }
+  }
+
+  async flush(): Promise<void> {
+    await this.#opened(({ edits }) => edits.flush());
+  }
+
+  /** Changes nothing: a commit that was interrupted stays so. */
+  async status(): Promise<TargetStatus> {
+    const checkpoint = await openCheckpoint(this.#path);
+    const kept = await keptEdits(this.#path, this.#options.stateDirectory);
+    try {
+      const { image } = checkpoint;
+      if (kept !== undefined) {
+        for (const piece of kept.overlay.pieces()) {
+          image.overlay.set(piece.start, piece.end - piece.start, piece, new Set());
+        }
+      }
+      const foreign =
+        kept !== undefined &&
+        !kept.overlay.empty &&
+        !kept.interruptedCommit &&
+        !(await isOf(kept.base, image, fileStructure(checkpoint)));
+      return {
+        checkpoint: this.#path,
+        mountpoint: null,
+        pid: null,
+        mode: 'unmounted',
+        state: foreign ? 'stale' : 'current',
+        stale_reason: foreign ? 'changed' : null,
+        ...editsReport(
+          checkpoint,
+          undefined,
+          dirtyTensors(image.overlay, nameTensors(checkpoint, modelOf(checkpoint))),
+        ),
+        journal:
+          kept === undefined
+            ? null
+            : {
+                state_directory: kept.stateDirectory,
+                ...kept.journal,
+                limit_bytes: null,
+                failed: false,
+                appends_total: 0,
+                syncs_total: 0,
+              },
+        unfinished_commit: kept?.interruptedCommit ?? false,
+      };
+    } finally {
+      await kept?.close();
+      await checkpoint.close();
+    }
+  }
+
+  async #opened<T>(use: (opened: EditedCheckpoint) => Promise<T>): Promise<T> {
+    const { stateDirectory } = this.#options;
+    const opened = await EditedCheckpoint.open(
+      this.#path,
+      stateDirectory === undefined ? {} : { stateDirectory },
+    );
+    try {
+      if (opened.finishedCommit) {
+        this.#options.onNotice?.(`${this.#path}: a commit had been interrupted; it is finished now`);
+      }
+      return await use(opened);
+    } finally {
+      await opened.close();
+    }
+  }
+
+  #locate(): Promise<StateDirectory> {
+    const { stateDirectory } = this.#options;
+    return StateDirectory.locate(
+      diskMedium,
+      this.#path,
+      stateDirectory === undefined ? {} : { directory: stateDirectory },
+    );
+  }
+}
+
+/** The checkpoint is another one than the edits are of, or none: what is to be dropped can be dropped all the same. */
+function canAbandon({ code, exitCode }: MlfsError): boolean {
+  return code === 'ERR_MLFS_RECOVERY' || code === 'ERR_MLFS_NOT_FOUND' || exitCode === EXIT.malformed;
+}
+
+/** Whether the edits were made of this file: as it was, or with the same structure, which holds the checksums of all content. */
+async function isOf(
+  recorded: BaseRecord | undefined,
+  image: Image,
+  { identity }: FileStructure,
+): Promise<boolean> {
+  const { size, mtimeNs } = image.base.fingerprint;
+  if (recorded === undefined || recorded.size !== size) return false;
+  return (
+    recorded.mtimeNs === String(mtimeNs) ||
+    recorded.structure === (await structureOf(image.base, identity, []))
+  );
+}
