@@ -3,7 +3,7 @@ import type { ImageUpdate } from '../storage/image.ts';
 import { type PageCache, type PageSpan, readPaged } from '../storage/page-cache.ts';
 import { changeElements, type ElementChange } from './element-bits.ts';
 import { gather, planGather, type StorageReader, scatter } from './gather.ts';
-import { boxesOf, count, type Dim, locate } from './strided-layout.ts';
+import { boxesOf, count, type Dim, locate, span } from './strided-layout.ts';
 
 /** A view that has to be put together: where it starts in the storage, its collapsed dims, what its elements need. */
 export interface GatheredView {
@@ -44,7 +44,12 @@ export class GatheredContent implements RenderedContent {
     this.#cache = cache;
     this.#content = cache.newContent();
     if (storage === undefined) return;
-    this.origin = storage;
+    const { image, offset } = storage;
+    this.origin = {
+      image,
+      offset: offset + view.start * view.itemsize,
+      length: span(view.dims) * view.itemsize,
+    };
     if (!storage.writable) return;
     this.writer = {
       image: storage.image,
@@ -61,11 +66,13 @@ export class GatheredContent implements RenderedContent {
     const { dims, itemsize } = this.#view;
     this.#tiling ??= chooseTiling(dims, itemsize);
     const tiling = this.#tiling;
-    this.#hasPages = true;
     const end = Math.min(this.size, offset + length);
     const pageAt = (at: number) => tileSpan(tiling, at, itemsize);
     return readPaged(offset, end, pageAt, (span) =>
-      this.#cache.get(this.#content, span.index, () => this.#render(span, tiling)),
+      this.#cache.get(this.#content, span.index, () => {
+        this.#hasPages = true;
+        return this.#render(span, tiling);
+      }),
     );
   }
 
