@@ -9,7 +9,7 @@ import type { Image, ImageChange, ImageUpdate } from '../storage/image.ts';
 import type { FileInode } from '../tree/inode.ts';
 import type { AttributeChanges } from './attribute-changes.ts';
 import type { Invalidation } from './filesystem.ts';
-import type { Invalidations, Sent } from './invalidation.ts';
+import { type Invalidations, NOTHING, type Sent } from './invalidation.ts';
 import { OverlappingInodes } from './overlapping-inodes.ts';
 
 /** Through which inode an image is being changed. */
@@ -28,7 +28,7 @@ export class Coherence {
   /** Updates of one image are exclusive: there is one cause at a time. */
   readonly #causes = new Map<Image, Cause>();
   /** Of the latest change that no inode caused: a discard. */
-  #latest: Sent = { nodeids: new Set(), done: Promise.resolve() };
+  #latest: Sent = NOTHING;
 
   constructor(invalidations: Invalidations, attributes: AttributeChanges) {
     this.#invalidations = invalidations;
@@ -49,15 +49,13 @@ export class Coherence {
   }
 
   /** Carries out a WRITE. Its other views are current when the promise settles, unless waiting could deadlock. */
-  write<T>(inode: FileInode, image: Image, task: (update: ImageUpdate) => Promise<T>): Promise<T> {
-    return this.#invalidations.whileWriting(inode.nodeid, async () => {
-      const cause: Cause = { inode, pagesAreCurrent: true, invalidations: [] };
-      try {
-        return await this.#update(image, cause, task, false);
-      } finally {
-        await this.#invalidations.settleWrite(inode.nodeid, this.#invalidations.send(cause.invalidations));
-      }
-    });
+  async write<T>(inode: FileInode, image: Image, task: (update: ImageUpdate) => Promise<T>): Promise<T> {
+    const cause: Cause = { inode, pagesAreCurrent: true, invalidations: [] };
+    try {
+      return await this.#update(image, cause, task, false);
+    } finally {
+      await this.#invalidations.settleWrite(inode.nodeid, this.#invalidations.send(cause.invalidations));
+    }
   }
 
   /** Puts other bytes in the place of an inode's, all or none of them. */

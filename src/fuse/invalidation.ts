@@ -7,11 +7,12 @@
  *   queue behind an I(x).
  * - Invalidations are carried out one after the other, in the order in which they were sent, by a thread that answers nothing.
  *
- * The rule: W(x) waits for the invalidations that it caused unless a WRITE to one of their inodes is under way, or an
- * invalidation of x itself is queued or running. Nothing but WRITE, FLUSH and RENAME waits, and the latter two hold no pages.
+ * The rule: W(x) waits for the invalidations that it caused unless an invalidation of x itself is queued or running. Besides WRITE only
+ * FLUSH, RENAME and commands wait, and they hold no pages.
  *
  * Why that is enough: let I(y) be the first of the queue, blocked by the pages of an unanswered W(y). If W(y) waits for some I(z),
- * then no I(y) was queued when it began to wait, so I(y) was sent after I(z), so I(z) is before the first of the queue: done.
+ * then no I(y) was queued when it began to wait, so I(y) was sent after I(z), so I(z) was before the first of the queue: it is done.
+ * And a W(y) that does not wait is answered. (An invalidation may write dirty pages of y itself: that W(y) finds I(y) running.)
  *
  * Whoever does not wait is acknowledged a moment before the other names are current. A bound ends any wait that this reasoning missed.
  */
@@ -22,18 +23,17 @@ const PATIENCE_MS = 2000;
 
 /** Invalidations on their way. */
 export interface Sent {
-  readonly nodeids: ReadonlySet<number>;
   /** Resolves when the kernel has let go, and never rejects. */
   readonly done: Promise<void>;
 }
 
+export const NOTHING: Sent = { done: Promise.resolve() };
+
 export class Invalidations {
   readonly #warn: (message: string) => void;
   #notifier: Notifier | undefined;
-  /** WRITEs under way, by nodeid. */
-  readonly #writing = new Tally();
-  /** Invalidations of pages that are queued or running, by nodeid. */
-  readonly #pending = new Tally();
+  /** How many invalidations of pages are queued or running, by nodeid. */
+  readonly #pending = new Map<number, number>();
 
   constructor(warn: (message: string) => void) {
     this.#warn = warn;
@@ -48,29 +48,18 @@ export class Invalidations {
     return this.#notifier !== undefined;
   }
 
-  /** Runs a WRITE to `nodeid`, from its arrival to its answer. */
-  async whileWriting<T>(nodeid: number, write: () => Promise<T>): Promise<T> {
-    this.#writing.add(nodeid);
-    try {
-      return await write();
-    } finally {
-      this.#writing.remove(nodeid);
-    }
-  }
-
   send(invalidations: readonly Invalidation[]): Sent {
     const nodeids = new Set<number>();
     for (const one of invalidations) if (one.kind === 'pages') nodeids.add(one.nodeid);
-    if (this.#notifier === undefined || invalidations.length === 0)
-      return { nodeids, done: Promise.resolve() };
-    for (const nodeid of nodeids) this.#pending.add(nodeid);
+    if (this.#notifier === undefined || invalidations.length === 0) return NOTHING;
+    for (const nodeid of nodeids) this.#pending.set(nodeid, (this.#pending.get(nodeid) ?? 0) + 1);
     const done = this.#notifier
       .invalidate(invalidations)
       .catch((cause) => this.#warn(`the kernel could not be told what changed: ${cause}`))
       .finally(() => {
-        for (const nodeid of nodeids) this.#pending.remove(nodeid);
+        for (const nodeid of nodeids) this.#ended(nodeid);
       });
-    return { nodeids, done };
+    return { done };
   }
 
   /** For a WRITE to `nodeid` that caused these: waits if it may. */
@@ -79,8 +68,7 @@ export class Invalidations {
   }
 
   /** For what holds no pages. */
-  async settle({ nodeids, done }: Sent): Promise<void> {
-    for (const nodeid of nodeids) if (this.#writing.has(nodeid)) return;
+  async settle({ done }: Sent): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     const patience = new Promise<void>((resolve) => {
       timer = setTimeout(() => {
@@ -91,23 +79,10 @@ export class Invalidations {
     await Promise.race([done, patience]);
     clearTimeout(timer);
   }
-}
 
-/** How many there are of each number. */
-class Tally {
-  readonly #counts = new Map<number, number>();
-
-  has(key: number): boolean {
-    return this.#counts.has(key);
-  }
-
-  add(key: number): void {
-    this.#counts.set(key, (this.#counts.get(key) ?? 0) + 1);
-  }
-
-  remove(key: number): void {
-    const left = (this.#counts.get(key) ?? 0) - 1;
-    if (left > 0) this.#counts.set(key, left);
-    else this.#counts.delete(key);
+  #ended(nodeid: number): void {
+    const left = (this.#pending.get(nodeid) ?? 0) - 1;
+    if (left > 0) this.#pending.set(nodeid, left);
+    else this.#pending.delete(nodeid);
   }
 }
