@@ -199,12 +199,12 @@ test('what was discarded is void from the mark on, and gone', async (t) => {
   assert.deepEqual(await replayed(directory), ['3:c']);
 });
 
-test('a discard that was interrupted after its mark is finished by the next opening', async (t) => {
+test('a discard is done with its mark; what could not be removed goes at the next opening', async (t) => {
   const medium = new FaultyMedium();
   const { directory, journal } = await emptyJournal(t, {}, medium);
   await journal.append([put(1, 'a')]);
   medium.fails = ({ kind }) => (kind === 'remove' ? 'EIO' : undefined);
-  await assert.rejects(journal.discard(), { errno: 'EIO' });
+  await journal.discard();
   const copy = `${directory}-after`;
   await cp(directory, copy, { recursive: true });
   assert.deepEqual(await replayed(copy), ['discard']);
