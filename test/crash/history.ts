@@ -17,6 +17,8 @@ export class History {
   #base: { from: number; to: number }[] = [{ from: 0, to: 0 }];
   /** A commit that is under way, from the state that it includes for sure. */
   #committing: number | undefined;
+  /** Of edits that failed and may appear all the same. */
+  readonly #ghosts = new Set<string>();
   /** Copies that were asked for, by path. */
   readonly #copies = new Map<string, { from: number; to: number | undefined; done: boolean }>();
 
@@ -42,13 +44,28 @@ export class History {
     return this.#push(withChecksums(bytes, this.#archive.entries));
   }
 
-  /** Somebody begins to drop every edit. */
+  /** Somebody begins to drop every edit: the checkpoint file shows, or what a commit that was begun makes of it. */
   beginDiscard(): number {
-    const committed = this.#base.at(-1)?.to ?? 0;
-    return this.#push(this.state(committed));
+    return this.#push(this.state(this.#base.at(-1)?.to ?? 0));
+  }
+
+  /** A commit that could not be finished was finished before the edits were dropped. */
+  replaceLast(bytes: Buffer): void {
+    this.#states.pop();
+    this.#hashes.pop();
+    this.#push(bytes);
+  }
+
+  /** The last edit failed, and nobody sees anything of it. It `mayAppear` after a crash, until something else is acknowledged. */
+  retract({ mayAppear }: { readonly mayAppear: boolean }): void {
+    if (this.last <= this.#acknowledged) throw new Error('an acknowledged edit is gone');
+    this.#states.pop();
+    const hash = this.#hashes.pop() as string;
+    if (mayAppear) this.#ghosts.add(hash);
   }
 
   acknowledge(index: number): void {
+    this.#ghosts.clear();
     this.#acknowledged = Math.max(this.#acknowledged, index);
   }
 
@@ -83,6 +100,7 @@ export class History {
 
   /** Which state the bytes are; undefined when they are none of those that may be there. `died`: the process, not the machine. */
   whichState(bytes: Buffer, { died }: { readonly died: boolean }): number | undefined {
+    if (this.#ghosts.has(hashOf(bytes))) return this.last;
     return this.#find(bytes, died ? this.#acknowledged : this.#durable, this.last);
   }
 

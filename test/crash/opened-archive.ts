@@ -8,8 +8,9 @@ import { structureOfArchive } from './archive-structure.ts';
 import type { SampleArchive } from './archives.ts';
 import { SimulatedMedium } from './simulated-medium.ts';
 
-export const CHECKPOINT = '/disk/model.pt';
-export const STATE = '/disk/model.pt.mlfs';
+const FOLDER = '/disk';
+const NAME = 'model.pt';
+export const CHECKPOINT = `${FOLDER}/${NAME}`;
 
 export function mediumWith(archive: SampleArchive): SimulatedMedium {
   return SimulatedMedium.holding({ [CHECKPOINT]: archive.bytes });
@@ -26,16 +27,18 @@ export interface Opened {
   die(): Promise<void>;
 }
 
-/** Locates, recovers and attaches; whatever fails, nothing stays locked. */
+/** Locates, recovers and attaches; whatever fails, nothing stays locked. A copy of a medium whose lock is taken is opened in another folder. */
 export async function openArchive(
   medium: SimulatedMedium,
   archive: SampleArchive,
   options: EditsOptions = {},
+  folder = FOLDER,
 ): Promise<Opened> {
-  const state = await StateDirectory.locate(medium, CHECKPOINT, { directory: STATE });
+  const path = `${folder}/${NAME}`;
+  const state = await StateDirectory.locate(medium, path, { directory: `${path}.mlfs` });
   try {
-    const edits = await Edits.recover(medium, CHECKPOINT, state, options);
-    const image = new Image(await SimulatedBase.open(medium));
+    const edits = await Edits.recover(medium, path, state, options);
+    const image = new Image(await SimulatedBase.open(medium, path));
     const structure = await structureOfArchive(image.base, archive);
     await edits.attach(image, structure);
     return {
@@ -66,20 +69,21 @@ async function release(state: StateDirectory): Promise<void> {
 }
 
 class SimulatedBase implements ImageBase {
-  readonly path = CHECKPOINT;
+  readonly path: string;
   readonly fd = undefined;
   readonly size: number;
   readonly #medium: SimulatedMedium;
   readonly #file: MediumFile;
 
   private constructor(medium: SimulatedMedium, file: MediumFile, size: number) {
+    this.path = file.path;
     this.#medium = medium;
     this.#file = file;
     this.size = size;
   }
 
-  static async open(medium: SimulatedMedium): Promise<SimulatedBase> {
-    const file = await medium.open(CHECKPOINT, 'read');
+  static async open(medium: SimulatedMedium, path: string): Promise<SimulatedBase> {
+    const file = await medium.open(path, 'read');
     return new SimulatedBase(medium, file, await file.size());
   }
 
@@ -96,7 +100,7 @@ class SimulatedBase implements ImageBase {
   }
 
   readNow(offset: number, length: number): Buffer {
-    const bytes = this.#medium.bytesOf(CHECKPOINT);
+    const bytes = this.#medium.bytesOf(this.path);
     if (bytes === undefined) throw new Error('the checkpoint is gone');
     return Buffer.from(bytes.subarray(offset, offset + length));
   }

@@ -12,6 +12,8 @@ export interface Scenario {
   readonly options?: EditsOptions;
   /** Its files have MiBs: CI looks at fewer media. */
   readonly large?: boolean;
+  /** It does several things at a time. */
+  readonly atATime?: boolean;
   readonly run: (user: User) => Promise<void>;
 }
 
@@ -82,6 +84,7 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   {
     name: 'writes and fsyncs at a time',
+    atATime: true,
     archive: torch,
     run: async (user) => {
       await Promise.all([
@@ -116,6 +119,7 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   {
     name: 'commit while writes go on',
+    atATime: true,
     archive: torch,
     run: async (user) => {
       await user.write(first, bytes(1, 300));

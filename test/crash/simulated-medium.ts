@@ -149,6 +149,14 @@ export class SimulatedMedium implements Medium {
     return medium;
   }
 
+  /** Gives a folder of the root another name, durably and uncounted. */
+  moveFolder(from: string, to: string): void {
+    for (const names of [this.#root.live, this.#root.durable]) {
+      set(names, to, names.get(from));
+      names.delete(from);
+    }
+  }
+
   /** The machine goes on after its process was killed: what was written is there, and is as durable as before. */
   restart(): void {
     this.#powerless = false;
