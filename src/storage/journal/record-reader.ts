@@ -4,6 +4,7 @@ import { CHECKED_FROM, type DecodedHeader, decodeHeader, MARKER, RECORD_HEADER_B
 
 /** What of a segment is in memory at a time. */
 const WINDOW_BYTES = 1024 * 1024;
+const WRONG = 'its checksum is wrong';
 
 /** A record that is whole. */
 export interface FoundRecord extends DecodedHeader {
@@ -25,24 +26,37 @@ export class RecordReader {
     this.size = size;
   }
 
-  /** The record at a place, or why there is none. */
-  async recordAt(at: number): Promise<FoundRecord | string> {
-    if (at + RECORD_HEADER_BYTES > this.size) return `the segment ends ${this.size - at} bytes later`;
-    if (!this.#holds(at, RECORD_HEADER_BYTES)) await this.#load(at);
-    const headerBytes = this.#inWindow(at, RECORD_HEADER_BYTES);
-    const header = decodeHeader(headerBytes);
+  /** The record at a place, or why there is none. At once, and no promise, when the window holds all of it. */
+  recordAt(at: number): FoundRecord | string | Promise<FoundRecord | string> {
+    if (!this.#holds(at, RECORD_HEADER_BYTES)) return this.#recordAfterLoading(at);
+    const header = decodeHeader(this.#window, at - this.#windowAt);
     if (typeof header === 'string') return header;
     const end = at + RECORD_HEADER_BYTES + header.length;
     if (end > this.size) return `its ${header.length} bytes are more than the segment has`;
-    let crc = crc32c(headerBytes.subarray(CHECKED_FROM));
-    for (let from = at + RECORD_HEADER_BYTES; from < end; ) {
-      if (!this.#holds(from, 1)) await this.#load(from);
-      const slice = this.#inWindow(from, end - from);
+    const checked = at + CHECKED_FROM;
+    const slice = this.#inWindow(checked, end - checked);
+    const crc = crc32c(slice);
+    const record = { ...header, at, end };
+    if (checked + slice.byteLength === end) return crc === header.crc ? record : WRONG;
+    return this.#checkRest(record, checked + slice.byteLength, crc);
+  }
+
+  async #recordAfterLoading(at: number): Promise<FoundRecord | string> {
+    if (at + RECORD_HEADER_BYTES > this.size) return `the segment ends ${this.size - at} bytes later`;
+    await this.#load(at);
+    return this.recordAt(at);
+  }
+
+  /** Of a record that leaves the window. */
+  async #checkRest(record: FoundRecord, from: number, before: number): Promise<FoundRecord | string> {
+    let crc = before;
+    for (let at = from; at < record.end; ) {
+      if (!this.#holds(at, 1)) await this.#load(at);
+      const slice = this.#inWindow(at, record.end - at);
       crc = crc32c(slice, crc);
-      from += slice.byteLength;
+      at += slice.byteLength;
     }
-    if (crc !== header.crc) return 'its checksum is wrong';
-    return { ...header, at, end };
+    return crc === record.crc ? record : WRONG;
   }
 
   async payload(record: FoundRecord): Promise<Buffer> {

@@ -18,6 +18,7 @@ import { crc32c } from '../crc32c.ts';
 
 export const RECORD_HEADER_BYTES = 40;
 export const MARKER = Buffer.from('MLFR');
+const MARKER_VALUE = MARKER.readUInt32LE();
 /** Where the checked bytes begin. */
 export const CHECKED_FROM = 8;
 
@@ -56,28 +57,33 @@ export function encodeRecord(header: RecordHeader, payload: Uint8Array): [Buffer
   return [bytes, payload];
 }
 
-/** The header at the start of `bytes`, or why there is none. Whether the CRC is right is not looked at. */
-export function decodeHeader(bytes: Buffer): DecodedHeader | string {
-  if (!bytes.subarray(0, MARKER.length).equals(MARKER)) return 'no record begins there';
-  const kind = bytes.readUInt8(12);
+/** The header at `at` of `bytes`, or why there is none. Whether the CRC is right is not looked at. */
+export function decodeHeader(bytes: Buffer, at: number): DecodedHeader | string {
+  if (bytes.readUInt32LE(at) !== MARKER_VALUE) return 'no record begins there';
+  const kind = bytes.readUInt8(at + 12);
   if (!isKind(kind)) return `its kind is ${kind}`;
-  const flags = bytes.readUInt8(13);
-  const target = bytes.readUInt16LE(14);
+  const flags = bytes.readUInt8(at + 13);
+  const target = bytes.readUInt16LE(at + 14);
   if (flags !== 0 || target !== 0) return `its flags are ${flags} and its target ${target}`;
-  const sequence = Number(bytes.readBigUInt64LE(16));
-  const offset = Number(bytes.readBigUInt64LE(24));
+  const sequence = readU64(bytes, at + 16);
+  const offset = readU64(bytes, at + 24);
   if (!Number.isSafeInteger(sequence) || !Number.isSafeInteger(offset)) return 'its numbers are too large';
-  const batchLength = bytes.readUInt32LE(32);
-  const unsynced = bytes.readUInt32LE(36);
+  const batchLength = bytes.readUInt32LE(at + 32);
+  const unsynced = bytes.readUInt32LE(at + 36);
   return {
     kind,
     sequence,
     offset,
-    length: bytes.readUInt32LE(8),
+    length: bytes.readUInt32LE(at + 8),
     batch: batchLength === 0 ? 0 : sequence - batchLength + 1,
     durable: unsynced === MAX_U32 ? 0 : Math.max(0, sequence - 1 - unsynced),
-    crc: bytes.readUInt32LE(4),
+    crc: bytes.readUInt32LE(at + 4),
   };
+}
+
+/** Exact where it is a safe integer, and none where it is not. */
+function readU64(bytes: Buffer, at: number): number {
+  return bytes.readUInt32LE(at) + bytes.readUInt32LE(at + 4) * 2 ** 32;
 }
 
 function isKind(value: number): value is Kind {

@@ -193,7 +193,9 @@ class Replay {
     let ended = false;
     let reason: string | undefined;
     while (at < fileSize && this.#expected < stop) {
-      const record = await reader.recordAt(at);
+      const found = reader.recordAt(at);
+      // Small records by the thousand: a promise for each would cost more than they do.
+      const record = found instanceof Promise ? await found : found;
       if (typeof record === 'string') reason = record;
       else if (record.sequence !== this.#expected) {
         reason = `it is record ${record.sequence}, and ${this.#expected} was to come`;
@@ -201,7 +203,12 @@ class Replay {
       if (typeof record === 'string' || reason !== undefined) break;
       this.#expected++;
       this.#durable = Math.max(this.#durable, record.durable);
-      await this.#visit(record, segment, reader);
+      if (record.kind === KIND.commit) {
+        const note = await reader.payload(record);
+        this.#visitor.commit(note.toString(), segment.number);
+      } else {
+        this.#visit(record, segment);
+      }
       ended = record.kind === KIND.commit || record.kind === KIND.discard;
       at = record.end;
     }
@@ -219,7 +226,7 @@ class Replay {
       );
   }
 
-  async #visit(record: FoundRecord, { file, number }: OpenSegment, reader: RecordReader): Promise<void> {
+  #visit(record: FoundRecord, { file, number }: OpenSegment): void {
     switch (record.kind) {
       case KIND.write: {
         const placement = { file, fileOffset: record.at + RECORD_HEADER_BYTES, segment: number };
@@ -232,9 +239,6 @@ class Replay {
           this.#visitor.write(part.record.offset, part.record.length, part.placement);
         }
         this.#batches.delete(record.batch);
-        return;
-      case KIND.commit:
-        this.#visitor.commit((await reader.payload(record)).toString(), number);
         return;
       case KIND.discard:
         this.#batches.clear();
