@@ -65,6 +65,13 @@ void EvictFromPageCache(const Napi::CallbackInfo& info) {
   if (error != 0) throw system_error(info.Env(), error, std::string("posix_fadvise: ") + strerror(error));
 }
 
+/// readIfCached(fd, buffer, offset): number — bytes read, or -1
+Napi::Value ReadIfCached(const Napi::CallbackInfo& info) {
+  auto buffer = info[1].As<Napi::Uint8Array>();
+  ssize_t got = read_if_cached(info[0].As<Napi::Number>().Int32Value(), buffer.Data(), buffer.ByteLength(), bytes(info[2]));
+  return Napi::Number::New(info.Env(), static_cast<double>(got));
+}
+
 /// crc32c(bytes, previous): number
 Napi::Value Crc32c(const Napi::CallbackInfo& info) {
   auto message = info[0].As<Napi::Uint8Array>();
@@ -304,6 +311,7 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("mountDirectly", Napi::Function::New<MountDirectly>(env));
   exports.Set("mountWithFusermount", Napi::Function::New<MountWithFusermount>(env));
   exports.Set("evictFromPageCache", Napi::Function::New<EvictFromPageCache>(env));
+  exports.Set("readIfCached", Napi::Function::New<ReadIfCached>(env));
   exports.Set("crc32c", Napi::Function::New<Crc32c>(env));
   exports.Set("tryLock", Napi::Function::New<TryLock>(env));
   exports.Set("Session", NativeSession::Define(env));

@@ -7,6 +7,7 @@ import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 import { type ErrnoName, MlfsError } from '../errors.ts';
 import type { Medium, MediumFile } from './medium.ts';
+import { readIfCached } from './read-if-cached.ts';
 
 const open = promisify(fs.open);
 const readdir = promisify(fs.readdir);
@@ -104,7 +105,7 @@ export class DiskFile implements MediumFile {
   async read(offset: number, length: number): Promise<Buffer> {
     this.#refuseUnsafe(offset, length);
     const buffer = Buffer.allocUnsafe(length);
-    let at = 0;
+    let at = this.#closing === undefined ? readIfCached(this.fd, buffer, offset) : 0;
     while (at < length) {
       const from = at;
       const count = await this.#call<number>(`read at byte ${offset + at}`, (done) =>

@@ -2,6 +2,7 @@ import { read as readDescriptor, readSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { MlfsError } from '../errors.ts';
 import type { ByteSource } from './byte-source.ts';
+import { readIfCached } from './read-if-cached.ts';
 
 /** What tells one state of a file from another without reading it. */
 export interface Fingerprint {
@@ -64,7 +65,7 @@ export class FileSource implements ByteSource {
   async read(offset: number, length: number): Promise<Buffer> {
     this.#refuseOutside(offset, length);
     const buffer = Buffer.allocUnsafe(length);
-    let done = 0;
+    let done = this.#closing === undefined ? readIfCached(this.fd, buffer, offset) : 0;
     while (done < length) {
       const bytesRead = await this.#readOnce(buffer, done, length - done, offset + done);
       if (bytesRead === 0) throw this.#ended(offset + done);

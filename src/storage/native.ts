@@ -11,6 +11,8 @@ export interface NativeAddon {
   mountWithFusermount(options: NativeMountOptions, program: string): number;
   /** Drops clean cached pages of an open file; length 0 is to its end. Throws an Error with `errno`. */
   evictFromPageCache(fd: number, offsetBytes: number, lengthBytes: number): void;
+  /** Reads into `buffer` what is in the page cache, at once: the number of bytes, or -1 when it would wait for the disk. */
+  readIfCached(fd: number, buffer: Uint8Array, offsetBytes: number): number;
   /** CRC-32C (Castagnoli) of bytes, going on from that of what came before; by the processor's own instruction where it has one. */
   crc32c(bytes: Uint8Array, previous: number): number;
   /** flock(LOCK_EX | LOCK_NB) of a descriptor: false when somebody else holds it. Throws an Error with `errno`. */
