@@ -9,6 +9,5 @@ const LARGEST_BYTES = 128 * 1024;
  */
 export function readIfCached(fd: number, buffer: Uint8Array, offset: number): number {
   if (buffer.byteLength > LARGEST_BYTES) return 0;
-  const got = loadNative()?.readIfCached(fd, buffer, offset) ?? 0;
-  return got > 0 ? got : 0;
+  return Math.max(0, loadNative()?.readIfCached(fd, buffer, offset) ?? 0);
 }
