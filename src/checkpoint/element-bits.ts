@@ -48,13 +48,27 @@ export function elementChange(tensor: Tensor): ElementChange | undefined | { rea
   return swap === 1 && !conj && !neg ? undefined : { swap, dtype, conj, neg };
 }
 
-/** Applies a change to whole elements, in place. */
+/** Makes stored elements logical ones, in place. Whole elements only. */
 export function changeElements(bytes: Uint8Array, change: ElementChange): void {
-  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (change.swap === 2) buffer.swap16();
-  else if (change.swap === 4) buffer.swap32();
-  else if (change.swap === 8) buffer.swap64();
+  swapBytes(bytes, change);
+  changeSigns(bytes, change);
+}
 
+/** Makes logical elements stored ones again, in place. Either step undoes itself, the two in the other order. */
+export function restoreElements(bytes: Uint8Array, change: ElementChange): void {
+  changeSigns(bytes, change);
+  swapBytes(bytes, change);
+}
+
+function swapBytes(bytes: Uint8Array, { swap }: ElementChange): void {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (swap === 2) buffer.swap16();
+  else if (swap === 4) buffer.swap32();
+  else if (swap === 8) buffer.swap64();
+}
+
+/** Of little-endian elements. */
+function changeSigns(bytes: Uint8Array, change: ElementChange): void {
   const itemsize = DTYPES[change.dtype];
   const component = COMPLEX[change.dtype];
   if (component !== undefined) {

@@ -1,7 +1,7 @@
 import type { ContentWriter, ImageRange, RenderedContent } from '../storage/content.ts';
 import type { ImageUpdate } from '../storage/image.ts';
 import { type PageCache, type PageSpan, readPaged } from '../storage/page-cache.ts';
-import { changeElements, type ElementChange } from './element-bits.ts';
+import { changeElements, type ElementChange, restoreElements } from './element-bits.ts';
 import { gather, planGather, type StorageReader, scatter } from './gather.ts';
 import { boxesOf, count, type Dim, locate, span } from './strided-layout.ts';
 
@@ -93,8 +93,7 @@ export class GatheredContent implements RenderedContent {
       elements.set(element, (partial - first) * itemsize);
     }
     elements.set(bytes, offset - first * itemsize);
-    // Every change of elements undoes itself.
-    if (change !== undefined) changeElements(elements, change);
+    if (change !== undefined) restoreElements(elements, change);
     for (const box of boxesOf(dims, first, last)) {
       const from = (box.index - first) * itemsize;
       const part = elements.subarray(from, from + count(box.dims) * itemsize);
