@@ -20,6 +20,7 @@ offset=12345
 tail -c +$((offset + 1)) "$dir/backing" >"$dir/expected"
 
 serve() {
+  : >"$dir/out" # what the server before said
   "$server" "$dir/backing" "$dir/mount" --offset $offset "$@" >"$dir/out" 2>"$dir/err" &
   pid=$!
   for _ in $(seq 200); do
