@@ -1,19 +1,27 @@
-import { Checksums } from '../../src/storage/checksums.ts';
+import type { Checkpoint } from '../../src/checkpoint/checkpoint.ts';
+import { fileStructure } from '../../src/checkpoint/file-structure.ts';
+import { readArchive } from '../../src/checkpoint/zip/archive.ts';
 import type { FileStructure } from '../../src/storage/edits.ts';
-import type { ImageBase } from '../../src/storage/image.ts';
-import type { SampleArchive } from './archives.ts';
+import type { Image } from '../../src/storage/image.ts';
 
-/** Identity: everything behind the last entry. */
-export async function structureOfArchive(
-  base: ImageBase,
-  { entries }: SampleArchive,
-): Promise<FileStructure> {
-  const ranges = await Promise.all(
-    entries.map(async ({ offset, length, fields }) => {
-      const written = await base.read(fields[0] as number, 4);
-      return { offset, length, fields, crc32: written.readUInt32LE(0) };
-    }),
-  );
-  const end = Math.max(...entries.map(({ offset, length }) => offset + length));
-  return { identity: [{ offset: end, length: base.size - end }], checksums: new Checksums(ranges) };
+/** What the edits know of a file's format, read from the file as it is now. A record that is an archive itself is looked into. */
+export async function structureOfArchive(image: Image): Promise<FileStructure> {
+  const { entries } = await readArchive(image);
+  for (const { name, offset, size } of [...entries]) {
+    if (name.endsWith('.pt')) entries.push(...(await readArchive(image, { offset, length: size })).entries);
+  }
+  const checkpoint: Checkpoint = {
+    format: 'torch-zip',
+    path: image.path,
+    image,
+    root: null,
+    tensors: [],
+    storages: new Map(),
+    entries,
+    unknownGlobals: [],
+    warnings: [],
+    metadata: {},
+    close: () => image.close(),
+  };
+  return fileStructure(checkpoint);
 }

@@ -107,7 +107,7 @@ export class Enumeration {
     const medium = mediumWith(archive);
     const history = new History(archive);
     medium.fate = ({ number }) => (number === call?.number ? when : 'done');
-    const opened = await openArchive(medium, archive, options);
+    const opened = await openArchive(medium, options);
     try {
       await run(new User(opened, history));
       await opened.close();
@@ -157,7 +157,7 @@ export class Enumeration {
   /** Cuts the recovery of a medium short at a call, and recovers again. */
   async #crashRecovery({ medium, history }: Run, call: Call, where: string, depth: number): Promise<void> {
     this.counts.crashesInRecovery++;
-    const { archive, options } = this.#scenario;
+    const { options } = this.#scenario;
     medium.fate = ({ number }) =>
       number === call.number
         ? this.#random.chance(0.5)
@@ -165,7 +165,7 @@ export class Enumeration {
           : 'power loss during'
         : 'done';
     try {
-      const opened = await openArchive(medium, archive, options);
+      const opened = await openArchive(medium, options);
       await opened.die();
     } catch (cause) {
       if (!medium.powerless) throw cause;
@@ -180,7 +180,7 @@ export class Enumeration {
   async #recover(medium: SimulatedMedium, where: string): Promise<Opened> {
     const before = listed(medium);
     try {
-      return await openArchive(medium, this.#scenario.archive, this.#scenario.options);
+      return await openArchive(medium, this.#scenario.options);
     } catch (cause) {
       throw this.#failure(where, `recovery fails: ${(cause as Error).stack}`, before);
     }
@@ -256,7 +256,7 @@ export class Enumeration {
         const bytes = medium.bytesOf(path) ?? Buffer.alloc(0);
         if (next.whichBase(bytes) === undefined) throw new Error(`${path} is ${next.describe(bytes)}`);
       }
-      const again = await openArchive(medium, archive, options);
+      const again = await openArchive(medium, options);
       const dirty = again.edits.dirty;
       await again.close();
       if (dirty) throw new Error('edits are left after a commit');

@@ -81,7 +81,7 @@ class FaultyRun {
       return { errno };
     };
     const history = new History(archive);
-    const opened = await openArchive(medium, archive, options);
+    const opened = await openArchive(medium, options);
     const user = new TolerantUser(opened, history, this.#fault);
     await run(user);
     this.heard = user.failures;
@@ -96,7 +96,7 @@ class FaultyRun {
       await this.#closes(opened);
     }
     medium.fate = () => 'done';
-    await (await openArchive(medium, archive, options)).close();
+    await (await openArchive(medium, options)).close();
   }
 
   async #survives(medium: SimulatedMedium, history: History): Promise<void> {
@@ -111,7 +111,7 @@ class FaultyRun {
   async #recovers(medium: SimulatedMedium, history: History, died: boolean): Promise<void> {
     // The lock of the one that goes on is in this process, too: another folder, another lock.
     medium.moveFolder('disk', 'after');
-    const next = await openArchive(medium, this.#scenario.archive, this.#scenario.options, '/after');
+    const next = await openArchive(medium, this.#scenario.options, '/after');
     const bytes = await next.exported();
     await next.die();
     const after = died ? 'the death of the process' : 'a power loss';

@@ -30,7 +30,6 @@ export interface Opened {
 /** Locates, recovers and attaches; whatever fails, nothing stays locked. A copy of a medium whose lock is taken is opened in another folder. */
 export async function openArchive(
   medium: SimulatedMedium,
-  archive: SampleArchive,
   options: EditsOptions = {},
   folder = FOLDER,
 ): Promise<Opened> {
@@ -39,7 +38,7 @@ export async function openArchive(
   try {
     const edits = await Edits.recover(medium, path, state, options);
     const image = new Image(await SimulatedBase.open(medium, path));
-    const structure = await structureOfArchive(image.base, archive);
+    const structure = await structureOfArchive(image);
     await edits.attach(image, structure);
     return {
       edits,
