@@ -7,23 +7,29 @@ import type { FileRange } from '../storage/commit-note.ts';
 import type { FileStructure } from '../storage/edits.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import type { ZipEntry } from './zip/entry.ts';
+import { LOCAL_CRC } from './zip/local-headers.ts';
 
 /** Of a central directory's record: signature, two versions, flags, method, time, date; then the CRC-32 (APPNOTE 4.3.12). */
 const CENTRAL_CRC = 16;
-/** Of a local header: signature, version, flags, method, time, date (APPNOTE 4.3.7). */
-const LOCAL_CRC = 14;
 /** Descriptors of these lengths begin with a signature (APPNOTE 4.3.9). */
 const SIGNED_DESCRIPTORS: ReadonlySet<number> = new Set([16, 24]);
 
 /** Files that are no archives are told apart by their beginning: the header or the pickles, which lie before the data. */
 const BEGINNING_BYTES = 1024 * 1024;
 
-export function fileStructure(checkpoint: Checkpoint): FileStructure {
+type Described = Pick<Checkpoint, 'entries' | 'image' | 'storages'>;
+
+export function fileStructure(checkpoint: Described): FileStructure {
   const { entries, image } = checkpoint;
   return {
     identity: entries.length > 0 ? directories(entries, image.size) : beginning(checkpoint),
-    checksums: new Checksums(entries.filter(isChecked).map(checkedRange)),
+    checksums: new Checksums(checkedRanges(checkpoint)),
   };
+}
+
+/** The parts of the file whose CRC-32 is written down in it, and where: the stored entries, also of archives inside the archive. */
+export function checkedRanges({ entries }: Pick<Checkpoint, 'entries'>): CheckedRange[] {
+  return entries.filter(isChecked).map(checkedRange);
 }
 
 /** The stored bytes of an entry are what its CRC-32 is of; of a deflated one they are not, and nobody edits those. */
@@ -31,19 +37,17 @@ function isChecked({ method, size }: ZipEntry): boolean {
   return method === 'stored' && size > 0;
 }
 
-function checkedRange({
-  offset,
-  size,
-  crc32,
-  centralOffset,
-  localHeaderOffset,
-  descriptor,
-}: ZipEntry): CheckedRange {
-  const second =
-    descriptor === undefined
-      ? localHeaderOffset + LOCAL_CRC
-      : descriptor.offset + (SIGNED_DESCRIPTORS.has(descriptor.length) ? 4 : 0);
-  return { offset, length: size, crc32, fields: [centralOffset + CENTRAL_CRC, second] };
+function checkedRange(entry: ZipEntry): CheckedRange {
+  const { offset, size, crc32 } = entry;
+  return { offset, length: size, crc32, fields: [...checksumFields(entry)] };
+}
+
+/** Where the entry's CRC-32 is written. */
+function* checksumFields(entry: ZipEntry): Iterable<number> {
+  const { descriptor } = entry;
+  yield entry.centralOffset + CENTRAL_CRC;
+  if (descriptor !== undefined) yield descriptor.offset + (SIGNED_DESCRIPTORS.has(descriptor.length) ? 4 : 0);
+  else if (entry.onlyCentralCrc === undefined) yield entry.localHeaderOffset + LOCAL_CRC;
 }
 
 /** From the first record of a central directory to the end of the file, where the outermost archive's ends. */
@@ -57,7 +61,7 @@ function directories(entries: readonly ZipEntry[], size: number): FileRange[] {
 }
 
 /** Up to the first storage. */
-function beginning({ storages, image }: Checkpoint): FileRange[] {
+function beginning({ storages, image }: Described): FileRange[] {
   let end = Math.min(image.size, BEGINNING_BYTES);
   for (const { bytes } of storages.values()) {
     if (bytes.kind === 'extent') end = Math.min(end, bytes.offset);

@@ -68,7 +68,7 @@ function refuseOverlaps(path: string, sorted: readonly LocatedRecord[], centralO
 }
 
 function toEntry(
-  { central, dataOffset }: LocatedRecord,
+  { central, dataOffset, hasCrc }: LocatedRecord,
   descriptor: DescriptorLength | 0,
   base: number,
 ): ZipEntry {
@@ -83,7 +83,9 @@ function toEntry(
     offset,
     centralOffset: base + central.centralOffset,
     ...(descriptor === 0
-      ? {}
+      ? hasCrc
+        ? {}
+        : { onlyCentralCrc: true }
       : { descriptor: { offset: offset + central.compressedSize, length: descriptor } }),
   };
 }

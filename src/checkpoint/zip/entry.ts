@@ -10,6 +10,8 @@ export interface ZipEntry {
   readonly offset: number;
   /** Offset and length of the data descriptor after the data, when flag bit 3 is set and one is there. */
   readonly descriptor?: { readonly offset: number; readonly length: 16 | 24 | 12 | 20 };
+  /** Present where neither a descriptor nor the local header holds `crc32`: only the central directory does. */
+  readonly onlyCentralCrc?: true;
   /** Offset of the entry's record in the central directory. */
   readonly centralOffset: number;
 }

@@ -9,11 +9,15 @@ import { refuse } from './refusal.ts';
 export interface LocatedRecord {
   readonly central: CentralRecord;
   readonly dataOffset: number;
+  /** Whether the local header says the CRC-32 of the central directory: not with a descriptor, and not when they disagree. */
+  readonly hasCrc: boolean;
 }
 
 const LOCAL_SIGNATURE = 0x04034b50;
 const LOCAL_HEADER_LENGTH = 30;
 const ZIP64_EXTRA = 0x0001;
+/** Of the CRC-32 in a local header. */
+export const LOCAL_CRC = 14;
 /** Sizes and CRC follow the data (APPNOTE 4.4.4, bit 3). */
 export const DESCRIPTOR_FLAG = 0x8;
 /** The flags both headers must agree on: encrypted, descriptor, strong encryption, UTF-8, masked headers. */
@@ -49,6 +53,7 @@ export async function readLocalHeaders(
       located[index] = {
         central,
         dataOffset: typeof dataOffset === 'number' ? dataOffset : await dataOffset,
+        hasCrc: header.readUInt32LE(LOCAL_CRC) === central.crc32,
       };
     }
   });
@@ -159,7 +164,7 @@ function resolve(
   const extraOffset = localHeaderOffset + LOCAL_HEADER_LENGTH + nameLength;
   const dataOffset = extraOffset + extraLength;
 
-  const crc = header.readUInt32LE(14);
+  const crc = header.readUInt32LE(LOCAL_CRC);
   const compressedSize = header.readUInt32LE(18);
   const size = header.readUInt32LE(22);
   const deferred = (flags & DESCRIPTOR_FLAG) !== 0;
