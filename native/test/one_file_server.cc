@@ -3,6 +3,7 @@
 //
 //   one_file_server BACKING MOUNTPOINT [--threads N] [--no-near]
 //                   [--offset BYTES] [--length BYTES] [--pieces N] [--max-pages N] [--republish]
+//                   [--switch OTHER]   the whole image is dirty, its bytes in OTHER, and clean again, over and over
 //
 // Serves until it is unmounted or gets SIGTERM.
 
@@ -29,7 +30,7 @@ using namespace mlfs;
 constexpr uint64_t kFile = 2;
 
 struct Settings {
-  std::string backing, mountpoint;
+  std::string backing, mountpoint, other;
   SessionOptions session;
   uint64_t offset = 0, length = 0;
   uint64_t pieces = 1;
@@ -44,6 +45,17 @@ std::unique_ptr<const FileLayout> layout_of(const Settings& settings, BackingFil
     extents.push_back({Extent::Kind::kImage, file, settings.offset + at, std::min(step, settings.length - at)});
   }
   return std::make_unique<const FileLayout>(std::move(extents), std::vector<uint8_t>());
+}
+
+/// Every chunk of an image: dirty as a whole, with the same bytes of `other`, or clean.
+std::vector<Session::ChunkChange> chunks_of(uint64_t size, BackingFile* other) {
+  std::vector<Session::ChunkChange> changes;
+  for (uint64_t start = 0; start < size; start += Overlay::kChunkBytes) {
+    auto chunk = std::make_unique<OverlayChunk>();
+    chunk->pieces.push_back({start, std::min(start + Overlay::kChunkBytes, size), other, start});
+    changes.push_back({start / Overlay::kChunkBytes, other == nullptr ? nullptr : std::move(chunk)});
+  }
+  return changes;
 }
 
 /// Answers what is not a READ, as little as the kernel needs.
@@ -105,6 +117,9 @@ class Control {
         fuse_statfs_out out = {};
         return reply(in.unique, &out, sizeof out);
       }
+      case FUSE_READ:
+        // What the session left to the control plane, because it met one switch after the other.
+        return refuse(in.unique, EAGAIN);
       default:
         return refuse(in.unique, ENOSYS);
     }
@@ -154,6 +169,7 @@ Settings parse(int argc, char** argv) {
     else if (word == "--pieces") settings.pieces = number();
     else if (word == "--max-pages") settings.max_pages = static_cast<uint16_t>(number());
     else if (word == "--republish") settings.republish = true;
+    else if (word == "--switch") settings.other = argv[++i];
     else if (settings.backing.empty()) settings.backing = word;
     else settings.mountpoint = word;
   }
@@ -206,6 +222,19 @@ int main(int argc, char** argv) {
         }
       });
     }
+    std::thread switcher;
+    if (!settings.other.empty()) {
+      switcher = std::thread([&] {
+        while (!over) {
+          BackingFile* other = session.add_file(Descriptor(open(settings.other.c_str(), O_RDONLY | O_CLOEXEC)), size);
+          session.switch_overlay(*file, chunks_of(size, other));
+          std::this_thread::sleep_for(std::chrono::microseconds(300));
+          session.switch_overlay(*file, chunks_of(size, nullptr));
+          session.remove_file(other);
+          std::this_thread::sleep_for(std::chrono::microseconds(300));
+        }
+      });
+    }
     printf("ready\n");
     fflush(stdout);
     int signal;
@@ -213,6 +242,7 @@ int main(int argc, char** argv) {
     if (!over) umount2(settings.mountpoint.c_str(), MNT_DETACH);
     over = true;
     if (republisher.joinable()) republisher.join();
+    if (switcher.joinable()) switcher.join();
     session.stop();
     const Counters& counters = session.counters();
     fprintf(stderr, "reads %lu bytes %lu errors %lu near periods %lu\n",

@@ -57,6 +57,38 @@ head -c $((4096 * 3000)) "$dir/expected" | cmp - "$dir/read"
 timeout 60 cmp "$dir/mount/tensor.bin" "$dir/expected"
 finish
 
+# An overlay that comes and goes: each READ shows all of it or nothing, and no descriptor is left behind.
+head -c 70000001 /dev/urandom >"$dir/other"
+tail -c +$((offset + 1)) "$dir/other" >"$dir/expected-other"
+serve --threads 3 --switch "$dir/other"
+old=0 new=0
+for block in $(seq 60); do
+  if ! timeout 20 dd if="$dir/mount/tensor.bin" of="$dir/read" bs=1M skip="$block" count=1 iflag=direct 2>"$dir/why"; then
+    grep -q 'temporarily unavailable' "$dir/why" && continue
+    cat "$dir/why"
+    exit 1
+  fi
+  at=$((block << 20))
+  if cmp -s -n 1048576 -i 0:$at "$dir/read" "$dir/expected"; then
+    old=$((old + 1))
+  elif cmp -s -n 1048576 -i 0:$at "$dir/read" "$dir/expected-other"; then
+    new=$((new + 1))
+  else
+    echo "block $block is neither the old nor the new"
+    exit 1
+  fi
+done
+if ((old == 0 || new == 0)); then
+  echo "$old old and $new new blocks: nothing was switched while it was read"
+  exit 1
+fi
+descriptors=$(ls "/proc/$pid/fd" | wc -l)
+if ((descriptors > 40)); then
+  echo "$descriptors descriptors are open"
+  exit 1
+fi
+finish
+
 serve --threads 2
 timeout 20 head -c 1000 "$dir/mount/tensor.bin" | cmp - <(head -c 1000 "$dir/expected")
 truncate -s 1000000 "$dir/backing"
