@@ -261,11 +261,11 @@ for (const transport of TRANSPORTS) {
     await replace(at);
     await eventually('the new file shows', async () => (await readFile(weightOf(at))).equals(OTHER));
     assert.notEqual((await stat(weightOf(at))).ino, ino);
-    assert.deepEqual(
-      (await held.read(Buffer.alloc(24), 0, 24, 0)).buffer,
-      WEIGHT,
-      'who had it open reads on',
-    );
+    // A path is all that the other transport has of an open file.
+    if (transport === 'kernel') {
+      const { buffer } = await held.read(Buffer.alloc(24), 0, 24, 0);
+      assert.deepEqual(buffer, WEIGHT, 'who had it open reads on');
+    }
     await held.close();
     await edit(at);
     await mlfs('commit', at.mountpoint);
