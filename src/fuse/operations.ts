@@ -1,10 +1,8 @@
 import { type ErrnoName, errno } from '../errors.ts';
-import type { Content, LiveContent } from '../storage/content.ts';
 import type { DirectoryInode, FileInode, Inode, InodeTree } from '../tree/inode.ts';
 import { AttributeChanges } from './attribute-changes.ts';
 import { Attributes } from './attributes.ts';
 import { Coherence } from './coherence.ts';
-import { CommandTranscript } from './command-transcript.ts';
 import { DirectoryListings } from './directory-listing.ts';
 import type {
   AbsentEntry,
@@ -24,16 +22,14 @@ import type {
 import { Inodes } from './inodes.ts';
 import { interruptible } from './interruptible.ts';
 import { Invalidations } from './invalidation.ts';
+import { isDocument, NO_HANDLE, OpenFiles } from './open-files.ts';
 import { OpenHandles } from './open-handles.ts';
-import { O_ACCMODE, O_EXCL, O_RDONLY, type OpenPolicy, openPolicy } from './open-policy.ts';
-import { mayChange, permits, R_OK, W_OK, X_OK } from './permission.ts';
-import { S_IFREG } from './protocol/attr.ts';
+import { O_ACCMODE, O_EXCL, O_RDONLY, O_WRONLY, type OpenPolicy, openPolicy } from './open-policy.ts';
+import { mayChange, permits, R_OK, W_OK } from './permission.ts';
 import { NAME_MAX } from './protocol/request.ts';
-import { readExtents } from './read-extents.ts';
-import { replaceContent } from './replacement.ts';
-import { isScratch, type ScratchFile, ScratchFiles } from './scratch-files.ts';
 import { Snapshots } from './snapshots.ts';
 import type { ScratchContent } from './staged-replacement.ts';
+import { WritableRooms } from './writable-rooms.ts';
 import { Writing } from './writing.ts';
 
 export interface TreeFilesystemOptions {
@@ -50,19 +46,9 @@ export interface TreeFilesystemOptions {
   readonly log?: (message: string) => void;
 }
 
-/** Positions of lseek(2) that a filesystem answers. */
-const SEEK_DATA = 3;
-const SEEK_HOLE = 4;
-
-/** No handle: the inode says all that is needed. */
-const NO_HANDLE = 0;
-
-/** S_IFMT: the file type bits of a mode. */
-const FILE_TYPE = 0o170000;
-
 /**
- * The tree of inodes as a Filesystem: finds the inode and hands the rest on, bytes to Writing, names to ScratchFiles, what the kernel must hear
- * to Coherence.
+ * The tree of inodes as a Filesystem: finds the inode, asks whether the caller may, and hands the rest on: open files to OpenFiles, what
+ * changes bytes to Writing, names to WritableRooms, what the kernel must hear to Coherence.
  *
  * Invariants:
  * - What is known at once is answered at once; only bytes and documents are waited for, and waiting for what is only read can be
@@ -75,60 +61,64 @@ export class TreeFilesystem implements Filesystem {
   readonly #log: (message: string) => void;
   readonly #flush: () => Promise<void>;
   readonly #inodes: Inodes;
-  readonly #handles = new OpenHandles();
   readonly #listings = new DirectoryListings();
-  readonly #snapshots = new Snapshots(this.#handles);
   readonly #changes = new AttributeChanges();
+  readonly #snapshots: Snapshots;
   readonly #attributes: Attributes;
   readonly #invalidations: Invalidations;
   readonly #coherence: Coherence;
-  readonly #writing: Writing;
-  readonly #scratch: ScratchFiles;
-  /** What descriptors of command files have said, by inode: the latest that is open. */
-  readonly #transcripts = new Map<FileInode, CommandTranscript>();
-  /** Inodes with a name in a writable folder, as far as anybody has seen them. */
-  readonly #inWritableRoom = new Set<number>();
+  readonly #files: OpenFiles;
+  readonly #rooms: WritableRooms;
   #namesVersion = 0;
-  readonly #counters = { opens_total: 0, read_bytes_total: 0, write_bytes_total: 0, append_bytes_total: 0 };
 
   constructor(tree: InodeTree, options: TreeFilesystemOptions) {
-    this.#readOnly = options.readOnly;
-    this.#log = options.log ?? (() => undefined);
+    const { readOnly, log = () => undefined, makeScratch = noScratch } = options;
+    this.#readOnly = readOnly;
+    this.#log = log;
     this.#flush = options.flush ?? (() => Promise.resolve());
-    this.#inodes = new Inodes(tree);
-    this.#invalidations = new Invalidations(this.#log);
-    this.#coherence = new Coherence(this.#invalidations, this.#changes);
+    const inodes = new Inodes(tree);
+    const changes = this.#changes;
+    const handles = new OpenHandles();
+    const snapshots = new Snapshots(handles);
+    const invalidations = new Invalidations(log);
+    const coherence = new Coherence(invalidations, changes);
+    const writing = new Writing({
+      coherence,
+      attributes: changes,
+      makeScratch,
+      flush: this.#flush,
+      log,
+      pathOf: (inode) => inodes.pathOf(inode),
+    });
+    this.#inodes = inodes;
+    this.#snapshots = snapshots;
+    this.#invalidations = invalidations;
+    this.#coherence = coherence;
+    this.#files = new OpenFiles({ handles, snapshots, writing, coherence });
     this.#attributes = new Attributes({
       uid: options.uid ?? process.getuid?.() ?? 0,
       gid: options.gid ?? process.getgid?.() ?? 0,
-      inodes: this.#inodes,
-      snapshots: this.#snapshots,
-      changes: this.#changes,
-      kept: () => this.#readOnly || this.#invalidations.connected,
-      commandSize: (inode) => this.#transcripts.get(inode)?.size ?? 0,
+      inodes,
+      snapshots,
+      changes,
+      kept: () => readOnly || invalidations.connected,
+      commandSize: (inode) => this.#files.commandSize(inode),
     });
-    const makeScratch = options.makeScratch ?? noScratch;
-    this.#writing = new Writing({
-      coherence: this.#coherence,
-      attributes: this.#changes,
+    this.#rooms = new WritableRooms({
+      inodes,
+      attributes: this.#attributes,
+      changes,
+      listings: this.#listings,
+      coherence,
       makeScratch,
-      flush: this.#flush,
-      log: this.#log,
-      pathOf: (inode) => this.#inodes.pathOf(inode),
-    });
-    this.#scratch = new ScratchFiles(this.#inodes, {
-      makeScratch,
-      replace: (target, source) => this.#renameOver(target, source),
-      changed: (directory) => {
-        this.#listings.changed(directory);
-        this.#changes.touch(directory);
-      },
+      requireOpen: (inode, flags) => void this.#policy(inode, flags),
+      log,
     });
   }
 
   /** What was read and written through JavaScript; reads of the data plane are in the transport's counters. */
   counters(): Readonly<Record<string, number>> {
-    return { ...this.#counters };
+    return this.#files.counters();
   }
 
   get namesVersion(): number {
@@ -161,7 +151,7 @@ export class TreeFilesystem implements Filesystem {
 
   forget(nodeid: number): void {
     const inode = this.#inodes.find(nodeid);
-    if (inode?.kind === 'file') this.#coherence.forget(inode);
+    if (inode?.kind === 'file' && !this.#readOnly) this.#coherence.forget(inode);
     this.#inodes.forget(nodeid);
   }
 
@@ -173,7 +163,7 @@ export class TreeFilesystem implements Filesystem {
 
   getattr(nodeid: number, context: RequestContext): MaybePromise<AttrReply> {
     const inode = this.#inodes.inode(nodeid);
-    if (inode.kind === 'directory' || inode.content.kind !== 'snapshot') return this.#attributes.entry(inode);
+    if (!isDocument(inode)) return this.#attributes.entry(inode);
     const current = this.#snapshots.current(nodeid, inode.content);
     return interruptible(
       current.then(() => this.#attributes.entry(inode)),
@@ -182,17 +172,17 @@ export class TreeFilesystem implements Filesystem {
   }
 
   async setattr(nodeid: number, change: AttrChange, context: RequestContext): Promise<AttrReply> {
-    const inode = this.#inodes.inode(nodeid);
     this.#refuseReadOnly();
+    const inode = this.#inodes.inode(nodeid);
     if (change.size === undefined) {
-      if (!this.#isInWritableRoom(inode)) throw errno('EPERM');
-      if (!mayChange(this.#attributes.attr(inode), change, context)) throw errno('EPERM');
+      const may = this.#rooms.has(inode) && mayChange(this.#attributes.attr(inode), change, context);
+      if (!may) throw errno('EPERM');
       this.#changes.apply(inode.nodeid, change);
     } else {
       if (inode.kind === 'directory') throw errno('EISDIR');
-      const handle = this.#handles.writing(change.handle ?? NO_HANDLE);
-      if (handle === undefined) this.#require(inode, W_OK, context);
-      await this.#writing.resize(inode, handle, change.size);
+      const handle = change.handle ?? NO_HANDLE;
+      if (!this.#files.isWriting(handle)) this.#require(inode, W_OK, context);
+      await this.#files.resize(inode, handle, change.size);
     }
     return this.#attributes.entry(inode);
   }
@@ -201,30 +191,13 @@ export class TreeFilesystem implements Filesystem {
     const inode = this.#inodes.file(nodeid);
     const policy = this.#policy(inode, flags);
     this.#require(inode, accessOf(flags), context);
-    this.#counters.opens_total++;
-    this.#scratch.opened(inode);
-    const { content } = inode;
-    switch (policy.serve) {
-      case 'read':
-      case 'append':
-        return {
-          handle: NO_HANDLE,
-          caching: policy.caching,
-          ...(content.kind === 'extents' ? { extents: content.extents } : {}),
-        };
-      case 'document':
-        return this.#openDocument(inode, policy, context);
-      case 'command': {
-        const transcript = new CommandTranscript();
-        this.#transcripts.set(inode, transcript);
-        return { handle: this.#handles.add({ kind: 'command', transcript }), caching: policy.caching };
-      }
-      default:
-        return this.#writing.open(inode, flags, policy).then((handle) => ({
-          handle: this.#handles.add(handle),
-          caching: policy.caching,
-        }));
-    }
+    const opened = this.#files.open(inode, flags, policy, context);
+    this.#rooms.opened(inode);
+    if (!(opened instanceof Promise)) return opened;
+    return opened.catch(async (cause) => {
+      await this.#rooms.released(inode);
+      throw cause;
+    });
   }
 
   read(
@@ -234,64 +207,29 @@ export class TreeFilesystem implements Filesystem {
     length: number,
     context: RequestContext,
   ): MaybePromise<Uint8Array> {
-    const { content } = this.#inodes.file(nodeid);
-    if (content.kind === 'snapshot') {
-      return this.#counted(this.#handles.document(handle).bytes.subarray(offset, offset + length));
-    }
-    if (content.kind === 'command') {
-      return this.#counted(this.#handles.command(handle).transcript.read(offset, length));
-    }
-    const stage = this.#handles.writing(handle)?.stage;
-    if (stage !== undefined) return stage.read(offset, length).then((bytes) => this.#counted(bytes));
-    const available = Math.min(length, sizeOf(content) - offset);
-    if (available <= 0) return NO_BYTES;
-    const bytes =
-      content.kind === 'extents'
-        ? readExtents(content.extents, offset, available)
-        : content.read(offset, available);
-    return interruptible(bytes, context.signal).then((read) => this.#counted(read));
+    return this.#files.read(this.#inodes.file(nodeid), handle, offset, length, context);
   }
 
   async write(nodeid: number, handle: number, offset: number, bytes: Uint8Array): Promise<number> {
     this.#refuseReadOnly();
-    const inode = this.#inodes.file(nodeid);
-    const { content } = inode;
-    if (content.kind === 'live') return this.#append(content, bytes);
-    if (content.kind === 'command') {
-      await this.#handles.command(handle).transcript.say(content, offset, bytes);
-      await this.#coherence.settled();
-      return bytes.byteLength;
-    }
-    const count = await this.#writing.write(inode, this.#handles.writing(handle), offset, bytes);
-    this.#counters.write_bytes_total += count;
-    return count;
+    return this.#files.write(this.#inodes.file(nodeid), handle, offset, bytes);
   }
 
   flush(nodeid: number, handle: number): MaybePromise<void> {
     this.#inodes.inode(nodeid);
-    const writing = this.#handles.writing(handle);
-    return writing === undefined ? undefined : this.#writing.close(writing);
+    return this.#files.flush(handle);
   }
 
   async release(nodeid: number, handle: number): Promise<void> {
-    const open = this.#handles.remove(handle);
     const inode = this.#inodes.find(nodeid);
-    if (open?.kind === 'document') this.#snapshots.released(nodeid);
-    if (open?.kind === 'command') {
-      for (const [file, transcript] of this.#transcripts) {
-        if (transcript === open.transcript) this.#transcripts.delete(file);
-      }
-    }
-    if (open?.kind === 'writing') await this.#writing.release(open);
-    await this.#scratch.released(inode);
+    await this.#files.release(nodeid, handle);
+    await this.#rooms.released(inode);
   }
 
   fsync(nodeid: number, handle: number): MaybePromise<void> {
     const inode = this.#inodes.inode(nodeid);
     if (this.#readOnly) return undefined;
-    if (inode.kind === 'directory') return this.#flush();
-    if (inode.content.kind === 'command') return inode.content.sync();
-    return this.#writing.sync(inode, this.#handles.writing(handle));
+    return inode.kind === 'directory' ? this.#flush() : this.#files.sync(inode, handle);
   }
 
   sync(): MaybePromise<void> {
@@ -304,18 +242,18 @@ export class TreeFilesystem implements Filesystem {
     range: { readonly offset: number; readonly length: number; readonly mode: number },
   ): Promise<void> {
     this.#refuseReadOnly();
-    return this.#writing.allocate(this.#inodes.file(nodeid), this.#handles.writing(handle), range);
+    return this.#files.allocate(this.#inodes.file(nodeid), handle, range);
   }
 
   readdir(nodeid: number, offset: number): Iterable<DirectoryEntry> {
     const directory = this.#inodes.directory(nodeid);
-    const parent = this.#inodes.directory(directory === this.#inodes.root ? 1 : directory.parent);
+    const parent = directory === this.#inodes.root ? directory : this.#inodes.directory(directory.parent);
     return this.#listings.entries(directory, parent, offset, (inode) => this.#entryIn(directory, inode));
   }
 
   access(nodeid: number, mask: number, context: RequestContext): void {
     const inode = this.#inodes.inode(nodeid);
-    if ((mask & W_OK) !== 0 && this.#readOnly) throw errno('EROFS');
+    if ((mask & W_OK) !== 0) this.#refuseReadOnly();
     this.#require(inode, mask, context);
   }
 
@@ -345,19 +283,8 @@ export class TreeFilesystem implements Filesystem {
     return [...(this.#inodes.inode(nodeid).xattrs?.keys() ?? [])];
   }
 
-  /** Every byte is data: a hole of the checkpoint file is zeroes that somebody saved. */
   lseek(nodeid: number, handle: number, offset: number, whence: number): number {
-    if (whence !== SEEK_DATA && whence !== SEEK_HOLE) throw errno('EINVAL', `lseek whence ${whence}`);
-    const inode = this.#inodes.file(nodeid);
-    const { content } = inode;
-    const size =
-      content.kind === 'snapshot'
-        ? this.#handles.document(handle).bytes.byteLength
-        : content.kind === 'command'
-          ? this.#handles.command(handle).transcript.size
-          : (this.#handles.writing(handle)?.stage?.size() ?? sizeOf(content));
-    if (offset >= size) throw errno('ENXIO');
-    return whence === SEEK_DATA ? offset : size;
+    return this.#files.lseek(this.#inodes.file(nodeid), handle, offset, whence);
   }
 
   async create(
@@ -367,37 +294,33 @@ export class TreeFilesystem implements Filesystem {
     flags: number,
     context: RequestContext,
   ): Promise<{ readonly entry: Entry; readonly opened: OpenReply }> {
-    const directory = this.#roomFor(parent, context);
-    const there = directory.children.get(name);
-    if (there !== undefined && (flags & O_EXCL) !== 0) throw errno('EEXIST');
-    const inode = there ?? this.#scratch.create(directory, name);
-    if (there === undefined) this.#own(inode, context);
+    this.#refuseReadOnly();
+    const directory = this.#inodes.directory(parent);
+    const made = this.#rooms.create(parent, name, context);
+    if (made === undefined && (flags & O_EXCL) !== 0) throw errno('EEXIST');
+    const inode = made ?? (directory.children.get(name) as Inode);
     const opened = await this.open(inode.nodeid, flags, context);
     return { entry: this.#entryIn(directory, inode), opened };
   }
 
   mknod(parent: number, name: string, mode: number, context: RequestContext): Entry {
-    const directory = this.#roomFor(parent, context);
-    const type = mode & FILE_TYPE;
-    if (type !== S_IFREG && type !== 0) throw errno('EPERM', 'devices, pipes and sockets have no place here');
-    const inode = this.#scratch.create(directory, name);
-    this.#own(inode, context);
-    return this.#entryIn(directory, inode);
+    this.#refuseReadOnly();
+    return this.#attributes.entry(this.#rooms.mknod(parent, name, mode, context));
   }
 
   mkdir(parent: number, name: string, mode: number, context: RequestContext): Entry {
-    const directory = this.#roomFor(parent, context);
-    const inode = this.#scratch.mkdir(directory, name, mode);
-    this.#own(inode, context);
-    return this.#entryIn(directory, inode);
+    this.#refuseReadOnly();
+    return this.#attributes.entry(this.#rooms.mkdir(parent, name, mode, context));
   }
 
   unlink(parent: number, name: string, context: RequestContext): void {
-    this.#scratch.unlink(this.#roomFor(parent, context), name);
+    this.#refuseReadOnly();
+    this.#rooms.unlink(parent, name, context);
   }
 
   rmdir(parent: number, name: string, context: RequestContext): void {
-    this.#scratch.rmdir(this.#roomFor(parent, context), name);
+    this.#refuseReadOnly();
+    this.#rooms.rmdir(parent, name, context);
   }
 
   rename(
@@ -408,8 +331,8 @@ export class TreeFilesystem implements Filesystem {
     flags: number,
     context: RequestContext,
   ): Promise<void> {
-    const from = this.#roomFor(parent, context);
-    return this.#scratch.rename(from, name, this.#roomFor(newParent, context), newName, flags);
+    this.#refuseReadOnly();
+    return this.#rooms.rename({ parent, name }, { parent: newParent, name: newName }, flags, context);
   }
 
   refusal(operation: NeverDone): ErrnoName {
@@ -422,77 +345,16 @@ export class TreeFilesystem implements Filesystem {
       return openPolicy(inode, flags, this.#readOnly);
     } catch (refusal) {
       if (!this.#readOnly && (inode.content.kind === 'extents' || inode.content.kind === 'rendered')) {
-        this.#log(
-          `${this.#inodes.pathOf(inode)}: cannot be written: its bytes have no place of their own in the file`,
-        );
+        const path = this.#inodes.pathOf(inode);
+        this.#log(`${path}: cannot be written: its bytes have no place of their own in the file`);
       }
       throw refusal;
     }
   }
 
-  #openDocument(inode: FileInode, { caching }: OpenPolicy, context: RequestContext): Promise<OpenReply> {
-    const { nodeid, content } = inode;
-    const opened = this.#snapshots.open(nodeid, content as Content & { kind: 'snapshot' });
-    return interruptible(opened, context.signal).then(
-      (handle) => ({ handle, caching }),
-      (cause) => {
-        // Nobody will release what an interrupted open still makes.
-        opened.then((handle) => this.release(nodeid, handle)).catch(() => undefined);
-        throw cause;
-      },
-    );
-  }
-
-  /** Appends, wherever the offset points: two writers of one log must not overwrite each other. */
-  async #append(content: LiveContent, bytes: Uint8Array): Promise<number> {
-    if (content.append === undefined) throw errno('EPERM');
-    await content.append(bytes);
-    this.#counters.append_bytes_total += bytes.byteLength;
-    return bytes.byteLength;
-  }
-
-  /** A scratch file is renamed over a file of the tree: it becomes that file's bytes and is from then on another name of it. */
-  async #renameOver(target: FileInode, source: ScratchFile): Promise<void> {
-    try {
-      this.#policy(target, REPLACING);
-      await replaceContent(target, source.own, this.#coherence);
-    } catch (refusal) {
-      const why = refusal instanceof Error ? refusal.message : String(refusal);
-      this.#log(`${this.#inodes.pathOf(target)}: not replaced by the file that was renamed over it: ${why}`);
-      throw refusal;
-    }
-    if (target.content.kind === 'stored') {
-      this.#changes.touch(target);
-      await this.#coherence.drop(target);
-    }
-    // Who still holds the scratch file sees the other's bytes, which a fill made different from its own.
-    this.#coherence.forget(source);
-    source.became = target;
-    this.#coherence.remember(source);
-    await this.#coherence.drop(source);
-  }
-
   #entryIn(directory: DirectoryInode, inode: Inode): Entry {
-    if (directory.writable === true) this.#inWritableRoom.add(inode.nodeid);
+    this.#rooms.saw(directory, inode);
     return this.#attributes.entry(inode);
-  }
-
-  #isInWritableRoom(inode: Inode): boolean {
-    if (inode.kind === 'directory') return inode.writable === true;
-    return isScratch(inode) || this.#inWritableRoom.has(inode.nodeid);
-  }
-
-  /** A folder that the caller may change. */
-  #roomFor(nodeid: number, context: RequestContext): DirectoryInode {
-    this.#refuseReadOnly();
-    const directory = this.#inodes.directory(nodeid);
-    if (directory.writable !== true) throw errno('EACCES');
-    this.#require(directory, W_OK | X_OK, context);
-    return directory;
-  }
-
-  #own(inode: Inode, { uid, gid }: RequestContext): void {
-    this.#changes.apply(inode.nodeid, { uid, gid });
   }
 
   #require(inode: Inode, mask: number, context: RequestContext): void {
@@ -502,32 +364,18 @@ export class TreeFilesystem implements Filesystem {
   #refuseReadOnly(): void {
     if (this.#readOnly) throw errno('EROFS');
   }
-
-  #counted(bytes: Uint8Array): Uint8Array {
-    this.#counters.read_bytes_total += bytes.byteLength;
-    return bytes;
-  }
 }
-
-/** What a rename over a file asks for: O_WRONLY | O_TRUNC. */
-const REPLACING = 0o1001;
 
 /** access(2)'s mask for open(2)'s flags. */
 function accessOf(flags: number): number {
   const mode = flags & O_ACCMODE;
   if (mode === O_RDONLY) return R_OK;
-  return mode === 1 ? W_OK : R_OK | W_OK;
+  return mode === O_WRONLY ? W_OK : R_OK | W_OK;
 }
 
 function noScratch(): never {
   throw errno('EROFS', 'there is no place for scratch files');
 }
-
-function sizeOf(content: Exclude<Content, { kind: 'snapshot' | 'command' }>): number {
-  return typeof content.size === 'function' ? content.size() : content.size;
-}
-
-const NO_BYTES = new Uint8Array(0);
 
 /** f_bsize: large enough that the blocks of 16 PiB fit into the 32 bits that one of the transports has for them. */
 const STATFS_BLOCK = 4 * 1024 * 1024;

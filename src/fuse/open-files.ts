@@ -1,0 +1,214 @@
+import { errno } from '../errors.ts';
+import type { Content, LiveContent, SnapshotContent } from '../storage/content.ts';
+import type { FileInode, Inode } from '../tree/inode.ts';
+import type { Coherence } from './coherence.ts';
+import { CommandTranscript } from './command-transcript.ts';
+import type { MaybePromise, OpenReply, RequestContext } from './filesystem.ts';
+import { interruptible } from './interruptible.ts';
+import type { OpenHandles } from './open-handles.ts';
+import type { OpenPolicy } from './open-policy.ts';
+import { readExtents } from './read-extents.ts';
+import type { Snapshots } from './snapshots.ts';
+import type { Writing } from './writing.ts';
+
+export interface OpenFilesOptions {
+  readonly handles: OpenHandles;
+  readonly snapshots: Snapshots;
+  readonly writing: Writing;
+  readonly coherence: Coherence;
+}
+
+/** Positions of lseek(2) that a filesystem answers. */
+const SEEK_DATA = 3;
+const SEEK_HOLE = 4;
+
+/** No handle: the inode says all that is needed. */
+export const NO_HANDLE = 0;
+
+const NO_BYTES = new Uint8Array(0);
+
+/** What is done with a file once it is open, by the kind of its content and by what its handle keeps. */
+export class OpenFiles {
+  readonly #handles: OpenHandles;
+  readonly #snapshots: Snapshots;
+  readonly #writing: Writing;
+  readonly #coherence: Coherence;
+  /** What descriptors of command files have said, by inode: the latest that is open. */
+  readonly #transcripts = new Map<FileInode, CommandTranscript>();
+  readonly #counters = { opens_total: 0, read_bytes_total: 0, write_bytes_total: 0, append_bytes_total: 0 };
+
+  constructor(options: OpenFilesOptions) {
+    this.#handles = options.handles;
+    this.#snapshots = options.snapshots;
+    this.#writing = options.writing;
+    this.#coherence = options.coherence;
+  }
+
+  counters(): Readonly<Record<string, number>> {
+    return { ...this.#counters };
+  }
+
+  /** How much a command file has said and heard. */
+  commandSize(inode: FileInode): number {
+    return this.#transcripts.get(inode)?.size ?? 0;
+  }
+
+  open(
+    inode: FileInode,
+    flags: number,
+    policy: OpenPolicy,
+    context: RequestContext,
+  ): MaybePromise<OpenReply> {
+    this.#counters.opens_total++;
+    const { caching } = policy;
+    const { content } = inode;
+    switch (policy.serve) {
+      case 'read':
+      case 'append':
+        return {
+          handle: NO_HANDLE,
+          caching,
+          ...(content.kind === 'extents' ? { extents: content.extents } : {}),
+        };
+      case 'document':
+        return this.#openDocument(inode.nodeid, content as SnapshotContent, caching, context);
+      case 'command': {
+        const transcript = new CommandTranscript();
+        this.#transcripts.set(inode, transcript);
+        return { handle: this.#handles.add({ kind: 'command', transcript }), caching };
+      }
+      default:
+        return this.#writing
+          .open(inode, flags, policy)
+          .then((handle) => ({ handle: this.#handles.add(handle), caching }));
+    }
+  }
+
+  read(
+    { content }: FileInode,
+    handle: number,
+    offset: number,
+    length: number,
+    context: RequestContext,
+  ): MaybePromise<Uint8Array> {
+    if (content.kind === 'snapshot') {
+      return this.#counted(this.#handles.document(handle).bytes.subarray(offset, offset + length));
+    }
+    if (content.kind === 'command') {
+      return this.#counted(this.#handles.command(handle).transcript.read(offset, length));
+    }
+    const stage = this.#handles.writing(handle)?.stage;
+    if (stage !== undefined) return stage.read(offset, length).then((bytes) => this.#counted(bytes));
+    const available = Math.min(length, sizeOf(content) - offset);
+    if (available <= 0) return NO_BYTES;
+    const bytes =
+      content.kind === 'extents'
+        ? readExtents(content.extents, offset, available)
+        : content.read(offset, available);
+    return interruptible(bytes, context.signal).then((read) => this.#counted(read));
+  }
+
+  async write(inode: FileInode, handle: number, offset: number, bytes: Uint8Array): Promise<number> {
+    const { content } = inode;
+    if (content.kind === 'live') return this.#append(content, bytes);
+    if (content.kind === 'command') {
+      await this.#handles.command(handle).transcript.say(content, offset, bytes);
+      await this.#coherence.settled();
+      return bytes.byteLength;
+    }
+    const count = await this.#writing.write(inode, this.#handles.writing(handle), offset, bytes);
+    this.#counters.write_bytes_total += count;
+    return count;
+  }
+
+  flush(handle: number): MaybePromise<void> {
+    const writing = this.#handles.writing(handle);
+    return writing === undefined ? undefined : this.#writing.close(writing);
+  }
+
+  async release(nodeid: number, handle: number): Promise<void> {
+    const open = this.#handles.remove(handle);
+    if (open?.kind === 'document') this.#snapshots.released(nodeid);
+    if (open?.kind === 'command') {
+      for (const [file, transcript] of this.#transcripts) {
+        if (transcript === open.transcript) this.#transcripts.delete(file);
+      }
+    }
+    if (open?.kind === 'writing') await this.#writing.release(open);
+  }
+
+  sync(inode: FileInode, handle: number): Promise<void> {
+    if (inode.content.kind === 'command') return inode.content.sync();
+    return this.#writing.sync(inode, this.#handles.writing(handle));
+  }
+
+  /** Whether the handle itself entitles to change the size. */
+  isWriting(handle: number): boolean {
+    return this.#handles.writing(handle) !== undefined;
+  }
+
+  resize(inode: FileInode, handle: number, size: number): Promise<void> {
+    return this.#writing.resize(inode, this.#handles.writing(handle), size);
+  }
+
+  allocate(
+    inode: FileInode,
+    handle: number,
+    range: { readonly offset: number; readonly length: number; readonly mode: number },
+  ): Promise<void> {
+    return this.#writing.allocate(inode, this.#handles.writing(handle), range);
+  }
+
+  /** Every byte is data: a hole of the checkpoint file is zeroes that somebody saved. */
+  lseek({ content }: FileInode, handle: number, offset: number, whence: number): number {
+    if (whence !== SEEK_DATA && whence !== SEEK_HOLE) throw errno('EINVAL', `lseek whence ${whence}`);
+    const size = this.#sizeFor(content, handle);
+    if (offset >= size) throw errno('ENXIO');
+    return whence === SEEK_DATA ? offset : size;
+  }
+
+  #sizeFor(content: Content, handle: number): number {
+    if (content.kind === 'snapshot') return this.#handles.document(handle).bytes.byteLength;
+    if (content.kind === 'command') return this.#handles.command(handle).transcript.size;
+    return this.#handles.writing(handle)?.stage?.size() ?? sizeOf(content);
+  }
+
+  #openDocument(
+    nodeid: number,
+    content: SnapshotContent,
+    caching: OpenReply['caching'],
+    context: RequestContext,
+  ): Promise<OpenReply> {
+    const opened = this.#snapshots.open(nodeid, content);
+    return interruptible(opened, context.signal).then(
+      (handle) => ({ handle, caching }),
+      (cause) => {
+        // Nobody will release what an interrupted open still makes.
+        opened.then((handle) => this.release(nodeid, handle)).catch(() => undefined);
+        throw cause;
+      },
+    );
+  }
+
+  /** Appends, wherever the offset points: two writers of one log must not overwrite each other. */
+  async #append(content: LiveContent, bytes: Uint8Array): Promise<number> {
+    if (content.append === undefined) throw errno('EPERM');
+    await content.append(bytes);
+    this.#counters.append_bytes_total += bytes.byteLength;
+    return bytes.byteLength;
+  }
+
+  #counted(bytes: Uint8Array): Uint8Array {
+    this.#counters.read_bytes_total += bytes.byteLength;
+    return bytes;
+  }
+}
+
+function sizeOf(content: Exclude<Content, { kind: 'snapshot' | 'command' }>): number {
+  return typeof content.size === 'function' ? content.size() : content.size;
+}
+
+/** Whether an inode is a document that has to be made before its size is known. */
+export function isDocument(inode: Inode): inode is FileInode & { readonly content: SnapshotContent } {
+  return inode.kind === 'file' && inode.content.kind === 'snapshot';
+}

@@ -1,0 +1,138 @@
+import { errno } from '../errors.ts';
+import type { DirectoryInode, FileInode, Inode } from '../tree/inode.ts';
+import type { AttributeChanges } from './attribute-changes.ts';
+import type { Attributes } from './attributes.ts';
+import type { Coherence } from './coherence.ts';
+import type { DirectoryListings } from './directory-listing.ts';
+import type { RequestContext } from './filesystem.ts';
+import type { Inodes } from './inodes.ts';
+import { O_TRUNC, O_WRONLY } from './open-policy.ts';
+import { permits, W_OK, X_OK } from './permission.ts';
+import { S_IFREG } from './protocol/attr.ts';
+import { replaceContent } from './replacement.ts';
+import { isScratch, type ScratchFile, ScratchFiles } from './scratch-files.ts';
+import type { ScratchContent } from './staged-replacement.ts';
+
+/** S_IFMT: the file type bits of a mode. */
+const FILE_TYPE = 0o170000;
+
+export interface WritableRoomsOptions {
+  readonly inodes: Inodes;
+  readonly attributes: Attributes;
+  readonly changes: AttributeChanges;
+  readonly listings: DirectoryListings;
+  readonly coherence: Coherence;
+  readonly makeScratch: () => ScratchContent;
+  /** Throws when the file may not be opened with these flags. */
+  readonly requireOpen: (inode: FileInode, flags: number) => void;
+  readonly log: (message: string) => void;
+}
+
+/** Who may make, move and remove names where; ScratchFiles does it. */
+export class WritableRooms {
+  readonly #options: WritableRoomsOptions;
+  readonly #scratch: ScratchFiles;
+  /** Inodes of the tree with a name in a writable folder, as far as anybody has seen them. */
+  readonly #seen = new Set<number>();
+
+  constructor(options: WritableRoomsOptions) {
+    this.#options = options;
+    this.#scratch = new ScratchFiles(options.inodes, {
+      makeScratch: options.makeScratch,
+      replace: (target, source) => this.#renameOver(target, source),
+      changed: (directory) => {
+        options.listings.changed(directory);
+        options.changes.touch(directory);
+      },
+    });
+  }
+
+  /** Somebody looked at a name in a folder. */
+  saw(directory: DirectoryInode, inode: Inode): void {
+    if (directory.writable === true) this.#seen.add(inode.nodeid);
+  }
+
+  has(inode: Inode): boolean {
+    if (inode.kind === 'directory') return inode.writable === true;
+    return isScratch(inode) || this.#seen.has(inode.nodeid);
+  }
+
+  /** A new file, or undefined when the name is there. */
+  create(parent: number, name: string, context: RequestContext): ScratchFile | undefined {
+    const directory = this.#roomFor(parent, context);
+    if (directory.children.has(name)) return undefined;
+    return this.#owned(this.#scratch.create(directory, name), context);
+  }
+
+  mknod(parent: number, name: string, mode: number, context: RequestContext): Inode {
+    const directory = this.#roomFor(parent, context);
+    const type = mode & FILE_TYPE;
+    if (type !== S_IFREG && type !== 0) throw errno('EPERM', 'devices, pipes and sockets have no place here');
+    return this.#owned(this.#scratch.create(directory, name), context);
+  }
+
+  mkdir(parent: number, name: string, mode: number, context: RequestContext): Inode {
+    return this.#owned(this.#scratch.mkdir(this.#roomFor(parent, context), name, mode), context);
+  }
+
+  unlink(parent: number, name: string, context: RequestContext): void {
+    this.#scratch.unlink(this.#roomFor(parent, context), name);
+  }
+
+  rmdir(parent: number, name: string, context: RequestContext): void {
+    this.#scratch.rmdir(this.#roomFor(parent, context), name);
+  }
+
+  rename(
+    from: { readonly parent: number; readonly name: string },
+    to: { readonly parent: number; readonly name: string },
+    flags: number,
+    context: RequestContext,
+  ): Promise<void> {
+    const parent = this.#roomFor(from.parent, context);
+    return this.#scratch.rename(parent, from.name, this.#roomFor(to.parent, context), to.name, flags);
+  }
+
+  opened(inode: Inode): void {
+    this.#scratch.opened(inode);
+  }
+
+  released(inode: Inode | undefined): Promise<void> {
+    return this.#scratch.released(inode);
+  }
+
+  /** A folder that the caller may change. */
+  #roomFor(nodeid: number, context: RequestContext): DirectoryInode {
+    const directory = this.#options.inodes.directory(nodeid);
+    const attr = this.#options.attributes.attr(directory);
+    if (directory.writable !== true || !permits(attr, W_OK | X_OK, context)) throw errno('EACCES');
+    return directory;
+  }
+
+  #owned<T extends Inode>(inode: T, { uid, gid }: RequestContext): T {
+    this.#options.changes.apply(inode.nodeid, { uid, gid });
+    return inode;
+  }
+
+  /** A scratch file is renamed over a file of the tree: it becomes that file's bytes and is from then on another name of it. */
+  async #renameOver(target: FileInode, source: ScratchFile): Promise<void> {
+    const { coherence, changes, requireOpen, log, inodes } = this.#options;
+    try {
+      requireOpen(target, O_WRONLY | O_TRUNC);
+      await replaceContent(target, source.own, coherence);
+    } catch (refusal) {
+      const why = refusal instanceof Error ? refusal.message : String(refusal);
+      log(`${inodes.pathOf(target)}: not replaced by the file that was renamed over it: ${why}`);
+      throw refusal;
+    }
+    if (target.content.kind === 'stored') {
+      changes.touch(target);
+      await coherence.drop(target);
+    }
+    // Who still holds the scratch file sees the other's bytes, which a fill made different from its own.
+    coherence.forget(source);
+    source.became = target;
+    coherence.remember(source);
+    await coherence.drop(source);
+  }
+}
