@@ -1,34 +1,64 @@
-import { DTYPES, type Tensor } from '../checkpoint/tensor.ts';
+import { collapse, count, type Dim, span } from '../checkpoint/strided-layout.ts';
+import { DTYPES, PACKED_ELEMENTS, type Tensor } from '../checkpoint/tensor.ts';
 import type { Overlay } from '../storage/overlay.ts';
 
-/** How much of the part of the file that a tensor spans is dirty, and in how many ranges. */
-export function dirtyBytes(overlay: Overlay, tensor: Tensor): { bytes: number; ranges: number } {
-  const span = fileSpan(tensor);
-  if (span === undefined || !overlay.touches(span.start, span.end)) return { bytes: 0, ranges: 0 };
+/** How many bytes of a tensor are dirty, and in how many ranges of the checkpoint file they lie. */
+export interface DirtyBytes {
+  readonly bytes: number;
+  readonly ranges: number;
+}
+
+const CLEAN: DirtyBytes = { bytes: 0, ranges: 0 };
+
+/**
+ * What lies between the elements of a strided view does not count. Of views whose elements are neither apart nor the same bytes (as_strided
+ * can make such), everything from the first byte to the last does.
+ */
+export function dirtyBytes(overlay: Overlay, tensor: Tensor): DirtyBytes {
+  const { storage, storageOffset, shape, dtype } = tensor;
+  if (storage.bytes.kind !== 'extent' || overlay.empty || shape.includes(0)) return CLEAN;
+  const packed = PACKED_ELEMENTS[dtype] ?? 1;
+  const dims = bytesOf(tensor, packed);
+  const start = storage.bytes.offset + Math.floor(storageOffset / packed) * DTYPES[dtype];
+  const end = Math.min(start + span(dims), storage.bytes.offset + storage.bytes.length);
+  if (start >= end || !overlay.touches(start, end)) return CLEAN;
   let bytes = 0;
   let ranges = 0;
   let last = -1;
-  for (const { start, end } of overlay.within(span.start, span.end)) {
-    bytes += end - start;
-    if (start !== last) ranges++;
-    last = end;
+  for (const piece of overlay.within(start, end)) {
+    const own = countBelow(dims, piece.end - start) - countBelow(dims, piece.start - start);
+    if (own === 0) continue;
+    bytes += own;
+    if (piece.start !== last) ranges++;
+    last = piece.end;
   }
   return { bytes, ranges };
 }
 
-/** From the first to the last byte of a tensor in the checkpoint file; undefined when it is empty, compressed or not in the file. */
-function fileSpan({
-  storage,
-  shape,
-  stride,
-  storageOffset,
-  dtype,
-}: Tensor): { start: number; end: number } | undefined {
-  const { bytes } = storage;
-  if (bytes.kind !== 'extent' || shape.some((size) => size === 0)) return undefined;
+/** The dims of a view in bytes, largest step first, such that each step is larger than all that is inside it. */
+function bytesOf({ shape, stride, dtype }: Tensor, packed: number): readonly Dim[] {
   const itemsize = DTYPES[dtype];
-  const elements = shape.reduce((sum, size, dim) => sum + (size - 1) * (stride[dim] ?? 0), 1);
-  const start = bytes.offset + storageOffset * itemsize;
-  const end = Math.min(start + elements * itemsize, bytes.offset + bytes.length);
-  return start < end ? { start, end } : undefined;
+  if (packed > 1) {
+    const elements = shape.reduce((product, size) => product * size, 1);
+    return [{ size: Math.ceil(elements / packed) * itemsize, stride: 1 }];
+  }
+  const dims = collapse([...shape, itemsize], [...stride.map((step) => step * itemsize), 1]);
+  // Expanded dims show the same bytes again.
+  const apart = dims.filter(({ stride: step }) => step > 0).sort((a, b) => b.stride - a.stride);
+  const nested = apart.every(({ stride: step }, index) => step >= span(apart.slice(index + 1)));
+  return nested ? apart : [{ size: span(apart), stride: 1 }];
+}
+
+/** How many bytes of the view lie before this one, counted from the view's first. */
+function countBelow(dims: readonly Dim[], position: number): number {
+  let below = 0;
+  let rest = position;
+  for (const [index, { size, stride }] of dims.entries()) {
+    const inner = count(dims.slice(index + 1));
+    const whole = Math.floor(rest / stride);
+    if (whole >= size) return below + size * inner;
+    below += whole * inner;
+    rest -= whole * stride;
+  }
+  return rest > 0 ? below + 1 : below;
 }

@@ -10,10 +10,7 @@ export interface DirtyTensor {
   readonly ranges: number;
 }
 
-/**
- * The tensors whose storage is dirty where they lie, each under the first of its names. A strided view counts everything between its first
- * and its last element.
- */
+/** The tensors with dirty bytes, each under the first of its names. */
 export function dirtyTensors(
   overlay: Overlay,
   tensors: readonly { readonly name: string; readonly tensor: Tensor }[],
