@@ -97,6 +97,7 @@ export function addCheckpointRoom(
     table.add(folder, `${stem}.bin`, {
       content: () => rawStorageContent(storage, sources.cache),
       size: storage.nbytes,
+      mode: folder.writable === true && storage.bytes.kind === 'extent' ? 0o644 : 0o444,
     });
   };
 

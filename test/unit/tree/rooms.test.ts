@@ -15,7 +15,7 @@ import { addModelRoom } from '../../../src/tree/model-room.ts';
 import { looksLikeParameter } from '../../../src/tree/model-tensors.ts';
 import { outline } from '../../../src/tree/outline.ts';
 import { TensorFiles } from '../../../src/tree/tensor-files.ts';
-import { at, paths, storage, tensor } from './tree-fixtures.ts';
+import { at, IMAGE, paths, storage, tensor } from './tree-fixtures.ts';
 
 function rooms() {
   const table = new InodeTable(1000);
@@ -225,4 +225,18 @@ test('a state dict is outlined like a module', () => {
     { name: 'scale', tensor: tensor(storage('1', 4), []), parameter: true },
   ]);
   assert.equal(text, 'StateDict(\n  (scale): float32 []\n  (conv): (\n    (weight): float32 [2, 3]\n  )\n)');
+});
+
+test('a storage that was saved by itself is written as it lies, where the room can be written', () => {
+  for (const writable of [true, false]) {
+    const table = new InodeTable(1000);
+    const files = new TensorFiles(table, { cache: new PageCache(1 << 20), writable });
+    const room = table.room('checkpoint', writable);
+    addCheckpointRoom(table, room, dict({ raw: storage('0', 24), scalar: 1 }), sources(files));
+    const file = at(room, 'raw.bin');
+    assert.ok(file.kind === 'file' && file.content.kind === 'extents');
+    assert.equal(file.mode, writable ? 0o644 : 0o444);
+    assert.equal(file.content.writer?.image, IMAGE);
+    assert.equal(at(room, 'scalar.json').mode, 0o444);
+  }
 });

@@ -1,9 +1,14 @@
 import type { Storage, Tensor } from '../../../src/checkpoint/tensor.ts';
 import type { Image } from '../../../src/storage/image.ts';
+import { Overlay } from '../../../src/storage/overlay.ts';
 import type { DirectoryInode, Inode } from '../../../src/tree/inode.ts';
 
 /** An image nobody reads: trees are built without touching bytes. */
-export const IMAGE = { path: 'model.pt', size: 1 << 30 } as unknown as Image;
+export const IMAGE = {
+  path: 'model.pt',
+  size: 1 << 30,
+  overlay: new Overlay(),
+} as unknown as Image;
 
 export function storage(key: string, nbytes: number): Storage {
   return {
