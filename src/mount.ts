@@ -223,7 +223,7 @@ async function serve(
     makeScratch: () => served.makeScratch(),
     log: (message) => log.warn(message),
   });
-  served.serveWith((tree) => filesystem.replaceTree(tree));
+  served.showOn(filesystem);
   try {
     session = await transport.mount(filesystem, {
       mountpoint,

@@ -42,6 +42,11 @@ export class Inodes {
     this.#dropUnreferenced();
   }
 
+  /** Whether a tree is the one that is shown, or the kernel still refers to one of its inodes. */
+  has(tree: InodeTree): boolean {
+    return tree === this.#tree || this.#former.includes(tree);
+  }
+
   /** What the kernel calls an inode. */
   nodeidOf(inode: Inode): number {
     return inode === this.#tree.root ? ROOT_NODEID : inode.nodeid;

@@ -143,6 +143,11 @@ export class TreeFilesystem implements Filesystem {
     await this.#invalidations.settle(this.#invalidations.send(invalidations));
   }
 
+  /** Whether anybody can ask for an inode of this tree. */
+  serves(tree: InodeTree): boolean {
+    return this.#inodes.has(tree);
+  }
+
   remember(nodeid: number): void {
     this.#inodes.remember(nodeid);
     const inode = this.#inodes.find(nodeid);

@@ -11,6 +11,7 @@ import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { openCheckpoint } from '../checkpoint/open.ts';
 import { errno, MlfsError } from '../errors.ts';
 import type { CommitReport, Edits } from '../storage/edits.ts';
+import type { ImageEditor } from '../storage/image.ts';
 import type { StateFile } from '../storage/state-file.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { BuiltTree, TreeEditing } from '../tree/build-tree.ts';
@@ -35,6 +36,14 @@ export interface OpenedFile {
   close(): Promise<void>;
 }
 
+/** What shows a tree: the mounted file system. */
+export interface Stage {
+  /** Resolves when nobody finds the old tree by its names any more. */
+  replaceTree(tree: InodeTree): Promise<void>;
+  /** Whether anybody can ask for an inode of this tree. */
+  serves(tree: InodeTree): boolean;
+}
+
 export interface ServedOptions {
   /** As the user named it. */
   readonly path: string;
@@ -50,9 +59,10 @@ export class ServedCheckpoint {
   readonly #options: ServedOptions;
   #opened: OpenedFile;
   #built: BuiltTree;
-  #replace: ((tree: InodeTree) => Promise<void>) | undefined;
+  #stage: Stage | undefined;
   /** Replaced by another file; who has one of their files open goes on reading it. */
-  readonly #retired: OpenedFile[] = [];
+  #retired: { readonly opened: OpenedFile; readonly tree: InodeTree }[] = [];
+  #sweep: NodeJS.Timeout | undefined;
   #nextNodeid = ROOT_NODEID + 1;
   #commitsUnderWay = 0;
   #reloads = 0;
@@ -100,9 +110,9 @@ export class ServedCheckpoint {
     return this.#commitsUnderWay > 0 || (this.edits?.status.unfinishedCommit ?? false);
   }
 
-  /** `replace` puts another tree in the place of the one that is served. */
-  serveWith(replace: (tree: InodeTree) => Promise<void>): void {
-    this.#replace = replace;
+  /** Where the tree is shown, and a later one in its place. */
+  showOn(stage: Stage): void {
+    this.#stage = stage;
   }
 
   /** What the watch on the file found: edits of a file that is not there any more are refused. */
@@ -162,21 +172,41 @@ export class ServedCheckpoint {
 
     const old = this.#opened;
     await old.stopEditing();
+    old.checkpoint.image.makeWritable(REPLACED);
     const opened = await openFile(this.#options);
-    const built = this.#options.build(opened, this.#nextNodeid);
+    const built = await this.#builtFor(opened);
     this.#nextNodeid += built.tree.inodeCount;
+    this.#retired.push({ opened: old, tree: this.#built.tree });
     this.#opened = opened;
     this.#built = built;
-    await this.#replace?.(built.tree);
-    this.#retired.push(old);
     this.#reloads++;
+    await this.#stage?.replaceTree(built.tree);
+    this.#sweep ??= setInterval(() => void this.#letGo(), SWEEP_MS).unref();
     this.#options.log.info('reloaded', { checkpoint: this.#options.path, tensors: built.tensors });
     return { reloaded: true, tensors: built.tensors, bytes: built.tree.totalBytes };
   }
 
   /** Ends everything. The edits stay in the journal. */
   async close(): Promise<void> {
-    for (const opened of [this.#opened, ...this.#retired]) await opened.close();
+    clearInterval(this.#sweep);
+    for (const { opened } of this.#retired) await opened.close();
+    await this.#opened.close();
+  }
+
+  async #builtFor(opened: OpenedFile): Promise<BuiltTree> {
+    try {
+      return this.#options.build(opened, this.#nextNodeid);
+    } catch (cause) {
+      await opened.close();
+      throw cause;
+    }
+  }
+
+  /** Closes the files that nobody can ask for any more. */
+  async #letGo(): Promise<void> {
+    const unused = this.#retired.filter(({ tree }) => this.#stage?.serves(tree) === false);
+    this.#retired = this.#retired.filter((retired) => !unused.includes(retired));
+    for (const { opened } of unused) await opened.close();
   }
 
   #writable(): Edits {
@@ -222,6 +252,13 @@ export class ServedCheckpoint {
     }
   }
 }
+
+const SWEEP_MS = 5000;
+
+/** Whoever has a file of a checkpoint that was replaced open may read it and not write it. */
+const REPLACED: ImageEditor = {
+  update: () => Promise.reject(errno('ESTALE', 'the checkpoint was replaced')),
+};
 
 async function openFile({ path, readOnly, editing }: ServedOptions): Promise<OpenedFile> {
   if (!readOnly) return EditedCheckpoint.open(path, editing);

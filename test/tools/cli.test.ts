@@ -177,6 +177,8 @@ for (const transport of TRANSPORTS) {
     const demo = await runMlfs(['demo', '--transport', transport], { TMPDIR: folder });
     assert.equal(demo.code, 0, demo.stderr);
     assert.match(demo.stdout.toString(), /the same bytes that were written/);
+    assert.match(demo.stdout.toString(), /committed 4 bytes and 2 checksums/);
+    assert.match(demo.stdout.toString(), /every CRC-32 is right/);
     if (transport === TRANSPORTS[0]) {
       const doctor = await runMlfs(['doctor', '--json'], { TMPDIR: folder });
       const findings = JSON.parse(doctor.stdout.toString()) as { name: string; state: string }[];

@@ -1,0 +1,97 @@
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { writeTorchZip } from '../../../src/checkpoint/torch/writer.ts';
+import { MlfsError } from '../../../src/errors.ts';
+import { commit, discard, openCheckpoint, status } from '../../../src/index.ts';
+import { adviseCommit } from '../../../src/mount/advice.ts';
+import { EditedCheckpoint } from '../../../src/mount/edited-checkpoint.ts';
+import { temporaryDirectory } from '../../support/tmp.ts';
+
+async function checkpoint(t: TestContext): Promise<string> {
+  const path = join(await temporaryDirectory(t), 'model.pt');
+  await write(path, 1);
+  return path;
+}
+
+async function write(path: string, value: number): Promise<void> {
+  await writeTorchZip(path, {
+    tensors: [
+      { name: 'a', dtype: 'uint8', shape: [4], fill: Buffer.alloc(4, value) },
+      { name: 'b', dtype: 'uint8', shape: [4], fill: Buffer.alloc(4, value) },
+    ],
+  });
+}
+
+/** What a mount leaves behind that was written to. */
+async function edit(path: string, value: number, options: { stateDirectory?: string } = {}): Promise<void> {
+  const opened = await EditedCheckpoint.open(path, options);
+  const bytes = opened.checkpoint.tensors[1]?.tensor.storage.bytes;
+  const offset = bytes?.kind === 'extent' ? bytes.offset : 0;
+  await opened.checkpoint.image.update((update) => update.write(offset, Buffer.from([value, value])));
+  await opened.close();
+}
+
+async function bytesOfB(path: string): Promise<number[]> {
+  await using opened = await openCheckpoint(path);
+  return [...(await opened.readTensor('b'))];
+}
+
+test('the library says what is edited, commits it and drops it', async (t) => {
+  const path = await checkpoint(t);
+  assert.deepEqual((await status(path)).journal, null);
+  await edit(path, 7);
+  const { mode, state, dirty_bytes, dirty_tensors, dirty_ranges_total } = await status(path);
+  assert.deepEqual([mode, state, dirty_bytes, dirty_ranges_total], ['unmounted', 'current', 2, 1]);
+  assert.deepEqual(dirty_tensors, [{ name: 'b', bytes: 2, ranges: 1 }]);
+  assert.equal((await commit(path, { dryRun: true })).bytes, 2);
+  assert.deepEqual(await bytesOfB(path), [1, 1, 1, 1]);
+  assert.equal((await commit(path)).bytes, 2);
+  assert.deepEqual(await bytesOfB(path), [7, 7, 1, 1]);
+  await edit(path, 8);
+  assert.equal((await discard(path)).bytes, 2);
+  assert.equal((await commit(path)).bytes, 0);
+  assert.deepEqual(await bytesOfB(path), [7, 7, 1, 1]);
+  assert.equal(existsSync(`${path}.mlfs`), false);
+});
+
+test('edits are found where --state put them', async (t) => {
+  const path = await checkpoint(t);
+  const stateDirectory = join(await temporaryDirectory(t), 'edits');
+  await edit(path, 7, { stateDirectory });
+  assert.equal((await status(path)).dirty_bytes, 0);
+  assert.equal((await status(path, { stateDirectory })).dirty_bytes, 2);
+  await commit(path, { stateDirectory });
+  assert.deepEqual(await bytesOfB(path), [7, 7, 1, 1]);
+});
+
+test('edits of a file that was replaced can be looked at and dropped, and nothing else', async (t) => {
+  const path = await checkpoint(t);
+  await edit(path, 7);
+  await write(`${path}.new`, 2);
+  await rename(`${path}.new`, path);
+  assert.equal((await status(path)).state, 'stale');
+  await assert.rejects(commit(path), { code: 'ERR_MLFS_RECOVERY', exitCode: 5 });
+  assert.equal((await discard(path)).bytes, 2);
+  assert.deepEqual(await bytesOfB(path), [2, 2, 2, 2]);
+});
+
+test('a checkpoint that is open for writing is refused to others', async (t) => {
+  const path = await checkpoint(t);
+  const opened = await EditedCheckpoint.open(path);
+  t.after(() => opened.close());
+  await assert.rejects(EditedCheckpoint.open(path), (error: Error & { code?: string }) => {
+    return error.code === 'ERR_MLFS_BUSY' && error.message.includes(String(process.pid));
+  });
+  await assert.rejects(commit(path), { exitCode: 4 });
+});
+
+test('a commit that fails says what to do about it', () => {
+  const advised = (cause: MlfsError) => (adviseCommit(cause, '/mnt/m') as MlfsError).advice;
+  assert.match(advised(new MlfsError('ERR_MLFS_ACCESS', 'no')) ?? '', /commit \/mnt\/m --to NEW\.pt/);
+  assert.match(advised(new MlfsError('ERR_MLFS_IO', 'full', { errno: 'ENOSPC' })) ?? '', /free some space/);
+  assert.match(advised(new MlfsError('ERR_MLFS_IO', 'bad')) ?? '', /dmesg/);
+  assert.equal(advised(new MlfsError('ERR_MLFS_STALE', 'old', { advice: 'its own' })), 'its own');
+});
