@@ -350,6 +350,34 @@ test(
   },
 );
 
+test(
+  'edits are kept where --state says, and take no more of the disk than --journal-limit',
+  requires('fuse'),
+  async (t) => {
+    const at = await scene(t, [
+      { name: 'fc.weight', dtype: 'float32', shape: [2, 3], fill: WEIGHT },
+      { name: 'big', dtype: 'uint8', shape: [1 << 20], fill: 'sparse-zeros' },
+    ]);
+    const state = join(at.folder, 'kept/elsewhere');
+    await mounted(at, 'auto', '--state', state, '--journal-limit', '64k');
+    await edit(at);
+    assert.equal(existsSync(state), true);
+    assert.equal(existsSync(stateOf(at)), false);
+    const big = await open(join(at.mountpoint, 'model/big.bin'), 'r+');
+    await assert.rejects(
+      big.write(Buffer.alloc(1 << 20, 1), 0, 1 << 20, 0).then(() => big.sync()),
+      { code: 'ENOSPC' },
+    );
+    await big.close();
+    assert.deepEqual(await readFile(weightOf(at)), EDITED, 'what was written before is there');
+    assert.equal((await statusOf(at)).journal?.limit_bytes, 64 * 1024);
+    await unmounted(at);
+    assert.match((await mlfs('status', at.checkpoint)).stdout, /^edits +none$/m);
+    assert.match((await mlfs('commit', '--state', state, at.checkpoint)).stdout, /committed/);
+    assert.deepEqual(await tensorOf(at.checkpoint), EDITED);
+  },
+);
+
 test('a target that is neither a mount nor a file is said to be so', async (t) => {
   const at = await scene(t);
   for (const command of ['status', 'commit', 'discard', 'flush', 'reload']) {
