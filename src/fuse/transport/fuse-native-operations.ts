@@ -24,10 +24,17 @@ export class FuseNativeBridge {
   #interrupt = new AbortController();
   readonly #warn: (message: string) => void;
   readonly #counters: Record<string, number> = {};
+  /** Open files by the descriptor that libfuse hands back. Its path may lead elsewhere or nowhere by then. */
+  readonly #open = new Map<number, OpenFile>();
+  #lastDescriptor = 0;
 
   constructor(filesystem: Filesystem, warn: (message: string) => void) {
     this.#filesystem = filesystem;
-    this.#paths = new Paths(filesystem, () => this.#context);
+    this.#paths = new Paths(
+      filesystem,
+      () => this.#context,
+      () => Array.from(this.#open.values(), ({ nodeid }) => nodeid),
+    );
     this.#warn = warn;
   }
 
@@ -74,36 +81,39 @@ export class FuseNativeBridge {
         ),
       open: (path, flags, done) =>
         this.#run('open', done, path, (nodeid) =>
-          after(filesystem.open(nodeid, flags, this.#context), ({ handle }) => done(0, handle)),
+          after(filesystem.open(nodeid, flags, this.#context), ({ handle }) =>
+            done(0, this.#opened(nodeid, handle)),
+          ),
         ),
-      read: (path, handle, buffer, length, offset, done) =>
-        this.#run('read', done, path, (nodeid) =>
+      read: (path, descriptor, buffer, length, offset, done) =>
+        this.#runOpen('read', done, path, descriptor, ({ nodeid, handle }) =>
           after(filesystem.read(nodeid, handle, offset, length, this.#context), (bytes) => {
             buffer.set(bytes);
             this.#add('read_bytes_total', bytes.byteLength);
             done(bytes.byteLength);
           }),
         ),
-      write: (path, handle, buffer, length, offset, done) =>
-        this.#run('write', done, path, (nodeid) => {
+      write: (path, descriptor, buffer, length, offset, done) =>
+        this.#runOpen('write', done, path, descriptor, ({ nodeid, handle }) => {
           // libfuse's memory is its own again once the operation is done.
           const bytes = Buffer.from(buffer.subarray(0, length));
           return after(filesystem.write(nodeid, handle, offset, bytes, this.#context), done);
         }),
-      flush: (path, handle, done) =>
-        this.#run('flush', done, path, (nodeid) =>
+      flush: (path, descriptor, done) =>
+        this.#runOpen('flush', done, path, descriptor, ({ nodeid, handle }) =>
           after(filesystem.flush(nodeid, handle, this.#context), () => done(0)),
         ),
-      fsync: (path, datasync, handle, done) =>
-        this.#run('fsync', done, path, (nodeid) =>
+      fsync: (path, datasync, descriptor, done) =>
+        this.#runOpen('fsync', done, path, descriptor, ({ nodeid, handle }) =>
           after(filesystem.fsync(nodeid, handle, datasync !== 0, this.#context), () => done(0)),
         ),
       fsyncdir: (path, _datasync, _handle, done) =>
         this.#run('fsyncdir', done, path, () => after(filesystem.sync(), () => done(0))),
-      release: (path, handle, done) =>
-        this.#run('release', done, path, (nodeid) =>
-          after(filesystem.release(nodeid, handle), () => done(0)),
-        ),
+      release: (path, descriptor, done) =>
+        this.#runOpen('release', done, path, descriptor, ({ nodeid, handle }) => {
+          this.#open.delete(descriptor);
+          return after(filesystem.release(nodeid, handle), () => done(0));
+        }),
       statfs: (_path, done) =>
         this.#run('statfs', done, '/', () =>
           after(filesystem.statfs(this.#context), (statfs) => {
@@ -123,8 +133,8 @@ export class FuseNativeBridge {
         this.#run('setattr', done, path, (nodeid) =>
           after(filesystem.setattr(nodeid, { size }, this.#context), () => done(0)),
         ),
-      ftruncate: (path, handle, size, done) =>
-        this.#run('setattr', done, path, (nodeid) =>
+      ftruncate: (path, descriptor, size, done) =>
+        this.#runOpen('setattr', done, path, descriptor, ({ nodeid, handle }) =>
           after(filesystem.setattr(nodeid, { size, handle }, this.#context), () => done(0)),
         ),
       chmod: (path, mode, done) => this.#change(path, { mode: mode & PERMISSIONS }, done),
@@ -133,8 +143,8 @@ export class FuseNativeBridge {
       utimens: (path, atimeMs, mtimeMs, done) => this.#change(path, { atimeMs, mtimeMs }, done),
       create: (path, mode, done) =>
         this.#runIn('create', done, path, (parent, name) =>
-          after(filesystem.create(parent, name, mode, O_RDWR, this.#context), ({ opened }) =>
-            done(0, opened.handle),
+          after(filesystem.create(parent, name, mode, O_RDWR, this.#context), ({ entry, opened }) =>
+            done(0, this.#opened(entry.attr.nodeid, opened.handle)),
           ),
         ),
       mknod: (path, mode, _device, done) =>
@@ -191,14 +201,39 @@ export class FuseNativeBridge {
 
   /** Runs an operation and sees to it that `done` is called once, with a negative errno if it fails. */
   #run(name: string, done: Done, path: string, operation: (nodeid: number) => MaybePromise<void>): void {
+    this.#settle(name, done, path, () => after(this.#paths.nodeid(path), operation));
+  }
+
+  #settle(name: string, done: Done, path: string, operation: () => MaybePromise<void>): void {
     this.#add(`requests_${name}_total`, 1);
     const refuse = (cause: unknown) => done(-this.#errnoOf(name, path, cause));
     try {
-      const outcome = after(this.#paths.nodeid(path), operation);
+      const outcome = operation();
       if (outcome instanceof Promise) outcome.catch(refuse);
     } catch (cause) {
       refuse(cause);
     }
+  }
+
+  #opened(nodeid: number, handle: number): number {
+    this.#lastDescriptor = (this.#lastDescriptor % LARGEST_DESCRIPTOR) + 1;
+    this.#open.set(this.#lastDescriptor, { nodeid, handle });
+    return this.#lastDescriptor;
+  }
+
+  /** The same for an operation on an open file. */
+  #runOpen(
+    name: string,
+    done: Done,
+    path: string,
+    descriptor: number,
+    operation: (file: OpenFile) => MaybePromise<void>,
+  ): void {
+    this.#settle(name, done, path, () => {
+      const file = this.#open.get(descriptor);
+      if (file === undefined) throw errno('EBADF', `descriptor ${descriptor} is not open`);
+      return operation(file);
+    });
   }
 
   /** The same for an operation on a name that need not be there. */
@@ -239,6 +274,14 @@ export class FuseNativeBridge {
     this.#counters[counter] = (this.#counters[counter] ?? 0) + amount;
   }
 }
+
+interface OpenFile {
+  readonly nodeid: number;
+  readonly handle: number;
+}
+
+/** The package passes a descriptor as an int32. */
+const LARGEST_DESCRIPTOR = 2 ** 31 - 1;
 
 /** The permission bits of a mode. */
 const PERMISSIONS = 0o7777;

@@ -28,12 +28,15 @@ export function splitPath(path: string): SplitPath {
 export class Paths {
   readonly #filesystem: Filesystem;
   readonly #context: () => RequestContext;
+  readonly #open: () => Iterable<number>;
   readonly #nodeids: LRUCache<string, number>;
   #namesVersion: number;
 
-  constructor(filesystem: Filesystem, context: () => RequestContext) {
+  /** `open`: the nodeids of the files that are open. */
+  constructor(filesystem: Filesystem, context: () => RequestContext, open: () => Iterable<number>) {
     this.#filesystem = filesystem;
     this.#context = context;
+    this.#open = open;
     this.#namesVersion = filesystem.namesVersion;
     this.#nodeids = new LRUCache({ max: REMEMBERED });
   }
@@ -48,10 +51,7 @@ export class Paths {
   /** Throws ENOENT or ENAMETOOLONG. */
   nodeid(path: string): MaybePromise<number> {
     if (path === '/') return ROOT;
-    if (this.#namesVersion !== this.#filesystem.namesVersion) {
-      this.#nodeids.clear();
-      this.#namesVersion = this.#filesystem.namesVersion;
-    }
+    if (this.#namesVersion !== this.#filesystem.namesVersion) this.#startAnew();
     const known = this.#nodeids.get(path);
     if (known !== undefined) return known;
     const { parent, name } = splitPath(path);
@@ -62,6 +62,13 @@ export class Paths {
         return nodeid;
       }),
     );
+  }
+
+  #startAnew(): void {
+    this.#namesVersion = this.#filesystem.namesVersion;
+    const open = new Set(this.#open());
+    for (const nodeid of this.#nodeids.values()) if (!open.has(nodeid)) this.#filesystem.forget(nodeid);
+    this.#nodeids.clear();
   }
 
   #lookup(parent: number, name: string): MaybePromise<Attr> {

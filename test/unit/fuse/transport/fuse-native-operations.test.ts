@@ -3,9 +3,11 @@ import { test } from 'node:test';
 import type { Filesystem } from '../../../../src/fuse/filesystem.ts';
 import { TreeFilesystem } from '../../../../src/fuse/operations.ts';
 import { ERRNO } from '../../../../src/fuse/protocol/errno.ts';
-import type { Done } from '../../../../src/fuse/transport/fuse-native-module.ts';
+import type { Done, FuseNativeOperations } from '../../../../src/fuse/transport/fuse-native-module.ts';
 import { FuseNativeBridge } from '../../../../src/fuse/transport/fuse-native-operations.ts';
+import { InodeTable } from '../../../../src/tree/inode-table.ts';
 import { sampleTree, WEIGHT } from '../sample-tree.ts';
+import { SIZE, writableTree } from '../writable-tree.ts';
 
 function setUp(overrides: Partial<Filesystem> = {}) {
   const sample = sampleTree();
@@ -21,6 +23,12 @@ function setUp(overrides: Partial<Filesystem> = {}) {
 /** What an operation hands to its callback. */
 function outcome(start: (done: Done<unknown[]>) => void): Promise<[number, ...unknown[]]> {
   return new Promise((resolve) => start((...result) => resolve(result)));
+}
+
+async function opened(operations: FuseNativeOperations, path: string, flags = 0): Promise<number> {
+  const [result, descriptor] = await outcome((done) => operations.open(path, flags, done));
+  assert.equal(result, 0);
+  return descriptor as number;
 }
 
 test('stat goes through the path to the inode', async () => {
@@ -70,7 +78,8 @@ test('the unexpected is EIO and a warning that names operation and path', async 
   const { operations, warnings } = setUp({
     read: () => Promise.reject(new TypeError('boom')),
   });
-  const read = outcome((done) => operations.read('/model/weight.bin', 0, Buffer.alloc(4), 4, 0, done));
+  const fd = await opened(operations, '/model/weight.bin');
+  const read = outcome((done) => operations.read('/model/weight.bin', fd, Buffer.alloc(4), 4, 0, done));
   assert.deepEqual(await read, [-ERRNO.EIO]);
   assert.match(warnings.join(), /^read \/model\/weight\.bin: TypeError: boom/);
 });
@@ -78,7 +87,8 @@ test('the unexpected is EIO and a warning that names operation and path', async 
 test('a read fills the memory and returns how much it filled', async () => {
   const { operations, bridge } = setUp();
   const memory = Buffer.alloc(128, '#');
-  const read = outcome((done) => operations.read('/model/weight.bin', 0, memory, 128, 250, done));
+  const fd = await opened(operations, '/model/weight.bin');
+  const read = outcome((done) => operations.read('/model/weight.bin', fd, memory, 128, 250, done));
   assert.deepEqual(await read, [50]);
   assert.deepEqual(memory.subarray(0, 50), WEIGHT.subarray(250));
   assert.equal(memory.toString('latin1', 50), '#'.repeat(78));
@@ -103,8 +113,9 @@ test('an attribute never overruns the memory that it goes to', async () => {
 
 test('what waits is ended with EINTR and what comes later is not', async () => {
   const { bridge, operations, gate } = setUp();
+  const fd = await opened(operations, '/model/gather.bin');
   const read = (offset: number) =>
-    outcome((done) => operations.read('/model/gather.bin', 0, Buffer.alloc(4), 4, offset, done));
+    outcome((done) => operations.read('/model/gather.bin', fd, Buffer.alloc(4), 4, offset, done));
   gate.wait = true;
   const waiting = read(0);
   bridge.interruptAll();
@@ -119,4 +130,63 @@ test('a listing has names and attributes of equal number', async () => {
   assert.equal(result, 0);
   assert.deepEqual(names, ['.', '..', 'weight.bin', 'tied.bin', 'gather.bin']);
   assert.equal((stats as unknown[]).length, 5);
+});
+
+function writable() {
+  const made = writableTree({ notify: false });
+  const bridge = new FuseNativeBridge(made.filesystem, () => undefined);
+  const operations = bridge.operations();
+  const write = async (path: string, descriptor: number, bytes: Buffer) =>
+    outcome((done) => operations.write(path, descriptor, bytes, bytes.length, 0, done));
+  const size = async (path: string) => {
+    const [result, stat] = await outcome((done) => operations.getattr(path, done));
+    return result === 0 ? (stat as { size: number }).size : result;
+  };
+  return { ...made, operations, write, size };
+}
+
+test('paths are right after renames and removals, and open files stay what they were', async () => {
+  const { operations, write, size } = writable();
+  const [, one] = await outcome((done) => operations.create('/room/one', 0o644, done));
+  assert.deepEqual(await write('/room/one', one as number, Buffer.from('first')), [5]);
+  assert.equal(await size('/room/one'), 5);
+  assert.deepEqual(await outcome((done) => operations.mkdir('/room/folder', 0o755, done)), [0]);
+  assert.deepEqual(await outcome((done) => operations.rename('/room/one', '/room/folder/two', done)), [0]);
+  assert.deepEqual(
+    [await size('/room/one'), await size('/room/folder/two')],
+    [-ERRNO.ENOENT, 5],
+    'the old path leads nowhere',
+  );
+  assert.deepEqual(await outcome((done) => operations.rename('/room/folder', '/room/moved', done)), [0]);
+  assert.deepEqual([await size('/room/folder/two'), await size('/room/moved/two')], [-ERRNO.ENOENT, 5]);
+  assert.deepEqual(await outcome((done) => operations.unlink('/room/moved/two', done)), [0]);
+  const memory = Buffer.alloc(5);
+  const read = outcome((done) => operations.read('/room/moved/two', one as number, memory, 5, 0, done));
+  assert.deepEqual([await read, memory.toString()], [[5], 'first']);
+  assert.deepEqual(await outcome((done) => operations.rmdir('/room/moved', done)), [0]);
+});
+
+test('what libfuse does to an open file before it is replaced is refused for a tensor', async () => {
+  const { operations } = writable();
+  await opened(operations, '/room/weight.bin');
+  const hidden = '/room/.fuse_hidden0000000100000001';
+  assert.deepEqual(await outcome((done) => operations.rename('/room/weight.bin', hidden, done)), [
+    -ERRNO.EPERM,
+  ]);
+});
+
+test('another tree leads the paths elsewhere, and open files stay what they were', async () => {
+  const { operations, filesystem, tree, size, bytes } = writable();
+  bytes.write('old');
+  const descriptor = await opened(operations, '/room/weight.bin');
+  assert.equal(await size('/room/weight.bin'), SIZE);
+  const next = new InodeTable(0, tree.nextNodeid);
+  next.add(next.folder(next.root, 'room'), 'weight.bin', {
+    content: () => ({ kind: 'extents', size: 3, extents: [{ kind: 'inline', bytes: Buffer.from('new') }] }),
+  });
+  await filesystem.replaceTree(next);
+  assert.equal(await size('/room/weight.bin'), 3);
+  const memory = Buffer.alloc(3);
+  const read = outcome((done) => operations.read('/room/weight.bin', descriptor, memory, 3, 0, done));
+  assert.deepEqual([await read, memory.toString()], [[3], 'old']);
 });
