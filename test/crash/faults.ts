@@ -174,6 +174,10 @@ class TolerantUser extends User {
     return this.#tolerate(() => super.replace(edits));
   }
 
+  override writeRuns(offset: number, runs: readonly EditOf[]): Promise<void> {
+    return this.#tolerate(() => super.writeRuns(offset, runs));
+  }
+
   override flush(): Promise<void> {
     return this.#tolerate(() => super.flush());
   }
@@ -211,7 +215,8 @@ class TolerantUser extends User {
     if (done && discards && this.#history.whichBase(bytes) !== undefined) {
       this.#history.replaceLast(bytes);
     } else if (this.#history.last > before && bytes.equals(this.#history.state(before))) {
-      this.#history.retract({ mayAppear: discards });
+      // Where nothing works any more, what was written before the failure cannot be taken away either.
+      this.#history.retractTo(before, { mayAppear: discards || this.#fault.forGood });
     } else assert.ok(this.#fault.forgets, `readers see ${this.#history.describe(bytes)}`);
   }
 }

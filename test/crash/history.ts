@@ -56,12 +56,14 @@ export class History {
     this.#push(bytes);
   }
 
-  /** The last edit failed, and nobody sees anything of it. It `mayAppear` after a crash, until something else is acknowledged. */
-  retract({ mayAppear }: { readonly mayAppear: boolean }): void {
-    if (this.last <= this.#acknowledged) throw new Error('an acknowledged edit is gone');
-    this.#states.pop();
-    const hash = this.#hashes.pop() as string;
-    if (mayAppear) this.#ghosts.add(hash);
+  /** The edits behind a state failed, and nobody sees anything of them. They `mayAppear` after a crash, until something else is acknowledged. */
+  retractTo(state: number, { mayAppear }: { readonly mayAppear: boolean }): void {
+    if (state < this.#acknowledged) throw new Error('an acknowledged edit is gone');
+    while (this.last > state) {
+      this.#states.pop();
+      const hash = this.#hashes.pop() as string;
+      if (mayAppear) this.#ghosts.add(hash);
+    }
   }
 
   acknowledge(index: number): void {

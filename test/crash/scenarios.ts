@@ -65,6 +65,22 @@ export const SCENARIOS: readonly Scenario[] = [
     },
   },
   {
+    // What is left of a failed write must not go on where a shorter one ends.
+    name: 'writes of several runs, and one as long as a first run',
+    archive: torch,
+    run: async (user) => {
+      for (const round of [0, 1, 2]) {
+        await user.writeRuns(second + round, [
+          [0, bytes(10 + round, 20)],
+          [100, bytes(20 + round, 20)],
+          [300, bytes(30 + round, 900)],
+        ]);
+        await user.write(first + 30 * round, bytes(40 + round, 20));
+        if (round === 1) await user.flush();
+      }
+    },
+  },
+  {
     name: 'an atomic update of two tensors between plain writes',
     archive: torch,
     run: async (user) => {

@@ -23,6 +23,21 @@ export class User {
     return this.#update(edits, true);
   }
 
+  /** A plain write that changes some runs only, each a record; offsets of the runs are those in the write. */
+  async writeRuns(offset: number, runs: readonly EditOf[]): Promise<void> {
+    const end = Math.max(...runs.map(([at, bytes]) => at + bytes.byteLength));
+    let index = -1;
+    await this.#opened.image.update(async (update) => {
+      const whole = Buffer.from(await update.read(offset, end));
+      for (const [at, bytes] of runs) {
+        bytes.copy(whole, at);
+        index = this.#history.begin((state) => bytes.copy(state, offset + at));
+      }
+      await update.write(offset, whole);
+    });
+    this.#history.acknowledge(index);
+  }
+
   flush(): Promise<void> {
     return this.#history.making(() => this.#opened.edits.flush());
   }
