@@ -3,11 +3,17 @@ import { existsSync } from 'node:fs';
 import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { fileStructure } from '../../../src/checkpoint/file-structure.ts';
 import { writeTorchZip } from '../../../src/checkpoint/torch/writer.ts';
 import { MlfsError } from '../../../src/errors.ts';
 import { commit, discard, openCheckpoint, status } from '../../../src/index.ts';
 import { adviseCommit } from '../../../src/mount/advice.ts';
 import { EditedCheckpoint } from '../../../src/mount/edited-checkpoint.ts';
+import { type MountedOptions, openForMount } from '../../../src/mount/open-for-mount.ts';
+import { encodeCommitNote, structureOf } from '../../../src/storage/commit-note.ts';
+import { diskMedium } from '../../../src/storage/disk-medium.ts';
+import { Journal } from '../../../src/storage/journal/journal.ts';
+import { Log } from '../../../src/telemetry/log.ts';
 import { temporaryDirectory } from '../../support/tmp.ts';
 
 async function checkpoint(t: TestContext): Promise<string> {
@@ -76,6 +82,54 @@ test('edits of a file that was replaced can be looked at and dropped, and nothin
   await assert.rejects(commit(path), { code: 'ERR_MLFS_RECOVERY', exitCode: 5 });
   assert.equal((await discard(path)).bytes, 2);
   assert.deepEqual(await bytesOfB(path), [2, 2, 2, 2]);
+});
+
+/** As a process leaves it that died between its decision to commit and the first byte. */
+async function interruptCommit(path: string): Promise<void> {
+  const opened = await EditedCheckpoint.open(path);
+  const { image } = opened.checkpoint;
+  const { identity, checksums } = fileStructure(opened.checkpoint);
+  const patches = opened.editing.checksums.patches();
+  assert.equal(checksums.patches().length, 0, 'those of the file as it is');
+  const structure = await structureOf(image.base, identity, patches);
+  const note = encodeCommitNote({ size: image.size, identity, structure, patches });
+  const { journalPath } = opened.state;
+  await opened.close();
+  const nothing = () => undefined;
+  const journal = await Journal.open(diskMedium, journalPath, {
+    write: nothing,
+    commit: nothing,
+    discard: nothing,
+  });
+  await journal.markCommit(note);
+  await journal.close();
+}
+
+test('a commit that was interrupted is seen by who looks, refused read-only, and finished by the next', async (t) => {
+  const path = await checkpoint(t);
+  await edit(path, 7);
+  await interruptCommit(path);
+  assert.equal((await status(path)).unfinished_commit, true);
+  assert.deepEqual(await bytesOfB(path), [1, 1, 1, 1], 'looking finishes nothing');
+  const readOnly: MountedOptions = {
+    path,
+    mountpoint: '/nowhere',
+    readOnly: true,
+    editing: {},
+    log: new Log({ level: 'error' }),
+    notice: () => undefined,
+    build: () => assert.fail('nothing is opened'),
+  };
+  await assert.rejects(
+    openForMount(readOnly),
+    (error: Error & { exitCode?: number; advice?: string }) =>
+      error.exitCode === 5 && /mlfs commit/.test(error.advice ?? ''),
+  );
+  const opened = await EditedCheckpoint.open(path);
+  assert.equal(opened.finishedCommit, true);
+  await opened.close();
+  assert.deepEqual(await bytesOfB(path), [7, 7, 1, 1]);
+  assert.equal((await status(path)).journal, null);
 });
 
 test('a checkpoint that is open for writing is refused to others', async (t) => {
