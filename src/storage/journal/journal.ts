@@ -79,7 +79,6 @@ export class Journal {
   #uncut: Segment | undefined;
   /** A sync failed: nothing that was not durable before can be trusted. */
   #suspect = false;
-  #failedSyncs = 0;
   /** Sequence numbers of the first records. */
   readonly #batches = new WeakMap<JournalBatch, number>();
   #batchesTotal = 0n;
@@ -347,7 +346,6 @@ export class Journal {
       await sync();
     } catch (cause) {
       this.#suspect = true;
-      this.#failedSyncs++;
       throw cause;
     }
   }
@@ -377,7 +375,6 @@ export class Journal {
 
   /** `instead`: what stands in place of the records in doubt. */
   async #writeAnew(instead?: NewRecord): Promise<void> {
-    const failuresBefore = this.#failedSyncs;
     await this.#segments.dropEmpty();
     await this.#medium.syncDirectory(this.#directory);
     const suspects = this.#segments.dirty;
@@ -387,20 +384,16 @@ export class Journal {
       this.#directory,
       this.#segments.nextNumber,
       first,
-      instead === undefined ? { suspects } : { instead: this.#encode([instead], first) },
+      suspects,
+      instead === undefined ? undefined : this.#encode([instead], first),
     );
     this.#segments.add(segment);
     this.#uncut = undefined;
     if (instead !== undefined) this.#lastSequence = first;
-    for (const suspect of suspects) {
-      suspect.replaced = suspect.durableSize === 0;
-      suspect.durableSize = suspect.size;
-    }
-    if (moved.length > 0) this.#options.onMoved?.(moved);
-    await this.#segments.unlinkReplaced();
-    if (failuresBefore !== this.#failedSyncs) throw errno('EIO', 'another sync failed');
     this.#durableSequence = this.#lastSequence;
     this.#suspect = false;
+    for (const suspect of suspects) suspect.durableSize = suspect.size;
+    if (moved.length > 0) this.#options.onMoved?.(moved);
   }
 
   async #sync(): Promise<void> {

@@ -61,6 +61,8 @@ interface OpenSegment {
   /** Undefined when its header is bad, for that reason. */
   readonly firstSequence: number | undefined;
   readonly reason: string;
+  /** How many segments right before it count for nothing. */
+  readonly replaced: number;
 }
 
 interface BatchPart {
@@ -112,12 +114,13 @@ async function openSegment(
     const fileSize = await file.size();
     const header = decodeSegmentHeader(await file.read(0, Math.min(fileSize, SEGMENT_HEADER_BYTES)), number);
     const opened = { number, path, file, fileSize };
-    if (typeof header === 'string') return { ...opened, firstSequence: undefined, reason: header };
-    if (header.version === FORMAT_VERSION)
-      return { ...opened, firstSequence: header.firstSequence, reason: '' };
+    if (typeof header === 'string')
+      return { ...opened, firstSequence: undefined, reason: header, replaced: 0 };
+    const { version, firstSequence, replaced } = header;
+    if (version === FORMAT_VERSION) return { ...opened, firstSequence, reason: '', replaced };
     throw new MlfsError(
       'ERR_MLFS_RECOVERY',
-      `${path}: is of version ${header.version} of the journal's format; this mlfs knows version ${FORMAT_VERSION}`,
+      `${path}: is of version ${version} of the journal's format; this mlfs knows version ${FORMAT_VERSION}`,
       { path, advice: 'Use the version of mlfs that wrote it.' },
     );
   } catch (cause) {
@@ -144,7 +147,7 @@ class Replay {
   }
 
   async run(): Promise<Replayed> {
-    this.#expected = this.#segments[0]?.firstSequence;
+    this.#expected = this.#segments.find((_, at) => !this.#isReplaced(at))?.firstSequence;
     let tornBytes = 0;
     let index = 0;
     for (; index < this.#segments.length && tornBytes === 0; index++) {
@@ -174,9 +177,9 @@ class Replay {
   ): Promise<{ at: number; reason: string; tornBytes: number } | undefined> {
     const segment = this.#segments[index] as OpenSegment;
     const { firstSequence, fileSize } = segment;
-    const stop = this.#writtenAnewFrom(index);
-    if (this.#expected !== undefined && this.#expected >= stop) {
-      this.#replayed.push({ ...segment, firstSequence: stop, size: fileSize, torn: false, ended: true });
+    if (this.#isReplaced(index)) {
+      const firstAnew = this.#writtenAnewFrom(index);
+      this.#replayed.push({ ...segment, firstSequence: firstAnew, size: fileSize, torn: false, ended: true });
       return undefined;
     }
     if (firstSequence === undefined || (this.#expected !== undefined && firstSequence > this.#expected)) {
@@ -188,6 +191,7 @@ class Replay {
       return { at: 0, reason, tornBytes: Math.max(1, fileSize) };
     }
     this.#expected ??= firstSequence;
+    const stop = this.#writtenAnewFrom(index);
     const reader = new RecordReader(segment.file, fileSize);
     let at = SEGMENT_HEADER_BYTES;
     let ended = false;
@@ -214,6 +218,11 @@ class Replay {
     }
     this.#replayed.push({ ...segment, firstSequence, size: at, torn: false, ended });
     return reason === undefined ? undefined : { at, reason, tornBytes: fileSize - at };
+  }
+
+  /** Whether all of its records stand in a later segment. */
+  #isReplaced(index: number): boolean {
+    return this.#segments.some(({ replaced }, later) => later > index && later - replaced <= index);
   }
 
   /** The sequence number from which a later segment has everything anew. */

@@ -19,22 +19,19 @@ export interface MovedRecords {
   readonly to: { readonly file: MediumFile; readonly fileOffset: number; readonly segment: number };
 }
 
-/** What the new segment holds: the records in doubt, or other bytes in their place. */
-export type Contents =
-  | { readonly suspects: readonly Segment[] }
-  | { readonly instead: readonly Uint8Array[] };
-
 const SLICE_BYTES = 1024 * 1024;
 
 /** A segment under this name is not one yet. */
 export const UNFINISHED = '.new';
 
+/** `instead`: what stands in place of the records in doubt. The suspects are the last segments there are. */
 export async function writeAnew(
   medium: Medium,
   directory: string,
   number: number,
   firstSequence: number,
-  contents: Contents,
+  suspects: readonly Segment[],
+  instead?: readonly Uint8Array[],
 ): Promise<{ segment: Segment; moved: MovedRecords[] }> {
   const path = segmentPath(directory, number);
   const unfinished = path + UNFINISHED;
@@ -43,12 +40,13 @@ export async function writeAnew(
   const starts: number[] = [];
   let size = SEGMENT_HEADER_BYTES;
   try {
-    await draft.write(0, [encodeSegmentHeader(number, firstSequence)]);
-    if ('instead' in contents) {
-      await draft.write(size, contents.instead);
-      size += contents.instead.reduce((sum, { byteLength }) => sum + byteLength, 0);
+    const replaced = suspects.filter(({ durableSize }) => durableSize === 0).length;
+    await draft.write(0, [encodeSegmentHeader(number, firstSequence, replaced)]);
+    if (instead !== undefined) {
+      await draft.write(size, instead);
+      size += instead.reduce((sum, { byteLength }) => sum + byteLength, 0);
     } else {
-      for (const suspect of contents.suspects) {
+      for (const suspect of suspects) {
         starts.push(size);
         size = await copyRecords(suspect, draft, size);
       }
@@ -62,10 +60,16 @@ export async function writeAnew(
   }
   await draft.close();
   await medium.rename(unfinished, path);
-  await medium.syncDirectory(directory);
+  try {
+    await medium.syncDirectory(directory);
+  } catch (cause) {
+    // Who was told that it failed shall not find it done. If it stays, the next attempt replaces it.
+    await medium.remove(path).catch(() => undefined);
+    throw cause;
+  }
   const file = await medium.open(path, 'write');
   const moved = starts.map((fileOffset, index) => {
-    const suspect = ('suspects' in contents ? contents.suspects[index] : undefined) as Segment;
+    const suspect = suspects[index] as Segment;
     return {
       segment: suspect.number,
       start: doubtfulFrom(suspect),

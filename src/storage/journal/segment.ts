@@ -1,7 +1,9 @@
 /**
  * A segment: one file of the journal, `000001.log`. Its header has 24 bytes, little-endian:
  *
- *    0  8 bytes  "MLFSLOG" and the version, 1
+ *    0  4 bytes  "MLFL"
+ *    4  u16      version, 1
+ *    6  u16      replaced: how many segments right before this one count for nothing any more
  *    8  u32      number of the segment, as in its name
  *   12  u64      sequence number of its first record
  *   20  u32      CRC-32C of the bytes before
@@ -13,7 +15,8 @@ import { crc32c } from '../crc32c.ts';
 import type { MediumFile } from '../medium.ts';
 
 export const SEGMENT_HEADER_BYTES = 24;
-const MAGIC = Buffer.from('MLFSLOG');
+const MAGIC = Buffer.from('MLFL');
+const MAX_U16 = 0xffff;
 export const FORMAT_VERSION = 1;
 
 /** Numbers have six digits, more when there are more. */
@@ -27,10 +30,13 @@ export function segmentNumber(name: string): number | undefined {
   return digits === undefined || Number(digits) === 0 ? undefined : Number(digits);
 }
 
-export function encodeSegmentHeader(number: number, firstSequence: number): Buffer {
+/** Throws a RangeError when more segments are replaced than can be said. */
+export function encodeSegmentHeader(number: number, firstSequence: number, replaced = 0): Buffer {
+  if (replaced > MAX_U16) throw new RangeError(`${replaced} segments cannot be replaced by one`);
   const bytes = Buffer.alloc(SEGMENT_HEADER_BYTES);
   MAGIC.copy(bytes);
-  bytes.writeUInt8(FORMAT_VERSION, 7);
+  bytes.writeUInt16LE(FORMAT_VERSION, 4);
+  bytes.writeUInt16LE(replaced, 6);
   bytes.writeUInt32LE(number, 8);
   bytes.writeBigUInt64LE(BigInt(firstSequence), 12);
   bytes.writeUInt32LE(crc32c(bytes.subarray(0, 20)), 20);
@@ -40,6 +46,7 @@ export function encodeSegmentHeader(number: number, firstSequence: number): Buff
 export interface SegmentHeader {
   readonly version: number;
   readonly firstSequence: number;
+  readonly replaced: number;
 }
 
 /** The header of segment `number`, or why there is none. Of another version only the version is right. */
@@ -47,13 +54,14 @@ export function decodeSegmentHeader(bytes: Buffer, number: number): SegmentHeade
   if (bytes.byteLength < SEGMENT_HEADER_BYTES) return `it has ${bytes.byteLength} bytes`;
   if (!bytes.subarray(0, MAGIC.length).equals(MAGIC)) return 'it does not begin as a segment does';
   if (bytes.readUInt32LE(20) !== crc32c(bytes.subarray(0, 20))) return "its header's checksum is wrong";
-  const version = bytes.readUInt8(7);
+  const version = bytes.readUInt16LE(4);
+  const replaced = bytes.readUInt16LE(6);
   const firstSequence = Number(bytes.readBigUInt64LE(12));
-  if (version !== FORMAT_VERSION) return { version, firstSequence };
+  if (version !== FORMAT_VERSION) return { version, firstSequence, replaced };
   const named = bytes.readUInt32LE(8);
   if (named !== number) return `its header says that it is segment ${named}`;
   if (!Number.isSafeInteger(firstSequence)) return 'its first sequence number is too large';
-  return { version, firstSequence };
+  return { version, firstSequence, replaced };
 }
 
 /** A segment of an open journal. */
@@ -66,7 +74,5 @@ export interface Segment {
   size: number;
   /** What of it is known to be durable. */
   durableSize: number;
-  /** All of its records stand in a later segment. */
-  replaced: boolean;
   closed: boolean;
 }

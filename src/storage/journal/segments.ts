@@ -104,17 +104,6 @@ export class Segments {
     await close(empty);
   }
 
-  /**
-   * Takes away the names of segments at the front all of whose records stand in a later one: with nothing before it such a segment
-   * could not be told from a damaged one, should its header be lost. Readers keep the open file.
-   */
-  async unlinkReplaced(): Promise<void> {
-    for (const segment of this.#segments) {
-      if (!segment.replaced) return;
-      await this.#remove(segment);
-    }
-  }
-
   async close(): Promise<void> {
     for (const segment of this.#segments) await close(segment);
   }
@@ -139,7 +128,7 @@ export function newSegment(of: {
   readonly size: number;
 }): Segment {
   const { number, path, file, firstSequence, size } = of;
-  return { number, path, file, firstSequence, size, durableSize: size, replaced: false, closed: false };
+  return { number, path, file, firstSequence, size, durableSize: size, closed: false };
 }
 
 export function isGone(cause: unknown): boolean {

@@ -176,7 +176,7 @@ test('the format of another version is refused', async (t) => {
   const directory = await left(t, 'one');
   const { crc32c } = await import('../../../../src/storage/crc32c.ts');
   const header = (await readFile(segment(directory, 1))).subarray(0, HEADER);
-  header.writeUInt8(2, 7);
+  header.writeUInt16LE(2, 4);
   header.writeUInt32LE(crc32c(header.subarray(0, 20)), 20);
   await overwrite(segment(directory, 1), 0, header);
   await assert.rejects(replayed(directory), recovery(/is of version 2 of the journal's format/));

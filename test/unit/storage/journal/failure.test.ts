@@ -128,19 +128,25 @@ test('after a failed sync what was not durable is written anew, and its new plac
   assert.deepEqual(await found(), expected);
 });
 
-test('a segment that is replaced as a whole may lose its header, even if it is the first', async (t) => {
-  const { medium, directory, journal, found } = await faultyJournal(t);
+test('segments that are replaced as a whole may lose everything, wherever they are', async (t) => {
+  const { medium, directory, journal, found } = await faultyJournal(t, { segmentBytes: 100 });
   await journal.append([put(0, 'a')]);
+  await journal.sync();
+  await journal.append([put(1, 'x'.repeat(100))]);
+  await journal.append([put(2, 'y'.repeat(100))]);
   medium.fails = only('sync');
   await assert.rejects(journal.sync());
   medium.fails = () => undefined;
-  await journal.append([put(1, 'b')]);
+  await journal.append([put(3, 'b')]);
   await journal.sync();
-  await journal.append([put(2, 'c')]);
-  assert.deepEqual(await readdir(directory), ['000002.log']);
-  assert.deepEqual(await found(), ['0:a', '1:b', '2:c']);
-  await journal.dropThrough(await journal.rotate());
-  assert.deepEqual(await readdir(directory), []);
+  await journal.append([put(4, 'c')]);
+  for (const name of ['000002.log', '000003.log']) await truncate(join(directory, name), 0);
+  const rest = [`1:${'x'.repeat(100)}`, `2:${'y'.repeat(100)}`, '3:b', '4:c'];
+  assert.deepEqual(await found(), ['0:a', ...rest]);
+  await journal.dropThrough(1);
+  assert.deepEqual(await found(), rest);
+  await journal.dropThrough(2);
+  assert.deepEqual(await found(), rest);
 });
 
 test('a sync that fails again and again acknowledges nothing, and loses nothing', async (t) => {
