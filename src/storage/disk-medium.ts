@@ -6,7 +6,7 @@ import * as fs from 'node:fs';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 import { type ErrnoName, MlfsError } from '../errors.ts';
-import type { Medium, MediumFile } from './medium.ts';
+import type { Medium, MediumFile, SyncOptions } from './medium.ts';
 import { readIfCached } from './read-if-cached.ts';
 
 const open = promisify(fs.open);
@@ -143,8 +143,8 @@ export class DiskFile implements MediumFile {
     return this.#call<void>(`truncation to ${size} bytes`, (done) => fs.ftruncate(this.fd, size, done));
   }
 
-  sync(): Promise<void> {
-    return this.#call<void>('sync', (done) => fs.fdatasync(this.fd, done));
+  sync({ times = false }: SyncOptions = {}): Promise<void> {
+    return this.#call<void>('sync', (done) => (times ? fs.fsync : fs.fdatasync)(this.fd, done));
   }
 
   /** Waits for the calls under way; later ones fail with ERR_MLFS_IO. */

@@ -77,6 +77,8 @@ interface Decided {
   readonly mark: ChecksumMark;
 }
 
+/** base.json tells the file by its times where it has no checksums: they must not be older after a power loss. */
+const WITH_TIMES = { times: true } as const;
 /** Below this the journal is not worth compacting. */
 const COMPACT_FROM_BYTES = 64 * 1024 * 1024;
 /** Pieces whose checksums are worked out at one time; each is 1 MiB at most. */
@@ -425,7 +427,7 @@ export class Edits implements ImageEditor {
     const { segment, pieces, mark } = decided;
     try {
       await foldInto(file, pieces, mark.patches, (progress) => this.#tell(progress, options));
-      await file.sync();
+      await file.sync(WITH_TIMES);
       await this.#updates.run(async () => {
         await image.base.refresh();
         await this.#state.writeBase(await this.#baseRecord());
@@ -435,8 +437,10 @@ export class Edits implements ImageEditor {
         this.#decided = undefined;
         this.#commits++;
         image.changed({ ranges: [], chunks });
-        await this.#journal.dropThrough(segment);
       });
+      // It is done, whether or not the segments can be removed: they go with the next ones, or when the journal is opened again,
+      // which folds them in once more.
+      await this.#journal.dropThrough(segment).catch(() => undefined);
     } finally {
       this.#progress = undefined;
     }
@@ -540,7 +544,7 @@ async function finishInterrupted(
       );
     }
     await foldInto(file, pieces, note.patches, () => undefined);
-    await file.sync();
+    await file.sync(WITH_TIMES);
     await rewriteBase(state, file, note.structure);
   } finally {
     await file.close();

@@ -30,7 +30,12 @@ export interface MediumFile {
   /** All pieces one after the other from `offset`, or it throws; then what is there is unknown. */
   write(offset: number, pieces: readonly Uint8Array[]): Promise<void>;
   truncate(size: number): Promise<void>;
-  /** fdatasync(2). */
-  sync(): Promise<void>;
+  /** fdatasync(2), or fsync(2). */
+  sync(options?: SyncOptions): Promise<void>;
   close(): Promise<void>;
+}
+
+export interface SyncOptions {
+  /** The file's times are durable, too, which costs more. */
+  readonly times?: boolean;
 }
