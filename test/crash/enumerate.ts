@@ -1,6 +1,6 @@
 /**
- * The long run of crash enumeration: `npm run test:crash [-- SEEDS [FIRST_SEED]]`. Prints the counts of each scenario and of all; a failure ends it with the
- * scenario, the call and the seed.
+ * The long run of crash enumeration, a part of `npm run test:crash`: `node --import tsx test/crash/enumerate.ts [SEEDS [FIRST_SEED]]`. Prints
+ * the counts of each scenario and of all; a failure ends it with the scenario, the call and the seed.
  */
 import { type Counts, Enumeration } from './enumeration.ts';
 import { SCENARIOS } from './scenarios.ts';

@@ -1,4 +1,4 @@
-/** The long run of kill -9: `node --import tsx test/crash/kill-nine.ts [ROUNDS [SEED]]`. Prints the counts and the seed. */
+/** The long run of kill -9, a part of `npm run test:crash`: `node --import tsx test/crash/kill-nine.ts [ROUNDS [SEED]]`. Prints the counts and the seed. */
 import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
 import { killRounds } from './killed-server.ts';

@@ -14,6 +14,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { writeTorchZip } from '../../src/checkpoint/torch/writer.ts';
 import { unmountPath } from '../../src/fuse/transport/unmount.ts';
+import { releaseMountsBelow } from '../support/leaked-mounts.ts';
 import { DEBIAN_PYTHON } from '../support/requires.ts';
 import { output } from '../support/run.ts';
 import { Server } from '../support/served.ts';
@@ -31,6 +32,8 @@ export interface KillCounts {
   underWay: Record<string, number>;
   /** What was under way and is there. */
   appeared: number;
+  /** Servers that were killed before they had mounted. */
+  killedWhileMounting: number;
   /** Files whose checksums Python found right. */
   checkedFiles: number;
 }
@@ -48,6 +51,9 @@ export async function killRounds(
 ) {
   const folder = await mkdtemp(join(tmpdir(), 'mlfs-killed-'));
   const run = new KillRun(folder, seed);
+  // So that every mount is below it, and can be found there.
+  const { TMPDIR } = process.env;
+  process.env.TMPDIR = folder;
   try {
     await run.prepare();
     for (let round = 0; round < rounds; round++) {
@@ -62,6 +68,7 @@ export async function killRounds(
     return run.counts;
   } finally {
     await run.end();
+    process.env.TMPDIR = TMPDIR ?? '/tmp';
   }
 }
 
@@ -74,6 +81,7 @@ class KillRun {
     commits: 0,
     underWay: {},
     appeared: 0,
+    killedWhileMounting: 0,
     checkedFiles: 0,
   };
   readonly #folder: string;
@@ -115,6 +123,7 @@ class KillRun {
   }
 
   async round(round: number): Promise<void> {
+    if (this.#random.chance(0.15)) await this.#killWhileItMounts();
     const server = await this.#startServer();
     const { path } = await server.mount(this.#checkpoint, { transport: 'kernel' });
     this.#serving = { server, path };
@@ -142,6 +151,23 @@ class KillRun {
     this.#writer?.kill('SIGKILL');
     await this.#server?.stop();
     await rm(this.#folder, { recursive: true, force: true });
+  }
+
+  /** Recovery itself is killed somewhere, too. */
+  async #killWhileItMounts(): Promise<void> {
+    const server = await this.#startServer();
+    this.#server = undefined;
+    const mounted = server.mount(this.#checkpoint, { transport: 'kernel' }).then(
+      () => 'mounted',
+      () => 'killed',
+    );
+    await Promise.race([mounted, pause(this.#random.below(400))]);
+    const ended = once(server.process, 'exit');
+    process.kill(server.pid, 'SIGKILL');
+    await ended;
+    if ((await mounted) === 'killed') this.counts.killedWhileMounting++;
+    await releaseMountsBelow(this.#folder);
+    await server.stop();
   }
 
   /** A dead mount, which nobody serves any more. */
