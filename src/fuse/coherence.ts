@@ -11,6 +11,7 @@ import type { AttributeChanges } from './attribute-changes.ts';
 import type { Invalidation } from './filesystem.ts';
 import { type Invalidations, NOTHING, type Sent } from './invalidation.ts';
 import { OverlappingInodes } from './overlapping-inodes.ts';
+import { readExtents } from './read-extents.ts';
 
 /** Through which inode an image is being changed. */
 interface Cause {
@@ -73,6 +74,23 @@ export class Coherence {
     await this.#invalidations.settle(
       this.#invalidations.send([{ kind: 'pages', nodeid, offset: 0, length: 0 }]),
     );
+  }
+
+  /**
+   * An open with O_TRUNC made the kernel believe that the file is empty, and writes to the copy would make it as long as they
+   * reach. Others go on reading the old bytes, so it hears where they end.
+   */
+  async keepEnd(inode: FileInode): Promise<void> {
+    const { nodeid, content } = inode;
+    if (!this.#invalidations.connected || !(content.kind === 'extents' || content.kind === 'rendered'))
+      return;
+    if (content.size === 0) return;
+    const offset = content.size - 1;
+    const bytes =
+      content.kind === 'extents'
+        ? await readExtents(content.extents, offset, 1)
+        : await content.read(offset, 1);
+    await this.#invalidations.settle(this.#invalidations.send([{ kind: 'end', nodeid, offset, bytes }]));
   }
 
   /** Waits for the invalidations of what was changed through no inode. */

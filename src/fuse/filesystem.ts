@@ -92,12 +92,14 @@ export type NeverDone = 'link' | 'symlink' | 'tmpfile' | 'setxattr' | 'removexat
 
 export type MaybePromise<T> = T | Promise<T>;
 
-/** What the kernel keeps and must not any more. */
+/** What the kernel keeps and must not any more, or believes and should not. */
 export type Invalidation =
   /** Pages and attributes of an inode; bytes [offset, offset + length), to the end when length is 0. */
   | { readonly kind: 'pages'; readonly nodeid: number; readonly offset: number; readonly length: number }
   /** A name in a directory, with everything below it. */
-  | { readonly kind: 'name'; readonly parent: number; readonly name: string };
+  | { readonly kind: 'name'; readonly parent: number; readonly name: string }
+  /** The file is not as short as the kernel has made it by an open with O_TRUNC: it ends in these bytes, at `offset`. */
+  | { readonly kind: 'end'; readonly nodeid: number; readonly offset: number; readonly bytes: Uint8Array };
 
 /** How a transport with `notify` tells the kernel, on a thread that answers no request. */
 export interface Notifier {

@@ -50,7 +50,7 @@ export class Invalidations {
 
   send(invalidations: readonly Invalidation[]): Sent {
     const nodeids = new Set<number>();
-    for (const one of invalidations) if (one.kind === 'pages') nodeids.add(one.nodeid);
+    for (const one of invalidations) if (one.kind !== 'name') nodeids.add(one.nodeid);
     if (this.#notifier === undefined || invalidations.length === 0) return NOTHING;
     for (const nodeid of nodeids) this.#pending.set(nodeid, (this.#pending.get(nodeid) ?? 0) + 1);
     const done = this.#notifier

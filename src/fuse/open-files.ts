@@ -1,6 +1,7 @@
 import { errno } from '../errors.ts';
 import type { Content, LiveContent, SnapshotContent } from '../storage/content.ts';
 import type { FileInode, Inode } from '../tree/inode.ts';
+import type { AttributeChanges } from './attribute-changes.ts';
 import type { Coherence } from './coherence.ts';
 import { CommandTranscript } from './command-transcript.ts';
 import type { MaybePromise, OpenReply, RequestContext } from './filesystem.ts';
@@ -16,6 +17,7 @@ export interface OpenFilesOptions {
   readonly snapshots: Snapshots;
   readonly writing: Writing;
   readonly coherence: Coherence;
+  readonly changes: AttributeChanges;
 }
 
 /** Positions of lseek(2) that a filesystem answers. */
@@ -33,8 +35,9 @@ export class OpenFiles {
   readonly #snapshots: Snapshots;
   readonly #writing: Writing;
   readonly #coherence: Coherence;
-  /** What descriptors of command files have said, by inode: the latest that is open. */
-  readonly #transcripts = new Map<FileInode, CommandTranscript>();
+  readonly #changes: AttributeChanges;
+  /** What open descriptors of command files have said, by inode. */
+  readonly #transcripts = new Map<FileInode, Set<CommandTranscript>>();
   readonly #counters = { opens_total: 0, read_bytes_total: 0, write_bytes_total: 0, append_bytes_total: 0 };
 
   constructor(options: OpenFilesOptions) {
@@ -42,15 +45,18 @@ export class OpenFiles {
     this.#snapshots = options.snapshots;
     this.#writing = options.writing;
     this.#coherence = options.coherence;
+    this.#changes = options.changes;
   }
 
   counters(): Readonly<Record<string, number>> {
     return { ...this.#counters };
   }
 
-  /** How much a command file has said and heard. */
+  /** How much was said to a command file and heard from it, by whoever has said most. */
   commandSize(inode: FileInode): number {
-    return this.#transcripts.get(inode)?.size ?? 0;
+    let size = 0;
+    for (const transcript of this.#transcripts.get(inode) ?? []) size = Math.max(size, transcript.size);
+    return size;
   }
 
   open(
@@ -74,7 +80,8 @@ export class OpenFiles {
         return this.#openDocument(inode.nodeid, content as SnapshotContent, caching, context);
       case 'command': {
         const transcript = new CommandTranscript();
-        this.#transcripts.set(inode, transcript);
+        const open = this.#transcripts.get(inode) ?? new Set();
+        this.#transcripts.set(inode, open.add(transcript));
         return { handle: this.#handles.add({ kind: 'command', transcript }), caching };
       }
       default:
@@ -113,6 +120,7 @@ export class OpenFiles {
     if (content.kind === 'live') return this.#append(content, bytes);
     if (content.kind === 'command') {
       await this.#handles.command(handle).transcript.say(content, offset, bytes);
+      this.#changes.touch(inode);
       await this.#coherence.settled();
       return bytes.byteLength;
     }
@@ -130,9 +138,7 @@ export class OpenFiles {
     const open = this.#handles.remove(handle);
     if (open?.kind === 'document') this.#snapshots.released(nodeid);
     if (open?.kind === 'command') {
-      for (const [file, transcript] of this.#transcripts) {
-        if (transcript === open.transcript) this.#transcripts.delete(file);
-      }
+      for (const transcripts of this.#transcripts.values()) transcripts.delete(open.transcript);
     }
     if (open?.kind === 'writing') await this.#writing.release(open);
   }

@@ -94,7 +94,7 @@ export class TreeFilesystem implements Filesystem {
     this.#snapshots = snapshots;
     this.#invalidations = invalidations;
     this.#coherence = coherence;
-    this.#files = new OpenFiles({ handles, snapshots, writing, coherence });
+    this.#files = new OpenFiles({ handles, snapshots, writing, coherence, changes });
     this.#attributes = new Attributes({
       uid: options.uid ?? process.getuid?.() ?? 0,
       gid: options.gid ?? process.getgid?.() ?? 0,

@@ -57,6 +57,7 @@ export class Writing {
     const stage = handle?.stage;
     const appends = ((handle?.flags ?? 0) & O_APPEND) !== 0;
     if (stage !== undefined) {
+      if (stage.untouched) await this.#options.coherence.keepEnd(inode);
       await stage.write(appends ? stage.size() : offset, bytes);
       return bytes.byteLength;
     }

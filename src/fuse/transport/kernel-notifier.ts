@@ -1,6 +1,6 @@
 import type { NativeSession } from '../../storage/native.ts';
 import type { Invalidation, Notifier } from '../filesystem.ts';
-import { encodeInvalidateEntry, encodeInvalidateInode } from '../protocol/notify.ts';
+import { encodeInvalidateEntry, encodeInvalidateInode, encodeStore } from '../protocol/notify.ts';
 
 /** Errnos of a notification that need no line in the log: the kernel does not know the inode or name, or the connection is over. */
 const ENOENT = 2;
@@ -42,14 +42,22 @@ export class KernelNotifier implements Notifier {
 
   #send(invalidation: Invalidation): Promise<void> {
     if (this.#ended) return Promise.resolve();
-    const message =
-      invalidation.kind === 'pages'
-        ? encodeInvalidateInode(invalidation.nodeid, invalidation.offset, invalidation.length)
-        : encodeInvalidateEntry(invalidation.parent, invalidation.name);
+    const message = encode(invalidation);
     return new Promise((resolve) => {
       const number = ++this.#last;
       this.#pending.set(number, resolve);
       this.#native.notify(number, message);
     });
+  }
+}
+
+function encode(invalidation: Invalidation): Buffer {
+  switch (invalidation.kind) {
+    case 'pages':
+      return encodeInvalidateInode(invalidation.nodeid, invalidation.offset, invalidation.length);
+    case 'name':
+      return encodeInvalidateEntry(invalidation.parent, invalidation.name);
+    case 'end':
+      return encodeStore(invalidation.nodeid, invalidation.offset, invalidation.bytes);
   }
 }

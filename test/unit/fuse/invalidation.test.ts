@@ -15,7 +15,7 @@ class PageLocks {
   readonly notifier = {
     invalidate: (invalidations: readonly Invalidation[]) =>
       new Promise<void>((done) => {
-        const nodeids = invalidations.map((one) => (one.kind === 'pages' ? one.nodeid : 0));
+        const nodeids = invalidations.map((one) => (one.kind === 'name' ? 0 : one.nodeid));
         this.#queue.push({ nodeids, done });
         this.#advance();
       }),

@@ -26,6 +26,8 @@ export interface WritableTree extends MemoryImage {
   /** Nodeids of the pages that the kernel was told to drop. */
   readonly invalidated: number[];
   readonly named: string[];
+  /** Where the kernel was told that a file ends. */
+  readonly ends: { readonly nodeid: number; readonly offset: number; readonly byte: number }[];
   readonly log: string[];
   readonly closed: ScratchContent[];
   readonly counts: { flushes: number; drops: number };
@@ -71,12 +73,14 @@ export function writableTree({ notify = true }: { notify?: boolean } = {}): Writ
   });
   const invalidated: number[] = [];
   const named: string[] = [];
+  const ends: WritableTree['ends'] = [];
   if (notify) {
     filesystem.connect({
       invalidate: async (invalidations: readonly Invalidation[]) => {
         for (const one of invalidations) {
           if (one.kind === 'pages') invalidated.push(one.nodeid);
-          else named.push(one.name);
+          else if (one.kind === 'name') named.push(one.name);
+          else ends.push({ nodeid: one.nodeid, offset: one.offset, byte: one.bytes[0] ?? -1 });
         }
       },
     });
@@ -95,6 +99,7 @@ export function writableTree({ notify = true }: { notify?: boolean } = {}): Writ
     gradient,
     invalidated,
     named,
+    ends,
     log,
     closed,
     counts,

@@ -71,6 +71,15 @@ test('a replacement is one atomic update, and its own pages are dropped', async 
   assert.equal(closed.length, 1);
 });
 
+test('the first write of a replacement tells the kernel where the old bytes end', async () => {
+  const { filesystem, context, weight, bytes, ends } = writableTree();
+  bytes[SIZE - 1] = 77;
+  const { handle } = await filesystem.open(weight.nodeid, O_WRONLY | O_TRUNC, context);
+  assert.deepEqual(ends, []);
+  for (const at of [0, 100]) await filesystem.write(weight.nodeid, handle, at, Buffer.alloc(100, 1));
+  assert.deepEqual(ends, [{ nodeid: weight.nodeid, offset: SIZE - 1, byte: 77 }]);
+});
+
 test('a replacement larger than a slice, and a fill, are whole', async () => {
   const { filesystem, context, weight, bytes } = writableTree();
   const { handle } = await filesystem.open(weight.nodeid, O_WRONLY | O_TRUNC, context);
