@@ -19,7 +19,7 @@ function weightBytes(): Buffer {
 }
 
 for (const transport of TRANSPORTS) {
-  describe(`programs on a mount by ${transport}`, mountable(transport), () => {
+  describe(`programs on a read-only mount by ${transport}`, mountable(transport), () => {
     const weight = weightBytes();
     const bias = Buffer.from(Float64Array.from({ length: COLUMNS }, (_, index) => -index).buffer);
     let folder: string;
@@ -41,7 +41,7 @@ for (const transport of TRANSPORTS) {
         ],
       });
       server = await Server.start();
-      ({ path: mount } = await server.mount(checkpoint, { transport }));
+      ({ path: mount } = await server.mount(checkpoint, { transport, readOnly: true }));
     });
     after(async () => {
       await server.stop();
