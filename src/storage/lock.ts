@@ -55,7 +55,7 @@ export async function takeLock(
   medium: Medium,
   path: string,
   mountpoint: string | undefined,
-): Promise<FileLock & { readonly path: string }> {
+): Promise<FileLock> {
   const file = await openLocked(medium, path);
   try {
     const own: Holder = {
@@ -71,7 +71,6 @@ export async function takeLock(
   }
   held.add(path);
   return {
-    path,
     release: async () => {
       held.delete(path);
       try {

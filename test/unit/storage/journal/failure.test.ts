@@ -183,6 +183,24 @@ test('records that the kernel forgot after a failed sync are lost: that is told,
   assert.deepEqual(await found(), ['3:d']);
 });
 
+test('a discard that fails when its segment has its name already has discarded nothing', async (t) => {
+  const { medium, journal, found } = await faultyJournal(t);
+  await journal.append([put(0, 'a')]);
+  medium.fails = only('sync');
+  await assert.rejects(journal.sync());
+  let renamed = false;
+  medium.fails = ({ kind }) => {
+    renamed ||= kind === 'rename';
+    return renamed && kind === 'syncDirectory' ? 'EIO' : undefined;
+  };
+  await assert.rejects(journal.discard(), { errno: 'EIO' });
+  assert.ok(renamed);
+  medium.fails = () => undefined;
+  assert.deepEqual(await found(), ['0:a']);
+  await journal.sync();
+  assert.deepEqual(await found(), ['0:a']);
+});
+
 test('a mark whose sync failed is not there, now and later', async (t) => {
   const { medium, journal, found } = await faultyJournal(t);
   await journal.append([put(0, 'a')]);
