@@ -6,6 +6,7 @@
 /** `enum fuse_notify_code` of linux/fuse.h. */
 const NOTIFY_INVAL_INODE = 2;
 const NOTIFY_INVAL_ENTRY = 3;
+const NOTIFY_STORE = 4;
 
 /** sizeof(struct fuse_out_header). */
 const HEADER = 16;
@@ -39,6 +40,21 @@ export function encodeInvalidateEntry(parent: number, name: string): Buffer {
   message.writeBigUInt64LE(BigInt(parent), HEADER);
   message.writeUInt32LE(bytes.byteLength, HEADER + 8);
   bytes.copy(message, HEADER + 16);
+  return message;
+}
+
+/** The kernel takes these bytes as what its pages hold at `offset`; a file that it believed to end before their end ends there. */
+export function encodeStore(nodeid: number, offset: number, bytes: Uint8Array): Buffer {
+  // 16  nodeid   u64
+  // 24  offset   u64
+  // 32  size     u32
+  // 36  padding  u32
+  // 40  the bytes
+  const message = notification(NOTIFY_STORE, 24 + bytes.byteLength);
+  message.writeBigUInt64LE(BigInt(nodeid), HEADER);
+  message.writeBigUInt64LE(BigInt(offset), HEADER + 8);
+  message.writeUInt32LE(bytes.byteLength, HEADER + 16);
+  message.set(bytes, HEADER + 24);
   return message;
 }
 
