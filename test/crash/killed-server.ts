@@ -180,7 +180,8 @@ class KillRun {
   }
 
   async #startServer(): Promise<Server> {
-    return this.#server ?? (await Server.start());
+    this.#server ??= await Server.start();
+    return this.#server;
   }
 
   async #editUntilKilled(server: Server, mountpoint: string, round: number): Promise<number> {
