@@ -2,6 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { MlfsError } from '../../errors.ts';
 import type { Extent } from '../../storage/extent.ts';
+import type { Image } from '../../storage/image.ts';
 import { loadNative, type NativeAddon, type NativeSession, nativeLoadError } from '../../storage/native.ts';
 import { Dispatcher } from '../dispatcher.ts';
 import type { Filesystem } from '../filesystem.ts';
@@ -34,6 +35,8 @@ const FIRST_UNPUBLISHED_NODEID = 2 ** 28;
 /** In place of a file's index. */
 const INLINE = -1;
 const COMPUTED = -2;
+
+const NO_IMAGES: ReadonlySet<Image> = new Set();
 
 class KernelSession implements TransportSession {
   readonly closed: Promise<void>;
@@ -76,7 +79,7 @@ class KernelSession implements TransportSession {
     const dispatcher = new Dispatcher(filesystem, {
       reply: (reply) => void native.reply(reply),
       publish: (nodeid, extents) => session.#publish(nodeid, extents),
-      withdraw: (nodeid) => native.withdraw(nodeid),
+      withdraw: (nodeid) => session.#withdraw(nodeid),
       initialized: () => initialized.resolve(),
       destroyed: () => undefined,
       log: (level, message) => {
@@ -123,6 +126,7 @@ class KernelSession implements TransportSession {
     // Scratch inodes are numbered beyond it: one that became a tensor's by a rename is read through JavaScript.
     if (nodeid >= FIRST_UNPUBLISHED_NODEID) return;
     const triples = new Float64Array(extents.length * 3);
+    const images = new Set<Image>();
     const inline: Uint8Array[] = [];
     let inlineBytes = 0;
     extents.forEach((extent, index) => {
@@ -133,10 +137,18 @@ class KernelSession implements TransportSession {
       } else if (extent.kind === 'computed') {
         triples.set([COMPUTED, 0, extent.length], index * 3);
       } else {
+        images.add(extent.image);
         triples.set([this.#images.indexOf(extent.image), extent.offset, extent.length], index * 3);
       }
     });
     this.#native.publish(nodeid, triples, Buffer.concat(inline));
+    this.#images.hold(nodeid, images);
+  }
+
+  #withdraw(nodeid: number): void {
+    if (nodeid >= FIRST_UNPUBLISHED_NODEID) return;
+    this.#native.withdraw(nodeid);
+    this.#images.hold(nodeid, NO_IMAGES);
   }
 
   async unmount(): Promise<void> {

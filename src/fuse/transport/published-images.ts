@@ -1,20 +1,30 @@
 import type { Image } from '../../storage/image.ts';
 import type { MediumFile } from '../../storage/medium.ts';
 import type { NativeSession } from '../../storage/native.ts';
+import type { Piece } from '../../storage/overlay.ts';
+
+interface PublishedImage {
+  readonly index: number;
+  /** How many published inodes are made of it. */
+  inodes: number;
+  /** Which segments each published chunk has pieces in. */
+  readonly segmentsOf: Map<number, ReadonlySet<MediumFile>>;
+  readonly stop: () => void;
+}
 
 /**
  * The images and journal segments that the data plane knows, by its indexes, and the dirty chunks of each image. A change of an
  * image is published before whoever made it is told that it happened.
  *
- * Invariant: a journal segment is known for as long as a published chunk has a piece in it, and no longer.
+ * Invariants: an image is known for as long as an inode whose extents are published is made of it, and no longer, so that a checkpoint
+ * that was replaced does not keep its disk space; a journal segment for as long as a published chunk has a piece in it.
  */
 export class PublishedImages {
   readonly #native: NativeSession;
-  readonly #images = new Map<Image, number>();
+  readonly #images = new Map<Image, PublishedImage>();
   readonly #segments = new Map<MediumFile, { readonly index: number; chunks: number }>();
-  /** Which segments each published chunk of an image has pieces in. */
-  readonly #segmentsOf = new Map<Image, Map<number, ReadonlySet<MediumFile>>>();
-  readonly #stops: (() => void)[] = [];
+  /** The images that each published inode is made of. */
+  readonly #imagesOf = new Map<number, ReadonlySet<Image>>();
 
   constructor(native: NativeSession) {
     this.#native = native;
@@ -23,29 +33,61 @@ export class PublishedImages {
   /** The index by which extents name the image's base; what is dirty in it is published first. */
   indexOf(image: Image): number {
     const known = this.#images.get(image);
-    if (known !== undefined) return known;
+    if (known !== undefined) return known.index;
     const { fd } = image.base;
     if (fd === undefined) throw new Error(`${image.path}: an image without a descriptor cannot be published`);
     const index = this.#native.addFile(fd, image.size);
-    this.#images.set(image, index);
-    this.#segmentsOf.set(image, new Map());
-    this.#publish(image, index, image.overlay.chunkIndexes());
-    this.#stops.push(image.onChange(({ chunks }) => this.#publish(image, index, [...chunks])));
+    const published: PublishedImage = {
+      index,
+      inodes: 0,
+      segmentsOf: new Map(),
+      stop: image.onChange(({ chunks }) => this.#switch(published, chunks, (at) => image.overlay.chunk(at))),
+    };
+    this.#images.set(image, published);
+    this.#switch(published, image.overlay.chunkIndexes(), (at) => image.overlay.chunk(at));
     return index;
+  }
+
+  /** The inode's published extents are made of these images now, of none when it was withdrawn. Those of before may be let go. */
+  hold(nodeid: number, images: ReadonlySet<Image>): void {
+    const before = this.#imagesOf.get(nodeid) ?? [];
+    for (const image of images) this.#known(image).inodes++;
+    if (images.size > 0) this.#imagesOf.set(nodeid, images);
+    else this.#imagesOf.delete(nodeid);
+    for (const image of before) {
+      const published = this.#known(image);
+      published.inodes--;
+      if (published.inodes === 0) this.#forget(image, published);
+    }
   }
 
   /** Hears of no change any more. */
   stop(): void {
-    for (const stop of this.#stops) stop();
+    for (const { stop } of this.#images.values()) stop();
   }
 
-  #publish(image: Image, index: number, chunks: readonly number[]): void {
-    if (chunks.length === 0) return;
+  #known(image: Image): PublishedImage {
+    const published = this.#images.get(image);
+    if (published === undefined) throw new Error(`${image.path}: held by an inode, and not published`);
+    return published;
+  }
+
+  #forget(image: Image, published: PublishedImage): void {
+    published.stop();
+    this.#images.delete(image);
+    this.#switch(published, [...published.segmentsOf.keys()], () => []);
+    this.#native.removeFile(published.index);
+  }
+
+  #switch(
+    image: PublishedImage,
+    chunks: Iterable<number>,
+    piecesOf: (chunk: number) => readonly Piece[],
+  ): void {
     const numbers: number[] = [];
     const abandoned: ReadonlySet<MediumFile>[] = [];
-    const segmentsOf = this.#segmentsOf.get(image) as Map<number, ReadonlySet<MediumFile>>;
     for (const chunk of chunks) {
-      const pieces = image.overlay.chunk(chunk);
+      const pieces = piecesOf(chunk);
       numbers.push(chunk, pieces.length);
       const segments = new Set<MediumFile>();
       for (const { start, end, file, fileOffset } of pieces) {
@@ -53,12 +95,13 @@ export class PublishedImages {
         numbers.push(start, end, this.#segment(file).index, fileOffset);
       }
       for (const file of segments) this.#segment(file).chunks++;
-      const before = segmentsOf.get(chunk);
+      const before = image.segmentsOf.get(chunk);
       if (before !== undefined) abandoned.push(before);
-      if (pieces.length > 0) segmentsOf.set(chunk, segments);
-      else segmentsOf.delete(chunk);
+      if (pieces.length > 0) image.segmentsOf.set(chunk, segments);
+      else image.segmentsOf.delete(chunk);
     }
-    this.#native.switchOverlay(index, Float64Array.from(numbers));
+    if (numbers.length === 0) return;
+    this.#native.switchOverlay(image.index, Float64Array.from(numbers));
     for (const segments of abandoned) for (const file of segments) this.#letGo(file);
   }
 

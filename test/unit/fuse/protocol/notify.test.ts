@@ -1,11 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { encodeInvalidateEntry, encodeInvalidateInode } from '../../../../src/fuse/protocol/notify.ts';
+import {
+  encodeInvalidateEntry,
+  encodeInvalidateInode,
+  encodeStore,
+} from '../../../../src/fuse/protocol/notify.ts';
 import { OFFSET, SIZE } from './linux-layout.ts';
 
 /** enum fuse_notify_code of linux/fuse.h. */
 const FUSE_NOTIFY_INVAL_INODE = 2;
 const FUSE_NOTIFY_INVAL_ENTRY = 3;
+const FUSE_NOTIFY_STORE = 4;
 
 function bodyOfNotification(message: Buffer, code: number): Buffer {
   assert.equal(message.readUInt32LE(0), message.length);
@@ -33,4 +38,13 @@ test('an invalidated entry is named in bytes, and ends with a zero byte that is 
   assert.equal(body.readUInt32LE(OFFSET['fuse_notify_inval_entry_out.namelen']), bytes);
   assert.equal(body.subarray(SIZE.fuse_notify_inval_entry_out, -1).toString(), name);
   assert.equal(body.at(-1), 0);
+});
+
+test('stored bytes follow their inode, offset and size', () => {
+  const message = encodeStore(2 ** 33 + 5, 2 ** 40 + 3, Uint8Array.of(7, 8, 9));
+  const body = bodyOfNotification(message, FUSE_NOTIFY_STORE);
+  assert.equal(body.readBigUInt64LE(0), 2n ** 33n + 5n);
+  assert.equal(body.readBigUInt64LE(OFFSET['fuse_notify_store_out.offset']), 2n ** 40n + 3n);
+  assert.equal(body.readUInt32LE(OFFSET['fuse_notify_store_out.size']), 3);
+  assert.deepEqual([...body.subarray(SIZE.fuse_notify_store_out)], [7, 8, 9]);
 });
