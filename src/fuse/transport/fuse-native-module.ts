@@ -63,6 +63,8 @@ export interface FuseNativeOperations {
   /** Presence says that xattrs are served; `_op_getxattr` and `_op_listxattr` are what is called. */
   getxattr(path: string, name: string, position: number, done: Done): void;
   listxattr(path: string, done: Done): void;
+  /** The same for attributes of open files: `_op_fgetattr`. */
+  fgetattr(path: string, descriptor: number, done: Done): void;
 }
 
 /** An operation that is answered the same whatever its arguments, the last of which is the callback. */
@@ -82,6 +84,13 @@ export interface FuseNative {
   unmount(done: (error: Error | null) => void): void;
   _op_getxattr(signal: XattrSignal, path: string, name: string, value: Buffer, position: number): void;
   _op_listxattr(signal: XattrSignal, path: string, list: Buffer): void;
+  /** Asks `this.ops.getattr` for the path, whatever the descriptor. */
+  _op_fgetattr(
+    this: { readonly ops: Pick<FuseNativeOperations, 'getattr'> & { readonly fgetattr: true } },
+    signal: Done<unknown[]>,
+    path: string,
+    descriptor: number,
+  ): void;
 }
 
 /** Takes the result and the memory that is given back to libfuse. */

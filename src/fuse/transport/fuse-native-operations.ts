@@ -180,8 +180,16 @@ export class FuseNativeBridge {
         ),
       getxattr: overridden,
       listxattr: overridden,
+      fgetattr: overridden,
     };
     return { ...served, setxattr: this.#never('setxattr'), removexattr: this.#never('removexattr') };
+  }
+
+  /** The attributes of an open file, whose path may lead elsewhere by now. */
+  fgetattr(path: string, descriptor: number, done: Done<[stat?: FuseNativeStat]>): void {
+    this.#runOpen('getattr', done, path, descriptor, ({ nodeid }) =>
+      after(this.#filesystem.getattr(nodeid, this.#context), ({ attr }) => done(0, statOf(attr))),
+    );
   }
 
   /** Puts the value into libfuse's memory and answers its length; memory of no bytes asks for the length only. */

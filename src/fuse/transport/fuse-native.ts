@@ -57,6 +57,14 @@ class FuseNativeSession implements TransportSession {
     const mount = new FuseNativeMount(mountpoint, bridge.operations(), packageOptions(options));
     mount._op_getxattr = (signal, path, name, memory) =>
       bridge.getxattr(path, name, memory, (result) => signal(result, memory.buffer));
+    const getattrByPath = mount._op_fgetattr;
+    mount._op_fgetattr = (signal, path, descriptor) =>
+      getattrByPath.call(
+        { ops: { fgetattr: true, getattr: (_, done) => bridge.fgetattr(path, descriptor, done) } },
+        signal,
+        path,
+        descriptor,
+      );
     mount._op_listxattr = (signal, path, memory) =>
       bridge.listxattr(path, memory, (result) => signal(result, memory.buffer));
 
