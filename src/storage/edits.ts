@@ -81,6 +81,10 @@ interface Decided {
 const WITH_TIMES = { times: true } as const;
 /** Below this the journal is not worth compacting. */
 const COMPACT_FROM_BYTES = 64 * 1024 * 1024;
+/** A chunk with more pieces than this is defragmented: on average they lie within 512 bytes of each other. */
+const FRAGMENTED_PIECES = 2048;
+/** What may lie between two pieces that become one: no chunk has more than half as many pieces afterwards. */
+const JOINED_GAP_BYTES = 1024;
 /** Pieces whose checksums are worked out at one time; each is 1 MiB at most. */
 const PIECES_AT_ONCE = 16;
 /** Of the journal's limit. */
@@ -350,7 +354,18 @@ export class Edits implements ImageEditor {
     const change = changes.publish();
     if (change === undefined) return;
     image.changed(change);
+    for (const index of change.chunks) {
+      if (image.overlay.chunk(index).length <= FRAGMENTED_PIECES) continue;
+      // A medium that fails says so to the next update.
+      this.#updates.run(() => this.#defragment(image, index)).catch(() => undefined);
+    }
     this.#compactWhenWorth(image);
+  }
+
+  /** Joins the pieces of a chunk that are near each other: each change of it costs as much as it has pieces. */
+  async #defragment(image: Image, index: number): Promise<void> {
+    if (this.#closed || image.overlay.chunk(index).length <= FRAGMENTED_PIECES) return;
+    await this.#rewrite(image, joined(image.overlay.chunk(index), JOINED_GAP_BYTES));
   }
 
   /** The journal, with the state directory made and base.json saying which file the journal's offsets refer to. */
@@ -497,29 +512,37 @@ export class Edits implements ImageEditor {
     for (const index of image.overlay.chunkIndexes()) {
       await this.#updates.run(async () => {
         const pieces = image.overlay.chunk(index).filter(old);
-        if (pieces.length > 0) await this.#move(image, pieces);
+        if (pieces.length > 0) await this.#rewrite(image, pieces);
       });
     }
     await this.#journal.sync();
     await this.#updates.run(() => this.#journal.dropThrough(segment));
   }
 
-  /** Journals live pieces anew. A chunk has 1 MiB at most. */
-  async #move(image: Image, pieces: readonly Piece[]): Promise<void> {
+  /** Journals ranges as they are, anew. A chunk has 1 MiB at most. */
+  async #rewrite(image: Image, ranges: readonly DirtyRange[]): Promise<void> {
     const writes = await Promise.all(
-      pieces.map(async ({ start, end, file, fileOffset }) => ({
-        offset: start,
-        bytes: await file.read(fileOffset, end - start),
-      })),
+      ranges.map(async ({ start, end }) => ({ offset: start, bytes: await image.read(start, end - start) })),
     );
     const placements = await this.#journal.append(writes);
     const chunks = new Set<number>();
     image.overlay.setAll(
-      pieces.map(({ start, end }, index) => ({ start, end, placement: placements[index] as Placement })),
+      ranges.map(({ start, end }, index) => ({ start, end, placement: placements[index] as Placement })),
       chunks,
     );
     image.changed({ ranges: [], chunks });
   }
+}
+
+/** Ranges of ascending pieces, those with no more than `gap` bytes between them as one. */
+function joined(pieces: readonly DirtyRange[], gap: number): DirtyRange[] {
+  const ranges: DirtyRange[] = [];
+  for (const { start, end } of pieces) {
+    const last = ranges.at(-1);
+    if (last !== undefined && start - last.end <= gap) ranges[ranges.length - 1] = { start: last.start, end };
+    else ranges.push({ start, end });
+  }
+  return ranges;
 }
 
 async function finishInterrupted(

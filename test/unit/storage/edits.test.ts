@@ -363,6 +363,28 @@ test('writing the same place over and over keeps the journal small', async (t) =
   assert.notEqual(sha(expected), sha(bytes));
 });
 
+test('thousands of scattered edits of a chunk are joined, and stay right', async (t) => {
+  const { path, bytes } = await sample(t);
+  const first = await open(path);
+  const content = Buffer.from(bytes);
+  // Not near each other, and beyond the first chunk one that is: only what is near is joined.
+  for (let at = 0; at < 1_000_000; at += 200) content[at] = (content[at] as number) ^ 0xff;
+  content[2_500_000] = (content[2_500_000] as number) ^ 0xff;
+  await write(first.image, 0, content.subarray(0, CONTENT_BYTES));
+  await write(first.image, 5, Buffer.from('after the joining'));
+  const expected = edited(content, [5, Buffer.from('after the joining')]);
+  // The joined one, cut by what was written into it.
+  assert.equal(first.image.overlay.chunk(0).length, 3);
+  assert.equal(first.image.overlay.chunk(2).length, 1);
+  same(await exported(first), expected);
+  await first.close();
+  const second = await open(path);
+  t.after(second.close);
+  same(await exported(second), expected);
+  await second.edits.commit();
+  same(await readFile(path), expected);
+});
+
 test('a second opening for writing is refused and names the process', async (t) => {
   const { path } = await sample(t);
   const first = await open(path);
