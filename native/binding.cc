@@ -149,7 +149,7 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
                         InstanceMethod<&NativeSession::Publish>("publish"),
                         InstanceMethod<&NativeSession::Withdraw>("withdraw"),
                         InstanceMethod<&NativeSession::ReadCounters>("counters"),
-                        InstanceMethod<&NativeSession::Stop>("stop")});
+                        InstanceMethod<&NativeSession::Close>("close")});
   }
 
   explicit NativeSession(const Napi::CallbackInfo& info) : Napi::ObjectWrap<NativeSession>(info) {
@@ -160,18 +160,20 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
     settings.near_server = flag(options, "nearServer");
     session_ = std::make_unique<Session>(Descriptor(info[0].As<Napi::Number>().Int32Value()), settings);
     // Threads must not outlive the environment they post to.
-    info.Env().AddCleanupHook([](NativeSession* self) { self->session_->stop(); }, this);
-    Ref();  // lives until the environment ends: session threads hold on to it
+    hook_ = info.Env().AddCleanupHook(&NativeSession::end, this);
+    Ref();  // until `close`: session threads hold on to it
   }
 
  private:
+  static void end(NativeSession* self) { self->session_->stop(); }
+
   void Start(const Napi::CallbackInfo& info) {
     auto* handlers = new Handlers{Napi::Persistent(info[0].As<Napi::Function>()),
                                   Napi::Persistent(info[1].As<Napi::Function>()),
                                   Napi::Persistent(info[2].As<Napi::Function>())};
     queue_ = EventQueue::New(info.Env(), "mlfs-session", 0, 1, handlers,
                              [](Napi::Env, void*, Handlers* owned) { delete owned; }, static_cast<void*>(nullptr));
-    session_->start(
+    session().start(
         [this](std::vector<uint8_t> message) {
           post(new Event{.kind = Event::Kind::kMessage, .message = std::move(message)});
         },
@@ -181,6 +183,12 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
         });
   }
 
+  /// Throws after `close`.
+  Session& session() {
+    if (session_ == nullptr) throw Napi::Error::New(Env(), "the session is closed");
+    return *session_;
+  }
+
   void post(Event* event) {
     if (queue_.NonBlockingCall(event) != napi_ok) delete event;
   }
@@ -188,14 +196,14 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
   /// reply(message): number — 0 or an errno
   Napi::Value Reply(const Napi::CallbackInfo& info) {
     auto message = info[0].As<Napi::Uint8Array>();
-    return Napi::Number::New(info.Env(), session_->reply(message.Data(), message.ByteLength()));
+    return Napi::Number::New(info.Env(), session().reply(message.Data(), message.ByteLength()));
   }
 
   /// notify(number, message): the number comes back with an errno when the kernel has taken it
   void Notify(const Napi::CallbackInfo& info) {
     double number = info[0].As<Napi::Number>().DoubleValue();
     auto message = info[1].As<Napi::Uint8Array>();
-    session_->notifier().notify({message.Data(), message.Data() + message.ByteLength()}, [this, number](int error) {
+    session().notifier().notify({message.Data(), message.Data() + message.ByteLength()}, [this, number](int error) {
       post(new Event{.kind = Event::Kind::kNotified, .message = {}, .notification = number, .error = error});
     });
   }
@@ -204,7 +212,7 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
   Napi::Value AddFile(const Napi::CallbackInfo& info) {
     int own = fcntl(info[0].As<Napi::Number>().Int32Value(), F_DUPFD_CLOEXEC, 0);
     if (own < 0) throw system_error(info.Env(), errno, std::string("dup: ") + strerror(errno));
-    BackingFile* file = session_->add_file(Descriptor(own), bytes(info[1]));
+    BackingFile* file = session().add_file(Descriptor(own), bytes(info[1]));
     auto free = std::find(files_.begin(), files_.end(), nullptr);
     if (free == files_.end()) free = files_.insert(free, nullptr);
     *free = file;
@@ -214,7 +222,7 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
   /// removeFile(index): nothing that is published may name it any more
   void RemoveFile(const Napi::CallbackInfo& info) {
     BackingFile*& file = files_.at(static_cast<size_t>(bytes(info[0])));
-    session_->remove_file(file);
+    session().remove_file(file);
     file = nullptr;
   }
 
@@ -252,7 +260,7 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
     }
     std::vector<uint8_t> inline_bytes(stored.Data(), stored.Data() + stored.ByteLength());
     auto layout = std::make_unique<const FileLayout>(std::move(extents), std::move(inline_bytes));
-    if (!session_->layouts().publish(bytes(info[0]), std::move(layout))) {
+    if (!session().layouts().publish(bytes(info[0]), std::move(layout))) {
       throw Napi::RangeError::New(info.Env(), "nodeid is out of range");
     }
   }
@@ -282,13 +290,13 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
       }
       changes.push_back({index, count == 0 ? nullptr : std::move(chunk)});
     }
-    session_->switch_overlay(*image, std::move(changes));
+    session().switch_overlay(*image, std::move(changes));
   }
 
-  void Withdraw(const Napi::CallbackInfo& info) { session_->layouts().publish(bytes(info[0]), nullptr); }
+  void Withdraw(const Napi::CallbackInfo& info) { session().layouts().publish(bytes(info[0]), nullptr); }
 
   Napi::Value ReadCounters(const Napi::CallbackInfo& info) {
-    const Counters& counters = session_->counters();
+    const Counters& counters = session().counters();
     Napi::Object result = Napi::Object::New(info.Env());
     auto set = [&](const char* name, uint64_t value) { result.Set(name, static_cast<double>(value)); };
     set("requests_total", counters.requests);
@@ -300,9 +308,16 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
     return result;
   }
 
-  void Stop(const Napi::CallbackInfo&) { session_->stop(); }
+  /// close(): ends the threads and gives back every descriptor; nothing else may be called any more
+  void Close(const Napi::CallbackInfo& info) {
+    session().stop();
+    hook_.Remove(info.Env());
+    session_.reset();
+    Unref();
+  }
 
   std::unique_ptr<Session> session_;
+  Napi::Env::CleanupHook<void (*)(NativeSession*), NativeSession> hook_;
   std::vector<BackingFile*> files_;
   EventQueue queue_;
 };

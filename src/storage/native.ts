@@ -60,8 +60,8 @@ export interface NativeSession {
   publish(nodeid: number, extents: Float64Array, inline: Uint8Array): void;
   withdraw(nodeid: number): void;
   counters(): Record<string, number>;
-  /** Ends the threads without an unmount. */
-  stop(): void;
+  /** Ends the threads, if they have not ended, and gives back every descriptor. Nothing else may be called any more. */
+  close(): void;
 }
 
 let loaded: { addon?: NativeAddon; error?: string } | undefined;

@@ -44,6 +44,8 @@ class KernelSession implements TransportSession {
   readonly #mountpoint: string;
   readonly #dispatched: () => Readonly<Record<string, number>>;
   readonly #images: PublishedImages;
+  #ended = false;
+  #lastCounters: Readonly<Record<string, number>> = {};
 
   private constructor(
     native: NativeSession,
@@ -77,7 +79,9 @@ class KernelSession implements TransportSession {
       dispatcher.counters(),
     );
     const dispatcher = new Dispatcher(filesystem, {
-      reply: (reply) => void native.reply(reply),
+      reply: (reply) => {
+        if (!session.#ended) native.reply(reply);
+      },
       publish: (nodeid, extents) => session.#publish(nodeid, extents),
       withdraw: (nodeid) => session.#withdraw(nodeid),
       initialized: () => initialized.resolve(),
@@ -109,6 +113,7 @@ class KernelSession implements TransportSession {
           ),
         );
         dispatcher.end();
+        session.#close();
         closed.resolve();
       },
     );
@@ -122,9 +127,16 @@ class KernelSession implements TransportSession {
     return session;
   }
 
+  /** The connection is over. */
+  #close(): void {
+    this.#ended = true;
+    this.#lastCounters = this.#native.counters();
+    this.#native.close();
+  }
+
   #publish(nodeid: number, extents: readonly Extent[]): void {
     // Scratch inodes are numbered beyond it: one that became a tensor's by a rename is read through JavaScript.
-    if (nodeid >= FIRST_UNPUBLISHED_NODEID) return;
+    if (nodeid >= FIRST_UNPUBLISHED_NODEID || this.#ended) return;
     const triples = new Float64Array(extents.length * 3);
     const images = new Set<Image>();
     const inline: Uint8Array[] = [];
@@ -146,7 +158,7 @@ class KernelSession implements TransportSession {
   }
 
   #withdraw(nodeid: number): void {
-    if (nodeid >= FIRST_UNPUBLISHED_NODEID) return;
+    if (nodeid >= FIRST_UNPUBLISHED_NODEID || this.#ended) return;
     this.#native.withdraw(nodeid);
     this.#images.hold(nodeid, NO_IMAGES);
   }
@@ -156,7 +168,7 @@ class KernelSession implements TransportSession {
   }
 
   counters(): Readonly<Record<string, number>> {
-    return { ...this.#dispatched(), ...this.#native.counters() };
+    return { ...this.#dispatched(), ...(this.#ended ? this.#lastCounters : this.#native.counters()) };
   }
 }
 
