@@ -129,6 +129,8 @@ export class WritableRooms {
       changes.touch(target);
       await coherence.drop(target);
     }
+    // A rename brings the file's own times along, and what it was given by chmod and chown.
+    changes.apply(target.nodeid, { mtimeMs: source.mtimeMs, ...changes.of(source.nodeid) });
     // Who still holds the scratch file sees the other's bytes, which a fill made different from its own.
     coherence.forget(source);
     source.became = target;

@@ -14,24 +14,36 @@ import { type Outcome, output, type RunOptions, run } from './run.ts';
 import type { Server, TransportName } from './served.ts';
 import { temporaryDirectory } from './tmp.ts';
 
-export interface WritableMountOptions extends Omit<MountOptions, 'transport'> {
-  /** A checkpoint that is there already; it is the test's to remove. */
-  readonly checkpoint?: string;
-}
+/** The tensors of a checkpoint, or what writes it. */
+export type CheckpointSpec =
+  | TorchZipSpec
+  | readonly NamedTensorToWrite[]
+  | ((path: string) => Promise<unknown>);
 
 export class WritableMount {
   readonly server: Server;
   readonly checkpoint: string;
   /** The mount point. */
   readonly path: string;
-  /** For whatever else the test needs; the checkpoint lies in it, unless it was given. */
+  /** The checkpoint lies in it, and whatever else the test needs. */
   readonly folder: string;
 
-  private constructor(server: Server, checkpoint: string, path: string, folder: string) {
+  /** Every mount point of the test, to be unmounted at its end. */
+  readonly #mountpoints: string[];
+
+  private constructor(
+    server: Server,
+    checkpoint: string,
+    path: string,
+    folder: string,
+    mountpoints: string[],
+  ) {
     this.server = server;
     this.checkpoint = checkpoint;
     this.path = path;
     this.folder = folder;
+    this.#mountpoints = mountpoints;
+    mountpoints.push(path);
   }
 
   /** Writes a checkpoint and mounts it. It is unmounted and removed with the test. */
@@ -39,23 +51,27 @@ export class WritableMount {
     t: TestContext,
     server: Server,
     transport: TransportName,
-    spec: TorchZipSpec | readonly NamedTensorToWrite[],
-    options: WritableMountOptions = {},
+    spec: CheckpointSpec,
+    options: Omit<MountOptions, 'transport'> = {},
   ): Promise<WritableMount> {
+    const mountpoints: string[] = [];
+    // Hooks run in the order of their making: first the unmount, then the removal of the folder.
+    t.after(async () => {
+      for (const mountpoint of mountpoints) if (server.alive) await server.unmount(mountpoint);
+    });
     const folder = await temporaryDirectory(t);
-    const { checkpoint = join(folder, 'model.pt'), ...mountOptions } = options;
-    if (options.checkpoint === undefined) {
-      await writeTorchZip(checkpoint, Array.isArray(spec) ? { tensors: spec } : (spec as TorchZipSpec));
-    }
-    const { path } = await server.mount(checkpoint, { transport, ...mountOptions });
-    return new WritableMount(server, checkpoint, path, folder);
+    const checkpoint = join(folder, 'model.pt');
+    if (typeof spec === 'function') await spec(checkpoint);
+    else await writeTorchZip(checkpoint, 'length' in spec ? { tensors: spec } : spec);
+    const { path } = await server.mount(checkpoint, { transport, ...options });
+    return new WritableMount(server, checkpoint, path, folder, mountpoints);
   }
 
   /** The same as it is after an unmount and a new mount. */
   async again(transport: TransportName, options: MountOptions = {}): Promise<WritableMount> {
     await this.server.unmount(this.path);
     const { path } = await this.server.mount(this.checkpoint, { transport, ...options });
-    return new WritableMount(this.server, this.checkpoint, path, this.folder);
+    return new WritableMount(this.server, this.checkpoint, path, this.folder, this.#mountpoints);
   }
 
   /** A path below /model. */
