@@ -111,6 +111,7 @@ export class Writing {
       case 'snapshot':
         throw errno('EPERM');
       default:
+        if (writerOf(inode) === undefined && inode.replace === undefined) throw errno('EPERM');
         if (size === content.size) return;
         if (size > content.size) throw tooLarge(size, content.size);
         if (size > 0 || handle === undefined) throw errno('EPERM', 'the size of a tensor is fixed');

@@ -1,0 +1,9 @@
+import type { Answer, Operation } from './operation.ts';
+
+/** Carries operations out on something that is to behave as the model does. */
+export interface Client {
+  perform(operation: Operation): Promise<Answer>;
+  /** The checkpoint file as it is now. */
+  file(): Promise<Buffer>;
+  close(): Promise<void>;
+}
