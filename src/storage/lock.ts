@@ -6,6 +6,7 @@
 import { fstat, readFile, stat } from 'node:fs';
 import { realpath } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { MlfsError } from '../errors.ts';
 import { diskMedium } from './disk-medium.ts';
@@ -41,11 +42,19 @@ export async function lockFile(path: string): Promise<FileLock> {
  * system that cannot lock, nothing is locked.
  */
 export async function lockBase(fd: number, path: string): Promise<void> {
-  if (tryLock(fd) !== false) return;
-  const pid = await holderOf(fd);
-  const mountpoint = await mountpointOf(path);
-  throw busy(path, pid, mountpoint);
+  const deadline = Date.now() + DYING_MS;
+  while (tryLock(fd) === false) {
+    const pid = await holderOf(fd);
+    if (Date.now() > deadline || (pid !== undefined && (await startTimeOf(pid)) !== undefined)) {
+      throw busy(path, pid, await mountpointOf(path));
+    }
+    await setTimeout(DYING_POLL_MS);
+  }
 }
+
+/** How long a process that was killed may take to let go of its descriptors before its lock counts as held. */
+const DYING_MS = 3000;
+const DYING_POLL_MS = 20;
 
 /** Paths of the lock files that this process has: without the addon nothing else tells its own locks apart. */
 const held = new Set<string>();
@@ -83,15 +92,18 @@ export async function takeLock(
 }
 
 async function openLocked(medium: Medium, path: string): Promise<MediumFile> {
+  const deadline = Date.now() + DYING_MS;
   for (;;) {
     const file = await openOrCreate(medium, path);
     try {
       const locked = file.fd === undefined ? undefined : tryLock(file.fd);
       const holder = await readHolder(file);
       const alive = holder !== undefined && (await isAlive(holder, path, locked === true));
-      if (locked === false || alive) throw busy(path, holder?.pid, holder?.mountpoint);
+      const dying = locked === false && holder !== undefined && !alive && Date.now() < deadline;
+      if (alive || (locked === false && !dying)) throw busy(path, holder?.pid, holder?.mountpoint);
       // The one who had it may have removed the file while this one was being opened.
-      if (await isStillThere(file, path)) return file;
+      if (!dying && (await isStillThere(file, path))) return file;
+      if (dying) await setTimeout(DYING_POLL_MS);
     } catch (cause) {
       await file.close();
       throw cause;
@@ -156,11 +168,14 @@ async function isStillThere(file: MediumFile, path: string): Promise<boolean> {
   return named !== undefined && named.ino === opened.ino && named.dev === opened.dev;
 }
 
-/** Field 22 of /proc/PID/stat; the name before it may hold spaces and brackets. Undefined when there is no such process. */
+/**
+ * Field 22 of /proc/PID/stat; the name before it may hold spaces and brackets. Undefined when there is no such process, or only what is
+ * left of one until its parent asks: a zombie.
+ */
 async function startTimeOf(pid: number): Promise<string | undefined> {
   const text = await promisify(readFile)(`/proc/${pid}/stat`, 'utf8').catch(() => '');
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-  return fields[19];
+  return fields[0] === 'Z' || fields[0] === 'X' ? undefined : fields[19];
 }
 
 /** The pid that /proc/locks has for a file: `1: FLOCK  ADVISORY  WRITE 1234 08:01:5678 0 EOF`, the device in hexadecimal. */

@@ -4,6 +4,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { MountOptions, MountSummary } from '../../src/mount.ts';
 import { requires } from './requires.ts';
@@ -59,8 +60,17 @@ export class Server {
     return { path, summary: summary as MountSummary };
   }
 
+  /** Something else on the machine may look at every mount just then (`df`, a scan): what is in use is asked for again, for a while. */
   async unmount(path: string): Promise<void> {
-    await this.ask({ unmount: path });
+    for (let attempts = 50; ; attempts--) {
+      try {
+        await this.ask({ unmount: path });
+        return;
+      } catch (cause) {
+        if (attempts === 0 || !/: in use$/.test((cause as Error).message)) throw cause;
+        await setTimeout(100);
+      }
+    }
   }
 
   /** Lets the server's event loop stand still until `release` exists. Resolves when it stands. */

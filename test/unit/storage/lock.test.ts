@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { diskMedium } from '../../../src/storage/disk-medium.ts';
 import { lockFile, takeLock } from '../../../src/storage/lock.ts';
 import type { Medium, MediumFile } from '../../../src/storage/medium.ts';
+import { eventually } from '../../support/cli-scene.ts';
 import { requires } from '../../support/requires.ts';
 import { temporaryDirectory } from '../../support/tmp.ts';
 
@@ -94,6 +95,24 @@ test('a lock file of another process is busy until that is killed', async (t) =>
     message: `${path}: is open for writing by process ${child.pid}, mounted at /mnt/other`,
   });
   await killed(child);
+  await (await takeLock(diskMedium, path, undefined)).release();
+});
+
+test('a lock of a process that was killed is free before its parent has asked for it', async (t) => {
+  const path = join(await temporaryDirectory(t), 'lock');
+  // Without a descriptor of its own a process in the background reads from /dev/null.
+  const script = 'exec 3<&0; "$@" <&3 & exec sleep 600';
+  const parent = spawn(
+    'sh',
+    ['-c', script, 'sh', process.execPath, '--import', 'tsx', HOLDER, 'state', path],
+    { stdio: ['pipe', 'pipe', 'inherit'] },
+  );
+  t.after(() => parent.kill('SIGKILL'));
+  await once(parent.stdout, 'data');
+  const { pid } = JSON.parse(await readFile(path, 'utf8')) as { pid: number };
+  await assert.rejects(takeLock(diskMedium, path, undefined), { code: 'ERR_MLFS_BUSY' });
+  process.kill(pid, 'SIGKILL');
+  await eventually('it is a zombie', async () => / Z /.test(await readFile(`/proc/${pid}/stat`, 'utf8')));
   await (await takeLock(diskMedium, path, undefined)).release();
 });
 
