@@ -16,6 +16,8 @@ const KEPT_MODE_BITS = 0o777;
 /** chmod, chown and utimens of a mount, and the times of files whose bytes changed: kept in memory until it ends. */
 export class AttributeChanges {
   readonly #changed = new Map<number, ChangedAttributes>();
+  #lastTouchedMs = Number.NEGATIVE_INFINITY;
+  #notBeforeMs = Number.NEGATIVE_INFINITY;
 
   of(nodeid: number): ChangedAttributes | undefined {
     return this.#changed.get(nodeid);
@@ -31,10 +33,22 @@ export class AttributeChanges {
     });
   }
 
+  /** The mtime to show of an inode for which the tree says `ownMs`. */
+  mtimeMs(nodeid: number, ownMs: number): number {
+    return this.#changed.get(nodeid)?.mtimeMs ?? Math.max(ownMs, this.#notBeforeMs);
+  }
+
   /** The bytes of the inode changed: its mtime is now, and later than it was. */
   touch(inode: Inode): void {
-    const before = this.#changed.get(inode.nodeid)?.mtimeMs ?? inode.mtimeMs;
-    this.#merge(inode.nodeid, { mtimeMs: Math.max(Date.now(), Math.floor(before) + 1) });
+    const before = this.mtimeMs(inode.nodeid, inode.mtimeMs);
+    const mtimeMs = Math.max(Date.now(), Math.floor(before) + 1);
+    this.#lastTouchedMs = Math.max(this.#lastTouchedMs, mtimeMs);
+    this.#merge(inode.nodeid, { mtimeMs });
+  }
+
+  /** Another file's bytes are shown from here on: later than any that changed, as libfuse tells old pages by mtime and size. */
+  outdate(): void {
+    this.#notBeforeMs = this.#lastTouchedMs + 1;
   }
 
   forget(nodeid: number): void {

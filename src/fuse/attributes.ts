@@ -68,7 +68,7 @@ export class Attributes {
       uid: changed?.uid ?? uid,
       gid: changed?.gid ?? gid,
       size,
-      mtimeMs: changed?.mtimeMs ?? mtimeMs,
+      mtimeMs: changes.mtimeMs(inode.nodeid, mtimeMs),
       ...(changed?.atimeMs === undefined ? {} : { atimeMs: changed.atimeMs }),
     };
   }

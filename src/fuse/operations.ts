@@ -136,6 +136,7 @@ export class TreeFilesystem implements Filesystem {
   async replaceTree(tree: InodeTree): Promise<void> {
     const names = new Set([...this.#inodes.root.children.keys(), ...tree.root.children.keys()]);
     this.#inodes.replace(tree);
+    this.#changes.outdate();
     this.#namesVersion++;
     const root = { nodeid: 1, offset: 0, length: 0 };
     const invalidations: Invalidation[] = [{ kind: 'pages', ...root }];

@@ -321,7 +321,8 @@ open(f'{T}/wanted{mark}', 'wb').write(wanted)
       await writeTorchZip(join(at.folder, 'other.pt'), {
         tensors: [{ name: 'weight', dtype: 'uint8', shape: [BLOCK], fill: Buffer.alloc(BLOCK, 3) }],
       });
-      await at.shellOutput('mv $T/other.pt $T/model.pt');
+      // As old as the edit: libfuse tells other bytes by size and mtime alone.
+      await at.shellOutput('touch -r $M/model/weight.bin $T/other.pt && mv $T/other.pt $T/model.pt');
       const other = await readFile(at.checkpoint);
       const refused = await at.shell('echo commit > $M/sys/control');
       assert.match(refused.stderr, /Stale file handle/);

@@ -170,6 +170,27 @@ test('another tree takes the place of the first, which lives on for who holds it
   assert.equal(Buffer.from(draft).toString(), 'kept');
 });
 
+test('files of another tree are later than any that was edited before, whatever their checkpoint says', async () => {
+  const { filesystem, tree, weight, context } = await setUp();
+  const { handle } = await filesystem.open(weight.nodeid, O_RDWR, context);
+  await filesystem.write(weight.nodeid, handle, 0, Buffer.from('abc'));
+  const edited = (await filesystem.getattr(weight.nodeid, context)).attr.mtimeMs;
+  for (const [mtimeMs, shown] of [
+    [1_600_000_000_000, edited + 1],
+    [edited, edited + 1],
+    [edited + 1000, edited + 1000],
+  ] as const) {
+    const next = new InodeTable(mtimeMs, tree.nextNodeid);
+    next.add(next.root, 'other.bin', {
+      content: () => ({ kind: 'extents', size: 1, extents: [{ kind: 'inline', bytes: Buffer.of(1) }] }),
+    });
+    await filesystem.replaceTree(next);
+    const other = filesystem.lookup(1, 'other.bin');
+    assert.ok('attr' in other);
+    assert.equal(other.attr.mtimeMs, shown);
+  }
+});
+
 test('the inodes of an old tree are gone with the last of them that the kernel held', async () => {
   const { filesystem, tree, weight, half, gathered, gradient, context } = await setUp();
   await filesystem.replaceTree(new InodeTable(1_800_000_000_000, tree.nextNodeid));
