@@ -13,7 +13,7 @@ import { encodeAttr } from '../src/fuse/protocol/attr.ts';
 import { encodeReaddirplus } from '../src/fuse/protocol/dirent.ts';
 import { OPCODES } from '../src/fuse/protocol/opcodes.ts';
 import { Request } from '../src/fuse/protocol/request.ts';
-import { readExtents } from '../src/fuse/read-extents.ts';
+import { readExtents } from '../src/storage/read-extents.ts';
 import { Checksums } from '../src/storage/checksums.ts';
 import { crc32, crc32Combine } from '../src/storage/crc32.ts';
 import { crc32c, crc32cByTables } from '../src/storage/crc32c.ts';

@@ -14,6 +14,7 @@
 
 #include "crc32c.h"
 #include "device.h"
+#include "numbers_binding.h"
 #include "page_cache.h"
 #include "session.h"
 
@@ -329,6 +330,7 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("readIfCached", Napi::Function::New<ReadIfCached>(env));
   exports.Set("crc32c", Napi::Function::New<Crc32c>(env));
   exports.Set("tryLock", Napi::Function::New<TryLock>(env));
+  define_numbers(env, exports);
   exports.Set("Session", NativeSession::Define(env));
   return exports;
 }

@@ -10,6 +10,7 @@
         "file_layout.cc",
         "near_server.cc",
         "notifier.cc",
+        "numbers_binding.cc",
         "overlay.cc",
         "page_cache.cc",
         "read_reply.cc",

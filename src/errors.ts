@@ -34,7 +34,9 @@ export type ErrnoName =
   | 'EPROTO'
   | 'EOPNOTSUPP'
   | 'ESTALE'
-  | 'ENXIO';
+  | 'ENXIO'
+  | 'EXDEV'
+  | 'ETIMEDOUT';
 
 const CODES = {
   ERR_MLFS_USAGE: { exit: EXIT.usage, errno: 'EINVAL' },

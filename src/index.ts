@@ -19,13 +19,13 @@ import { openCheckpoint as openFile } from './checkpoint/open.ts';
 import { type DType, nbytes, type Tensor } from './checkpoint/tensor.ts';
 import { tensorContent } from './checkpoint/tensor-content.ts';
 import { MlfsError } from './errors.ts';
-import { readExtents } from './fuse/read-extents.ts';
 import type { CommitRequest, TargetStatus as EditsStatus, EditTarget } from './mount/edit-target.ts';
 import type { Mounted, MountOptions, MountSummary } from './mount.ts';
 import type { Content } from './storage/content.ts';
 import type { CommitReport } from './storage/edits.ts';
 import { mappedView } from './storage/mapped-view.ts';
 import { DEFAULT_PAGE_CACHE_BYTES, PageCache } from './storage/page-cache.ts';
+import { readExtents } from './storage/read-extents.ts';
 import { modelOf, nameTensors } from './tree/model-tensors.ts';
 import { fileOffset } from './tree/tensor-files.ts';
 

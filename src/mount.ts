@@ -6,7 +6,9 @@
  * mounted and nothing stays open; whoever unmounts, everything is closed once, and a mount that writes back commits before that.
  */
 import { resolve } from 'node:path';
+import { activationsRoom } from './activations/activations.ts';
 import { MlfsError } from './errors.ts';
+import { type Graft, joinFilesystems } from './fuse/joined-filesystem.ts';
 import { TreeFilesystem } from './fuse/operations.ts';
 import type { Transport, TransportSession } from './fuse/transport/transport.ts';
 import { unmountPath } from './fuse/transport/unmount.ts';
@@ -21,6 +23,7 @@ import { ownMounts } from './mount/own-mounts.ts';
 import type { ServedCheckpoint } from './mount/served-checkpoint.ts';
 import { mountMetrics, type StatusDocument, type StatusSources, statusDocument } from './mount/status.ts';
 import { VERSION } from './mount/version.ts';
+import { rpcRoom } from './rpc/rpc-room.ts';
 import type { CommitReport } from './storage/edits.ts';
 import { DEFAULT_PAGE_CACHE_BYTES, PageCache } from './storage/page-cache.ts';
 import { type Level, Log } from './telemetry/log.ts';
@@ -155,6 +158,7 @@ async function serve(
         cache,
         version: VERSION,
         log,
+        warn: (message) => log.warn(message),
         firstNodeid,
         ...(editing === undefined ? {} : { editing: { ...editing, control } }),
         ...(options.stateDict === undefined ? {} : { stateDict: options.stateDict }),
@@ -224,8 +228,9 @@ async function serve(
     log: (message) => log.warn(message),
   });
   served.showOn(filesystem);
+  const rooms = readOnly ? [] : ownRooms(served, log);
   try {
-    session = await transport.mount(filesystem, {
+    session = await transport.mount(joinFilesystems(filesystem, rooms), {
       mountpoint,
       fsname: options.fsname ?? absolute,
       readOnly,
@@ -278,6 +283,8 @@ async function serve(
 
 /** How often a checkpoint that is followed is looked at where its folder cannot be watched. */
 const FOLLOW_INTERVAL_MS = 1000;
+/** How long a read in /rpc waits for its answer. */
+const RPC_TIMEOUT_MS = 60_000;
 
 function editingOptions(options: MountOptions, mountpoint: string) {
   return {
@@ -285,6 +292,15 @@ function editingOptions(options: MountOptions, mountpoint: string) {
     ...(options.stateDirectory === undefined ? {} : { stateDirectory: options.stateDirectory }),
     ...(options.journalLimitBytes === undefined ? {} : { journalLimitBytes: options.journalLimitBytes }),
   };
+}
+
+/** The rooms that are file systems of their own. */
+function ownRooms(served: ServedCheckpoint, log: Log): readonly Graft[] {
+  const rooms = [
+    activationsRoom({ ...served.activations(), log: (message) => log.warn(message) }),
+    rpcRoom({ timeoutMs: RPC_TIMEOUT_MS, log: (message) => log.warn(message) }),
+  ];
+  return rooms.filter((room) => room !== undefined);
 }
 
 function notWrittenBack(cause: unknown, served: ServedCheckpoint): unknown {

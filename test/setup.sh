@@ -10,6 +10,7 @@ packages=(
   python3-numpy python3-torch
   attr rsync unzip zip fio strace
   vim nano ed perl util-linux  # editors that write through a mount; flock
+  git openssh-server sshfs inotify-tools prometheus  # what the examples are tried with
 )
 
 missing=()
@@ -25,7 +26,8 @@ if ((${#missing[@]} > 0)); then
     as_root=(sudo)
   fi
   "${as_root[@]}" apt-get update -qq
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}" >/dev/null
+  # Run level 1: no service is started by its installation.
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -qq -y --no-install-recommends "${missing[@]}" >/dev/null
 fi
 
 # The optional package mmap-io asks for an older C++ than Node's headers do.

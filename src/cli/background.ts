@@ -100,9 +100,9 @@ function failureOf({ code, message, advice, stack }: Extract<ServeAnswer, { kind
   return error;
 }
 
-/** `serve` beside this file, compiled or not. */
+/** `mount-process` beside this file, compiled or not. */
 function serverScript(): string {
-  return fileURLToPath(new URL(`serve${extname(import.meta.url)}`, import.meta.url));
+  return fileURLToPath(new URL(`mount-process${extname(import.meta.url)}`, import.meta.url));
 }
 
 function namelessFile(): number {

@@ -6,12 +6,12 @@
  * after the data plane has the new bytes, because invalidations are sent when all listeners of the image were called.
  */
 import type { Image, ImageChange, ImageUpdate } from '../storage/image.ts';
+import { readExtents } from '../storage/read-extents.ts';
 import type { FileInode } from '../tree/inode.ts';
 import type { AttributeChanges } from './attribute-changes.ts';
 import type { Invalidation } from './filesystem.ts';
 import { type Invalidations, NOTHING, type Sent } from './invalidation.ts';
 import { OverlappingInodes } from './overlapping-inodes.ts';
-import { readExtents } from './read-extents.ts';
 
 /** Through which inode an image is being changed. */
 interface Cause {

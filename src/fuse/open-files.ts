@@ -1,5 +1,6 @@
 import { errno } from '../errors.ts';
 import type { Content, LiveContent, SnapshotContent } from '../storage/content.ts';
+import { readExtents } from '../storage/read-extents.ts';
 import type { FileInode, Inode } from '../tree/inode.ts';
 import type { AttributeChanges } from './attribute-changes.ts';
 import type { Coherence } from './coherence.ts';
@@ -8,7 +9,6 @@ import type { MaybePromise, OpenReply, RequestContext } from './filesystem.ts';
 import { interruptible } from './interruptible.ts';
 import type { OpenHandles } from './open-handles.ts';
 import type { OpenPolicy } from './open-policy.ts';
-import { readExtents } from './read-extents.ts';
 import type { Snapshots } from './snapshots.ts';
 import type { Writing } from './writing.ts';
 

@@ -153,6 +153,12 @@ export class ServedCheckpoint {
     return this.#opened.makeScratch();
   }
 
+  /** Where the files of /activations lie: in the state directory. `makeFolder` makes it, with all above it. */
+  activations(): { readonly folder: string; readonly makeFolder: () => Promise<string> } {
+    const folder = join(this.edits?.status.stateDirectory ?? '', 'activations');
+    return { folder, makeFolder: () => Promise.reject(errno('EROFS', `${folder}: to be built`)) };
+  }
+
   async flush(): Promise<void> {
     await this.edits?.flush();
   }

@@ -47,10 +47,18 @@ export interface ContentWriter {
   write(update: ImageUpdate, offset: number, bytes: Uint8Array): Promise<void>;
 }
 
-/** A small document that is made anew at each open: status, metrics. */
+/** Bytes of a size that is known before they are read. */
+export type FixedContent = ExtentContent | RenderedContent;
+
+/** A document that is made at each open: status, metrics, a tensor as text. */
 export interface SnapshotContent {
   readonly kind: 'snapshot';
-  make(): Promise<Uint8Array>;
+  make(signal?: AbortSignal): Promise<Uint8Array>;
+  /**
+   * The content that the document is made from, where there is one: while its bytes are the same, so are the document, its size and its
+   * mtime. Without it the document is of the moment.
+   */
+  readonly source?: FixedContent;
 }
 
 /** A file that grows under its readers: the log. */

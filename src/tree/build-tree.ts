@@ -3,6 +3,7 @@ import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { valueToJson } from '../checkpoint/json.ts';
 import { PyDict } from '../checkpoint/pickle/values.ts';
 import { modelStr } from '../checkpoint/torch/module-str.ts';
+import { StatisticsCache } from '../numbers/statistics-cache.ts';
 import type { Checksums } from '../storage/checksums.ts';
 import type { CommandContent, LiveContent, StoredContent } from '../storage/content.ts';
 import type { PageCache } from '../storage/page-cache.ts';
@@ -11,6 +12,7 @@ import { type DirtyTensor, dirtyTensors } from './dirty-tensors.ts';
 import { addExportRoom } from './export-room.ts';
 import type { InodeTree } from './inode.ts';
 import { InodeTable } from './inode-table.ts';
+import { addIrRoom } from './ir-room.ts';
 import { addLogsRoom } from './logs-room.ts';
 import { addModelRoom } from './model-room.ts';
 import { type Model, modelOf, nameTensors } from './model-tensors.ts';
@@ -19,6 +21,8 @@ import { savedGradients } from './saved-gradients.ts';
 import { addSysRoom, bannerOf } from './sys-room.ts';
 import { TensorFiles } from './tensor-files.ts';
 import { tensorsJson } from './tensors-json.ts';
+import { addViewsRoom } from './views/views-room.ts';
+import { addVizRoom } from './viz-room.ts';
 
 /** What makes a tree writable. */
 export interface TreeEditing {
@@ -36,6 +40,8 @@ export interface TreeSources {
   /** The key of the state dict that /model shows. */
   readonly stateDict?: string;
   readonly log: LiveContent;
+  /** Takes a line that says why something was refused. */
+  readonly warn: (message: string) => void;
   readonly status: () => Promise<object>;
   readonly metrics: () => string;
   /** Absent on read-only mounts. */
@@ -68,7 +74,8 @@ export function buildTree(checkpoint: Checkpoint, sources: TreeSources): BuiltTr
   const { root } = table;
 
   const sys = table.folder(root, 'sys');
-  addModelRoom(table, table.room('model', writable), model.tensors, files);
+  const modelRoom = table.room('model', writable);
+  addModelRoom(table, modelRoom, model.tensors, files);
   if (!isModelAlone(checkpoint, model, files)) {
     const room = table.room('checkpoint', writable);
     addCheckpointRoom(table, room, checkpoint.root, {
@@ -79,6 +86,10 @@ export function buildTree(checkpoint: Checkpoint, sources: TreeSources): BuiltTr
     const strays = checkpoint.tensors.filter(({ tensor }) => !files.has(tensor));
     addStrayTensors(table, room, strays, files);
   }
+  const statistics = new StatisticsCache();
+  addViewsRoom(table, { model: modelRoom, writable, statistics, log: sources.warn });
+  addIrRoom(table, checkpoint, model);
+  addVizRoom(table, { checkpoint, tensors: model.tensors, model: modelRoom, statistics });
   addExportRoom(table, table.folder(root, 'export'), checkpoint, editing?.checksums);
   addLogsRoom(table, table.folder(root, 'logs'), sources.log);
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { readExtents } from '../../src/fuse/read-extents.ts';
 import type { Content } from '../../src/storage/content.ts';
+import { readExtents } from '../../src/storage/read-extents.ts';
 
 const WINDOW_BYTES = 1024 * 1024;
 

@@ -14,12 +14,12 @@ import {
   type Tensor,
 } from '../../../src/checkpoint/tensor.ts';
 import { rawStorageContent, tensorContent } from '../../../src/checkpoint/tensor-content.ts';
-import { readExtents } from '../../../src/fuse/read-extents.ts';
 import type { Content, ContentWriter, RenderedContent } from '../../../src/storage/content.ts';
 import { extentsWriter } from '../../../src/storage/extents-writer.ts';
 import { FileSource } from '../../../src/storage/file-source.ts';
 import { Image, type ImageUpdate } from '../../../src/storage/image.ts';
 import { PageCache } from '../../../src/storage/page-cache.ts';
+import { readExtents } from '../../../src/storage/read-extents.ts';
 import { temporaryDirectory } from '../../support/tmp.ts';
 
 const OFFSET = 61;

@@ -45,6 +45,7 @@ async function served(t: TestContext) {
         cache,
         version: 'test',
         log,
+        warn: () => undefined,
         firstNodeid,
         status: async () => ({}),
         metrics: () => '',

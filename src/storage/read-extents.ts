@@ -1,4 +1,5 @@
-import { type Extent, extentLength } from '../storage/extent.ts';
+import type { FixedContent } from './content.ts';
+import { type Extent, extentLength } from './extent.ts';
 
 /**
  * Reads [offset, offset + length) of a file that is a list of extents: what the data plane does without JavaScript, for
@@ -64,4 +65,17 @@ function indexAt(starts: Float64Array, offset: number): number {
     else high = middle - 1;
   }
   return low;
+}
+
+/** Bytes [offset, offset + length) of a content of fixed size, cut at its end. */
+export async function readContent(
+  content: FixedContent,
+  offset: number,
+  length: number,
+): Promise<Uint8Array> {
+  const available = Math.min(length, content.size - offset);
+  if (available <= 0) return new Uint8Array(0);
+  return content.kind === 'extents'
+    ? readExtents(content.extents, offset, available)
+    : content.read(offset, available);
 }

@@ -3,10 +3,10 @@ import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { readExtents } from '../../../src/fuse/read-extents.ts';
 import type { Extent } from '../../../src/storage/extent.ts';
 import { FileSource } from '../../../src/storage/file-source.ts';
 import { Image } from '../../../src/storage/image.ts';
+import { readExtents } from '../../../src/storage/read-extents.ts';
 import { temporaryDirectory } from '../../support/tmp.ts';
 
 test('any range of any list of extents is the same range of their concatenation', async () => {

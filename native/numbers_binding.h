@@ -1,0 +1,10 @@
+#pragma once
+
+#include <napi.h>
+
+namespace mlfs {
+
+/// Adds what computes with the elements of tensors: statistics and text.
+void define_numbers(Napi::Env env, Napi::Object exports);
+
+}  // namespace mlfs
