@@ -13,35 +13,12 @@ import type { Image } from '../storage/image.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { PyDict } from './pickle/values.ts';
 import { quoteName } from './quote-name.ts';
+import { SAFETENSORS_DTYPES } from './safetensors-dtypes.ts';
 import { type HeaderTensor, parseSafetensorsHeader } from './safetensors-header.ts';
 import { contiguousStride } from './strided-layout.ts';
-import { DTYPES, type DType, type NamedTensor, numel, type Storage, type Tensor } from './tensor.ts';
+import { DTYPES, type NamedTensor, numel, type Storage, type Tensor } from './tensor.ts';
 
 const MAX_HEADER_BYTES = 100_000_000;
-
-const SAFETENSORS_DTYPES: ReadonlyMap<string, DType> = new Map([
-  ['BOOL', 'bool'],
-  ['U8', 'uint8'],
-  ['I8', 'int8'],
-  ['F8_E5M2', 'float8_e5m2'],
-  ['F8_E4M3', 'float8_e4m3fn'],
-  ['F8_E8M0', 'float8_e8m0fnu'],
-  ['F8_E4M3FNUZ', 'float8_e4m3fnuz'],
-  ['F8_E5M2FNUZ', 'float8_e5m2fnuz'],
-  ['I16', 'int16'],
-  ['U16', 'uint16'],
-  ['F16', 'float16'],
-  ['BF16', 'bfloat16'],
-  ['I32', 'int32'],
-  ['U32', 'uint32'],
-  ['F32', 'float32'],
-  ['C64', 'complex64'],
-  ['F64', 'float64'],
-  ['I64', 'int64'],
-  ['U64', 'uint64'],
-  // Two elements a byte: the last dimension counts bytes in torch, elements in the header.
-  ['F4', 'float4_e2m1fn_x2'],
-]);
 
 /** Throws ERR_MLFS_SAFETENSORS, ERR_MLFS_TRUNCATED or ERR_MLFS_LIMIT. Reads the header and nothing else. */
 export async function openSafetensors(image: Image): Promise<Checkpoint> {

@@ -10,7 +10,7 @@
  * image can be written, whichever way it is read, unless two elements of the view are the same bytes (an expanded tensor).
  */
 import { MlfsError } from '../errors.ts';
-import type { Content, ContentWriter, ExtentContent, RenderedContent } from '../storage/content.ts';
+import type { ContentWriter, ExtentContent, FixedContent, RenderedContent } from '../storage/content.ts';
 import type { Extent } from '../storage/extent.ts';
 import { extentsWriter } from '../storage/extents-writer.ts';
 import { InflatedContent } from '../storage/inflated-content.ts';
@@ -34,7 +34,7 @@ const EXTENT_RUN_BYTES = 4096;
 const MAX_EXTENTS = 4096;
 
 /** Throws ERR_MLFS_TENSOR when the view leaves its storage or is too large to be a file. */
-export function tensorContent(tensor: Tensor, cache: PageCache): Content {
+export function tensorContent(tensor: Tensor, cache: PageCache): FixedContent {
   const { storage, dtype } = tensor;
   const itemsize = DTYPES[dtype];
   if (tensor.shape.some((size) => size === 0)) return { kind: 'extents', size: 0, extents: [] };
@@ -69,7 +69,7 @@ export function tensorContent(tensor: Tensor, cache: PageCache): Content {
 }
 
 /** The content of a storage as it is in the file, in the byte order it was saved with. */
-export function rawStorageContent(storage: Storage, cache: PageCache): Content {
+export function rawStorageContent(storage: Storage, cache: PageCache): FixedContent {
   const { bytes } = storage;
   if (storage.nbytes === 0) return { kind: 'extents', size: 0, extents: [] };
   if (bytes.kind === 'absent') return absentContent(storage, storage.nbytes, bytes.reason);
@@ -102,7 +102,7 @@ function refuseOutside(tensor: Tensor, dims: readonly Dim[], length: number): vo
 }
 
 /** Elements that share bytes can only be served as they lie. */
-function packedContent(tensor: Tensor, bytes: PresentBytes, perByte: number, cache: PageCache): Content {
+function packedContent(tensor: Tensor, bytes: PresentBytes, perByte: number, cache: PageCache): FixedContent {
   const { storage, storageOffset } = tensor;
   if (!isContiguous(tensor) || storageOffset % perByte !== 0) {
     throw new MlfsError(
@@ -124,7 +124,7 @@ function packedContent(tensor: Tensor, bytes: PresentBytes, perByte: number, cac
 type PresentBytes = Exclude<StorageBytes, { kind: 'absent' }>;
 type StoredBytes = StorageBytes & { kind: 'extent' };
 
-function rangeContent(bytes: PresentBytes, start: number, size: number, cache: PageCache): Content {
+function rangeContent(bytes: PresentBytes, start: number, size: number, cache: PageCache): FixedContent {
   if (bytes.kind === 'extent') {
     const { image } = bytes;
     const extents: readonly Extent[] = [{ kind: 'image', image, offset: bytes.offset + start, length: size }];

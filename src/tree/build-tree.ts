@@ -90,7 +90,12 @@ export function buildTree(checkpoint: Checkpoint, sources: TreeSources): BuiltTr
   addViewsRoom(table, { model: modelRoom, writable, statistics, log: sources.warn });
   addIrRoom(table, checkpoint, model);
   addVizRoom(table, { checkpoint, tensors: model.tensors, model: modelRoom, statistics });
-  addExportRoom(table, table.folder(root, 'export'), checkpoint, editing?.checksums);
+  addExportRoom(table, table.folder(root, 'export'), {
+    checkpoint,
+    checksums: editing?.checksums,
+    tensors: model.tensors,
+    cache: sources.cache,
+  });
   addLogsRoom(table, table.folder(root, 'logs'), sources.log);
 
   const count = checkpoint.tensors.length;

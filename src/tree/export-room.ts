@@ -1,6 +1,6 @@
 /**
  * /export: the checkpoint as one file, edits included. It is the image; where a checksum of edited bytes is written down, the right one is
- * computed.
+ * computed. The model's tensors as safetensors beside it.
  */
 import { extname } from 'node:path';
 import type { Checkpoint, CheckpointFormat } from '../checkpoint/checkpoint.ts';
@@ -8,19 +8,31 @@ import type { Checksums } from '../storage/checksums.ts';
 import type { ExtentContent } from '../storage/content.ts';
 import type { Extent } from '../storage/extent.ts';
 import type { Image } from '../storage/image.ts';
+import type { PageCache } from '../storage/page-cache.ts';
 import type { DirectoryInode } from './inode.ts';
 import type { InodeTable } from './inode-table.ts';
+import type { ModelTensor } from './model-tensors.ts';
+import { SafetensorsExport } from './safetensors-export.ts';
 
-/** Without `checksums` nothing is edited. */
+export interface ExportSources {
+  readonly checkpoint: Checkpoint;
+  /** Absent where nothing is edited. */
+  readonly checksums: Checksums | undefined;
+  readonly tensors: readonly ModelTensor[];
+  readonly cache: PageCache;
+}
+
 export function addExportRoom(
   table: InodeTable,
   room: DirectoryInode,
-  checkpoint: Checkpoint,
-  checksums: Checksums | undefined,
+  { checkpoint, checksums, tensors, cache }: ExportSources,
 ): void {
   table.add(room, `model${suffixOf(checkpoint)}`, {
     content: () => new ExportContent(checkpoint.image, checksums),
   });
+  if (checkpoint.format !== 'safetensors' && tensors.length > 0) {
+    table.add(room, 'model.safetensors', { content: () => new SafetensorsExport(tensors, cache) });
+  }
 }
 
 const CHECKSUM_BYTES = 4;

@@ -69,7 +69,7 @@ export function bannerOf(
     `${checkpoint.path}: ${checkpoint.format}, ${summary}`,
     '',
   ];
-  for (const room of rooms) lines.push(`/${room.padEnd(10)}  ${ROOMS[room] ?? ''}`);
+  for (const room of rooms) lines.push(`/${room.padEnd(11)}  ${ROOMS[room] ?? ''}`);
   return `${lines.join('\n')}\n`;
 }
 
@@ -77,7 +77,12 @@ const ROOMS: Readonly<Record<string, string>> = {
   sys: 'model_str, tensors.json, checkpoint.json, status.json, metrics, control',
   model: 'a folder a module, a file a tensor: exact C-order bytes, which may be written',
   checkpoint: 'everything else that was saved, optimizer state and numbers included',
-  export: 'the whole checkpoint with the edits in it, as one file',
+  views: 'the same folders as numpy files, text, CSV and JSON with statistics; numpy, text and CSV may be written',
+  activations: 'an ordinary folder for what a forward pass leaves behind; X.csv beside each X.npy',
+  ir: 'the program: TorchScript code, graphs, or the tree of modules',
+  viz: 'a TensorBoard run with a histogram of every tensor',
+  rpc: 'inference by files: write an input, read the output',
+  export: 'the whole checkpoint with the edits in it, as one file, and as safetensors',
   logs: 'what the mount does, a line each; lines may be appended',
 };
 

@@ -17,6 +17,11 @@ const DTYPES: Readonly<Record<string, string>> = {
   U16: 'uint16',
   U8: 'uint8',
   BOOL: 'bool',
+  C64: 'complex64',
+  F8_E8M0: 'float8_e8m0fnu',
+  F8_E4M3FNUZ: 'float8_e4m3fnuz',
+  F8_E5M2FNUZ: 'float8_e5m2fnuz',
+  F4: 'float4_e2m1fn_x2',
 };
 
 interface HeaderTensor {
