@@ -34,8 +34,11 @@ const stateOf = ({ checkpoint }: Scene) => `${checkpoint}.mlfs`;
 /** Overwrites the first float in place. */
 async function edit(at: Scene, bytes = ONE): Promise<void> {
   const file = await open(weightOf(at), 'r+');
-  await file.write(bytes, 0, bytes.length, 0);
-  await file.close();
+  try {
+    await file.write(bytes, 0, bytes.length, 0);
+  } finally {
+    await file.close();
+  }
 }
 
 async function mounted(at: Scene, transport: string, ...flags: string[]): Promise<string> {
