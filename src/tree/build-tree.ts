@@ -88,8 +88,8 @@ export function buildTree(checkpoint: Checkpoint, sources: TreeSources): BuiltTr
   }
   const statistics = new StatisticsCache();
   addViewsRoom(table, { model: modelRoom, writable, statistics, log: sources.warn });
-  addIrRoom(table, checkpoint, model);
-  addVizRoom(table, { checkpoint, tensors: model.tensors, model: modelRoom, statistics });
+  addIrRoom(table, { checkpoint, model, cache: sources.cache });
+  addVizRoom(table, { checkpoint, tensors: model.tensors, statistics, cache: sources.cache });
   addExportRoom(table, table.folder(root, 'export'), {
     checkpoint,
     checksums: editing?.checksums,
