@@ -1,7 +1,30 @@
-/** /ir: the program of a TorchScript archive or an exported program, and the tree of modules. */
+/**
+ * /ir: what is to be known of the program without running it.
+ *
+ *   code/…                          the files of a TorchScript archive as they are in it
+ *   graph.txt, .json, .dot          its methods: which modules, functions and operators are called, and what flows between them;
+ *                                   for an exported program its graph, and as .json torch's own
+ *   module_tree.txt, .json, .dot    the modules and their tensors, of any file that holds a model
+ *
+ * Nothing is read or made before somebody looks. Graphs are made in a thread of their own, trees in slices.
+ */
+import { basename } from 'node:path';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import type { ZipEntry } from '../checkpoint/zip/entry.ts';
+import { readEntry } from '../checkpoint/zip/read-entry.ts';
+import type { FixedContent, SnapshotContent } from '../storage/content.ts';
+import { InflatedContent } from '../storage/inflated-content.ts';
 import type { PageCache } from '../storage/page-cache.ts';
+import { escapeKey } from './entry-name.ts';
+import type { DirectoryInode } from './inode.ts';
 import type { InodeTable } from './inode-table.ts';
+import type { GraphForm } from './ir/graph-documents.ts';
+import { graphInThread } from './ir/graph-thread.ts';
+import { inSlices } from './ir/in-slices.ts';
+import { treeDot, treeJson, treeText } from './ir/module-documents.ts';
+import { type ModuleNode, moduleTree } from './ir/module-tree.ts';
+import { type CodeFile, codeFiles, exportedPrograms } from './ir/program-source.ts';
+import type { ModuleInstance } from './ir/script-program.ts';
 import type { Model } from './model-tensors.ts';
 
 export interface IrSources {
@@ -10,7 +33,125 @@ export interface IrSources {
   readonly cache: PageCache;
 }
 
-/** Adds nothing yet. */
-export function addIrRoom(_table: InodeTable, _sources: IrSources): void {
-  // Its owner fills it.
+/** Code of all files together, and the JSON of an exported program: larger ones have no graph. */
+const PROGRAM_BYTES = 64 * 1024 * 1024;
+
+/** Adds nothing for a file without a program and without a model. */
+export function addIrRoom(table: InodeTable, sources: IrSources): void {
+  const { checkpoint, model } = sources;
+  const files = codeFiles(checkpoint);
+  const programs = exportedPrograms(checkpoint);
+  const hasModel = model.module !== undefined || model.tensors.length > 0;
+  if (files.length === 0 && programs.size === 0 && !hasModel) return;
+  const room = table.folder(table.root, 'ir');
+  if (files.length > 0) addScript(table, room, files, sources);
+  for (const [name, entry] of programs) {
+    const folder = programs.size === 1 ? room : table.folderAt(room, escapeKey(name));
+    addExported(table, folder, entry, sources);
+  }
+  if (hasModel) addModuleTree(table, room, sources);
 }
+
+function addScript(
+  table: InodeTable,
+  room: DirectoryInode,
+  files: readonly CodeFile[],
+  sources: IrSources,
+): void {
+  const { checkpoint, model } = sources;
+  const code = table.folder(room, 'code');
+  for (const { name, entry } of files) {
+    const path = name.split('/').flatMap(escapeKey);
+    const file = path.pop() ?? '';
+    const folder = table.folderAt(code, path);
+    // Names in an archive are unique; a file may still be called as a folder is.
+    if (folder.children.has(file)) continue;
+    table.add(folder, file, { content: () => entryContent(entry, sources), size: entry.size });
+  }
+  const graph = (form: GraphForm): SnapshotContent => ({
+    kind: 'snapshot',
+    source: UNCHANGING,
+    make: () =>
+      graphInThread(form, async () => ({
+        kind: 'torchscript',
+        name: basename(checkpoint.path),
+        files: await codeTexts(files, checkpoint),
+        modules: instances(await inSlices(moduleTree(model))),
+      })),
+  });
+  for (const form of ['txt', 'json', 'dot'] as const) {
+    table.add(room, `graph.${form}`, { content: () => graph(form) });
+  }
+}
+
+async function codeTexts(files: readonly CodeFile[], { image }: Checkpoint) {
+  const texts: { name: string; text: string }[] = [];
+  let left = PROGRAM_BYTES;
+  for (const { name, entry } of files) {
+    if (!name.endsWith('.py')) continue;
+    const bytes = await readEntry(image, entry, left);
+    left -= bytes.byteLength;
+    texts.push({ name, text: bytes.toString('utf8') });
+  }
+  return texts;
+}
+
+function instances(root: ModuleNode): ModuleInstance[] {
+  const found: ModuleInstance[] = [];
+  const visit = ({ path, className, modules }: ModuleNode) => {
+    found.push({ path, className: className ?? '' });
+    for (const module of modules) visit(module);
+  };
+  visit(root);
+  return found;
+}
+
+function addExported(table: InodeTable, folder: DirectoryInode, entry: ZipEntry, sources: IrSources): void {
+  const { checkpoint } = sources;
+  for (const form of ['txt', 'dot'] as const) {
+    table.add(folder, `graph.${form}`, {
+      content: () => ({
+        kind: 'snapshot',
+        source: UNCHANGING,
+        make: () =>
+          graphInThread(form, async () => ({
+            kind: 'exported',
+            name: basename(checkpoint.path),
+            json: await readEntry(checkpoint.image, entry, PROGRAM_BYTES),
+          })),
+      }),
+    });
+  }
+  table.add(folder, 'graph.json', { content: () => entryContent(entry, sources), size: entry.size });
+}
+
+function addModuleTree(table: InodeTable, room: DirectoryInode, { checkpoint, model }: IrSources): void {
+  const title = basename(checkpoint.path);
+  const forms = { txt: treeText, json: treeJson, dot: treeDot } as const;
+  for (const [form, write] of Object.entries(forms)) {
+    table.add(room, `module_tree.${form}`, {
+      content: () => ({
+        kind: 'snapshot',
+        source: UNCHANGING,
+        make: async () => {
+          const root = await inSlices(moduleTree(model));
+          return Buffer.from(await inSlices(write(title, root)));
+        },
+      }),
+    });
+  }
+}
+
+/** An entry as it is in the archive, inflated if need be. No edit reaches it. */
+function entryContent(entry: ZipEntry, { checkpoint, cache }: IrSources): FixedContent {
+  const { image } = checkpoint;
+  const { method, offset, compressedSize, size, crc32 } = entry;
+  if (size === 0) return UNCHANGING;
+  if (method === 'stored') {
+    return { kind: 'extents', size, extents: [{ kind: 'image', image, offset, length: size }] };
+  }
+  return new InflatedContent({ image, offset, compressedLength: compressedSize, length: size, crc32 }, cache);
+}
+
+/** What documents are made of that no edit changes. */
+const UNCHANGING: FixedContent = { kind: 'extents', size: 0, extents: [] };

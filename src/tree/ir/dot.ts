@@ -1,0 +1,103 @@
+/**
+ * Graphviz' language, as much as is needed: https://graphviz.org/doc/info/lang.html. Every name and label is a quoted string. In one, `"`
+ * is escaped by a backslash; in a label backslashes are escapes too (`\n`, `\l`, `\N`), and `&` begins an HTML entity. NUL ends
+ * a string whatever is around it, so control characters are shown as their codes.
+ */
+import { DocumentWriter } from './document-writer.ts';
+
+/** More nodes than this nobody lays out; `dot` takes minutes and gigabytes for them. */
+const MAX_NODES = 20_000;
+const LABEL_CHARACTERS = 200;
+
+export class DotWriter {
+  readonly #document = new DocumentWriter();
+  #nodes = 0;
+  #indent = '  ';
+  /** Edges are written last, when every node has its place. */
+  readonly #edges: string[] = [];
+
+  constructor(name: string) {
+    this.#document.line(`digraph ${quoted(name)} {`);
+    this.attributes({ rankdir: 'TB', fontname: 'Helvetica' }, 'graph');
+    this.attributes({ shape: 'box', fontname: 'Helvetica', fontsize: '11' }, 'node');
+    this.attributes({ fontname: 'Helvetica', fontsize: '9' }, 'edge');
+  }
+
+  /** Whether there is no room for another node. */
+  get full(): boolean {
+    return this.#nodes >= MAX_NODES || this.#document.full;
+  }
+
+  attributes(values: Readonly<Record<string, string>>, of: 'graph' | 'node' | 'edge'): void {
+    this.#document.line(`${this.#indent}${of} ${list(values)};`);
+  }
+
+  /** `lines` stand one below the other. */
+  node(id: string, lines: readonly string[], values: Readonly<Record<string, string>> = {}): void {
+    this.#nodes++;
+    this.#document.line(`${this.#indent}${quoted(id)} [label=${label(lines)}${more(values)}];`);
+  }
+
+  edge(from: string, to: string, values: Readonly<Record<string, string>> = {}): void {
+    this.#edges.push(
+      `  ${quoted(from)} -> ${quoted(to)}${Object.keys(values).length === 0 ? '' : ` ${list(values)}`};`,
+    );
+  }
+
+  /** Nodes that `write` writes are drawn in a box of their own. */
+  cluster(id: string, lines: readonly string[], write: () => void): void {
+    this.#document.line(`${this.#indent}subgraph ${quoted(`cluster_${id}`)} {`);
+    const outer = this.#indent;
+    this.#indent += '  ';
+    this.#document.line(`${this.#indent}label=${label(lines)};`);
+    write();
+    this.#indent = outer;
+    this.#document.line(`${outer}}`);
+  }
+
+  text(): string {
+    const tail = new DocumentWriter();
+    for (const edge of this.#edges) tail.line(edge);
+    const cut = this.full ? '  // The graph goes on: there are more nodes than can be laid out.\n' : '';
+    // A document that was cut ends between two lines, perhaps inside of a cluster: then there are no braces to trust.
+    if (this.#document.full) return `digraph {\n${cut}}\n`;
+    return `${this.#document.text('')}${tail.text('  // The edges go on.')}${cut}}\n`;
+  }
+}
+
+function list(values: Readonly<Record<string, string>>): string {
+  return `[${Object.entries(values)
+    .map(([key, value]) => `${key}=${quoted(value)}`)
+    .join(', ')}]`;
+}
+
+function more(values: Readonly<Record<string, string>>): string {
+  return Object.entries(values)
+    .map(([key, value]) => `, ${key}=${quoted(value)}`)
+    .join('');
+}
+
+/** An identifier. */
+export function quoted(text: string): string {
+  return `"${visible(text).replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`;
+}
+
+/** A label of several lines. */
+export function label(lines: readonly string[]): string {
+  const parts = lines.map((line) => {
+    const characters = Array.from(line);
+    const cut =
+      characters.length > LABEL_CHARACTERS ? `${characters.slice(0, LABEL_CHARACTERS - 1).join('')}…` : line;
+    return visible(cut).replaceAll('&', '&amp;').replaceAll('\\', '\\\\').replaceAll('"', '\\"');
+  });
+  return `"${parts.join('\\n')}"`;
+}
+
+/** Control characters, halves of surrogate pairs and what XML has no place for: dot writes SVG. */
+const UNPRINTABLE = /[\p{Cc}\p{Cs}\ufffe\uffff]/gu;
+
+function visible(text: string): string {
+  return text.replace(UNPRINTABLE, (character) => {
+    return `\\x${(character.codePointAt(0) ?? 0).toString(16).padStart(2, '0')}`;
+  });
+}

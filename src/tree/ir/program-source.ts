@@ -1,0 +1,37 @@
+/** Where in an archive a program is: TorchScript's `code/`, and the JSON of exported programs. */
+import type { Checkpoint } from '../../checkpoint/checkpoint.ts';
+import { torchLayout } from '../../checkpoint/torch/archive-layout.ts';
+import type { ZipEntry } from '../../checkpoint/zip/entry.ts';
+
+export interface CodeFile {
+  /** Below `code/`. */
+  readonly name: string;
+  readonly entry: ZipEntry;
+}
+
+/** The archive's source files. What the debugger needs (`.debug_pkl`: pickles of source ranges) is no code. */
+export function codeFiles({ format, entries }: Checkpoint): readonly CodeFile[] {
+  if (format !== 'torchscript') return [];
+  const files: CodeFile[] = [];
+  for (const [record, entry] of torchLayout(entries)?.records ?? []) {
+    const name = record.startsWith('code/') ? record.slice('code/'.length) : '';
+    if (name !== '' && !name.endsWith('/') && !name.endsWith('.debug_pkl')) files.push({ name, entry });
+  }
+  return files;
+}
+
+/** Documents of exported programs by their model's name; `model` is torch's own default. */
+export function exportedPrograms({ format, entries }: Checkpoint): ReadonlyMap<string, ZipEntry> {
+  const programs = new Map<string, ZipEntry>();
+  if (format === 'torch-export') {
+    for (const [record, entry] of torchLayout(entries)?.records ?? []) {
+      const name = /^models\/([^/]+)\.json$/.exec(record)?.[1];
+      if (name !== undefined) programs.set(name, entry);
+    }
+  } else if (format === 'zip-bundle') {
+    // torch 2.0 to 2.7.
+    const entry = entries.find(({ name }) => /^([^/]+\/)?serialized_exported_program\.json$/.test(name));
+    if (entry !== undefined) programs.set('model', entry);
+  }
+  return programs;
+}
