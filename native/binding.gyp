@@ -6,6 +6,8 @@
         "binding.cc",
         "crc32c.cc",
         "device.cc",
+        "element_text.cc",
+        "elements.cc",
         "epochs.cc",
         "file_layout.cc",
         "near_server.cc",
@@ -14,7 +16,8 @@
         "overlay.cc",
         "page_cache.cc",
         "read_reply.cc",
-        "session.cc"
+        "session.cc",
+        "statistics.cc"
       ],
       "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
       "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED", "_GNU_SOURCE", "_FILE_OFFSET_BITS=64"],

@@ -1,9 +1,10 @@
 /**
- * Elements as text and back: the shortest decimal text that reads back to the same value, `nan`, `inf`, `-inf`, `True`/`False` for bool,
- * `(1+2j)`-less pairs `1+2j` for complex. Rendered and parsed in native threads.
+ * Elements as text and back: the shortest decimal text that reads back to the same value, `nan`, `inf`, `-inf`, `True` and `False` for bool,
+ * `1+2j` for complex. Rendered and parsed in native threads; without the addon there is no text.
  */
-import type { DType } from '../checkpoint/tensor.ts';
+import { DTYPES, type DType } from '../checkpoint/tensor.ts';
 import { MlfsError } from '../errors.ts';
+import { loadNative, type NativeAddon } from '../storage/native.ts';
 
 /** How elements become lines: `columns` of them a line, with `separator` between, each line ended by a newline. */
 export interface TextLayout {
@@ -18,30 +19,41 @@ export interface TextFault {
   readonly reason: string;
 }
 
-/** Whether elements of a dtype can be shown as text. */
-export function hasText(_dtype: DType): boolean {
-  return false;
+/** Whether elements of a dtype can be shown as text here. */
+export function hasText(dtype: DType): boolean {
+  return loadNative()?.isNumber(dtype) ?? false;
 }
 
-/** `bytes` are whole elements in C order, little-endian. A last line may be shorter. */
+/** `bytes` are whole elements in C order, little-endian, that nobody changes meanwhile. A last line may be shorter. */
 export async function renderElements(
   dtype: DType,
   bytes: Uint8Array,
-  _layout: TextLayout,
+  { columns, separator }: TextLayout,
 ): Promise<Uint8Array> {
-  throw new MlfsError('ERR_MLFS_TENSOR', `${dtype}: ${bytes.byteLength} bytes: to be built`);
+  return requireText(dtype).renderElements(dtype, wholeElements(dtype, bytes), columns, separator);
 }
 
 /**
  * Reads exactly the elements that `elements` has room for into it; `elements` holds the present ones. A number that is NaN where a NaN is
- * keeps the present bits. Empty lines and lines that begin with `#` are passed over; spaces around numbers too. Lines must have
+ * keeps the present bits. Empty lines and lines that begin with `#` are passed over; numbers stand between spaces or commas. Lines must have
  * `columns` numbers (the last of all what is left). Returns the first fault, and then `elements` may be partly changed.
  */
 export async function parseElements(
   dtype: DType,
   text: Uint8Array,
   elements: Uint8Array,
-  _layout: TextLayout,
+  { columns, separator }: TextLayout,
 ): Promise<TextFault | undefined> {
-  throw new MlfsError('ERR_MLFS_TENSOR', `${dtype}: ${text.byteLength}, ${elements.byteLength}: to be built`);
+  return requireText(dtype).parseElements(dtype, text, wholeElements(dtype, elements), columns, separator);
+}
+
+function requireText(dtype: DType): NativeAddon {
+  const native = loadNative();
+  if (native?.isNumber(dtype)) return native;
+  throw new MlfsError('ERR_MLFS_TENSOR', `elements of ${dtype} cannot be shown as text here`);
+}
+
+function wholeElements(dtype: DType, bytes: Uint8Array): Uint8Array {
+  if (bytes.byteLength % DTYPES[dtype] === 0) return bytes;
+  throw new RangeError(`${bytes.byteLength} bytes are no whole elements of ${dtype}`);
 }

@@ -1,6 +1,10 @@
-import type { DType } from '../checkpoint/tensor.ts';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { DTYPES, type DType } from '../checkpoint/tensor.ts';
 import { MlfsError } from '../errors.ts';
 import type { FixedContent } from '../storage/content.ts';
+import { extentLength } from '../storage/extent.ts';
+import { loadNative, type NativeStatistics } from '../storage/native.ts';
+import { readContent } from '../storage/read-extents.ts';
 
 /**
  * What the elements of a tensor are like. NaN and the infinities are counted and take no part in anything else; a complex number takes part as
@@ -35,9 +39,16 @@ export interface HistogramBucket {
   readonly count: number;
 }
 
-/** Whether the elements of a dtype are numbers. */
-export function hasStatistics(_dtype: DType): boolean {
-  return false;
+/** A block is read, worked on and forgotten: it should be small enough for a processor's cache and large enough for a disk. */
+const BLOCK_BYTES = 1024 * 1024;
+/** As many as there are processors to expect; the pool has threads left for everybody else. */
+const BLOCKS_AT_ONCE = 2;
+/** Between two turns of the event loop. */
+const BLOCKS_A_TURN = 16;
+
+/** Whether the elements of a dtype are numbers, and the addon is there to look at them. */
+export function hasStatistics(dtype: DType): boolean {
+  return loadNative()?.isNumber(dtype) ?? false;
 }
 
 /**
@@ -47,7 +58,93 @@ export function hasStatistics(_dtype: DType): boolean {
 export async function computeStatistics(
   content: FixedContent,
   dtype: DType,
-  _signal?: AbortSignal,
+  signal?: AbortSignal,
 ): Promise<Statistics> {
-  throw new MlfsError('ERR_MLFS_TENSOR', `${dtype} of ${content.size} bytes: to be built`);
+  const native = loadNative();
+  if (!native?.isNumber(dtype)) {
+    throw new MlfsError('ERR_MLFS_TENSOR', `elements of ${dtype} have no statistics here`);
+  }
+  const statistics = new native.Statistics(dtype);
+  const blocks = blocksOf(content, dtype);
+  let turn = 0;
+  const worker = async () => {
+    for (const block of blocks) {
+      signal?.throwIfAborted();
+      await addBlock(statistics, content, block);
+      if (++turn % BLOCKS_A_TURN === 0) await nextTurn();
+    }
+  };
+  await Promise.all(Array.from({ length: BLOCKS_AT_ONCE }, worker));
+  return statisticsFrom(statistics.result());
+}
+
+interface Block {
+  readonly index: number;
+  /** In the content. */
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** Whole elements each. */
+function* blocksOf({ size }: FixedContent, dtype: DType): Generator<Block> {
+  const length = BLOCK_BYTES - (BLOCK_BYTES % DTYPES[dtype]);
+  for (let index = 0, offset = 0; offset < size; index++, offset += length) {
+    yield { index, offset, length: Math.min(length, size - offset) };
+  }
+}
+
+/** A block of the file as it is goes from the file to the thread; any other is put together first. */
+async function addBlock(statistics: NativeStatistics, content: FixedContent, block: Block): Promise<void> {
+  const { index, offset, length } = block;
+  const run = fileRun(content, block);
+  if (run === undefined) return statistics.add(index, await readContent(content, offset, length));
+  try {
+    await statistics.addFromFile(index, run.fd, run.offset, length);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new MlfsError(
+      'ERR_MLFS_IO',
+      `${run.path}: bytes ${run.offset} to ${run.offset + length}: ${reason}`,
+      {
+        path: run.path,
+        cause,
+      },
+    );
+  }
+}
+
+/** Where a block lies in the checkpoint file, when it is one clean run of it. */
+function fileRun(content: FixedContent, { offset, length }: Block) {
+  if (content.kind !== 'extents' || content.extents.length !== 1) return undefined;
+  const [extent] = content.extents;
+  if (extent?.kind !== 'image' || offset + length > extentLength(extent)) return undefined;
+  const { image } = extent;
+  const start = extent.offset + offset;
+  const { fd } = image.base;
+  if (fd === undefined || image.overlay.touches(start, start + length)) return undefined;
+  return { fd, offset: start, path: image.path };
+}
+
+function statisticsFrom(found: ReturnType<NativeStatistics['result']>): Statistics {
+  const { count, zeros, nans, infs, mean, squares } = found;
+  const finite = count - nans - infs;
+  const some = finite > 0;
+  const histogram: HistogramBucket[] = [];
+  for (let at = 0; at < found.histogram.length; at += 3) {
+    const [from = 0, to = 0, inBucket = 0] = found.histogram.subarray(at, at + 3);
+    histogram.push({ from, to, count: inBucket });
+  }
+  return {
+    count,
+    min: some ? found.min : undefined,
+    max: some ? found.max : undefined,
+    mean: some ? mean : undefined,
+    std: some ? Math.sqrt(squares / finite) : undefined,
+    sum: some ? mean * finite : 0,
+    sumOfSquares: some ? squares + mean * mean * finite : 0,
+    zeros,
+    nans,
+    infs,
+    histogram,
+  };
 }

@@ -17,6 +17,19 @@ export interface NativeAddon {
   crc32c(bytes: Uint8Array, previous: number): number;
   /** flock(LOCK_EX | LOCK_NB) of a descriptor: false when somebody else holds it. Throws an Error with `errno`. */
   tryLock(fd: number): boolean;
+  /** Whether the elements of a dtype are numbers: what the three below accept. */
+  isNumber(dtype: string): boolean;
+  /** Elements as text, `columns` a line. The bytes must not change meanwhile. */
+  renderElements(dtype: string, bytes: Uint8Array, columns: number, separator: string): Promise<Buffer>;
+  /** Reads as many elements as `elements` has room for into it; resolves with what is wrong with the text. */
+  parseElements(
+    dtype: string,
+    text: Uint8Array,
+    elements: Uint8Array,
+    columns: number,
+    separator: string,
+  ): Promise<{ readonly line: number; readonly column: number; readonly reason: string } | undefined>;
+  readonly Statistics: new (dtype: string) => NativeStatistics;
   readonly Session: new (device: number, options: NativeSessionOptions) => NativeSession;
 }
 
@@ -33,6 +46,27 @@ export interface NativeSessionOptions {
   readonly maxWriteBytes: number;
   /** Serve a lone reader of small blocks from its own processor (native/near_server.h). */
   readonly nearServer: boolean;
+}
+
+/** Statistics of one tensor, block by block; `block` is its number in the tensor's order. Blocks are whole elements. */
+export interface NativeStatistics {
+  add(block: number, bytes: Uint8Array): Promise<void>;
+  /** The same of a run of a file. Rejects with an Error with `errno`. */
+  addFromFile(block: number, fd: number, offsetBytes: number, lengthBytes: number): Promise<void>;
+  result(): {
+    readonly count: number;
+    readonly zeros: number;
+    readonly nans: number;
+    readonly infs: number;
+    /** Of the finite elements, when there are any. */
+    readonly min: number;
+    readonly max: number;
+    readonly mean: number;
+    /** Sum of the squared distances from the mean. */
+    readonly squares: number;
+    /** Triples of from, to and count. */
+    readonly histogram: Float64Array;
+  };
 }
 
 /** The session threads of one mount. Takes ownership of the device descriptor. */

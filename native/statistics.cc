@@ -1,0 +1,348 @@
+#include "statistics.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+namespace mlfs {
+namespace {
+
+/// So many elements are worked on at a time: as floats or doubles they stay in the first cache.
+constexpr size_t kRun = 2048;
+
+template <typename T>
+struct Bits;
+
+template <>
+struct Bits<float> {
+  using Word = uint32_t;
+  static constexpr Word kMagnitude = 0x7fffffff;
+  static constexpr Word kInfinity = 0x7f800000;
+  static constexpr Word kSmallestNormal = 0x00800000;
+  /// Leaves sign, exponent and two bits of the mantissa.
+  static constexpr int kShift = 21;
+  static constexpr size_t kCounters = 2048;
+};
+
+template <>
+struct Bits<double> {
+  using Word = uint64_t;
+  static constexpr Word kMagnitude = 0x7fffffffffffffff;
+  static constexpr Word kInfinity = 0x7ff0000000000000;
+  static constexpr Word kSmallestNormal = 0x0010000000000000;
+  static constexpr int kShift = 50;
+  static constexpr size_t kCounters = 16384;
+};
+
+template <typename T>
+constexpr size_t kLanes = 32 / sizeof(T);
+
+/// What one pass over a run adds up, in lanes that a vector register holds.
+template <typename T>
+struct Lanes {
+  using Word = typename Bits<T>::Word;
+  double sum[kLanes<T>] = {};
+  double squares[kLanes<T>] = {};
+  T min[kLanes<T>];
+  T max[kLanes<T>];
+  Word zeros[kLanes<T>] = {};
+  Word nans[kLanes<T>] = {};
+  Word infs[kLanes<T>] = {};
+};
+
+/// Elements that are not finite count as the pivot, which is one of the finite ones: they change neither the extremes nor the sums of
+/// distances from it. `count` is a multiple of the lanes.
+template <typename T>
+[[gnu::always_inline]] inline void pass(const T* values, size_t count, T pivot, Lanes<T>& lanes) {
+  using B = Bits<T>;
+  using Word = typename B::Word;
+  for (size_t i = 0; i < count; i += kLanes<T>) {
+    for (size_t lane = 0; lane < kLanes<T>; lane++) {
+      const T value = values[i + lane];
+      const Word magnitude = std::bit_cast<Word>(value) & B::kMagnitude;
+      const T finite = magnitude < B::kInfinity ? value : pivot;
+      const double distance = static_cast<double>(finite) - static_cast<double>(pivot);
+      lanes.sum[lane] += distance;
+      lanes.squares[lane] += distance * distance;
+      lanes.min[lane] = finite < lanes.min[lane] ? finite : lanes.min[lane];
+      lanes.max[lane] = finite > lanes.max[lane] ? finite : lanes.max[lane];
+      lanes.zeros[lane] += magnitude == 0 ? 1 : 0;
+      lanes.nans[lane] += magnitude > B::kInfinity ? 1 : 0;
+      lanes.infs[lane] += magnitude == B::kInfinity ? 1 : 0;
+    }
+  }
+}
+
+#if defined(__x86_64__)
+[[gnu::target("avx2,fma"), gnu::optimize("O3")]] void pass_avx2(const float* values, size_t count, float pivot,
+                                                                Lanes<float>& lanes) {
+  pass<float>(values, count, pivot, lanes);
+}
+[[gnu::target("avx2,fma"), gnu::optimize("O3")]] void pass_avx2(const double* values, size_t count, double pivot,
+                                                                Lanes<double>& lanes) {
+  pass<double>(values, count, pivot, lanes);
+}
+const bool kHasAvx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#endif
+
+template <typename T>
+[[gnu::optimize("O3")]] void pass_plain(const T* values, size_t count, T pivot, Lanes<T>& lanes) {
+  pass<T>(values, count, pivot, lanes);
+}
+
+template <typename T>
+void best_pass(const T* values, size_t count, T pivot, Lanes<T>& lanes) {
+#if defined(__x86_64__)
+  if (kHasAvx2) return pass_avx2(values, count, pivot, lanes);
+#endif
+  pass_plain(values, count, pivot, lanes);
+}
+
+template <typename T>
+T load(const uint8_t* at) {
+  T value;
+  memcpy(&value, at, sizeof value);
+  return value;
+}
+
+size_t bucket_of(double value) { return static_cast<size_t>(std::bit_cast<uint64_t>(value) >> Bits<double>::kShift); }
+
+}  // namespace
+
+void Summary::join(const Summary& other) {
+  const auto here = static_cast<double>(finite());
+  const auto there = static_cast<double>(other.finite());
+  if (there > 0) {
+    min = here > 0 ? std::min(min, other.min) : other.min;
+    max = here > 0 ? std::max(max, other.max) : other.max;
+    const double distance = other.mean - mean;
+    const double all = here + there;
+    squares = here > 0 ? squares + other.squares + distance * distance * (here / all) * there : other.squares;
+    mean = here > 0 ? mean + distance * (there / all) : other.mean;
+  }
+  count += other.count;
+  zeros += other.zeros;
+  nans += other.nans;
+  infs += other.infs;
+}
+
+/// One block while it is worked on, by one thread.
+class Statistics::Block {
+ public:
+  explicit Block(ElementType type) : type_(type) {}
+
+  void add(const uint8_t* bytes, size_t count) {
+    for (size_t done = 0; done < count; done += kRun) {
+      const size_t length = std::min(kRun, count - done);
+      add_run(bytes + done * type_.size(), length);
+    }
+  }
+
+  const Summary& summary() const { return summary_; }
+
+  void add_histogram_to(Histogram& all) const {
+    for (size_t code = 0; code < doubles_.size(); code++) all[code] += doubles_[code];
+    if (!has_floats_) return;
+    for (size_t code = 0; code < Bits<float>::kCounters; code++) {
+      const uint64_t count = uint64_t{floats_[0][code]} + floats_[1][code];
+      const uint32_t lower = static_cast<uint32_t>(code) << Bits<float>::kShift;
+      // Zero, subnormal numbers and what is not finite are counted one by one.
+      const uint32_t magnitude = lower & Bits<float>::kMagnitude;
+      if (count == 0 || magnitude < Bits<float>::kSmallestNormal || magnitude >= Bits<float>::kInfinity) continue;
+      all[bucket_of(std::bit_cast<float>(lower))] += count;
+    }
+  }
+
+ private:
+  void add_run(const uint8_t* bytes, size_t count) {
+    if (type_.complex) return add_magnitudes(bytes, count);
+    switch (type_.format) {
+      case Format::kFloat32:
+        return add_values(reinterpret_cast<const float*>(bytes), count);
+      case Format::kFloat64:
+        return add_values(reinterpret_cast<const double*>(bytes), count);
+      case Format::kBfloat16:
+        return add_converted<uint16_t, float>(bytes, count, [](uint16_t code) {
+          return std::bit_cast<float>(static_cast<uint32_t>(code) << 16);
+        });
+      case Format::kFloat16:
+        return add_converted<uint16_t, float>(bytes, count, half_to_float);
+      case Format::kInt8:
+        return add_converted<int8_t, float>(bytes, count, [](int8_t value) { return static_cast<float>(value); });
+      case Format::kUint8:
+        return add_converted<uint8_t, float>(bytes, count, [](uint8_t value) { return static_cast<float>(value); });
+      case Format::kBool:
+        return add_converted<uint8_t, float>(bytes, count, [](uint8_t value) { return value == 0 ? 0.0F : 1.0F; });
+      case Format::kInt16:
+        return add_converted<int16_t, float>(bytes, count, [](int16_t value) { return static_cast<float>(value); });
+      case Format::kUint16:
+        return add_converted<uint16_t, float>(bytes, count, [](uint16_t value) { return static_cast<float>(value); });
+      case Format::kInt32:
+        return add_converted<int32_t, double>(bytes, count, [](int32_t value) { return static_cast<double>(value); });
+      case Format::kUint32:
+        return add_converted<uint32_t, double>(bytes, count, [](uint32_t value) { return static_cast<double>(value); });
+      case Format::kInt64:
+        return add_converted<int64_t, double>(bytes, count, [](int64_t value) { return static_cast<double>(value); });
+      case Format::kUint64:
+        return add_converted<uint64_t, double>(bytes, count, [](uint64_t value) { return static_cast<double>(value); });
+      case Format::kFloat8E8m0fnu:
+        return add_converted<uint8_t, double>(bytes, count, decode_e8m0);
+      default: {
+        const SmallFloat type = *small_float(type_.format);
+        float values[256];
+        for (uint32_t code = 0; code < 256; code++) values[code] = static_cast<float>(decode_small(type, code));
+        return add_converted<uint8_t, float>(bytes, count, [&values](uint8_t code) { return values[code]; });
+      }
+    }
+  }
+
+  /// Exact, subnormal numbers included: the exponent is put right by a multiplication.
+  static float half_to_float(uint16_t code) {
+    const uint32_t magnitude = static_cast<uint32_t>(code & 0x7fff) << 13;
+    const float scaled = std::bit_cast<float>(magnitude) * 0x1p112F;
+    const uint32_t bits = (code & 0x7c00) == 0x7c00 ? magnitude | 0x7f800000 : std::bit_cast<uint32_t>(scaled);
+    return std::bit_cast<float>(bits | (static_cast<uint32_t>(code & 0x8000) << 16));
+  }
+
+  template <typename From, typename To, typename Convert>
+  void add_converted(const uint8_t* bytes, size_t count, Convert convert) {
+    To values[kRun];
+    for (size_t i = 0; i < count; i++) values[i] = convert(load<From>(bytes + i * sizeof(From)));
+    add_values(values, count);
+  }
+
+  void add_magnitudes(const uint8_t* bytes, size_t count) {
+    const size_t part = format_size(type_.format);
+    double values[kRun];
+    for (size_t i = 0; i < count; i++) {
+      const uint8_t* at = bytes + i * 2 * part;
+      values[i] = std::hypot(part_at(at), part_at(at + part));
+    }
+    add_values(values, count);
+  }
+
+  double part_at(const uint8_t* at) const {
+    if (type_.format == Format::kFloat64) return load<double>(at);
+    if (type_.format == Format::kFloat32) return load<float>(at);
+    return half_to_float(load<uint16_t>(at));
+  }
+
+  template <typename T>
+  void add_values(const T* values, size_t count) {
+    Summary run;
+    run.count = count;
+    const T* first = std::find_if(values, values + count, [](T value) { return std::isfinite(value); });
+    const T pivot = first == values + count ? T{0} : *first;
+    Lanes<T> lanes;
+    std::fill_n(lanes.min, kLanes<T>, pivot);
+    std::fill_n(lanes.max, kLanes<T>, pivot);
+    const size_t whole = count - count % kLanes<T>;
+    best_pass(values, whole, pivot, lanes);
+    if (whole < count) {
+      T rest[kLanes<T>];
+      std::fill_n(rest, kLanes<T>, pivot);
+      std::copy(values + whole, values + count, rest);
+      best_pass(rest, kLanes<T>, pivot, lanes);
+      if (pivot == 0) run.zeros -= kLanes<T> - (count - whole);
+    }
+    double sum = 0;
+    double squares = 0;
+    run.min = pivot;
+    run.max = pivot;
+    for (size_t lane = 0; lane < kLanes<T>; lane++) {
+      sum += lanes.sum[lane];
+      squares += lanes.squares[lane];
+      run.min = std::min<double>(run.min, lanes.min[lane]);
+      run.max = std::max<double>(run.max, lanes.max[lane]);
+      run.zeros += lanes.zeros[lane];
+      run.nans += lanes.nans[lane];
+      run.infs += lanes.infs[lane];
+    }
+    if (const auto finite = static_cast<double>(run.finite()); finite > 0) {
+      run.mean = static_cast<double>(pivot) + sum / finite;
+      run.squares = std::max(0.0, squares - sum * sum / finite);
+    }
+    summary_.join(run);
+    count_buckets(values, count, run);
+  }
+
+  /// Two tables, so that equal neighbours do not wait for each other's count.
+  void count_buckets(const float* values, size_t count, const Summary& run) {
+    has_floats_ = true;
+    uint32_t subnormal = 0;
+    size_t i = 0;
+    for (; i + 2 <= count; i += 2) {
+      const auto a = std::bit_cast<uint32_t>(values[i]);
+      const auto b = std::bit_cast<uint32_t>(values[i + 1]);
+      floats_[0][a >> Bits<float>::kShift]++;
+      floats_[1][b >> Bits<float>::kShift]++;
+      subnormal += (a & Bits<float>::kInfinity) == 0;
+      subnormal += (b & Bits<float>::kInfinity) == 0;
+    }
+    for (; i < count; i++) {
+      const auto a = std::bit_cast<uint32_t>(values[i]);
+      floats_[0][a >> Bits<float>::kShift]++;
+      subnormal += (a & Bits<float>::kInfinity) == 0;
+    }
+    if (subnormal == run.zeros) return;
+    for (size_t at = 0; at < count; at++) {
+      const uint32_t magnitude = std::bit_cast<uint32_t>(values[at]) & Bits<float>::kMagnitude;
+      if (magnitude != 0 && magnitude < Bits<float>::kSmallestNormal) doubles_[bucket_of(values[at])]++;
+    }
+  }
+
+  void count_buckets(const double* values, size_t count, const Summary& run) {
+    for (size_t at = 0; at < count; at++) doubles_[bucket_of(values[at])]++;
+    // The bucket of zero and the smallest subnormal numbers is one; zeros are counted elsewhere.
+    if (run.zeros == 0) return;
+    for (size_t at = 0; at < count; at++) {
+      if (values[at] == 0) doubles_[bucket_of(values[at])]--;
+    }
+  }
+
+  const ElementType type_;
+  Summary summary_;
+  bool has_floats_ = false;
+  std::array<std::array<uint32_t, Bits<float>::kCounters>, 2> floats_ = {};
+  std::array<uint64_t, kBuckets> doubles_ = {};
+};
+
+void Statistics::add(size_t block, const uint8_t* bytes, size_t count) {
+  auto work = std::make_unique<Block>(type_);
+  work->add(bytes, count);
+  std::lock_guard lock(mutex_);
+  if (blocks_.size() <= block) blocks_.resize(block + 1);
+  blocks_[block] = work->summary();
+  work->add_histogram_to(*histogram_);
+}
+
+Summary Statistics::summary() const {
+  std::lock_guard lock(mutex_);
+  Summary all;
+  for (const Summary& block : blocks_) all.join(block);
+  return all;
+}
+
+std::vector<Bucket> Statistics::histogram() const {
+  const uint64_t zeros = summary().zeros;
+  std::lock_guard lock(mutex_);
+  std::vector<Bucket> buckets;
+  constexpr size_t kSign = kBuckets / 2;
+  const size_t infinity = static_cast<size_t>(Bits<double>::kInfinity >> Bits<double>::kShift);
+  auto edge = [&](size_t code) {
+    if (code >= infinity) return std::numeric_limits<double>::max();
+    return std::bit_cast<double>(static_cast<uint64_t>(code) << Bits<double>::kShift);
+  };
+  for (size_t code = infinity; code-- > 0;) {
+    if (uint64_t count = (*histogram_)[kSign + code]) buckets.push_back({-edge(code + 1), -edge(code), count});
+  }
+  if (zeros > 0) buckets.push_back({0, 0, zeros});
+  for (size_t code = 0; code < infinity; code++) {
+    if (uint64_t count = (*histogram_)[code]) buckets.push_back({edge(code), edge(code + 1), count});
+  }
+  return buckets;
+}
+
+}  // namespace mlfs
