@@ -50,7 +50,7 @@ function joined(histogram: readonly HistogramBucket[], min: number, max: number)
   for (;;) {
     const wider = withGaps(joinNarrow(cut, width));
     if (wider.length <= BUCKETS) return wider;
-    width *= 1.25;
+    width = width * 1.25 + Number.MIN_VALUE;
   }
 }
 
