@@ -37,7 +37,8 @@ export interface Filesystem {
   /** Directory entries in a stable order, `.` and `..` first; `offset` of an entry is its index + 1. */
   readdir(nodeid: number, offset: number, context: RequestContext): MaybePromise<Iterable<DirectoryEntry>>;
   access(nodeid: number, mask: number, context: RequestContext): MaybePromise<void>;
-  statfs(context: RequestContext): MaybePromise<Statfs>;
+  /** Of the file system that `nodeid` lies on; the root's when absent. */
+  statfs(context: RequestContext, nodeid?: number): MaybePromise<Statfs>;
   getxattr(nodeid: number, name: string, context: RequestContext): MaybePromise<Uint8Array>;
   listxattr(nodeid: number, context: RequestContext): MaybePromise<readonly string[]>;
   /** SEEK_DATA (3) and SEEK_HOLE (4); the kernel handles the others. */

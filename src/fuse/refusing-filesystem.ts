@@ -81,7 +81,7 @@ export abstract class RefusingFilesystem implements Filesystem {
     return undefined;
   }
 
-  statfs(_context: RequestContext): MaybePromise<Statfs> {
+  statfs(_context: RequestContext, _nodeid?: number): MaybePromise<Statfs> {
     return { blockSize: 4096, blocks: 0, blocksFree: 0, files: 0, nameMax: 255 };
   }
 

@@ -24,7 +24,7 @@ export const access: Handler = (session, request) =>
   after(session.filesystem.access(request.nodeid, decodeAccess(request), request), () => replyTo(request, 0));
 
 export const statfs: Handler = (session, request) =>
-  after(session.filesystem.statfs(request), (answer) => encodeStatfs(request, answer));
+  after(session.filesystem.statfs(request, request.nodeid), (answer) => encodeStatfs(request, answer));
 
 export const getxattr: Handler = (session, request) => {
   const room = decodeXattrRoom(request);

@@ -114,9 +114,9 @@ export class FuseNativeBridge {
           this.#open.delete(descriptor);
           return after(filesystem.release(nodeid, handle), () => done(0));
         }),
-      statfs: (_path, done) =>
-        this.#run('statfs', done, '/', () =>
-          after(filesystem.statfs(this.#context), (statfs) => {
+      statfs: (path, done) =>
+        this.#run('statfs', done, path, (nodeid) =>
+          after(filesystem.statfs(this.#context, nodeid), (statfs) => {
             const answer: FuseNativeStatfs = {
               bsize: statfs.blockSize,
               frsize: statfs.blockSize,
