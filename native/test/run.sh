@@ -20,6 +20,7 @@ compile() { # variant, compiler flags
     objects+=("$object")
   done
   g++ "${flags[@]}" "$@" test/unit_test.cc "${objects[@]}" -o "$build/unit_test.$variant"
+  g++ "${flags[@]}" "$@" test/numbers_test.cc "${objects[@]}" -o "$build/numbers_test.$variant"
   g++ "${flags[@]}" "$@" test/one_file_server.cc "${objects[@]}" -o "$build/one_file_server.$variant"
 }
 
@@ -31,6 +32,7 @@ passed=0
 for variant in plain asan tsan; do
   echo "native unit tests ($variant)"
   "$build/unit_test.$variant"
+  "$build/numbers_test.$variant"
   passed=$((passed + 1))
   if [[ $(id -u) -eq 0 && -r /dev/fuse ]]; then
     echo "native server ($variant)"
