@@ -90,6 +90,7 @@ export class Attributes {
       case 'command':
         return { size: this.#options.commandSize(inode), mtimeMs: inode.mtimeMs };
       case 'snapshot': {
+        if (content.source !== undefined) return { size: content.knownSize?.() ?? 0, mtimeMs: inode.mtimeMs };
         const known = this.#options.snapshots.known(inode.nodeid);
         return { size: known?.size ?? 0, mtimeMs: known?.madeMs ?? inode.mtimeMs };
       }

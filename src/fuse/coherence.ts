@@ -46,7 +46,7 @@ export class Coherence {
   forget(inode: FileInode): void {
     this.#index.remove(inode.nodeid);
     // Nobody will tell it about changes from here on.
-    if (inode.content.kind === 'rendered') inode.content.invalidate?.();
+    invalidate(inode);
   }
 
   /** Carries out a WRITE. Its other views are current when the promise settles, unless waiting could deadlock. */
@@ -133,7 +133,7 @@ export class Coherence {
     let causeTouched = change.ranges.length === 0;
     for (const { inode, ranges } of this.#index.overlapping(image, change.ranges)) {
       this.#attributes.touch(inode);
-      if (inode.content.kind === 'rendered') inode.content.invalidate?.();
+      invalidate(inode);
       if (inode === cause?.inode) {
         causeTouched = true;
         if (cause.pagesAreCurrent) continue;
@@ -149,10 +149,15 @@ export class Coherence {
     }
     if (!causeTouched) {
       this.#attributes.touch(cause.inode);
-      if (cause.inode.content.kind === 'rendered') cause.inode.content.invalidate?.();
+      invalidate(cause.inode);
     }
     cause.invalidations = invalidations;
   }
 }
 
 const WHOLE_FILE = [{ offset: 0, length: 0 }] as const;
+
+/** What was computed from bytes that are others now. */
+function invalidate({ content }: FileInode): void {
+  if (content.kind === 'rendered' || content.kind === 'snapshot') content.invalidate?.();
+}

@@ -1,17 +1,12 @@
 import { errno } from '../errors.ts';
 import {
   type DirectoryInode,
+  FIRST_SCRATCH_NODEID,
   type FileInode,
   type Inode,
   type InodeTree,
   ROOT_NODEID,
 } from '../tree/inode.ts';
-
-/**
- * Scratch inodes are numbered from here, the trees' below it: a tree that comes later begins above all those before it. Within 32 bits,
- * which is what one of the transports has for an inode's number.
- */
-const FIRST_SCRATCH_NODEID = 2 ** 31;
 
 /**
  * Every inode that a request may name: those of the tree, scratch files and folders, and what is left of trees that were replaced, as long as
@@ -107,7 +102,7 @@ export class Inodes {
     const search = (directory: DirectoryInode, prefix: string): string | undefined => {
       for (const [name, inode] of directory.children) {
         if (inode === wanted) return prefix + name;
-        const below = inode.kind === 'directory' ? search(inode, `${prefix}${name}/`) : undefined;
+        const below = inode.kind === 'directory' && inode.unmade !== true ? search(inode, `${prefix}${name}/`) : undefined;
         if (below !== undefined) return below;
       }
       return undefined;

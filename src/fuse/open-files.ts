@@ -98,14 +98,14 @@ export class OpenFiles {
     length: number,
     context: RequestContext,
   ): MaybePromise<Uint8Array> {
-    if (content.kind === 'snapshot') {
-      return this.#counted(this.#handles.document(handle).bytes.subarray(offset, offset + length));
-    }
     if (content.kind === 'command') {
       return this.#counted(this.#handles.command(handle).transcript.read(offset, length));
     }
     const stage = this.#handles.writing(handle)?.stage;
     if (stage !== undefined) return stage.read(offset, length).then((bytes) => this.#counted(bytes));
+    if (content.kind === 'snapshot') {
+      return this.#counted(this.#handles.document(handle).bytes.subarray(offset, offset + length));
+    }
     const available = Math.min(length, sizeOf(content) - offset);
     if (available <= 0) return NO_BYTES;
     const bytes =
@@ -174,9 +174,11 @@ export class OpenFiles {
   }
 
   #sizeFor(content: Content, handle: number): number {
-    if (content.kind === 'snapshot') return this.#handles.document(handle).bytes.byteLength;
     if (content.kind === 'command') return this.#handles.command(handle).transcript.size;
-    return this.#handles.writing(handle)?.stage?.size() ?? sizeOf(content);
+    const stage = this.#handles.writing(handle)?.stage;
+    if (stage !== undefined) return stage.size();
+    if (content.kind === 'snapshot') return this.#handles.document(handle).bytes.byteLength;
+    return sizeOf(content);
   }
 
   #openDocument(

@@ -20,10 +20,11 @@ export const O_DSYNC = 0o10000;
  * - command: what is written is carried out.
  * - write: in place.
  * - replace: into a staged copy, because the open cut the file to nothing.
+ * - edit: into a staged copy of what the file says now, because what is written is parsed as a whole.
  * - cut: in place, after the file was cut to nothing.
  */
 export interface OpenPolicy {
-  readonly serve: 'read' | 'document' | 'append' | 'command' | 'write' | 'replace' | 'cut';
+  readonly serve: 'read' | 'document' | 'append' | 'command' | 'write' | 'replace' | 'edit' | 'cut';
   /** keep: the kernel's pages stay valid across opens. direct: what the handle reads and writes is not what others see. */
   readonly caching: 'keep' | 'direct';
 }
@@ -35,6 +36,7 @@ const APPEND: OpenPolicy = { serve: 'append', caching: 'direct' };
 const COMMAND: OpenPolicy = { serve: 'command', caching: 'direct' };
 const WRITE: OpenPolicy = { serve: 'write', caching: 'keep' };
 const REPLACE: OpenPolicy = { serve: 'replace', caching: 'direct' };
+const EDIT: OpenPolicy = { serve: 'edit', caching: 'direct' };
 const CUT: OpenPolicy = { serve: 'cut', caching: 'keep' };
 
 /**
@@ -50,8 +52,9 @@ export function openPolicy(inode: FileInode, flags: number, mountIsReadOnly: boo
     case 'command':
       return COMMAND;
     case 'snapshot':
-      if (writes) throw errno('EPERM');
-      return DOCUMENT;
+      if (!writes && !cuts) return DOCUMENT;
+      if (replacedImage(inode) === undefined) throw errno('EPERM');
+      return cuts ? REPLACE : EDIT;
     case 'live':
       if (!writes) return DIRECT_READ;
       // A log is only ever added to: what `>` would throw away is not the writer's.

@@ -144,6 +144,7 @@ interface Run {
 
 function shownBy(inode: FileInode): (readonly [Image, Shown])[] {
   const { content } = inode;
+  const bytes = content.kind === 'snapshot' ? content.source : content;
   const runs = new Map<Image, Run[]>();
   const computed: FileRange[] = [];
   const add = (image: Image, run: Run) => {
@@ -152,9 +153,9 @@ function shownBy(inode: FileInode): (readonly [Image, Shown])[] {
     if (there === undefined) runs.set(image, [run]);
     else there.push(run);
   };
-  if (content.kind === 'extents') {
+  if (bytes?.kind === 'extents') {
     let place = 0;
-    for (const extent of content.extents) {
+    for (const extent of bytes.extents) {
       const length = extentLength(extent);
       if (extent.kind === 'image') {
         add(extent.image, { start: extent.offset, end: extent.offset + length, place });
@@ -163,8 +164,8 @@ function shownBy(inode: FileInode): (readonly [Image, Shown])[] {
       }
       place += length;
     }
-  } else if (content.kind === 'rendered' && content.origin !== undefined) {
-    const { image, offset, length } = content.origin;
+  } else if (bytes?.kind === 'rendered' && bytes.origin !== undefined) {
+    const { image, offset, length } = bytes.origin;
     add(image, { start: offset, end: offset + length, place: 0 });
   }
   return Array.from(runs, ([image, list]) => [image, shownOf(inode, content, list, computed)] as const);

@@ -31,6 +31,7 @@ export function replacedImage(inode: FileInode): Image | undefined {
   const writer = writerOf(inode);
   if (writer !== undefined || inode.replace === undefined) return writer?.image;
   const { content } = inode;
+  if (content.kind === 'snapshot') return content.source?.writer?.image;
   return content.kind === 'rendered' ? content.origin?.image : undefined;
 }
 

@@ -42,7 +42,9 @@ export class Snapshots {
   /** The state that `stat` shows: of what is open, otherwise of now. */
   async current(nodeid: number, content: SnapshotContent): Promise<SnapshotState> {
     const latest = this.#latest.get(nodeid);
-    if (latest !== undefined && this.#openHandles.has(nodeid)) return latest;
+    const known = content.knownSize?.();
+    if (known !== undefined) return { size: known, madeMs: latest?.madeMs ?? Date.now() };
+    if (latest !== undefined && content.source === undefined && this.#openHandles.has(nodeid)) return latest;
     const bytes = await this.#make(nodeid, content);
     return this.#latest.get(nodeid) ?? { size: bytes.byteLength, madeMs: Date.now() };
   }

@@ -16,12 +16,15 @@ export class StagedReplacement {
   /** Something was written or cut since the last close that was carried out. */
   #unsettled: boolean;
   #writes = 0;
+  /** It began as a copy of what the file said. */
+  readonly wasFilled: boolean;
 
   /** `cut`: by ftruncate(0), which is a change by itself; O_TRUNC is one when something is written after it. */
   constructor(inode: FileInode, scratch: ScratchContent, cut: boolean) {
     this.#inode = inode;
     this.#scratch = scratch;
     this.#unsettled = cut;
+    this.wasFilled = scratch.size() > 0;
   }
 
   get staged(): Staged {

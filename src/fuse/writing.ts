@@ -42,9 +42,10 @@ export class Writing {
   async open(inode: FileInode, flags: number, { serve }: OpenPolicy): Promise<WritingHandle> {
     const { content } = inode;
     if (serve === 'cut' && content.kind === 'stored') await this.#cut(inode, content, 0);
-    const stage =
-      serve === 'replace' ? new StagedReplacement(inode, this.#options.makeScratch(), false) : undefined;
-    return { kind: 'writing', inode, flags, stage };
+    if (serve !== 'replace' && serve !== 'edit') return { kind: 'writing', inode, flags, stage: undefined };
+    const scratch = this.#options.makeScratch();
+    if (serve === 'edit' && content.kind === 'snapshot') await fill(scratch, await content.make());
+    return { kind: 'writing', inode, flags, stage: new StagedReplacement(inode, scratch, false) };
   }
 
   /** Returns the number of bytes taken, which is all of them. Throws EFBIG, EPERM, ENOSPC. */
@@ -76,6 +77,7 @@ export class Writing {
     try {
       await replaceContent(inode, stage.staged, this.#options.coherence);
     } catch (refusal) {
+      if (inode.replace !== undefined) this.#refused(inode, refusal);
       await this.#options.coherence.drop(inode);
       throw refusal;
     }
@@ -89,9 +91,9 @@ export class Writing {
     if (stage === undefined) return;
     const size = stage.size();
     const path = () => this.#options.pathOf(inode);
-    if (stage.untouched)
+    if (stage.untouched && !stage.wasFilled)
       this.#options.log(`${path()}: opened to be replaced, but nothing was written; it is as it was`);
-    else if (stage.unsettled)
+    else if (stage.unsettled && inode.replace === undefined)
       this.#options.log(`${path()}: not replaced: ${size} bytes were written${expected(inode)}`);
     await stage.close();
     // What went through the kernel's pages of the file was not its bytes.
@@ -149,6 +151,12 @@ export class Writing {
     else await this.#options.flush();
   }
 
+  /** Why, and where in the text. */
+  #refused(inode: FileInode, refusal: unknown): void {
+    const reason = refusal instanceof Error ? refusal.message : String(refusal);
+    this.#options.log(`${this.#options.pathOf(inode)}: not replaced: ${reason}`);
+  }
+
   async #writeStored(
     inode: FileInode,
     content: StoredContent,
@@ -180,11 +188,16 @@ export class Writing {
   }
 }
 
+/** Puts a document into an empty file. */
+async function fill(scratch: ScratchContent, document: Uint8Array): Promise<void> {
+  if (document.byteLength > 0) await scratch.write(0, document);
+}
+
 function tooLarge(end: number, size: number): MlfsError {
   return errno('EFBIG', `byte ${end} lies beyond the ${size} that the file may have`);
 }
 
-function expected({ content, replace }: FileInode): string {
-  if (replace !== undefined || (content.kind !== 'extents' && content.kind !== 'rendered')) return '';
+function expected({ content }: FileInode): string {
+  if (content.kind !== 'extents' && content.kind !== 'rendered') return '';
   return `, neither the ${content.size} of the file nor one number`;
 }

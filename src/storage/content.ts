@@ -59,6 +59,10 @@ export interface SnapshotContent {
    * mtime. Without it the document is of the moment.
    */
   readonly source?: FixedContent;
+  /** Of a document with a source: its size, when it has been made and is still right. */
+  knownSize?(): number | undefined;
+  /** Bytes of the source changed. Called before the change is acknowledged. */
+  invalidate?(): void;
 }
 
 /** A file that grows under its readers: the log. */

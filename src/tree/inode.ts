@@ -5,6 +5,12 @@ import type { ImageUpdate } from '../storage/image.ts';
 /** The root directory's nodeid, by FUSE's convention (FUSE_ROOT_ID). */
 export const ROOT_NODEID = 1;
 
+/**
+ * Scratch inodes are numbered from here, the trees' below it: a tree that comes later begins above all those before it. Within 32 bits,
+ * which is what one of the transports has for an inode's number.
+ */
+export const FIRST_SCRATCH_NODEID = 2 ** 31;
+
 export type Inode = FileInode | DirectoryInode;
 
 interface InodeBase {
@@ -25,8 +31,8 @@ export interface FileInode extends InodeBase {
   /** Present on tensors: the bytes of one element of this value; undefined for a text that is no number of the dtype. */
   readonly element?: (number: string) => Uint8Array | undefined;
   /**
-   * Present where the bytes of a replacement are not the content's own (a text that is parsed): takes them as part of an update.
-   * Throws MlfsError with EINVAL and the reason; then the update changes nothing.
+   * Present where the bytes of a replacement are not the content's own (a text that is parsed, a header that may differ): takes them as
+   * part of an update. Throws MlfsError with EINVAL and the reason, with its line and column; then the update changes nothing.
    */
   readonly replace?: (staged: ByteSource, update: ImageUpdate) => Promise<void>;
 }
@@ -36,6 +42,8 @@ export interface DirectoryInode extends InodeBase {
   /** nodeid of the parent; the root's is its own. */
   readonly parent: number;
   readonly children: Map<string, Inode>;
+  /** Nobody has looked into it yet: asking for its children makes them. Walks that only search pass it by. */
+  readonly unmade?: boolean;
   /** Whether scratch files may be made here. */
   readonly writable?: boolean;
 }

@@ -56,8 +56,11 @@ export class TensorFiles {
     const paths = new Map<Inode, string>();
     const walk = (folder: DirectoryInode, prefix: string) => {
       for (const [name, inode] of folder.children) {
-        if (inode.kind === 'directory') walk(inode, `${prefix}${name}/`);
-        else if (inode instanceof TensorInode && !paths.has(inode)) paths.set(inode, prefix + name);
+        if (inode.kind !== 'directory') {
+          if (inode instanceof TensorInode && !paths.has(inode)) paths.set(inode, prefix + name);
+        } else if (inode.unmade !== true) {
+          walk(inode, `${prefix}${name}/`);
+        }
       }
     };
     walk(this.#table.root, '/');
@@ -116,7 +119,7 @@ const ALONE = ['.bin'] as const;
 const WITH_GRADIENT = ['.bin', '.grad'] as const;
 
 /** A mount has one a tensor: it holds what it must and works out the rest when somebody looks. */
-class TensorInode implements FileInode {
+export class TensorInode implements FileInode {
   readonly kind = 'file';
   readonly nodeid: number;
   readonly mtimeMs: number;
