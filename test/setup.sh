@@ -11,6 +11,7 @@ packages=(
   attr rsync unzip zip fio strace
   vim nano ed perl util-linux  # editors that write through a mount; flock
   git openssh-server sshfs inotify-tools prometheus  # what the examples are tried with
+  graphviz              # reads the graphs of /ir
 )
 
 missing=()

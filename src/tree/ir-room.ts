@@ -6,25 +6,26 @@
  *                                   for an exported program its graph, and as .json torch's own
  *   module_tree.txt, .json, .dot    the modules and their tensors, of any file that holds a model
  *
- * Nothing is read or made before somebody looks. Graphs are made in a thread of their own, trees in slices.
+ * Nothing is read or made before somebody looks. Graphs are made in a process of their own, trees in slices.
  */
 import { basename } from 'node:path';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import type { ZipEntry } from '../checkpoint/zip/entry.ts';
 import { readEntry } from '../checkpoint/zip/read-entry.ts';
-import type { FixedContent, SnapshotContent } from '../storage/content.ts';
+import type { FixedContent } from '../storage/content.ts';
 import { InflatedContent } from '../storage/inflated-content.ts';
 import type { PageCache } from '../storage/page-cache.ts';
 import { escapeKey } from './entry-name.ts';
 import type { DirectoryInode } from './inode.ts';
 import type { InodeTable } from './inode-table.ts';
-import type { GraphForm } from './ir/graph-documents.ts';
-import { graphInThread } from './ir/graph-thread.ts';
+import type { GraphSource } from './ir/graph-documents.ts';
+import { makeGraph } from './ir/graph-process.ts';
 import { inSlices } from './ir/in-slices.ts';
 import { treeDot, treeJson, treeText } from './ir/module-documents.ts';
 import { type ModuleNode, moduleTree } from './ir/module-tree.ts';
 import { type CodeFile, codeFiles, exportedPrograms } from './ir/program-source.ts';
 import type { ModuleInstance } from './ir/script-program.ts';
+import { UNCHANGING, UnchangingDocument } from './ir/unchanging-document.ts';
 import type { Model } from './model-tensors.ts';
 
 export interface IrSources {
@@ -34,7 +35,7 @@ export interface IrSources {
 }
 
 /** Code of all files together, and the JSON of an exported program: larger ones have no graph. */
-const PROGRAM_BYTES = 64 * 1024 * 1024;
+const PROGRAM_BYTES = 32 * 1024 * 1024;
 
 /** Adds nothing for a file without a program and without a model. */
 export function addIrRoom(table: InodeTable, sources: IrSources): void {
@@ -68,19 +69,14 @@ function addScript(
     if (folder.children.has(file)) continue;
     table.add(folder, file, { content: () => entryContent(entry, sources), size: entry.size });
   }
-  const graph = (form: GraphForm): SnapshotContent => ({
-    kind: 'snapshot',
-    source: UNCHANGING,
-    make: () =>
-      graphInThread(form, async () => ({
-        kind: 'torchscript',
-        name: basename(checkpoint.path),
-        files: await codeTexts(files, checkpoint),
-        modules: instances(await inSlices(moduleTree(model))),
-      })),
+  const program = async (): Promise<GraphSource> => ({
+    kind: 'torchscript',
+    name: basename(checkpoint.path),
+    files: await codeTexts(files, checkpoint),
+    modules: instances(await inSlices(moduleTree(model))),
   });
   for (const form of ['txt', 'json', 'dot'] as const) {
-    table.add(room, `graph.${form}`, { content: () => graph(form) });
+    addDocument(table, room, `graph.${form}`, () => makeGraph(form, program));
   }
 }
 
@@ -96,10 +92,13 @@ async function codeTexts(files: readonly CodeFile[], { image }: Checkpoint) {
   return texts;
 }
 
+/** Real models have some thousands. */
+const MAX_INSTANCES = 50_000;
+
 function instances(root: ModuleNode): ModuleInstance[] {
   const found: ModuleInstance[] = [];
   const visit = ({ path, className, modules }: ModuleNode) => {
-    found.push({ path, className: className ?? '' });
+    if (found.length < MAX_INSTANCES) found.push({ path, className: className ?? '' });
     for (const module of modules) visit(module);
   };
   visit(root);
@@ -108,19 +107,13 @@ function instances(root: ModuleNode): ModuleInstance[] {
 
 function addExported(table: InodeTable, folder: DirectoryInode, entry: ZipEntry, sources: IrSources): void {
   const { checkpoint } = sources;
+  const program = async (): Promise<GraphSource> => ({
+    kind: 'exported',
+    name: basename(checkpoint.path),
+    json: await readEntry(checkpoint.image, entry, PROGRAM_BYTES),
+  });
   for (const form of ['txt', 'dot'] as const) {
-    table.add(folder, `graph.${form}`, {
-      content: () => ({
-        kind: 'snapshot',
-        source: UNCHANGING,
-        make: () =>
-          graphInThread(form, async () => ({
-            kind: 'exported',
-            name: basename(checkpoint.path),
-            json: await readEntry(checkpoint.image, entry, PROGRAM_BYTES),
-          })),
-      }),
-    });
+    addDocument(table, folder, `graph.${form}`, () => makeGraph(form, program));
   }
   table.add(folder, 'graph.json', { content: () => entryContent(entry, sources), size: entry.size });
 }
@@ -129,17 +122,20 @@ function addModuleTree(table: InodeTable, room: DirectoryInode, { checkpoint, mo
   const title = basename(checkpoint.path);
   const forms = { txt: treeText, json: treeJson, dot: treeDot } as const;
   for (const [form, write] of Object.entries(forms)) {
-    table.add(room, `module_tree.${form}`, {
-      content: () => ({
-        kind: 'snapshot',
-        source: UNCHANGING,
-        make: async () => {
-          const root = await inSlices(moduleTree(model));
-          return Buffer.from(await inSlices(write(title, root)));
-        },
-      }),
+    addDocument(table, room, `module_tree.${form}`, async () => {
+      const root = await inSlices(moduleTree(model));
+      return Buffer.from(await inSlices(write(title, root)));
     });
   }
+}
+
+function addDocument(
+  table: InodeTable,
+  folder: DirectoryInode,
+  name: string,
+  write: () => Promise<Uint8Array>,
+): void {
+  table.add(folder, name, { content: () => new UnchangingDocument(write) });
 }
 
 /** An entry as it is in the archive, inflated if need be. No edit reaches it. */
@@ -152,6 +148,3 @@ function entryContent(entry: ZipEntry, { checkpoint, cache }: IrSources): FixedC
   }
   return new InflatedContent({ image, offset, compressedLength: compressedSize, length: size, crc32 }, cache);
 }
-
-/** What documents are made of that no edit changes. */
-const UNCHANGING: FixedContent = { kind: 'extents', size: 0, extents: [] };

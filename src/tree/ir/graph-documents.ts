@@ -1,4 +1,4 @@
-/** The documents of a program, from its text: what a graph's thread does. */
+/** The documents of a program, from its text: what a graph's process does. */
 import { objectOf } from '../../checkpoint/torch/json-record.ts';
 import { exportedDot, exportedText } from './exported-documents.ts';
 import { readExportedGraph } from './exported-graph.ts';

@@ -1,5 +1,4 @@
-/** The thread that makes one document and ends. */
-import { parentPort, workerData } from 'node:worker_threads';
+/** The process that makes one document and ends. */
 import { type GraphForm, type GraphSource, graphDocument } from './graph-documents.ts';
 
 export interface GraphOrder {
@@ -7,5 +6,16 @@ export interface GraphOrder {
   readonly form: GraphForm;
 }
 
-const { source, form } = workerData as GraphOrder;
-parentPort?.postMessage(graphDocument(source, form));
+export type GraphAnswer = { readonly document: string } | { readonly error: string };
+
+process.once('message', ({ source, form }: GraphOrder) => {
+  process.send?.(answer(source, form), () => process.disconnect());
+});
+
+function answer(source: GraphSource, form: GraphForm): GraphAnswer {
+  try {
+    return { document: graphDocument(source, form) };
+  } catch (cause) {
+    return { error: cause instanceof Error ? cause.message : String(cause) };
+  }
+}

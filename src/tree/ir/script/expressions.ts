@@ -16,8 +16,8 @@ export interface Argument {
   readonly value: Expression;
 }
 
-/** Real code nests some ten deep. */
-const MAX_DEPTH = 100;
+/** Real code nests some ten deep. Links of a chain (`a.b.c`, `a + b + c`) count, because they nest, too. */
+const MAX_DEPTH = 300;
 
 const BINARY: Readonly<Record<string, number>> = {
   or: 2,
@@ -101,7 +101,7 @@ export class ExpressionReader {
   }
 
   expression(): Expression {
-    if (++this.#depth > MAX_DEPTH) throw new Unparsed('nested too deep');
+    this.#deeper();
     const value = this.#binary(0);
     let result = value;
     if (this.take('if')) {
@@ -114,11 +114,16 @@ export class ExpressionReader {
   }
 
   #binary(lowest: number): Expression {
+    const depth = this.#depth;
     let left = this.#unary();
     for (;;) {
       const operator = this.#operator();
       const precedence = BINARY[operator] ?? -1;
-      if (operator === '' || precedence <= lowest) return left;
+      if (operator === '' || precedence <= lowest) {
+        this.#depth = depth;
+        return left;
+      }
+      this.#deeper();
       for (const word of operator.split(' ')) this.expect(word);
       // Powers bind to the right.
       const right = this.#binary(operator === '**' ? precedence - 1 : precedence);
@@ -139,7 +144,7 @@ export class ExpressionReader {
     const { text, kind } = this.next;
     const prefix = kind === 'symbol' && ['-', '+', '~', '*', '**'].includes(text);
     if (!prefix && !(kind === 'name' && text === 'not')) return this.#postfix();
-    if (++this.#depth > MAX_DEPTH) throw new Unparsed('nested too deep');
+    this.#deeper();
     this.expect(text);
     const operand = this.#binary(text === 'not' ? NOT : UNARY - 1);
     this.#depth--;
@@ -148,13 +153,21 @@ export class ExpressionReader {
   }
 
   #postfix(): Expression {
+    const depth = this.#depth;
     let value = this.#primary();
     for (;;) {
+      this.#deeper();
       if (this.take('.')) value = { kind: 'attribute', of: value, name: this.name() };
       else if (this.take('(')) value = { kind: 'call', of: value, args: this.#arguments() };
       else if (this.take('[')) value = { kind: 'subscript', of: value, items: this.#subscripts() };
-      else return value;
+      else break;
     }
+    this.#depth = depth;
+    return value;
+  }
+
+  #deeper(): void {
+    if (++this.#depth > MAX_DEPTH) throw new Unparsed('nested too deep');
   }
 
   #primary(): Expression {
