@@ -152,8 +152,8 @@ def show(event):
     for value in event["values"]:
         if "histogram" in value:
             histogram = value["histogram"]
-            print("%-34s %10d  mean %10.3g  std %9.3g  norm %9.3g  %9.3g [%s] %.3g" % (
-                value["tag"], histogram["num"], scalars["mean"], scalars["std"], scalars["norm"],
+            print("%-26s step %-6d %9d elements  mean %10.3g  std %9.3g  norm %9.3g  %9.3g [%s] %.3g" % (
+                value["tag"], event["step"], histogram["num"], scalars["mean"], scalars["std"], scalars["norm"],
                 histogram["min"], bars(bins(histogram)), histogram["max"]))
 
 

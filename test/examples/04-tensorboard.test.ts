@@ -1,0 +1,35 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { requires } from '../support/requires.ts';
+import { output } from '../support/run.ts';
+
+const RUN = fileURLToPath(new URL('../../examples/04-tensorboard/run.sh', import.meta.url));
+
+test(
+  'three mounted checkpoints are one run of three steps, with every element in a histogram',
+  requires('fuse', 'python3'),
+  async () => {
+    const shown = await output('bash', [RUN], { timeoutMs: 180_000 });
+    const lines = [
+      ...shown.matchAll(/^(\S+) +step (\d+) +(\d+) elements +mean +\S+ +std +(\S+) .*\[(.{30})\]/gm),
+    ];
+    const found = lines.map(([, tag, step, elements]) => `${tag} ${step} ${elements}`);
+    const expected = [100, 200, 300].flatMap((step) => [
+      `encoder.weight ${step} 32768`,
+      `encoder.bias ${step} 256`,
+      `head.weight ${step} 2560`,
+      `head.bias ${step} 10`,
+    ]);
+    assert.deepEqual(found, expected);
+    const deviations = lines
+      .filter(([, tag]) => tag === 'encoder.weight')
+      .map(([, , , , std]) => Number(std));
+    for (const [index, deviation] of deviations.entries()) {
+      assert.ok(Math.abs(deviation - 0.02 * (index + 1)) < 0.001, `${deviation} at step ${index}`);
+    }
+    // The picture of normally distributed weights is highest in the middle.
+    const [, , , , , bars = ''] = lines[0] ?? [];
+    assert.match(bars.slice(10, 20), /█/);
+  },
+);
