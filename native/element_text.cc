@@ -393,6 +393,17 @@ class Parser {
   uint64_t read_ = 0;
 };
 
+/// `# [i, j, :, :]`, after an empty line but for the first.
+std::string slice_comment(const TextLayout& layout, uint64_t slice) {
+  std::string indices;
+  uint64_t rest = slice;
+  for (size_t dim = layout.outer.size(); dim-- > 0;) {
+    indices = std::to_string(rest % layout.outer[dim]) + ", " + indices;
+    rest /= layout.outer[dim];
+  }
+  return (slice == 0 ? "# [" : "\n# [") + indices + ":, :]\n";
+}
+
 }  // namespace
 
 std::vector<char> render_elements(ElementType type, const uint8_t* bytes, size_t count, const TextLayout& layout) {
@@ -400,7 +411,13 @@ std::vector<char> render_elements(ElementType type, const uint8_t* bytes, size_t
   text.resize(count * 12 + 2 * kLongestNumber);
   size_t used = 0;
   uint64_t column = 0;
+  const uint64_t slice_length = layout.outer.empty() ? 0 : layout.rows * layout.columns;
   for (size_t i = 0; i < count; i++) {
+    if (slice_length > 0 && i % slice_length == 0) {
+      const std::string comment = slice_comment(layout, i / slice_length);
+      if (text.size() - used < comment.size()) text.resize(text.size() + text.size() / 2 + comment.size());
+      used = static_cast<size_t>(put(text.data() + used, comment) - text.data());
+    }
     if (text.size() - used < 2 * kLongestNumber) text.resize(text.size() + text.size() / 2);
     char* out = text.data() + used;
     const uint8_t* at = bytes + i * type.size();

@@ -14,6 +14,10 @@ namespace mlfs {
 struct TextLayout {
   uint64_t columns;
   char separator;
+  /// Of more than two dimensions: those before the last two. Each of their slices begins with a comment that names it, `# [i, j, :, :]`.
+  std::vector<uint64_t> outer = {};
+  /// Lines a slice.
+  uint64_t rows = 0;
 };
 
 /// The shortest decimal text of each element that reads back to the same value.

@@ -175,7 +175,7 @@ class NativeStatistics : public Napi::ObjectWrap<NativeStatistics> {
 
 TextLayout layout_argument(const Napi::Value& columns, const Napi::Value& separator) {
   const std::string text = separator.As<Napi::String>().Utf8Value();
-  return {whole_number(columns), text.empty() ? ' ' : text[0]};
+  return {.columns = whole_number(columns), .separator = text.empty() ? ' ' : text[0]};
 }
 
 class Render : public Work {
@@ -232,9 +232,12 @@ class Parse : public Work {
   std::optional<TextFault> fault_;
 };
 
-/// renderElements(dtype, bytes, columns, separator): Promise<Buffer>
+/// renderElements(dtype, bytes, columns, separator, outer, rows): Promise<Buffer>
 Napi::Value RenderElements(const Napi::CallbackInfo& info) {
-  const TextLayout layout = layout_argument(info[2], info[3]);
+  TextLayout layout = layout_argument(info[2], info[3]);
+  const auto outer = info[4].As<Napi::Array>();
+  for (uint32_t dim = 0; dim < outer.Length(); dim++) layout.outer.push_back(whole_number(outer.Get(dim)));
+  layout.rows = whole_number(info[5]);
   return (new Render(type_argument(info[0]), info[1].As<Napi::Uint8Array>(), layout))->start();
 }
 

@@ -158,7 +158,6 @@ async function serve(
         cache,
         version: VERSION,
         log,
-        warn: (message) => log.warn(message),
         firstNodeid,
         ...(editing === undefined ? {} : { editing: { ...editing, control } }),
         ...(options.stateDict === undefined ? {} : { stateDict: options.stateDict }),

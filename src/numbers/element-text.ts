@@ -10,6 +10,8 @@ import { loadNative, type NativeAddon } from '../storage/native.ts';
 export interface TextLayout {
   readonly columns: number;
   readonly separator: ' ' | ',';
+  /** Of more than two dimensions: a comment `# [i, j, :, :]` before each slice of `rows` lines. `outer`: the dimensions before the last two. */
+  readonly slices?: { readonly outer: readonly number[]; readonly rows: number };
 }
 
 /** Where a text is no list of elements. Lines and columns count from 1, columns in bytes. */
@@ -28,9 +30,11 @@ export function hasText(dtype: DType): boolean {
 export async function renderElements(
   dtype: DType,
   bytes: Uint8Array,
-  { columns, separator }: TextLayout,
+  { columns, separator, slices }: TextLayout,
 ): Promise<Uint8Array> {
-  return requireText(dtype).renderElements(dtype, wholeElements(dtype, bytes), columns, separator);
+  const { outer, rows } = slices ?? NO_SLICES;
+  const elements = wholeElements(dtype, bytes);
+  return requireText(dtype).renderElements(dtype, elements, columns, separator, outer, rows);
 }
 
 /**
@@ -46,6 +50,8 @@ export async function parseElements(
 ): Promise<TextFault | undefined> {
   return requireText(dtype).parseElements(dtype, text, wholeElements(dtype, elements), columns, separator);
 }
+
+const NO_SLICES = { outer: [], rows: 0 } as const;
 
 function requireText(dtype: DType): NativeAddon {
   const native = loadNative();

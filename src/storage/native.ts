@@ -19,8 +19,18 @@ export interface NativeAddon {
   tryLock(fd: number): boolean;
   /** Whether the elements of a dtype are numbers: what the three below accept. */
   isNumber(dtype: string): boolean;
-  /** Elements as text, `columns` a line. The bytes must not change meanwhile. */
-  renderElements(dtype: string, bytes: Uint8Array, columns: number, separator: string): Promise<Buffer>;
+  /**
+   * Elements as text, `columns` a line. With `outer` (the sizes of the dimensions before the last two) each slice of `rows` lines begins with a
+   * comment that names it. The bytes must not change meanwhile.
+   */
+  renderElements(
+    dtype: string,
+    bytes: Uint8Array,
+    columns: number,
+    separator: string,
+    outer: readonly number[],
+    rows: number,
+  ): Promise<Buffer>;
   /** Reads as many elements as `elements` has room for into it; resolves with what is wrong with the text. */
   parseElements(
     dtype: string,

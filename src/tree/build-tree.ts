@@ -40,8 +40,6 @@ export interface TreeSources {
   /** The key of the state dict that /model shows. */
   readonly stateDict?: string;
   readonly log: LiveContent;
-  /** Takes a line that says why something was refused. */
-  readonly warn: (message: string) => void;
   readonly status: () => Promise<object>;
   readonly metrics: () => string;
   /** Absent on read-only mounts. */
@@ -87,7 +85,7 @@ export function buildTree(checkpoint: Checkpoint, sources: TreeSources): BuiltTr
     addStrayTensors(table, room, strays, files);
   }
   const statistics = new StatisticsCache();
-  addViewsRoom(table, { model: modelRoom, writable, statistics, log: sources.warn });
+  addViewsRoom(table, { model: modelRoom, tensors: model.tensors, writable, statistics });
   addIrRoom(table, { checkpoint, model, cache: sources.cache });
   addVizRoom(table, { checkpoint, tensors: model.tensors, statistics, cache: sources.cache });
   addExportRoom(table, table.folder(root, 'export'), {

@@ -18,10 +18,15 @@ export interface FileDescription {
   readonly size?: number;
 }
 
+/** Numbers that were kept for inodes that come later. */
+export interface InodeBlock {
+  make<T extends Inode>(create: (nodeid: number, mtimeMs: number) => T): T;
+}
+
 export class InodeTable implements InodeTree {
   readonly root: DirectoryInode;
   /** All but the root. */
-  readonly #inodes: Inode[] = [];
+  readonly #inodes: (Inode | undefined)[] = [];
   readonly #firstNodeid: number;
   readonly #mtimeMs: number;
   #totalBytes = 0;
@@ -73,6 +78,25 @@ export class InodeTable implements InodeTree {
 
   folderAt(parent: DirectoryInode, path: readonly string[]): DirectoryInode {
     return path.reduce((folder, name) => this.folder(folder, name), parent);
+  }
+
+  /**
+   * Keeps numbers for inodes that are made when somebody looks at them, so that a later tree begins above them. Throws when more are made than
+   * were kept.
+   */
+  reserve(count: number): InodeBlock {
+    const first = this.#inodes.length;
+    this.#inodes.length += count;
+    let made = 0;
+    return {
+      make: (create) => {
+        if (made === count) throw new Error(`more than the ${count} inodes that were reserved`);
+        const inode = create(this.#firstNodeid + first + made, this.#mtimeMs);
+        this.#inodes[first + made] = inode;
+        made++;
+        return inode;
+      },
+    };
   }
 
   /** An inode without a name yet: `link` gives it one. `size` is counted in statfs. */

@@ -34,7 +34,7 @@ export interface FileInode extends InodeBase {
    * Present where the bytes of a replacement are not the content's own (a text that is parsed, a header that may differ): takes them as
    * part of an update. Throws MlfsError with EINVAL and the reason, with its line and column; then the update changes nothing.
    */
-  readonly replace?: (staged: ByteSource, update: ImageUpdate) => Promise<void>;
+  readonly replace?: ((staged: ByteSource, update: ImageUpdate) => Promise<void>) | undefined;
 }
 
 export interface DirectoryInode extends InodeBase {

@@ -1,20 +1,52 @@
-/** /views: the tree of /model in other formats. */
+/** /views: the tree of /model in other formats. `X.bin` there is `X.npy`, `X.txt`, `X.csv` and `X.json` here. */
 import type { StatisticsCache } from '../../numbers/statistics-cache.ts';
 import type { DirectoryInode } from '../inode.ts';
 import type { InodeTable } from '../inode-table.ts';
+import type { ModelTensor } from '../model-tensors.ts';
+import { viewKey } from '../tensor-files.ts';
+import { DEFAULT_TEXT_ELEMENTS } from './text-content.ts';
+import { jsonView, npyView, textView } from './view-files.ts';
+import { inodesBelow, Views } from './view-folders.ts';
 
 export interface ViewsSources {
   /** The folder /model, whose tensors are shown. */
   readonly model: DirectoryInode;
+  readonly tensors: readonly ModelTensor[];
   readonly writable: boolean;
   readonly statistics: StatisticsCache;
   /** More elements than this are shown as a head in txt and csv. */
   readonly textElements?: number;
-  /** Takes the line and column of a text that could not be taken over. */
-  readonly log: (message: string) => void;
 }
 
-/** Adds nothing yet. */
-export function addViewsRoom(_table: InodeTable, _sources: ViewsSources): void {
-  // Its owner fills it.
+export function addViewsRoom(table: InodeTable, sources: ViewsSources): void {
+  const { model, tensors, writable, statistics, textElements = DEFAULT_TEXT_ELEMENTS } = sources;
+  const names = namesByView(tensors);
+  const views = {
+    npy: npyView(),
+    txt: textView('txt', textElements),
+    csv: textView('csv', textElements),
+    json: jsonView(({ tensor }) => names().get(viewKey(tensor)) ?? [], statistics),
+  };
+  const room = table.folder(table.root, 'views');
+  const count = inodesBelow(model);
+  for (const [name, view] of Object.entries(views)) {
+    const folders = new Views(table.reserve(count), view, writable && name !== 'json');
+    room.children.set(name, folders.folder(model, room.nodeid));
+  }
+}
+
+/** Worked out when somebody first reads a document. */
+function namesByView(tensors: readonly ModelTensor[]): () => ReadonlyMap<string, readonly string[]> {
+  let made: Map<string, string[]> | undefined;
+  return () => {
+    if (made !== undefined) return made;
+    made = new Map();
+    for (const { name, tensor } of tensors) {
+      const key = viewKey(tensor);
+      const names = made.get(key);
+      if (names === undefined) made.set(key, [name]);
+      else names.push(name);
+    }
+    return made;
+  };
 }

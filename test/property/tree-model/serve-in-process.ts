@@ -17,7 +17,6 @@ export function serveInProcess({ checkpoint, edits, editing, state }: EditedChec
     cache: new PageCache(1 << 20),
     version: 'test',
     log: new Log({ level: 'error' }),
-    warn: () => undefined,
     status: () => Promise.resolve({}),
     metrics: () => '',
     editing: { ...editing, control: { kind: 'command', perform, sync: () => edits.flush() } },

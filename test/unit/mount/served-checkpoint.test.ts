@@ -45,7 +45,6 @@ async function served(t: TestContext) {
         cache,
         version: 'test',
         log,
-        warn: () => undefined,
         firstNodeid,
         status: async () => ({}),
         metrics: () => '',

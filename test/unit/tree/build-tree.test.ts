@@ -34,7 +34,6 @@ function built(checkpoint: Checkpoint, stateDict?: string) {
     cache: new PageCache(1 << 20),
     version: '1.2.3',
     log: new Log(),
-    warn: () => undefined,
     status: async () => ({ state: 'current' }),
     metrics: () => 'mlfs_up 1\n',
     ...(stateDict === undefined ? {} : { stateDict }),

@@ -33,7 +33,6 @@ const sources: TreeSources = {
   cache: new PageCache(1 << 20),
   version: '1.2.3',
   log: new Log(),
-  warn: () => undefined,
   status: async () => ({}),
   metrics: () => '',
 };

@@ -1,0 +1,148 @@
+/**
+ * A tensor as a JSON document: what it is, where it lies, what its numbers are like. The size is fixed, so that `stat` computes nothing: the document is
+ * filled up with spaces before its last newline. The numbers are computed when it is read.
+ */
+import { nbytes, type Tensor } from '../../checkpoint/tensor.ts';
+import { MlfsError } from '../../errors.ts';
+import { type HistogramBucket, hasStatistics, type Statistics } from '../../numbers/statistics.ts';
+import type { StatisticsCache } from '../../numbers/statistics-cache.ts';
+import type { FixedContent, ImageRange, RenderedContent } from '../../storage/content.ts';
+import { extentLength } from '../../storage/extent.ts';
+import { fileOffset } from '../tensor-files.ts';
+import { npyCarrier } from './npy-header.ts';
+
+/** Buckets of a histogram: neighbours are joined until there are no more. */
+const MOST_BUCKETS = 40;
+/** A number of 24 characters twice, a count of 16, and what is between. */
+const LONGEST_BUCKET = 24 + 24 + 16 + 14;
+/** Four real numbers, five counts, their names; an error's text. */
+const LONGEST_REST = 512;
+const ROOM_FOR_STATISTICS = MOST_BUCKETS * LONGEST_BUCKET + LONGEST_REST;
+
+export interface JsonSources {
+  readonly tensor: Tensor;
+  /** What the tensor's own file shows. */
+  readonly content: FixedContent;
+  /** The dotted names of the tensor; the first is the one it is called by. */
+  readonly names: () => readonly string[];
+  readonly statistics: StatisticsCache;
+}
+
+export class JsonContent implements RenderedContent {
+  readonly kind = 'rendered';
+  readonly origin?: ImageRange;
+  readonly #sources: JsonSources;
+  #description: string | undefined;
+
+  constructor(sources: JsonSources) {
+    this.#sources = sources;
+    const origin = originOf(sources.content);
+    if (origin !== undefined) this.origin = origin;
+  }
+
+  get size(): number {
+    const room = hasStatistics(this.#sources.tensor.dtype) ? ROOM_FOR_STATISTICS : 64;
+    return Buffer.byteLength(this.#described) + room;
+  }
+
+  async read(offset: number, length: number): Promise<Uint8Array> {
+    const document = `${this.#described},\n  "statistics": ${await this.#statistics()}\n}`;
+    const bytes = Buffer.alloc(this.size, ' ');
+    bytes.write(document);
+    bytes.write('\n', bytes.length - 1);
+    return bytes.subarray(offset, offset + length);
+  }
+
+  async #statistics(): Promise<string> {
+    const { tensor, content, statistics } = this.#sources;
+    if (!hasStatistics(tensor.dtype)) return 'null';
+    try {
+      return statisticsJson(await statistics.of(tensor, content));
+    } catch (cause) {
+      if (!(cause instanceof MlfsError)) throw cause;
+      return JSON.stringify({ error: cause.message.slice(0, LONGEST_REST / 4) });
+    }
+  }
+
+  /** All but the statistics and the closing brace. */
+  get #described(): string {
+    this.#description ??= describe(this.#sources);
+    return this.#description;
+  }
+}
+
+function describe({ tensor, names }: JsonSources): string {
+  const [name = '', ...aliases] = names();
+  const carrier = npyCarrier(tensor.dtype);
+  const fields = {
+    name,
+    dtype: tensor.dtype,
+    shape: tensor.shape,
+    stride: tensor.stride,
+    storage: tensor.storage.key,
+    storage_offset: tensor.storageOffset,
+    file_offset: fileOffset(tensor) ?? null,
+    nbytes: nbytes(tensor),
+    requires_grad: tensor.requiresGrad,
+    ...(tensor.note === undefined ? {} : { note: tensor.note }),
+    // numpy has no such dtype: /views/npy shows the bits as unsigned integers.
+    ...(carrier === undefined ? {} : { npy_carrier: carrier }),
+    aliases,
+  };
+  const lines = Object.entries(fields).map(
+    ([key, value]) => `  ${JSON.stringify(key)}: ${JSON.stringify(value)}`,
+  );
+  return `{\n${lines.join(',\n')}`;
+}
+
+function statisticsJson(found: Statistics): string {
+  const { count, min = null, max = null, mean = null, std = null, zeros, nans, infs } = found;
+  const numbers = { count, min, max, mean, std, zeros, nan: nans, inf: infs };
+  const buckets = joined(found.histogram).map(
+    ({ from, to, count: n }) => `      ${JSON.stringify([from, to, n])}`,
+  );
+  const histogram = buckets.length === 0 ? '[]' : `[\n${buckets.join(',\n')}\n    ]`;
+  const lines = Object.entries(numbers).map(
+    ([key, value]) => `    ${JSON.stringify(key)}: ${JSON.stringify(value)}`,
+  );
+  return `{\n${lines.join(',\n')},\n    "histogram": ${histogram}\n  }`;
+}
+
+/** Fewer and wider buckets: neighbours of the same sign are joined two by two. */
+function joined(histogram: readonly HistogramBucket[]): readonly HistogramBucket[] {
+  let buckets = histogram;
+  while (buckets.length > MOST_BUCKETS) {
+    const wider: HistogramBucket[] = [];
+    for (let at = 0; at < buckets.length; at++) {
+      const one = buckets[at] as HistogramBucket;
+      const next = buckets[at + 1];
+      if (next !== undefined && sign(next) === sign(one)) {
+        wider.push({ from: one.from, to: next.to, count: one.count + next.count });
+        at++;
+      } else {
+        wider.push(one);
+      }
+    }
+    buckets = wider;
+  }
+  return buckets;
+}
+
+function sign({ from, to }: HistogramBucket): number {
+  return Math.sign(from + to);
+}
+
+/** The part of the image that the numbers are computed from. */
+function originOf(content: FixedContent): ImageRange | undefined {
+  if (content.kind === 'rendered') return content.origin;
+  let start = Number.POSITIVE_INFINITY;
+  let end = 0;
+  let image: ImageRange['image'] | undefined;
+  for (const extent of content.extents) {
+    if (extent.kind !== 'image') continue;
+    image = extent.image;
+    start = Math.min(start, extent.offset);
+    end = Math.max(end, extent.offset + extentLength(extent));
+  }
+  return image === undefined ? undefined : { image, offset: start, length: end - start };
+}
