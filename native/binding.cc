@@ -144,6 +144,8 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
     return DefineClass(env, "Session",
                        {InstanceMethod<&NativeSession::Start>("start"), InstanceMethod<&NativeSession::Reply>("reply"),
                         InstanceMethod<&NativeSession::Notify>("notify"),
+                        InstanceMethod<&NativeSession::OpenBacking>("openBacking"),
+                        InstanceMethod<&NativeSession::CloseBacking>("closeBacking"),
                         InstanceMethod<&NativeSession::AddFile>("addFile"),
                         InstanceMethod<&NativeSession::RemoveFile>("removeFile"),
                         InstanceMethod<&NativeSession::SwitchOverlay>("switchOverlay"),
@@ -207,6 +209,15 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
     session().notifier().notify({message.Data(), message.Data() + message.ByteLength()}, [this, number](int error) {
       post(new Event{.kind = Event::Kind::kNotified, .message = {}, .notification = number, .error = error});
     });
+  }
+
+  /// openBacking(fd): number — an id, or a negative errno
+  Napi::Value OpenBacking(const Napi::CallbackInfo& info) {
+    return Napi::Number::New(info.Env(), session().open_backing(info[0].As<Napi::Number>().Int32Value()));
+  }
+
+  void CloseBacking(const Napi::CallbackInfo& info) {
+    session().close_backing(info[0].As<Napi::Number>().Int32Value());
   }
 
   /// addFile(fd, size): number — the index that extents and pieces name it by

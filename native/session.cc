@@ -3,6 +3,7 @@
 #include <linux/fuse.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -11,6 +12,15 @@
 namespace mlfs {
 
 namespace {
+
+/// struct fuse_backing_map and its requests of linux/fuse.h since 7.40, which older headers lack.
+struct BackingMap {
+  int32_t fd;
+  uint32_t flags;
+  uint64_t padding;
+};
+constexpr unsigned long kBackingOpen = _IOW(229, 1, BackingMap);
+constexpr unsigned long kBackingClose = _IOW(229, 2, uint32_t);
 
 /// Interrupts a session thread's read(2) of the device. Its handler does nothing: the read returns EINTR.
 int wake_signal() { return SIGRTMIN + 3; }
@@ -119,6 +129,17 @@ void Session::stop() {
 
 int Session::reply(const uint8_t* message, size_t length) {
   return write(device_.get(), message, length) < 0 ? errno : 0;
+}
+
+int Session::open_backing(int fd) {
+  BackingMap map = {.fd = fd, .flags = 0, .padding = 0};
+  int id = ioctl(device_.get(), kBackingOpen, &map);
+  return id < 0 ? -errno : id;
+}
+
+void Session::close_backing(int id) {
+  auto backing = static_cast<uint32_t>(id);
+  ioctl(device_.get(), kBackingClose, &backing);
 }
 
 BackingFile* Session::add_file(Descriptor fd, uint64_t size) {

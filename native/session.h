@@ -50,6 +50,12 @@ class Session {
   /// Sends one whole reply. Returns 0 or an errno; ENOENT means that the request was aborted meanwhile.
   int reply(const uint8_t* message, size_t length);
 
+  /// Registers a file that the kernel may read and write by itself (FUSE passthrough, Linux 6.9). Returns an id above 0 for replies to
+  /// OPEN and CREATE, or a negative errno: EPERM without CAP_SYS_ADMIN, ELOOP when the file's file system lies on another.
+  int open_backing(int fd);
+  /// No reply names the id any more. What is open by it stays open.
+  void close_backing(int id);
+
   /// A file for layouts and pieces to point to.
   BackingFile* add_file(Descriptor fd, uint64_t size);
   /// Closes a file that nothing published points to any more, when no reader can hold it.

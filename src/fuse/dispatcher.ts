@@ -1,4 +1,5 @@
 import { errno, MlfsError } from '../errors.ts';
+import { Backings } from './backings.ts';
 import type { Filesystem } from './filesystem.ts';
 import type { Session } from './handlers/handler.ts';
 import { handlerOf, WITHOUT_REPLY } from './handlers/table.ts';
@@ -37,7 +38,8 @@ export class Dispatcher {
   constructor(filesystem: Filesystem, hooks: DispatcherHooks) {
     this.#hooks = hooks;
     const inodes = new KnownInodes(filesystem, hooks);
-    this.#session = { filesystem, hooks, inodes, negotiated: undefined };
+    const backings = new Backings(hooks);
+    this.#session = { filesystem, hooks, inodes, backings, negotiated: undefined };
   }
 
   /** Takes one whole message. The dispatcher keeps it until it is answered. Never throws. */
@@ -71,6 +73,7 @@ export class Dispatcher {
       requests_unknown_total: this.#unknown,
       requests_pending: this.#pending.size,
       inodes_known: this.#session.inodes.size,
+      ...this.#session.backings.counters(),
     };
     for (const [opcode, count] of this.#counts.entries()) {
       if (count > 0) counters[`requests_${opcodeName(opcode).toLowerCase()}_total`] = count;

@@ -160,8 +160,15 @@ export interface AttrChange {
 export interface OpenReply {
   /** 0 when the inode says all that is needed: only READ with handle 0 may be answered from published extents. */
   readonly handle: number;
-  /** keep: the kernel's pages stay valid across opens. direct: the kernel caches nothing. */
-  readonly caching: 'keep' | 'direct';
+  /**
+   * keep: the kernel's pages stay valid across opens. fresh: it drops those of earlier opens. direct: the kernel caches nothing.
+   */
+  readonly caching: 'keep' | 'fresh' | 'direct';
+  /**
+   * A descriptor of a file that has the same bytes at the same offsets: a transport may let the kernel read and write it by itself. All
+   * opens of an inode have one, or none has.
+   */
+  readonly backing?: number;
   /** Set when a transport with `nativeRead` may answer READ for this inode from these extents alone. */
   readonly extents?: readonly Extent[];
 }
@@ -172,6 +179,8 @@ export interface DirectoryEntry {
   readonly offset: number;
   /** `.` and `..` carry attributes too; a transport takes no reference for those. */
   readonly entry: Entry;
+  /** Of the attributes only `kind` is known: a transport tells nothing else and takes no reference. */
+  readonly nameOnly?: boolean;
 }
 
 export interface Statfs {

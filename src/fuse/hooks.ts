@@ -9,6 +9,9 @@ export interface DispatcherHooks {
   publish(nodeid: number, extents: readonly Extent[]): void;
   /** The kernel holds no reference to the inode any more. */
   withdraw(nodeid: number): void;
+  /** Lets the kernel read and write an open file by itself: an id for the reply, or undefined when it does not want to. */
+  openBacking?(fd: number): number | undefined;
+  closeBacking?(id: number): void;
   /** INIT was answered: the mount point answers from now on. */
   initialized(negotiated: Negotiated): void;
   /** The kernel said DESTROY. */
@@ -24,4 +27,6 @@ export interface DispatcherLimits {
   readonly maxPages: number;
   readonly maxReadaheadBytes: number;
   readonly maxBackground: number;
+  /** Ask for passthrough: files that have a `backing` are then read and written by the kernel itself. */
+  readonly passthrough?: boolean;
 }

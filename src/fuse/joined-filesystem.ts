@@ -304,13 +304,12 @@ function* entriesIn(
   entries: Iterable<DirectoryEntry>,
   isGraft: boolean,
 ): Generator<DirectoryEntry> {
-  for (const { name, offset, entry } of entries) {
+  for (const listed of entries) {
+    const { name, entry } = listed;
     const above = isGraft && name === '..';
-    const { attr, ...timeouts } = entry;
     yield {
-      name,
-      offset,
-      entry: above ? { ...timeouts, attr: { ...attr, nodeid: ROOT } } : entryIn(base, entry),
+      ...listed,
+      entry: above ? { ...entry, attr: { ...entry.attr, nodeid: ROOT } } : entryIn(base, entry),
     };
   }
 }

@@ -36,7 +36,7 @@ const WANTED =
 export function negotiate(init: InitRequest, limits: DispatcherLimits): Negotiated {
   return {
     minor: Math.min(init.minor, NEWEST_MINOR),
-    flags: init.flags & WANTED,
+    flags: init.flags & (limits.passthrough === true ? WANTED | INIT_FLAGS.PASSTHROUGH : WANTED),
     maxReadaheadBytes: Math.min(init.maxReadaheadBytes, limits.maxReadaheadBytes),
     maxWriteBytes: limits.maxWriteBytes,
     maxPages: limits.maxPages,

@@ -91,6 +91,12 @@ export interface NativeSession {
   reply(message: Uint8Array): number;
   /** Sends a message of the server's own, on a thread that answers no request, after those before it. Not after the end. */
   notify(number: number, message: Uint8Array): void;
+  /**
+   * Lets the kernel read and write a file by itself: returns an id for replies to OPEN and CREATE, or a negative errno. The descriptor may be
+   * closed then.
+   */
+  openBacking(fd: number): number;
+  closeBacking(id: number): void;
   /** Duplicates the descriptor and returns the index by which extents and pieces name the file. */
   addFile(fd: number, sizeBytes: number): number;
   /** Closes the duplicate when no reader holds it. Nothing published may name it. */

@@ -12,7 +12,7 @@ const NO_HANDLE = 0;
 export const opendir: Handler = (session, request) => {
   const flags = session.negotiated?.flags ?? 0n;
   if ((flags & INIT_FLAGS.NO_OPENDIR_SUPPORT) !== 0n) throw errno('ENOSYS');
-  return encodeOpen(request, NO_HANDLE, FOPEN.KEEP_CACHE | FOPEN.CACHE_DIR);
+  return encodeOpen(request, NO_HANDLE, { flags: FOPEN.KEEP_CACHE | FOPEN.CACHE_DIR });
 };
 
 export const readdir: Handler = (session, request) => {

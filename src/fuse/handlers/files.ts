@@ -11,9 +11,10 @@ import {
   encodeOpen,
   encodeWritten,
   FOPEN,
+  type OpenedHow,
 } from '../protocol/file-io.ts';
 import { replyNumber, replyTo, replyWith } from '../protocol/reply.ts';
-import { type Handler, readLimit } from './handler.ts';
+import { type Handler, readLimit, type Session } from './handler.ts';
 
 /** The access mode in open(2)'s flags; 0 is O_RDONLY. */
 const O_ACCMODE = 3;
@@ -23,15 +24,19 @@ export const open: Handler = (session, request) => {
   return after(session.filesystem.open(request.nodeid, flags, request), (opened) => {
     // Before the reply: the first READ may overtake whatever comes after it.
     if (opened.extents !== undefined) session.inodes.publish(request.nodeid, opened.extents);
-    return encodeOpen(request, opened.handle, openFlags(opened, flags));
+    return encodeOpen(request, opened.handle, openedHow(session, request.nodeid, opened, flags));
   });
 };
 
-/** FOPEN bits for an open that is served so. */
-export function openFlags({ caching }: OpenReply, flags: number): number {
+const CACHING = { keep: FOPEN.KEEP_CACHE, fresh: 0, direct: FOPEN.DIRECT_IO } as const;
+
+/** How an open is served: by the kernel alone where it can. */
+export function openedHow(session: Session, nodeid: number, opened: OpenReply, flags: number): OpenedHow {
   // Closing what was only read has nothing to flush.
   const flushing = (flags & O_ACCMODE) === 0 ? FOPEN.NOFLUSH : 0;
-  return (caching === 'keep' ? FOPEN.KEEP_CACHE : FOPEN.DIRECT_IO) | flushing;
+  const backing = session.backings.opened(nodeid, opened);
+  if (backing !== undefined) return { flags: FOPEN.PASSTHROUGH | flushing, backing };
+  return { flags: CACHING[opened.caching] | flushing };
 }
 
 export const read: Handler = (session, request) => {
@@ -56,6 +61,7 @@ export const flush: Handler = (session, request) => {
 
 export const release: Handler = (session, request) => {
   const handle = decodeHandle(request, 24, 'fuse_release_in');
+  session.backings.released(request.nodeid, handle);
   return after(session.filesystem.release(request.nodeid, handle), () => replyTo(request, 0));
 };
 

@@ -1,3 +1,4 @@
+import type { Backings } from '../backings.ts';
 import type { Filesystem, MaybePromise } from '../filesystem.ts';
 import type { DispatcherHooks } from '../hooks.ts';
 import type { KnownInodes } from '../known-inodes.ts';
@@ -9,6 +10,7 @@ export interface Session {
   readonly filesystem: Filesystem;
   readonly hooks: DispatcherHooks;
   readonly inodes: KnownInodes;
+  readonly backings: Backings;
   /** Set by INIT. */
   negotiated: Negotiated | undefined;
 }

@@ -13,14 +13,15 @@ import {
 } from '../protocol/names.ts';
 import { replyTo } from '../protocol/reply.ts';
 import type { Request } from '../protocol/request.ts';
-import { openFlags } from './files.ts';
+import { openedHow } from './files.ts';
 import type { Handler, Session } from './handler.ts';
 
 export const create: Handler = (session, request) => {
   const { flags, mode, name } = decodeCreate(request);
   return after(session.filesystem.create(request.nodeid, name, mode, flags, request), ({ entry, opened }) => {
-    session.inodes.remember(entry.attr.nodeid);
-    return encodeCreated(request, entry, opened.handle, openFlags(opened, flags));
+    const { nodeid } = entry.attr;
+    session.inodes.remember(nodeid);
+    return encodeCreated(request, entry, opened.handle, openedHow(session, nodeid, opened, flags));
   });
 };
 

@@ -1,6 +1,6 @@
 import type { Attr, AttrReply, Entry } from '../filesystem.ts';
 import { writeTime, writeU64 } from './fields.ts';
-import { OPEN_OUT, writeOpen } from './file-io.ts';
+import { OPEN_OUT, type OpenedHow, writeOpen } from './file-io.ts';
 import { REPLY_BODY, replyTo } from './reply.ts';
 import type { Request } from './request.ts';
 
@@ -75,10 +75,10 @@ export function encodeEntry(request: Request, entry: Entry): Buffer {
 }
 
 /** CREATE is answered with fuse_entry_out and fuse_open_out, one after the other. */
-export function encodeCreated(request: Request, entry: Entry, handle: number, openFlags: number): Buffer {
+export function encodeCreated(request: Request, entry: Entry, handle: number, how: OpenedHow): Buffer {
   const reply = replyTo(request, ENTRY_OUT + OPEN_OUT);
   writeEntry(reply, REPLY_BODY, entry);
-  writeOpen(reply, REPLY_BODY + ENTRY_OUT, handle, openFlags);
+  writeOpen(reply, REPLY_BODY + ENTRY_OUT, handle, how);
   return reply;
 }
 

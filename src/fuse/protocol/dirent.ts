@@ -42,8 +42,8 @@ export function encodeReaddir(request: Request, entries: Iterable<DirectoryEntry
 
 /**
  * As many entries as fit, each with its attributes: struct fuse_direntplus is a fuse_entry_out and a fuse_dirent.
- * `onReference` is told the nodeids of which the kernel now holds one reference more; `.` and `..` have nodeid 0 in
- * their fuse_entry_out, which tells the kernel to take none.
+ * `onReference` is told the nodeids of which the kernel now holds one reference more; `.`, `..` and what is known by its name only have
+ * nodeid 0 in their fuse_entry_out, which tells the kernel to take none and to look the name up when it wants to know more.
  */
 export function encodeReaddirplus(
   request: Request,
@@ -57,7 +57,7 @@ export function encodeReaddirplus(
     if (at + ENTRY_OUT + DIRENT > reply.length) break;
     const next = writeDirent(reply, at + ENTRY_OUT, entry);
     if (next === 0) break;
-    if (entry.name !== '.' && entry.name !== '..') {
+    if (entry.nameOnly !== true && entry.name !== '.' && entry.name !== '..') {
       writeEntry(reply, at, entry.entry);
       onReference(entry.entry.attr.nodeid);
     }

@@ -10,6 +10,8 @@ export const FOPEN = {
   CACHE_DIR: 1 << 3,
   /** No FLUSH when a descriptor is closed (7.35). Older kernels ignore it and send one. */
   NOFLUSH: 1 << 5,
+  /** The kernel reads and writes the file of `backing_id` (7.40). Not with KEEP_CACHE. */
+  PASSTHROUGH: 1 << 7,
 } as const;
 
 /** The open(2) flags of OPEN and OPENDIR. */
@@ -24,17 +26,24 @@ export function decodeOpen(request: Request): number {
 export const OPEN_OUT = 16;
 
 /** Writes struct fuse_open_out at `at`. The bytes there must be zero. */
-export function writeOpen(reply: Buffer, at: number, handle: number, openFlags: number): void {
+export function writeOpen(reply: Buffer, at: number, handle: number, how: OpenedHow): void {
   //  0  fh          u64
   //  8  open_flags  u32
-  // 12  backing_id  i32, for passthrough (7.40): zero
+  // 12  backing_id  i32, with FOPEN_PASSTHROUGH (7.40)
   writeU64(reply, handle, at);
-  reply.writeUInt32LE(openFlags, at + 8);
+  reply.writeUInt32LE(how.flags, at + 8);
+  reply.writeInt32LE(how.backing ?? 0, at + 12);
 }
 
-export function encodeOpen(request: Request, handle: number, openFlags: number): Buffer {
+/** How the kernel serves an open file: FOPEN bits, and the id of what it reads and writes by itself. */
+export interface OpenedHow {
+  readonly flags: number;
+  readonly backing?: number;
+}
+
+export function encodeOpen(request: Request, handle: number, how: OpenedHow): Buffer {
   const reply = replyTo(request, OPEN_OUT);
-  writeOpen(reply, REPLY_BODY, handle, openFlags);
+  writeOpen(reply, REPLY_BODY, handle, how);
   return reply;
 }
 

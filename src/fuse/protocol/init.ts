@@ -25,6 +25,8 @@ export const INIT_FLAGS = {
   HANDLE_KILLPRIV_V2: 1n << 28n,
   INIT_EXT: 1n << 30n,
   DIRECT_IO_ALLOW_MMAP: 1n << 36n,
+  /** Since 7.40. */
+  PASSTHROUGH: 1n << 37n,
 } as const;
 
 export interface InitRequest {
@@ -68,6 +70,12 @@ export function decodeInit(request: Request): InitRequest {
   };
 }
 
+/**
+ * How deep file systems may lie one on the other below files that the kernel serves by itself, ours included: 1 says that these lie on a
+ * plain one (ext4, xfs, btrfs, tmpfs), and lets an overlay be mounted on top of us. The kernel allows 2 at most.
+ */
+const MAX_STACK_DEPTH = 1;
+
 /** sizeof(struct fuse_init_out). */
 const INIT_OUT = 64;
 
@@ -83,7 +91,8 @@ export function encodeInit(request: Request, negotiated: Negotiated): Buffer {
   // 44  max_pages             u16
   // 46  map_alignment         u16
   // 48  flags2                u32
-  // 52  max_stack_depth       u32, request_timeout u16, unused: zero
+  // 52  max_stack_depth       u32, with PASSTHROUGH
+  // 56  request_timeout       u16, unused: zero
   const reply = replyTo(request, INIT_OUT);
   reply.writeUInt32LE(MAJOR, REPLY_BODY);
   reply.writeUInt32LE(negotiated.minor, REPLY_BODY + 4);
@@ -95,6 +104,9 @@ export function encodeInit(request: Request, negotiated: Negotiated): Buffer {
   reply.writeUInt32LE(1, REPLY_BODY + 24);
   reply.writeUInt16LE(negotiated.maxPages, REPLY_BODY + 28);
   reply.writeUInt32LE(Number(negotiated.flags >> 32n), REPLY_BODY + 32);
+  if ((negotiated.flags & INIT_FLAGS.PASSTHROUGH) !== 0n) {
+    reply.writeUInt32LE(MAX_STACK_DEPTH, REPLY_BODY + 36);
+  }
   return reply;
 }
 

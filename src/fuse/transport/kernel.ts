@@ -6,8 +6,10 @@ import type { Image } from '../../storage/image.ts';
 import { loadNative, type NativeAddon, type NativeSession, nativeLoadError } from '../../storage/native.ts';
 import { Dispatcher } from '../dispatcher.ts';
 import type { Filesystem } from '../filesystem.ts';
+import { INIT_FLAGS } from '../protocol/init.ts';
 import { KernelNotifier } from './kernel-notifier.ts';
 import { deviceNumberOf } from './mount-table.ts';
+import { Passthrough } from './passthrough.ts';
 import { PublishedImages } from './published-images.ts';
 import type { Transport, TransportOptions, TransportSession } from './transport.ts';
 import { unmountPath } from './unmount.ts';
@@ -73,6 +75,7 @@ class KernelSession implements TransportSession {
       nearServer: true,
     });
 
+    const passthrough = new Passthrough(options);
     const closed = deferred();
     const initialized = deferred();
     const session = new KernelSession(native, options.mountpoint, closed.promise, () =>
@@ -84,7 +87,14 @@ class KernelSession implements TransportSession {
       },
       publish: (nodeid, extents) => session.#publish(nodeid, extents),
       withdraw: (nodeid) => session.#withdraw(nodeid),
-      initialized: () => initialized.resolve(),
+      openBacking: (fd) => passthrough.open(native, fd),
+      closeBacking: (id) => {
+        if (!session.#ended) native.closeBacking(id);
+      },
+      initialized: (negotiated) => {
+        passthrough.agreed = (negotiated.flags & INIT_FLAGS.PASSTHROUGH) !== 0n;
+        initialized.resolve();
+      },
       destroyed: () => undefined,
       log: (level, message) => {
         if (level !== 'debug') options.onWarning(message);
@@ -96,6 +106,7 @@ class KernelSession implements TransportSession {
         maxPages: await maxPagesAllowed(),
         maxReadaheadBytes: READAHEAD_KIB * 1024,
         maxBackground: 64,
+        passthrough: passthrough.wanted,
       },
     });
     const notifier = new KernelNotifier(native, options.onWarning);

@@ -29,6 +29,8 @@ export interface TransportOptions {
   readonly allowOther: boolean;
   /** The kernel checks mode bits itself. */
   readonly defaultPermissions: boolean;
+  /** Files that lie in a folder on disk are read and written by the kernel itself where it can; default true. */
+  readonly passthrough?: boolean;
   readonly onWarning: (message: string) => void;
 }
 

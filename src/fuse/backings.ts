@@ -1,0 +1,46 @@
+import type { OpenReply } from './filesystem.ts';
+import type { DispatcherHooks } from './hooks.ts';
+
+interface Backing {
+  /** Undefined: the kernel does not serve this inode by itself, and all of its opens are ours. */
+  readonly id: number | undefined;
+  readonly handles: Set<number>;
+}
+
+/**
+ * Files that the kernel reads and writes by itself (FUSE passthrough). It refuses to mix: while an inode is open, every further open of it must
+ * be served from the same backing file, or none. So what the first open of an inode got is what the others get until the last is closed.
+ */
+export class Backings {
+  readonly #hooks: Pick<DispatcherHooks, 'openBacking' | 'closeBacking'>;
+  readonly #open = new Map<number, Backing>();
+  #passed = 0;
+  #plain = 0;
+
+  constructor(hooks: Pick<DispatcherHooks, 'openBacking' | 'closeBacking'>) {
+    this.#hooks = hooks;
+  }
+
+  /** The id for the reply, or undefined when the file is served by us. */
+  opened(nodeid: number, { handle, backing: fd }: OpenReply): number | undefined {
+    if (fd === undefined) return undefined;
+    const known = this.#open.get(nodeid);
+    const backing = known ?? { id: this.#hooks.openBacking?.(fd), handles: new Set() };
+    if (known === undefined) this.#open.set(nodeid, backing);
+    backing.handles.add(handle);
+    if (backing.id === undefined) this.#plain++;
+    else this.#passed++;
+    return backing.id;
+  }
+
+  released(nodeid: number, handle: number): void {
+    const backing = this.#open.get(nodeid);
+    if (backing === undefined || !backing.handles.delete(handle) || backing.handles.size > 0) return;
+    this.#open.delete(nodeid);
+    if (backing.id !== undefined) this.#hooks.closeBacking?.(backing.id);
+  }
+
+  counters(): Readonly<Record<string, number>> {
+    return { passthrough_opens_total: this.#passed, plain_backed_opens_total: this.#plain };
+  }
+}

@@ -1,0 +1,36 @@
+import { getSystemErrorName } from 'node:util';
+import type { NativeSession } from '../../storage/native.ts';
+import type { TransportOptions } from './transport.ts';
+
+/** Set to `off`, files are never passed through: for comparison, and should a kernel do it wrong. */
+const SWITCH = 'MLFS_PASSTHROUGH';
+
+/**
+ * Whether the kernel may read and write files by itself: since Linux 6.9, with CAP_SYS_ADMIN, and when the files lie on a plain file system.
+ * Where one of these is missing files are served by us, which is said once.
+ */
+export class Passthrough {
+  readonly wanted: boolean;
+  /** The kernel agreed to it at INIT. */
+  agreed = false;
+  #refused = false;
+  readonly #warn: (message: string) => void;
+
+  constructor({ passthrough, onWarning }: Pick<TransportOptions, 'passthrough' | 'onWarning'>) {
+    this.wanted = passthrough ?? process.env[SWITCH] !== 'off';
+    this.#warn = onWarning;
+  }
+
+  /** The id of a file that is registered with the kernel, or undefined. */
+  open(native: Pick<NativeSession, 'openBacking'>, fd: number): number | undefined {
+    if (!this.agreed) return undefined;
+    const id = native.openBacking(fd);
+    if (id > 0) return id;
+    // Who is not root does not expect it.
+    if (!this.#refused && process.getuid?.() === 0) {
+      this.#warn(`activations are not passed through to the kernel: ${getSystemErrorName(id)}`);
+    }
+    this.#refused = true;
+    return undefined;
+  }
+}
