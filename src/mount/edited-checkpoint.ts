@@ -87,6 +87,14 @@ export class EditedCheckpoint {
     return this.state.scratch();
   }
 
+  get activationsPath(): string {
+    return this.state.activationsPath;
+  }
+
+  makeActivations(): Promise<void> {
+    return this.state.makeActivations();
+  }
+
   /** The edits stay in the journal. Somebody else may have them now; the file can still be read here. */
   async stopEditing(): Promise<void> {
     await this.edits.close();

@@ -29,6 +29,9 @@ export interface OpenedFile {
   readonly editing: Omit<TreeEditing, 'control'> | undefined;
   /** A nameless file, gone with this process. */
   makeScratch(): StateFile;
+  /** Where the files of /activations are, or would be. */
+  readonly activationsPath: string;
+  makeActivations(): Promise<void>;
   /** A commit had been interrupted, and opening finished it. */
   readonly finishedCommit: boolean;
   /** Gives up the edits and the lock; the file can still be read. */
@@ -154,9 +157,8 @@ export class ServedCheckpoint {
   }
 
   /** Where the files of /activations lie: in the state directory. `makeFolder` makes it, with all above it. */
-  activations(): { readonly folder: string; readonly makeFolder: () => Promise<string> } {
-    const folder = join(this.edits?.status.stateDirectory ?? '', 'activations');
-    return { folder, makeFolder: () => Promise.reject(errno('EROFS', `${folder}: to be built`)) };
+  activations(): { readonly folder: string; readonly makeFolder: () => Promise<void> } {
+    return { folder: this.#opened.activationsPath, makeFolder: () => this.#opened.makeActivations() };
   }
 
   async flush(): Promise<void> {
@@ -276,6 +278,8 @@ async function openFile({ path, readOnly, editing }: ServedOptions): Promise<Ope
     makeScratch: () => {
       throw errno('EROFS');
     },
+    activationsPath: '',
+    makeActivations: () => Promise.reject(errno('EROFS')),
     finishedCommit: false,
     stopEditing: () => Promise.resolve(),
     close: () => checkpoint.close(),

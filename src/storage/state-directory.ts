@@ -1,5 +1,5 @@
 /**
- * The state directory `<checkpoint>.mlfs/`: lock, base.json, journal/, grads/. Made at the first write and not before. Beside the
+ * The state directory `<checkpoint>.mlfs/`: lock, base.json, journal/, grads/, activations/. Made at the first write and not before. Beside the
  * checkpoint, or in the user's XDG state directory when that place cannot be written, or where `--state` says. docs/FORMATS.md has the
  * files.
  *
@@ -42,8 +42,9 @@ const BASE = 'base.json';
 const BASE_DRAFT = 'base.json.new';
 const JOURNAL = 'journal';
 const GRADIENTS = 'grads';
+const ACTIVATIONS = 'activations';
 /** What may be in a directory that keeps nothing. */
-const OWN_NAMES: readonly string[] = [LOCK, BASE, BASE_DRAFT, JOURNAL, GRADIENTS];
+const OWN_NAMES: readonly string[] = [LOCK, BASE, BASE_DRAFT, JOURNAL, GRADIENTS, ACTIVATIONS];
 
 export class StateDirectory {
   readonly path: string;
@@ -80,6 +81,11 @@ export class StateDirectory {
 
   get journalPath(): string {
     return join(this.path, JOURNAL);
+  }
+
+  /** Where the files of /activations are, or would be. */
+  get activationsPath(): string {
+    return join(this.path, ACTIVATIONS);
   }
 
   exists(): boolean {
@@ -139,12 +145,19 @@ export class StateDirectory {
     return new StateFile(() => this.#openGradient(gradientPath(name)), size, maxSize);
   }
 
+  /** Makes the folder of /activations, if need be, and takes the lock. */
+  async makeActivations(): Promise<void> {
+    await this.#ensureFolder();
+    await this.#medium.makeDirectory(this.activationsPath);
+    await this.#medium.syncDirectory(this.path);
+  }
+
   /** A file without a name, gone with this process. */
   scratch(): StateFile {
     return new StateFile(() => unnamedFile(this.path), 0, Number.MAX_SAFE_INTEGER);
   }
 
-  /** Releases the lock, and takes the directory away again if nothing is kept in it (no journal record, no gradient). */
+  /** Releases the lock, and takes the directory away again if nothing is kept in it (no journal record, no gradient, no activation). */
   async close(): Promise<void> {
     const lock = this.#lock;
     if (lock === undefined) return;
@@ -206,7 +219,9 @@ export class StateDirectory {
   async #keepsNothing(): Promise<boolean> {
     const names = await this.#medium.list(this.path);
     if (names.some((name) => !OWN_NAMES.includes(name))) return false;
-    if ((await this.#medium.list(this.journalPath)).length > 0) return false;
+    for (const folder of [this.journalPath, this.activationsPath]) {
+      if ((await this.#medium.list(folder)).length > 0) return false;
+    }
     const sizes = (await this.gradients()).values();
     return [...sizes].every((size) => size === 0);
   }

@@ -1,0 +1,587 @@
+/**
+ * /activations as a Filesystem: what is asked is asked of the folder on disk, and what it says is the answer. Nothing is kept here but which
+ * nodeid means which file, so that files which the kernel writes by itself (passthrough) are always told as they are.
+ *
+ * Invariants: nothing outside the folder is ever reached (host-files.ts); what is neither a file nor a folder is not listed and refused with
+ * EPERM; a name that is on disk wins over the virtual CSV of the same name; what changes something is not interruptible.
+ */
+import { constants } from 'node:fs';
+import { dirname } from 'node:path';
+import { errno } from '../errors.ts';
+import type {
+  AbsentEntry,
+  Attr,
+  AttrChange,
+  AttrReply,
+  DirectoryEntry,
+  Entry,
+  OpenReply,
+  RequestContext,
+  Statfs,
+} from '../fuse/filesystem.ts';
+import { O_ACCMODE } from '../fuse/open-policy.ts';
+import { mayChange, permits, R_OK, W_OK, X_OK } from '../fuse/permission.ts';
+import { RefusingFilesystem } from '../fuse/refusing-filesystem.ts';
+import { CsvFiles, type CsvText } from './csv-files.ts';
+import { Folders, type FoldersOptions } from './folders.ts';
+import * as host from './host-files.ts';
+import type { Lease } from './leases.ts';
+import { Listings, listedAfter } from './listings.ts';
+import { arrayBeside, csvBeside, kindOf, type Node, Nodes } from './nodes.ts';
+
+const { O_CREAT, O_DSYNC, O_EXCL, O_RDONLY, O_SYNC, O_TRUNC, O_WRONLY, S_IFMT, S_IFREG } = constants;
+const RENAME_NOREPLACE = 1;
+const SEEK_DATA = 3;
+const PERMISSIONS = 0o7777;
+const ROOT_MODE = 0o755;
+const CSV_MODE = 0o444;
+const NAME_MAX = 255;
+/** What the kernel may keep of names; it sees by itself what is done through it. Attributes are asked for each time. */
+const NAME_MS = 1000;
+/** In a listing, of what was not looked up: nobody's. */
+const UNKNOWN_NODEID = 2 ** 28 - 1;
+/** What one of the transports has for a number of blocks. */
+const MOST_BLOCKS = 2 ** 32;
+
+type Handle =
+  | { readonly kind: 'file'; readonly node: Node; readonly fd: number; readonly writes: boolean }
+  | { readonly kind: 'csv'; readonly text: Lease<CsvText> };
+
+export class ActivationsFilesystem extends RefusingFilesystem {
+  readonly #folder: string;
+  readonly #folders: Folders;
+  readonly #nodes = new Nodes();
+  readonly #listings = new Listings();
+  readonly #csv: CsvFiles;
+  readonly #handles = new Map<number, Handle>();
+  /** Folders whose names changed since the last sync. */
+  readonly #changed = new Set<Node>();
+  readonly #bornMs = Date.now();
+  #lastHandle = 0;
+  #namesVersion = 0;
+
+  constructor(options: FoldersOptions) {
+    super();
+    this.#folder = options.folder;
+    this.#folders = new Folders(options);
+    this.#csv = new CsvFiles(dirname(options.folder));
+  }
+
+  override get namesVersion(): number {
+    return this.#namesVersion;
+  }
+
+  override forget(nodeid: number): void {
+    this.#nodes.forget(nodeid);
+  }
+
+  override async lookup(parent: number, name: string): Promise<Entry | AbsentEntry> {
+    const folder = this.#nodes.folder(parent);
+    const found = await this.#find(folder, name);
+    return found === undefined ? ABSENT : { attr: found.attr, ...timeoutsOf(found.node) };
+  }
+
+  override async getattr(nodeid: number): Promise<AttrReply> {
+    return { attr: await this.#attr(this.#nodes.get(nodeid)), attrTimeoutMs: 0 };
+  }
+
+  override async setattr(nodeid: number, change: AttrChange, context: RequestContext): Promise<AttrReply> {
+    const node = this.#nodes.get(nodeid);
+    if (node.kind === 'csv' || node.parent === undefined) throw errno('EPERM');
+    if (change.size !== undefined) await this.#resize(node, change.size, change.handle, context);
+    else await this.#changeAttributes(node, change, context);
+    return this.getattr(nodeid);
+  }
+
+  override async open(nodeid: number, flags: number, context: RequestContext): Promise<OpenReply> {
+    const node = this.#nodes.get(nodeid);
+    if (node.kind === 'directory') throw errno('EISDIR');
+    if (node.kind === 'csv') {
+      if ((flags & O_ACCMODE) === O_RDONLY) return this.#openCsv(node);
+      return this.#writeInPlaceOfCsv(node, flags, context);
+    }
+    const { parent } = node;
+    if (parent === undefined || node.gone) throw errno('ESTALE');
+    await this.#require(node, accessOf(flags), context);
+    const fd = await this.#folders.use(parent, (folder) =>
+      host.openFile(folder, node.name, hostFlags(flags)),
+    );
+    return this.#opened(node, fd, flags);
+  }
+
+  override async read(_nodeid: number, handle: number, offset: number, length: number): Promise<Uint8Array> {
+    const open = this.#handle(handle);
+    if (open.kind === 'file') return host.read(open.fd, offset, length);
+    const { size, file } = open.text.value;
+    return file.read(offset, Math.max(0, Math.min(length, size - offset)));
+  }
+
+  override async write(_nodeid: number, handle: number, offset: number, bytes: Uint8Array): Promise<number> {
+    const open = this.#handle(handle);
+    if (open.kind !== 'file') throw errno('EBADF');
+    return host.write(open.fd, offset, bytes);
+  }
+
+  override async release(_nodeid: number, handle: number): Promise<void> {
+    const open = this.#handles.get(handle);
+    this.#handles.delete(handle);
+    if (open?.kind === 'csv') open.text.release();
+    if (open?.kind !== 'file') return;
+    open.node.open.delete(open.fd);
+    if (open.node.gone) this.#nodes.remove(open.node);
+    await host.close(open.fd);
+  }
+
+  override async fsync(_nodeid: number, handle: number, datasync: boolean): Promise<void> {
+    const open = this.#handle(handle);
+    if (open.kind === 'file') await host.sync(open.fd, datasync);
+  }
+
+  /** The names; contents are for fsync. */
+  override async sync(): Promise<void> {
+    const changed = [...this.#changed];
+    this.#changed.clear();
+    for (const folder of changed) {
+      await this.#folders.use(folder, host.syncFolder).catch((cause: { errno?: string }) => {
+        if (cause.errno !== 'ENOENT' && cause.errno !== 'ESTALE') throw cause;
+      });
+    }
+  }
+
+  override async readdir(nodeid: number, offset: number): Promise<Iterable<DirectoryEntry>> {
+    const folder = this.#nodes.folder(nodeid);
+    const begun = offset > 0 ? this.#listings.begun(folder) : undefined;
+    const listing = begun ?? this.#listings.begin(folder, await this.#names(folder));
+    const above = folder.parent ?? folder;
+    return this.#entries(folder, above, listing, offset);
+  }
+
+  override async access(nodeid: number, mask: number, context: RequestContext): Promise<void> {
+    await this.#require(this.#nodes.get(nodeid), mask, context);
+  }
+
+  override async statfs(): Promise<Statfs> {
+    for (let path = this.#folder; ; path = dirname(path)) {
+      try {
+        const { bsize, blocks, bavail, files } = await host.statfs(path);
+        let scale = 1;
+        while (blocks / scale >= MOST_BLOCKS) scale *= 2;
+        return {
+          blockSize: bsize * scale,
+          blocks: Math.floor(blocks / scale),
+          blocksFree: Math.floor(bavail / scale),
+          files,
+          nameMax: NAME_MAX,
+        };
+      } catch (cause) {
+        if ((cause as { errno?: string }).errno !== 'ENOENT' || path === dirname(path)) throw cause;
+      }
+    }
+  }
+
+  override async lseek(nodeid: number, _handle: number, offset: number, whence: number): Promise<number> {
+    const { size } = await this.#attr(this.#nodes.get(nodeid));
+    if (offset >= size) throw errno('ENXIO');
+    return whence === SEEK_DATA ? offset : size;
+  }
+
+  override async create(
+    parent: number,
+    name: string,
+    mode: number,
+    flags: number,
+    context: RequestContext,
+  ): Promise<{ readonly entry: Entry; readonly opened: OpenReply }> {
+    const folder = this.#nodes.folder(parent);
+    await this.#require(folder, W_OK | X_OK, context);
+    try {
+      const { node, fd } = await this.#make(folder, name, mode, flags, context);
+      const opened = await this.#opened(node, fd, flags & ~O_TRUNC);
+      return { entry: await this.#entry(node), opened };
+    } catch (cause) {
+      if ((cause as { errno?: string }).errno !== 'EEXIST' || (flags & O_EXCL) !== 0) throw cause;
+    }
+    const found = await this.#find(folder, name);
+    if (found === undefined) throw errno('ENOENT');
+    const opened = await this.open(found.node.nodeid, flags, context);
+    return { entry: await this.#entry(found.node), opened };
+  }
+
+  override async mknod(parent: number, name: string, mode: number, context: RequestContext): Promise<Entry> {
+    const type = mode & S_IFMT;
+    if (type !== S_IFREG && type !== 0) throw errno('EPERM', 'devices, pipes and sockets have no place here');
+    const folder = this.#nodes.folder(parent);
+    await this.#require(folder, W_OK | X_OK, context);
+    const { node, fd } = await this.#make(folder, name, mode, O_WRONLY, context);
+    await host.close(fd);
+    return this.#entry(node);
+  }
+
+  override async mkdir(parent: number, name: string, mode: number, context: RequestContext): Promise<Entry> {
+    const folder = this.#nodes.folder(parent);
+    await this.#require(folder, W_OK | X_OK, context);
+    const ino = await this.#folders.change(folder, async (fd) => {
+      await host.makeFolder(fd, name);
+      const made = await host.openPlace(fd, name);
+      try {
+        await host.place.chmod(made, mode & PERMISSIONS);
+        if (isForeign(context)) await host.place.chown(made, context.uid, context.gid);
+        return (await host.statDescriptor(made)).ino;
+      } finally {
+        await host.close(made);
+      }
+    });
+    this.#changed.add(folder);
+    return this.#entry(this.#nodes.at(folder, name, 'directory', ino));
+  }
+
+  override async unlink(parent: number, name: string, context: RequestContext): Promise<void> {
+    const folder = this.#nodes.folder(parent);
+    await this.#require(folder, W_OK | X_OK, context);
+    const found = await this.#find(folder, name);
+    if (found === undefined) throw errno('ENOENT');
+    if (found.node.kind === 'directory') throw errno('EISDIR');
+    if (found.node.kind === 'csv') {
+      // `rm -r` removes every name that it was told: this one does not come back until the array does.
+      folder.hidden.add(name);
+    } else {
+      await this.#folders.use(folder, (fd) => host.removeFile(fd, name));
+      this.#changed.add(folder);
+    }
+    this.#left(found.node);
+  }
+
+  override async rmdir(parent: number, name: string, context: RequestContext): Promise<void> {
+    const folder = this.#nodes.folder(parent);
+    await this.#require(folder, W_OK | X_OK, context);
+    await this.#folders.use(folder, (fd) => host.removeFolder(fd, name));
+    this.#changed.add(folder);
+    const node = this.#nodes.known(folder, name);
+    if (node !== undefined) this.#left(node);
+  }
+
+  override async rename(
+    parent: number,
+    name: string,
+    newParent: number,
+    newName: string,
+    flags: number,
+    context: RequestContext,
+  ): Promise<void> {
+    if ((flags & ~RENAME_NOREPLACE) !== 0) throw errno('EINVAL');
+    const [from, to] = [this.#nodes.folder(parent), this.#nodes.folder(newParent)];
+    await this.#require(from, W_OK | X_OK, context);
+    await this.#require(to, W_OK | X_OK, context);
+    const moving = await this.#find(from, name);
+    if (moving === undefined) throw errno('ENOENT');
+    if (moving.node.kind === 'csv') throw errno('EPERM');
+    const target = await this.#find(to, newName);
+    if (target !== undefined && (flags & RENAME_NOREPLACE) !== 0) throw errno('EEXIST');
+    if (target?.node === moving.node) return;
+    await this.#folders.use(from, (fd) =>
+      this.#folders.use(to, (newFd) => host.rename(fd, name, newFd, newName)),
+    );
+    if (target !== undefined) this.#left(target.node);
+    this.#nodes.move(moving.node, to, newName);
+    this.#arrived(to, newName);
+    this.#changed.add(from).add(to);
+  }
+
+  /** Lets go of every descriptor: nothing is asked any more. */
+  async close(): Promise<void> {
+    for (const handle of [...this.#handles.keys()]) await this.release(0, handle);
+    this.#folders.close();
+    this.#csv.close();
+  }
+
+  /** What lies there, or the virtual file that is shown there. Throws EPERM for what is neither a file nor a folder. */
+  async #find(folder: Node, name: string): Promise<{ readonly node: Node; readonly attr: Attr } | undefined> {
+    const array = folder.hidden.has(name) ? undefined : arrayBeside(name);
+    return this.#inside(folder, undefined, async (fd) => {
+      const stat = await host.statName(fd, name);
+      if (stat !== undefined) {
+        const kind = kindOf(stat);
+        if (kind === undefined) throw errno('EPERM', `${name} is neither a file nor a folder`);
+        const node = this.#nodes.at(folder, name, kind, stat.ino);
+        return { node, attr: attrOf(node, stat) };
+      }
+      const beside = array === undefined ? undefined : await host.statName(fd, array);
+      if (beside === undefined || !beside.isFile()) return undefined;
+      const node = this.#nodes.at(folder, name, 'csv', 0n);
+      return { node, attr: csvAttr(node, beside, this.#csv.knownSize(beside) ?? 0) };
+    });
+  }
+
+  /** In the folder if it is there; the root is not until somebody makes something. */
+  async #inside<T>(folder: Node, otherwise: T, work: (fd: number) => Promise<T>): Promise<T> {
+    try {
+      return await this.#folders.use(folder, work);
+    } catch (cause) {
+      if (folder.parent === undefined && (cause as { errno?: string }).errno === 'ENOENT') return otherwise;
+      throw cause;
+    }
+  }
+
+  async #attr(node: Node): Promise<Attr> {
+    if (node.parent === undefined) return this.#rootAttr();
+    if (node.kind === 'csv') return this.#csvAttr(node, node.parent);
+    const [fd] = node.open;
+    if (fd !== undefined) return attrOf(node, await host.statDescriptor(fd));
+    if (node.gone) throw errno('ESTALE');
+    try {
+      return await this.#folders.usePlace(node, async (place) =>
+        attrOf(node, await host.statDescriptor(place)),
+      );
+    } catch (cause) {
+      const { errno: name } = cause as { errno?: string };
+      if (name !== 'ENOENT' && name !== 'ESTALE') throw cause;
+      // Somebody changed the folder behind our back: who remembers paths walks them anew.
+      this.#left(node);
+      this.#namesVersion++;
+      throw errno('ESTALE');
+    }
+  }
+
+  async #rootAttr(): Promise<Attr> {
+    const { root } = this.#nodes;
+    const absent: Attr = {
+      nodeid: root.nodeid,
+      kind: 'directory',
+      mode: ROOT_MODE,
+      nlink: 1,
+      uid: process.getuid?.() ?? 0,
+      gid: process.getgid?.() ?? 0,
+      size: 0,
+      mtimeMs: this.#bornMs,
+    };
+    return this.#inside(root, absent, async (fd) => ({
+      ...attrOf(root, await host.statDescriptor(fd)),
+      mode: ROOT_MODE,
+    }));
+  }
+
+  async #csvAttr(node: Node, folder: Node): Promise<Attr> {
+    const { stat, text } = await this.#text(node, folder);
+    try {
+      return csvAttr(node, stat, text.value.size);
+    } finally {
+      text.release();
+    }
+  }
+
+  async #text(node: Node, folder: Node): Promise<{ stat: host.Stat; text: Lease<CsvText> }> {
+    const array = arrayBeside(node.name) ?? '';
+    return this.#folders.use(folder, async (above) => {
+      const fd = await host.openFile(above, array, O_RDONLY);
+      try {
+        const stat = await host.statDescriptor(fd);
+        if (!stat.isFile()) throw errno('EPERM');
+        return { stat, text: await this.#csv.take(array, fd, stat) };
+      } finally {
+        await host.close(fd);
+      }
+    });
+  }
+
+  async #openCsv(node: Node): Promise<OpenReply> {
+    if (node.parent === undefined) throw errno('ESTALE');
+    const { text } = await this.#text(node, node.parent);
+    return { handle: this.#addHandle({ kind: 'csv', text }), caching: 'direct' };
+  }
+
+  /** `> X.csv` makes a file of its own. */
+  async #writeInPlaceOfCsv(node: Node, flags: number, context: RequestContext): Promise<OpenReply> {
+    const { parent: folder, name } = node;
+    if (folder === undefined || (flags & O_TRUNC) === 0) throw errno('EACCES');
+    await this.#require(folder, W_OK | X_OK, context);
+    const fd = await this.#folders.use(folder, (above) =>
+      host.openFile(above, name, hostFlags(flags) | O_CREAT | O_EXCL, NEW_FILE_MODE),
+    );
+    await host.own(fd, NEW_FILE_MODE, context.uid, context.gid);
+    node.kind = 'file';
+    node.ino = (await host.statDescriptor(fd)).ino;
+    this.#changed.add(folder);
+    return this.#opened(node, fd, flags);
+  }
+
+  async #make(
+    folder: Node,
+    name: string,
+    mode: number,
+    flags: number,
+    context: RequestContext,
+  ): Promise<{ node: Node; fd: number }> {
+    const permissions = mode & PERMISSIONS;
+    const fd = await this.#folders.change(folder, (above) =>
+      host.openFile(above, name, hostFlags(flags) | O_CREAT | O_EXCL, permissions),
+    );
+    await host.own(fd, permissions, context.uid, context.gid);
+    const { ino } = await host.statDescriptor(fd);
+    this.#arrived(folder, name);
+    this.#changed.add(folder);
+    return { node: this.#nodes.at(folder, name, 'file', ino), fd };
+  }
+
+  /** Takes over the descriptor. */
+  async #opened(node: Node, fd: number, flags: number): Promise<OpenReply> {
+    try {
+      const stat = await host.statDescriptor(fd);
+      if (!stat.isFile() || stat.ino !== node.ino) throw errno('ESTALE');
+      if ((flags & O_TRUNC) !== 0) await host.truncate(fd, 0);
+    } catch (cause) {
+      await host.close(fd);
+      throw cause;
+    }
+    node.open.add(fd);
+    const writes = (flags & O_ACCMODE) !== O_RDONLY;
+    return { handle: this.#addHandle({ kind: 'file', node, fd, writes }), caching: 'fresh', backing: fd };
+  }
+
+  async #resize(
+    node: Node,
+    size: number,
+    handle: number | undefined,
+    context: RequestContext,
+  ): Promise<void> {
+    if (node.kind === 'directory') throw errno('EISDIR');
+    const open = handle === undefined ? undefined : this.#handles.get(handle);
+    if (open?.kind === 'file' && open.writes) return host.truncate(open.fd, size);
+    await this.#require(node, W_OK, context);
+    const { parent } = node;
+    if (parent === undefined || node.gone) throw errno('ESTALE');
+    await this.#folders.use(parent, async (folder) => {
+      const fd = await host.openFile(folder, node.name, O_WRONLY);
+      try {
+        const stat = await host.statDescriptor(fd);
+        if (!stat.isFile() || stat.ino !== node.ino) throw errno('ESTALE');
+        await host.truncate(fd, size);
+      } finally {
+        await host.close(fd);
+      }
+    });
+  }
+
+  async #changeAttributes(node: Node, change: AttrChange, context: RequestContext): Promise<void> {
+    const attr = await this.#attr(node);
+    if (!mayChange(attr, change, context)) throw errno('EPERM');
+    const apply = async (fd: number) => {
+      const { uid, gid, mode, atimeMs, mtimeMs } = change;
+      if (uid !== undefined || gid !== undefined)
+        await host.place.chown(fd, uid ?? attr.uid, gid ?? attr.gid);
+      if (mode !== undefined) await host.place.chmod(fd, mode);
+      if (atimeMs !== undefined || mtimeMs !== undefined) {
+        await host.place.utimes(fd, atimeMs ?? attr.atimeMs ?? attr.mtimeMs, mtimeMs ?? attr.mtimeMs);
+      }
+    };
+    const [open] = node.open;
+    if (open === undefined) await this.#folders.usePlace(node, apply);
+    else await apply(open);
+  }
+
+  async #names(folder: Node) {
+    const found = await this.#inside(folder, [], (fd) => host.list(fd));
+    const real = new Set(found.map(({ name }) => name));
+    return found.flatMap(({ name, kind }) => {
+      const csv = kind === 'file' ? csvBeside(name) : undefined;
+      const shown = csv !== undefined && !real.has(csv) && !folder.hidden.has(csv);
+      const own = { name, kind } as const;
+      // First, so that who removes names in the order of a listing finds each.
+      return shown ? [{ name: csv, kind: 'csv' } as const, own] : [own];
+    });
+  }
+
+  *#entries(
+    folder: Node,
+    above: Node,
+    listing: ReturnType<Listings['begin']>,
+    offset: number,
+  ): Generator<DirectoryEntry> {
+    if (offset <= 0) yield { name: '.', offset: 1, entry: nameEntry(folder.nodeid, 'directory') };
+    if (offset <= 1) yield { name: '..', offset: 2, entry: nameEntry(above.nodeid, 'directory') };
+    for (const { name, kind, offset: after } of listedAfter(listing, offset)) {
+      const nodeid = this.#nodes.known(folder, name)?.nodeid ?? UNKNOWN_NODEID;
+      yield { name, offset: after, entry: nameEntry(nodeid, kind), nameOnly: true };
+    }
+  }
+
+  async #entry(node: Node): Promise<Entry> {
+    return { attr: await this.#attr(node), ...timeoutsOf(node) };
+  }
+
+  /** Root may do everything here, which saves asking. */
+  async #require(node: Node, mask: number, context: RequestContext): Promise<void> {
+    if (context.uid === 0 && (mask & X_OK) === 0) return;
+    if (context.uid === 0 && node.kind === 'directory') return;
+    if (!permits(await this.#attr(node), mask, context)) throw errno('EACCES');
+  }
+
+  /** A name has come to a folder: the CSV beside an array is shown again. */
+  #arrived(folder: Node, name: string): void {
+    const csv = csvBeside(name);
+    if (csv !== undefined) folder.hidden.delete(csv);
+  }
+
+  #left(node: Node): void {
+    this.#nodes.remove(node);
+    this.#folders.drop(node);
+  }
+
+  #handle(handle: number): Handle {
+    const open = this.#handles.get(handle);
+    if (open === undefined) throw errno('EBADF', `handle ${handle} is not open`);
+    return open;
+  }
+
+  #addHandle(handle: Handle): number {
+    this.#handles.set(++this.#lastHandle, handle);
+    return this.#lastHandle;
+  }
+}
+
+const ABSENT: AbsentEntry = { absent: true, entryTimeoutMs: 0 };
+/** Of a file that is made where a virtual one was opened: nobody was told a mode. */
+const NEW_FILE_MODE = 0o644;
+
+/** The name of a virtual file is gone when its array is. */
+function timeoutsOf(node: Node): { entryTimeoutMs: number; attrTimeoutMs: number } {
+  return { entryTimeoutMs: node.kind === 'csv' ? 0 : NAME_MS, attrTimeoutMs: 0 };
+}
+
+function nameEntry(nodeid: number, kind: Node['kind']): Entry {
+  const shown = kind === 'directory' ? 'directory' : 'file';
+  const attr = { nodeid, kind: shown, mode: 0, nlink: 1, uid: 0, gid: 0, size: 0, mtimeMs: 0 } as const;
+  return { attr, entryTimeoutMs: 0, attrTimeoutMs: 0 };
+}
+
+function attrOf(node: Node, stat: host.Stat): Attr {
+  return {
+    nodeid: node.nodeid,
+    kind: node.kind === 'directory' ? 'directory' : 'file',
+    mode: Number(stat.mode) & PERMISSIONS,
+    nlink: node.kind === 'directory' ? 1 : Number(stat.nlink),
+    uid: Number(stat.uid),
+    gid: Number(stat.gid),
+    size: Number(stat.size),
+    mtimeMs: Number(stat.mtimeNs) / 1e6,
+    atimeMs: Number(stat.atimeNs) / 1e6,
+  };
+}
+
+function csvAttr(node: Node, array: host.Stat, size: number): Attr {
+  return { ...attrOf(node, array), mode: CSV_MODE, nlink: 1, size };
+}
+
+/** What of open(2)'s flags the file on disk is opened with: where to write is the kernel's affair, cutting ours. */
+function hostFlags(flags: number): number {
+  return flags & (O_ACCMODE | O_SYNC | O_DSYNC);
+}
+
+function accessOf(flags: number): number {
+  const mode = flags & O_ACCMODE;
+  if (mode === O_RDONLY) return R_OK;
+  return mode === O_WRONLY ? W_OK : R_OK | W_OK;
+}
+
+function isForeign({ uid, gid }: RequestContext): boolean {
+  return process.getuid?.() === 0 && (uid !== 0 || gid !== process.getgid?.());
+}

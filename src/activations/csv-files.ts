@@ -1,0 +1,72 @@
+import { LRUCache } from 'lru-cache';
+import type { MediumFile } from '../storage/medium.ts';
+import { unnamedFile } from '../storage/unnamed-file.ts';
+import { arrayCsv } from './array-csv.ts';
+import { read, type Stat } from './host-files.ts';
+import { type Lease, Leases } from './leases.ts';
+
+/** Texts that are kept, each in a file without a name. */
+const MOST_TEXTS = 16;
+/** Sizes that are remembered, so that a listing costs the rendering once. */
+const MOST_SIZES = 65_536;
+/** A file that was changed so lately may change again without its time moving. */
+const SETTLED_MS = 100;
+
+/** The text of an array as it was at one time. */
+export interface CsvText {
+  readonly size: number;
+  readonly file: MediumFile;
+}
+
+/** The texts beside arrays: rendered when somebody asks for one or its size, into nameless files, and kept until the array changes. */
+export class CsvFiles {
+  readonly #folder: string;
+  readonly #sizes = new LRUCache<string, number>({ max: MOST_SIZES });
+  readonly #texts = new Leases<string, CsvText>(
+    MOST_TEXTS,
+    ({ file }) => void file.close().catch(() => undefined),
+  );
+
+  /** `folder`: on whose file system the nameless files lie. */
+  constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  /** The text of the open array. */
+  async take(name: string, fd: number, stat: Stat): Promise<Lease<CsvText>> {
+    const version = versionOf(stat);
+    const lease = await this.#texts.take(version, () => this.#render(name, fd, stat));
+    if (Date.now() - Number(stat.mtimeNs / 1_000_000n) < SETTLED_MS) this.#texts.drop(version);
+    else this.#sizes.set(version, lease.value.size);
+    return lease;
+  }
+
+  /** The size of the text, if it is known without rendering it. */
+  knownSize(stat: Stat): number | undefined {
+    return this.#sizes.get(versionOf(stat));
+  }
+
+  close(): void {
+    this.#texts.dropAll();
+  }
+
+  async #render(name: string, fd: number, stat: Stat): Promise<CsvText> {
+    const file = await unnamedFile(this.#folder);
+    try {
+      let size = 0;
+      const pieces = arrayCsv(name, Number(stat.size), (offset, length) => read(fd, offset, length));
+      for await (const piece of pieces) {
+        await file.write(size, [piece]);
+        size += piece.byteLength;
+      }
+      return { size, file };
+    } catch (cause) {
+      await file.close();
+      throw cause;
+    }
+  }
+}
+
+function versionOf({ dev, ino, size, mtimeNs, ctimeNs }: Stat): string {
+  return `${dev}:${ino}:${size}:${mtimeNs}:${ctimeNs}`;
+}

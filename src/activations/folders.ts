@@ -1,0 +1,87 @@
+import { errno } from '../errors.ts';
+import { close, openFolder, openPlace, pathIn, statDescriptor } from './host-files.ts';
+import { type Lease, Leases } from './leases.ts';
+import { kindOf, type Node } from './nodes.ts';
+
+/** Descriptors of folders that are kept. */
+const MOST_OPEN = 128;
+
+export interface FoldersOptions {
+  readonly folder: string;
+  readonly makeFolder: () => Promise<void>;
+}
+
+/**
+ * Open folders: each is opened by its name in the one above it, so that no path is ever walked, and stays the same folder when it or what is
+ * above it is renamed.
+ */
+export class Folders {
+  readonly #options: FoldersOptions;
+  readonly #open = new Leases<Node, number>(MOST_OPEN, (fd) => void close(fd).catch(() => undefined));
+
+  constructor(options: FoldersOptions) {
+    this.#options = options;
+  }
+
+  /** Throws ENOENT when the folder is not there, which is the root's case until somebody makes something. */
+  async use<T>(node: Node, work: (fd: number) => Promise<T>): Promise<T> {
+    const lease = await this.#take(node);
+    try {
+      return await work(lease.value);
+    } finally {
+      lease.release();
+    }
+  }
+
+  /** The same for a change in a folder: the root is made if it is not there. */
+  async change<T>(node: Node, work: (fd: number) => Promise<T>): Promise<T> {
+    if (node.parent !== undefined) return this.use(node, work);
+    try {
+      return await this.use(node, work);
+    } catch (cause) {
+      if ((cause as { errno?: string }).errno !== 'ENOENT') throw cause;
+    }
+    // It was never there, or was taken away with the state directory when that kept nothing.
+    this.drop(node);
+    await this.#options.makeFolder();
+    return this.use(node, work);
+  }
+
+  /** A file or folder for a change of its attributes. Throws ESTALE when something else lies there now. */
+  async usePlace<T>(node: Node, work: (fd: number) => Promise<T>): Promise<T> {
+    const { parent } = node;
+    if (parent === undefined || node.kind === 'directory') return this.use(node, work);
+    return this.use(parent, async (folder) => {
+      const fd = await openPlace(folder, node.name);
+      try {
+        const stat = await statDescriptor(fd);
+        if (kindOf(stat) !== node.kind || stat.ino !== node.ino) throw errno('ESTALE');
+        return await work(fd);
+      } finally {
+        await close(fd);
+      }
+    });
+  }
+
+  drop(node: Node): void {
+    this.#open.drop(node);
+  }
+
+  close(): void {
+    this.#open.dropAll();
+  }
+
+  #take(node: Node): Promise<Lease<number>> {
+    const { parent } = node;
+    return this.#open.take(node, () =>
+      parent === undefined
+        ? openFolder(this.#options.folder)
+        : this.use(parent, async (above) => {
+            const fd = await openFolder(pathIn(above, node.name));
+            if ((await statDescriptor(fd)).ino === node.ino) return fd;
+            await close(fd);
+            throw errno('ESTALE');
+          }),
+    );
+  }
+}
