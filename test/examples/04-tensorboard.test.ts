@@ -1,16 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { requires } from '../support/requires.ts';
-import { output } from '../support/run.ts';
-
-const RUN = fileURLToPath(new URL('../../examples/04-tensorboard/run.sh', import.meta.url));
+import { runExample } from './example.ts';
 
 test(
-  'three mounted checkpoints are one run of three steps, with every element in a histogram',
+  'example 4: three mounted checkpoints are one run of three steps, with every element in a histogram',
   requires('fuse', 'python3'),
-  async () => {
-    const shown = await output('bash', [RUN], { timeoutMs: 180_000 });
+  async (t) => {
+    const shown = await runExample(t, '04-tensorboard');
     const lines = [
       ...shown.matchAll(/^(\S+) +step (\d+) +(\d+) elements +mean +\S+ +std +(\S+) .*\[(.{30})\]/gm),
     ];

@@ -1,16 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { requires } from '../support/requires.ts';
-import { output } from '../support/run.ts';
-
-const RUN = fileURLToPath(new URL('../../examples/09-resnet-walk/run.sh', import.meta.url));
+import { runExample } from './example.ts';
 
 test(
-  'the walk finds what a ResNet-18 is made of, and its edit is in the checkpoint at the end',
+  'example 9: the walk finds what a ResNet-18 is made of, and its edit is in the checkpoint at the end',
   requires('fuse', 'python3', 'dot'),
-  async () => {
-    const shown = await output('bash', [RUN], { timeoutMs: 180_000 });
+  async (t) => {
+    const shown = await runExample(t, '09-resnet-walk');
     for (const line of [
       'model/layer3/1/conv2/weight.bin            256 x 256 x 3 x 3',
       'model/layer4/0/downsample',

@@ -12,19 +12,29 @@ export function exportedText(name: string, { inputs, nodes, outputs, facts }: Ex
   for (const input of inputs) document.line(`  ${printable(inputText(input))}`);
   document.line();
   document.line('graph');
-  let module: string | undefined;
-  for (const node of nodes) {
-    if (node.module !== module)
-      document.line(`  # ${printable(node.module === '' ? '(root)' : node.module)}`);
-    module = node.module;
-    document.line(`  ${printable(nodeText(node))}`);
-  }
+  writeNodes(nodes, '  ', document);
   document.line();
   document.line('outputs');
   for (const { text, role, target } of outputs) {
     document.line(`  ${printable(`${text}  ${role}${target === '' ? '' : ` ${target}`}`)}`);
   }
   return document.text('# The graph goes on; it is too long to be shown.');
+}
+
+function writeNodes(nodes: readonly ExportedNode[], indent: string, document: DocumentWriter): void {
+  let module: string | undefined;
+  for (const node of nodes) {
+    if (node.module !== module) {
+      document.line(`${indent}# ${printable(node.module === '' ? '(root)' : node.module)}`);
+    }
+    module = node.module;
+    document.line(`${indent}${printable(nodeText(node))}`);
+    for (const { name, inputs, nodes: inner, outputs } of node.graphs) {
+      document.line(`${indent}  ${printable(`${name}(${inputs.join(', ')}):`)}`);
+      writeNodes(inner, `${indent}    `, document);
+      document.line(`${indent}    ${printable(`return ${outputs.join(', ')}`)}`);
+    }
+  }
 }
 
 function inputText({ name, type, role, target }: ExportedInput): string {

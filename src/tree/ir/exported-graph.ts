@@ -3,6 +3,7 @@
  * and unknown arguments printed as JSON: the schema grows with every version of torch.
  */
 import { arrayOf, type JsonObject, numberOf, objectOf, textOf } from '../../checkpoint/torch/json-record.ts';
+import { symbolicSize } from './symbolic-size.ts';
 
 export interface ExportedNode {
   /** `torch.ops.aten.linear.default`. */
@@ -15,6 +16,15 @@ export interface ExportedNode {
   readonly uses: readonly string[];
   /** Where in the module it comes from: `blocks.0.conv`. */
   readonly module: string;
+  /** Graphs among the inputs: the branches of a cond. */
+  readonly graphs: readonly InnerGraph[];
+}
+
+export interface InnerGraph {
+  readonly name: string;
+  readonly inputs: readonly string[];
+  readonly nodes: readonly ExportedNode[];
+  readonly outputs: readonly string[];
 }
 
 export interface ExportedInput {
@@ -52,7 +62,7 @@ export function readExportedGraph(program: JsonObject): ExportedGraph {
       const { text: name } = argument(input);
       return { name, type: types.of(name), ...(roles.get(name) ?? { role: 'input', target: '' }) };
     }),
-    nodes: arrayOf(graph.nodes).map((node) => nodeOf(objectOf(node), types)),
+    nodes: arrayOf(graph.nodes).map((node) => nodeOf(objectOf(node), types, 0)),
     outputs: arrayOf(graph.outputs).map((output, position) => ({
       ...argument(output),
       ...(results[position] ?? { role: 'output', target: '' }),
@@ -71,7 +81,7 @@ function factsOf(program: JsonObject): string[] {
   ];
 }
 
-function nodeOf(node: JsonObject, types: ValueTypes): ExportedNode {
+function nodeOf(node: JsonObject, types: ValueTypes, depth: number): ExportedNode {
   const inputs = arrayOf(node.inputs).map((input) => {
     const { name, arg, kind } = objectOf(input);
     const { text, uses } = argument(arg);
@@ -86,7 +96,23 @@ function nodeOf(node: JsonObject, types: ValueTypes): ExportedNode {
     inputs: inputs.map(({ text }) => text),
     uses: inputs.flatMap(({ uses }) => uses),
     module: moduleOf(textOf(objectOf(node.metadata).nn_module_stack, '')),
+    graphs: depth > MAX_DEPTH ? [] : arrayOf(node.inputs).flatMap((input) => innerGraphs(input, depth)),
   };
+}
+
+function innerGraphs(input: unknown, depth: number): InnerGraph[] {
+  const held = objectOf(objectOf(objectOf(input).arg).as_graph);
+  if (held.graph === undefined) return [];
+  const graph = objectOf(held.graph);
+  const types = new ValueTypes(graph);
+  return [
+    {
+      name: textOf(held.name, ''),
+      inputs: arrayOf(graph.inputs).map((value) => argument(value).text),
+      nodes: arrayOf(graph.nodes).map((node) => nodeOf(objectOf(node), types, depth + 1)),
+      outputs: arrayOf(graph.outputs).map((value) => argument(value).text),
+    },
+  ];
 }
 
 /** `L__self__,,Net;L__self__fc,fc,torch.nn.modules.linear.Linear` → `fc`. */
@@ -175,7 +201,11 @@ function listed(items: readonly Shown[]): Shown {
   return { text: `[${items.map(({ text }) => text).join(', ')}]`, uses: items.flatMap(({ uses }) => uses) };
 }
 
+/** The largest int64, `:` in a slice, is beyond what JSON.parse keeps exactly. */
+const INT64_END = 2 ** 63;
+
 function literal(value: unknown): string {
+  if (value === INT64_END) return '9223372036854775807';
   if (typeof value === 'boolean') return value ? 'True' : 'False';
   return typeof value === 'string' ? JSON.stringify(value) : String(value ?? '?');
 }
@@ -234,6 +264,6 @@ class ValueTypes {
 function extent(value: unknown): string {
   const held = objectOf(value);
   return held.as_int === undefined
-    ? textOf(objectOf(held.as_expr).expr_str, '?')
+    ? symbolicSize(textOf(objectOf(held.as_expr).expr_str, '?'))
     : String(numberOf(held.as_int, Number.NaN));
 }

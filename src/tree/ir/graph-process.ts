@@ -10,8 +10,8 @@ import type { GraphAnswer, GraphOrder } from './graph-worker.ts';
 
 const TIME_MS = 60_000;
 const MEMORY_MB = 1024;
-/** Less text than this takes some ten milliseconds, and a process longer to begin. */
-const SMALL_BYTES = 64 * 1024;
+/** Less text than this takes less time than a process to begin with. */
+const SMALL_BYTES = 16 * 1024;
 
 /** Never rejects: a document that cannot be made, because the program cannot be read or is too much, says so. */
 export async function makeGraph(form: GraphForm, read: () => Promise<GraphSource>): Promise<Buffer> {

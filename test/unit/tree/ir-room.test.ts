@@ -212,6 +212,64 @@ test('exported programs as torch 2.0 to 2.7 wrote them have their graph, too', a
   assert.deepEqual(JSON.parse(await room.read('ir/graph.json')), program);
 });
 
+test('sizes that may change, numbers beyond 2^53 and the branches of a cond are readable', async () => {
+  const size = (text: string) => ({ as_expr: { expr_str: text } });
+  const branch = {
+    name: 'true_graph_0',
+    graph: {
+      inputs: [{ as_tensor: { name: 'arg0' } }],
+      nodes: [
+        {
+          target: 'torch.ops.aten.sin.default',
+          inputs: [{ arg: { as_tensor: { name: 'arg0' } } }],
+          outputs: [{ as_tensor: { name: 'sin' } }],
+        },
+      ],
+      outputs: [{ as_tensor: { name: 'sin' } }],
+    },
+  };
+  const program = JSON.stringify({
+    graph_module: {
+      graph: {
+        inputs: [],
+        outputs: [],
+        nodes: [
+          {
+            target: 'torch.ops.aten.slice.Tensor',
+            inputs: [{ name: 'end', kind: 2, arg: { as_int: 'LAST' } }],
+            outputs: [{ as_tensor: { name: 'slice_1' } }],
+          },
+          { target: 'torch.ops.higher_order.cond', inputs: [{ arg: { as_graph: branch } }], outputs: [] },
+        ],
+        tensor_values: {
+          slice_1: {
+            dtype: 7,
+            sizes: [
+              size("Mul(Integer(2), Add(Symbol('s0', positive=True), Integer(1)))"),
+              size("Pow(Symbol('s1'), Integer(2))"),
+              size('FloorDiv(a, b)'),
+              size('$$'),
+            ],
+          },
+        },
+      },
+    },
+  }).replace('"LAST"', '9223372036854775807');
+  const text = await makeGraph('txt', async () => ({
+    kind: 'exported',
+    name: 'x',
+    json: Buffer.from(program),
+  }));
+  assert.match(
+    text.toString(),
+    /\n {2}slice_1 = torch\.ops\.aten\.slice\.Tensor\(end=9223372036854775807\) : float32\[2\*\(s0 \+ 1\), s1\*\*2, FloorDiv\(a, b\), \$\$\]\n/,
+  );
+  assert.match(
+    text.toString(),
+    /cond\(graph true_graph_0\)\n {4}true_graph_0\(arg0\):\n {6}# \(root\)\n {6}sin = torch\.ops\.aten\.sin\.default\(arg0\)\n {6}return sin\n/,
+  );
+});
+
 test('a large program is taken apart in a process of its own, and says the same', async () => {
   const body = Array.from(
     { length: 5000 },
