@@ -15,6 +15,9 @@ interface Kept {
   done: boolean;
 }
 
+/** With its histogram an entry takes some 15 KB. Of more tensors than this the oldest are computed again when somebody asks. */
+const KEPT_AT_MOST = 2048;
+
 /**
  * Statistics of the tensors of one checkpoint: computed when somebody asks, once for all who ask meanwhile, and kept until a byte of the
  * tensor's storage changes. Who asks while bytes change gets those of before or after; who asks afterwards those of after.
@@ -50,6 +53,7 @@ export class StatisticsCache {
     result.then(
       () => {
         kept.done = true;
+        this.#dropOldest();
       },
       () => {
         kept.done = true;
@@ -67,6 +71,13 @@ export class StatisticsCache {
     for (const [tensor, kept] of this.#kept) {
       if (kept.image !== image) continue;
       if (ranges.some(({ start, end }) => start < kept.end && end > kept.start)) this.#forget(tensor, kept);
+    }
+  }
+
+  #dropOldest(): void {
+    for (const [tensor, kept] of this.#kept) {
+      if (this.#kept.size <= KEPT_AT_MOST) return;
+      if (kept.done) this.#kept.delete(tensor);
     }
   }
 

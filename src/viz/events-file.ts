@@ -9,6 +9,7 @@ import type { Statistics } from '../numbers/statistics.ts';
 import type { ImageRange, RenderedContent } from '../storage/content.ts';
 import type { Image } from '../storage/image.ts';
 import type { PageCache } from '../storage/page-cache.ts';
+import { Turns } from '../storage/turns.ts';
 import { type EventTime, TensorEvent, versionEventSize, writeVersionEvent } from './tensor-event.ts';
 import { record, recordSize } from './tfrecord.ts';
 
@@ -17,7 +18,7 @@ export interface EventsTensor {
   readonly statistics: () => Promise<Statistics>;
 }
 
-/** Tensors whose statistics are asked for at a time: the next one is being read while one is summed up. */
+/** Tensors whose statistics are asked for at a time, however many reads there are: one is being read while another is summed up. */
 const AT_A_TIME = 2;
 
 export class EventsFile implements RenderedContent {
@@ -26,6 +27,7 @@ export class EventsFile implements RenderedContent {
   readonly #tensors: readonly EventsTensor[];
   readonly #time: EventTime;
   readonly #cache: PageCache;
+  readonly #lanes = Array.from({ length: AT_A_TIME }, () => new Turns());
   #content: number;
   /** Whether records were made of the bytes as they are. */
   #made = false;
@@ -86,7 +88,8 @@ export class EventsFile implements RenderedContent {
       return record(size, (bytes, at) => writeVersionEvent(bytes, at, this.#time));
     }
     const event = new TensorEvent(tensor.name, this.#time);
-    const statistics = await tensor.statistics();
+    const lane = this.#lanes[index % AT_A_TIME] ?? new Turns();
+    const statistics = await lane.run(() => tensor.statistics());
     return record(event.size, (bytes, at) => event.write(bytes, at, statistics));
   }
 

@@ -61,7 +61,7 @@ async function trained(path: string): Promise<void> {
 }
 
 for (const transport of TRANSPORTS) {
-  describe(`through ${transport}`, mountable(transport, 'python3-numpy'), () => {
+  describe(`through ${transport}`, mountable(transport, 'addon', 'python3-numpy'), () => {
     let server: Server;
     before(async () => {
       server = await Server.start();

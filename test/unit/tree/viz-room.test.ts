@@ -8,6 +8,7 @@ import { PageCache } from '../../../src/storage/page-cache.ts';
 import { InodeTable } from '../../../src/tree/inode-table.ts';
 import type { ModelTensor } from '../../../src/tree/model-tensors.ts';
 import { addVizRoom, eventTime } from '../../../src/tree/viz-room.ts';
+import { requires } from '../../support/requires.ts';
 import { paths, storage, tensor } from './tree-fixtures.ts';
 
 const IMAGE = {
@@ -43,7 +44,7 @@ test('step and time come from the checkpoint', () => {
   assert.equal(at(null).step, 0);
 });
 
-test('the run is one file that TensorBoard looks for', () => {
+test('the run is one file that TensorBoard looks for', requires('addon'), () => {
   const value = { name: 'w', tensor: tensor(storage('0', 16), [4]), parameter: true };
   assert.deepEqual(room([value]), ['viz/', 'viz/events.out.tfevents.1700000000.mlfs']);
 });

@@ -153,6 +153,26 @@ test('a read computes the tensors whose records it touches, and each once', asyn
   assert.deepEqual(asked, [first], 'the version is no tensor');
 });
 
+test('however many read at a time, two tensors are computed at a time', async () => {
+  const names = Array.from({ length: 40 }, (_, index) => `tensor.${index}`);
+  let running = 0;
+  let most = 0;
+  const tensors = names.map((name) => ({
+    name,
+    statistics: async () => {
+      most = Math.max(most, ++running);
+      await new Promise((resolve) => setImmediate(resolve));
+      running--;
+      return statistics(3);
+    },
+  }));
+  const image = new ChangingImage() as unknown as Image;
+  const file = new EventsFile(image, tensors, TIME, new PageCache(1 << 20));
+  const piece = Math.ceil(file.size / 8);
+  await Promise.all(Array.from({ length: 8 }, (_, index) => file.read(index * piece, piece)));
+  assert.equal(most, 2);
+});
+
 test('a change of the image makes records anew', async () => {
   let count = 10;
   const { file, asked, image } = scene(['a'], () => statistics(count));
