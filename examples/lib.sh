@@ -14,6 +14,7 @@
 #   say 'Now the edit.'          a remark
 #   background LOG CMD ARG...    starts a program, its output in the file LOG, its pid in $started; it ends with the example
 #   wait_for WHAT CMD ARG...     until CMD succeeds; after $WAIT_SECONDS (30) the example fails and says WHAT did not come
+#   ended PID                    whether a background program has ended
 #   stop PID                     SIGTERM, SIGKILL after 5 s, and waits
 #   unmount DIR                  unmounts, lazily when DIR is busy
 #   use_python torch numpy       finds a Python that imports these ($PYTHON, python3, /usr/bin/python3): `python` from here on
@@ -79,6 +80,8 @@ stop() {
   kill -9 "$1" 2>/dev/null || true
   wait "$1" 2>/dev/null || true
 }
+
+ended() { ! kill -0 "$1" 2>/dev/null; }
 
 wait_for() {
   local what=$1 end=$((SECONDS + ${WAIT_SECONDS:-30}))
