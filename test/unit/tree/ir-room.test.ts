@@ -175,6 +175,17 @@ test('a checkpoint without a model and without a program has no room', async (t)
   assert.deepEqual(room.paths, []);
 });
 
+test('several models of one package have a folder each', () => {
+  const names = ['data/weights/a_weights_config.json', 'models/a.json', 'models/b.json', 'models/sub/c.json'];
+  const entries = names.map((name) => ({ name: `package/${name}`, method: 'stored', offset: 0, size: 2 }));
+  const checkpoint = { format: 'torch-export', path: 'p.pt2', root: new PyDict(), entries };
+  const room = roomOf(checkpoint as unknown as Checkpoint);
+  assert.deepEqual(
+    room.paths.filter((path) => !path.endsWith('/')),
+    ['a', 'b'].flatMap((model) => ['txt', 'dot', 'json'].map((form) => `ir/${model}/graph.${form}`)),
+  );
+});
+
 /** A program of torch.export before 2.8: a plain zip with its JSON and torch files beside it. */
 test('exported programs as torch 2.0 to 2.7 wrote them have their graph, too', async (t) => {
   const fixture = readFixtures().find(({ name }) => name === 'torch-2.13/state-dict.pt');
