@@ -252,3 +252,16 @@ test('the lock file holds its owner in words', async (t) => {
   assert.equal(JSON.parse(await readFile(join(state.path, 'lock'), 'utf8')).mountpoint, '/mnt/m');
   await state.close();
 });
+
+test('a state directory with an activation in it is kept, one with none is not', async (t) => {
+  const { folder, state, again } = await located(t);
+  await state.makeActivations();
+  await writeFile(join(state.activationsPath, 'x.npy'), 'bytes');
+  await state.close();
+  assert.deepEqual((await readdir(folder)).sort(), ['model.pt', 'model.pt.mlfs']);
+  const second = await again();
+  await second.makeActivations();
+  await rm(join(second.activationsPath, 'x.npy'));
+  await second.close();
+  assert.deepEqual(await readdir(folder), ['model.pt']);
+});
