@@ -40,14 +40,24 @@ const MAX_DEPTH = 100;
 /** Modules and tensors of one tree. */
 const MAX_PARTS = 500_000;
 
+/** What a file that is one tensor without a name calls it. */
+const NAMELESS = 'tensor';
+
 /** Yields between its parts: a large model takes a while. */
 export function* moduleTree({ module, tensors }: Model): Generator<void, ModuleNode> {
-  if (isModule(module)) return yield* new ModuleWalk().module(module, '', '', 0);
-  if (isScriptObject(module)) return yield* new ModuleWalk().script(module, '', '', 0);
+  const walk = new ModuleWalk();
+  if (isModule(module)) {
+    yield* walk.module(module, '', '', 0);
+    return yield* walk.finish(tensors);
+  }
+  if (isScriptObject(module)) {
+    yield* walk.script(module, '', '', 0);
+    return yield* walk.finish(tensors);
+  }
   const root = openNode('', '', undefined, '');
   const folders = new Map<string, OpenNode>([['', root]]);
   for (const { name, tensor, parameter } of tensors) {
-    const parts = name.split('.');
+    const parts = (name === '' ? NAMELESS : name).split('.');
     const depth = folders.size > MAX_PARTS ? 0 : Math.min(parts.length - 1, MAX_DEPTH);
     const rest = parts.splice(depth).join('.');
     folder(folders, parts).tensors.push({ name: rest, tensor, parameter });
@@ -75,7 +85,23 @@ function openNode(name: string, path: string, className: string | undefined, ext
 class ModuleWalk {
   /** Where each module was described. */
   readonly #paths = new Map<PyObject, string>();
+  readonly #nodes = new Map<string, OpenNode>();
+  readonly #tensors = new Set<Tensor>();
   #left = MAX_PARTS;
+
+  /** The root, when tensors that are in no module's own dicts have their place, too: in lists, in packed parameters. */
+  *finish(tensors: Model['tensors']): Generator<void, ModuleNode> {
+    for (const { name, tensor, parameter } of tensors) {
+      yield;
+      if (this.#tensors.has(tensor)) continue;
+      const parts = name.split('.');
+      let depth = Math.min(parts.length - 1, MAX_DEPTH);
+      while (depth > 0 && !this.#nodes.has(parts.slice(0, depth).join('.'))) depth--;
+      const node = this.#nodes.get(parts.slice(0, depth).join('.'));
+      node?.tensors.push({ name: parts.slice(depth).join('.'), tensor, parameter });
+    }
+    return this.#nodes.get('') ?? openNode('', '', undefined, '');
+  }
 
   *module(
     module: PyObject & { state: PyDict },
@@ -88,6 +114,7 @@ class ModuleWalk {
     if (known !== undefined) return known;
     const className = module.className ?? '';
     const node = openNode(name, path, className, extraRepr(className, new ModuleAttributes(module)) ?? '');
+    this.#nodes.set(path, node);
     const { state } = module;
     const transient = state.get('_non_persistent_buffers_set');
     const skipped = new Set(transient instanceof PySet ? transient.items : []);
@@ -113,6 +140,7 @@ class ModuleWalk {
     const known = this.#known(object, name, path, depth);
     if (known !== undefined) return known;
     const node = openNode(name, path, object.className ?? '', '');
+    this.#nodes.set(path, node);
     for (const [key, value] of entriesOf(object.state)) {
       const inner = keyText(key);
       if (isTensor(value)) this.#tensor(node, key, value, value.isParameter || value.requiresGrad);
@@ -124,8 +152,9 @@ class ModuleWalk {
   }
 
   #tensor(node: OpenNode, key: Value, value: Value, parameter: boolean): void {
-    if (isTensor(value) && --this.#left > 0)
-      node.tensors.push({ name: keyText(key), tensor: value, parameter });
+    if (!isTensor(value) || --this.#left <= 0) return;
+    this.#tensors.add(value);
+    node.tensors.push({ name: keyText(key), tensor: value, parameter });
   }
 
   /** A module that was met before, or one too many. */
