@@ -20,6 +20,7 @@ import { unmountPath } from './unmount.ts';
  *   in the kernel's pages of the file while they are staged.
  * - libfuse moves the name of an open file away before it is removed or replaced, which is refused for a tensor.
  * - There is no INTERRUPT: a reader that is killed goes, the operation that it waited for stays until the mount is gone.
+ * - Of the two times of utimensat(2) it hands on the first twice: `touch -r` and `cp -p` set both to the access time.
  * - It passes 64-bit offsets and sizes as two words of 32, correctly; inode numbers have 32.
  * - Its getxattr and listxattr overrun libfuse's buffer, its unmount hands the path to a shell: neither is used.
  */
