@@ -123,7 +123,7 @@ function refuseOther(found: NpyArray, own: NpyArray): void {
   if (found.shape.join() !== own.shape.join()) {
     throw errno(
       'EINVAL',
-      `an array of shape (${found.shape.join(', ')}), and the tensor's is (${own.shape.join(', ')})`,
+      `an array of shape [${found.shape.join(', ')}], and the tensor's is [${own.shape.join(', ')}]`,
     );
   }
 }
