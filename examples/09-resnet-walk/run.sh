@@ -41,6 +41,9 @@ fi
 
 say 'One of the 64 filters that see the image first. 588 bytes of 46.8 million.'
 show python "$here/look.py" filter model/conv1/weight.bin 5
+say 'What the last layer is like, and its first numbers as text.'
+show 'grep -A 7 statistics views/json/fc/weight.json'
+show 'head -n 3 views/txt/fc/bias.txt'
 say 'How the weights of a stage are distributed (a line of what TensorBoard shows).'
 show "python $root/examples/04-tensorboard/read_events.py viz | grep -E '^layer3.*conv..weight'"
 

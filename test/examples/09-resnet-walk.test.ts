@@ -20,6 +20,7 @@ test(
     assert.match(shown, /\nlayer3\.1\.conv2\.weight +step 0 +589824 elements /);
     assert.match(shown, /\nmnt: committed \S+ kB \([\d,]+ bytes\) in 8 ranges, 16 checksums/);
     assert.match(shown, /every CRC-32 is right\n$/);
+    assert.match(shown, /\n +"count": 512000,\n +"min": /);
     // Seven rows of seven columns, each two characters wide.
     const picture = [...shown.matchAll(/^ {3}([ .:\-=+*#%@]{14})$/gm)];
     assert.equal(picture.length, 7);
