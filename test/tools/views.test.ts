@@ -139,7 +139,7 @@ print(np.load(M + '/views/npy/tied.npy')[2, 3])
         sed 's/,7,/,-7,/' $M/views/csv/tied.csv > $T/tied.csv
         cp $T/tied.csv $M/views/csv/tied.csv
         printf '# all of them\n\n1+1j , -2.5j\n' > $M/views/csv/complex.csv
-        sed -i 's/^16 /-16 /' $M/views/txt/conv/weight.txt
+        sed -i 's/^15 /-15 /' $M/views/txt/conv/weight.txt
         echo 8 > $M/views/txt/count.txt
         sed -i 's/True/False/' $M/views/txt/flags.txt
         sed -i '1s/.*/0.3/' $M/views/txt/half.txt
@@ -156,7 +156,7 @@ import torch
 saved = torch.load(T + '/model.pt')
 print([saved['fc.bias'][0].item(), saved['count'].item(), saved['flags'].tolist(), saved['conv.weight'].min().item()])
 `);
-      assert.equal(saved.trim(), '[0.25, 8, [False, False], -16.0]');
+      assert.equal(saved.trim(), '[0.25, 8, [False, False], -15.0]');
     });
 
     test('a text that is no list of the numbers is EINVAL at close, says where in the log, and changes nothing', async (t) => {
