@@ -1,7 +1,9 @@
-"""Trains a small model that was loaded from a checkpoint, attached to its mount: train.py make|train CHECKPOINT [MOUNTPOINT]
+"""Trains a small model of a checkpoint, attached to its mount: train.py make|train CHECKPOINT [MOUNTPOINT]
 
-Its hidden layer is dead: with biases of -100 every ReLU gives zero, so no gradient comes through and no optimizer can mend it.
+Its hidden layer is dead: with biases of -100 every ReLU gives zero, so no gradient comes through and no optimizer can
+mend it.
 """
+
 import os
 import sys
 import time
@@ -9,7 +11,7 @@ import time
 import torch
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../python"))
-import mlfs_torch  # noqa: E402
+import mlfs_torch
 
 STEPS = 2000
 GOOD = 0.02
@@ -39,7 +41,9 @@ def train(checkpoint, mountpoint):
         print(f"step {step}: reloaded {', '.join(names)}", flush=True)
 
     mended_at = None
-    with mlfs_torch.attach(model, mountpoint, activations=False, every=100, interval=0.05, on_reload=reloaded) as handle:
+    with mlfs_torch.attach(
+        model, mountpoint, activations=False, every=100, interval=0.05, on_reload=reloaded
+    ) as handle:
         while mended_at is None or step < mended_at + STEPS:
             optimizer.zero_grad()
             output = model(x)

@@ -1,8 +1,9 @@
-"""Answers requests with a model that is larger than the memory it may use: serve.py numpy|torch MODEL-FOLDER TOKEN...
+"""Answers requests with a model larger than the memory it may use: serve.py numpy|torch MODEL-FOLDER TOKEN...
 
-The weights are mapped from the mount, not read: what a request touches comes in page by page, and the kernel drops pages again when
-memory is short. MODEL-FOLDER is the /model of a mount, or of anything else with the same files.
+The weights are mapped from the mount, not read: what a request touches comes in page by page, and the kernel drops
+pages again when memory is short. MODEL-FOLDER is the /model of a mount, or of anything else with the same files.
 """
+
 import os
 import sys
 

@@ -1,4 +1,5 @@
-"""A PyTorch model and its mounted checkpoint, joined: what the model computes becomes files, what is edited reaches the model.
+"""A PyTorch model and its mounted checkpoint, joined: what the model computes becomes files, and what is edited
+reaches the model.
 
     import mlfs_torch
     handle = mlfs_torch.attach(model, "/mnt/m")
@@ -6,18 +7,21 @@
     handle.detach()
 
 While it is attached
-  * each forward pass makes a folder /activations/<time>/, with the output of each layer in it: `<module path>.npy`. Several
-    tensors are `<module path>.<index or key>.npy`, a second call in the same pass is `<module path>@2.npy`.
-  * the backward pass adds `<module path>.grad.npy`, the gradient of that output, and when it is over writes the gradient of each
-    parameter to /model/<path>/<name>.grad.
-  * parameters and buffers whose files change are read again, and the model has them at its next forward pass. The whole
-    tensor becomes what the file holds. (`handle.push()` is the other direction: the files become what the model holds.)
+  * each forward pass makes a folder /activations/<time>/ with the output of each layer: `<module path>.npy`. Several
+    tensors are `<module path>#<index or key>.npy`, a second call in the same pass is `<module path>@2.npy`.
+  * the backward pass adds `<module path>.grad.npy`, the gradient of that output, and when it is over writes the
+    gradient of each parameter to /model/<path>/<name>.grad.
+  * parameters and buffers whose files change are read again, and the model has them at its next forward pass. The
+    whole tensor becomes what the file holds. (`handle.push()` is the other direction: the files become what the
+    model holds.)
 
-A file of /activations appears under its name when it is whole. numpy has no bfloat16 and no float8: these go out as <u2 and |u1.
+A file of /activations appears under its name when it is whole. numpy has no bfloat16 and no float8: these go out as
+<u2 and |u1.
 
-Needs torch (1.13 or newer) and the standard library. An error of the mount is a warning, once for each kind, and never stops
-the training. The hooks are for eager mode; under torch.jit.trace they do nothing.
+Needs torch (1.13 or newer) and the standard library. An error of the mount is a warning, once for each kind, and never
+stops the training. The hooks are for eager mode; under torch.jit.trace they do nothing.
 """
+
 import ctypes
 import json
 import os
@@ -30,7 +34,18 @@ import torch
 __all__ = ["attach", "save_npy", "Handle"]
 
 
-def attach(model, mountpoint, *, activations=True, gradients=True, watch=True, every=1, interval=0.25, select=None, on_reload=None):
+def attach(
+    model,
+    mountpoint,
+    *,
+    activations=True,
+    gradients=True,
+    watch=True,
+    every=1,
+    interval=0.25,
+    select=None,
+    on_reload=None,
+):
     """Joins `model` and the mount at `mountpoint` until the handle that it returns is detached.
 
     activations   write the outputs of layers; False for none
@@ -38,9 +53,9 @@ def attach(model, mountpoint, *, activations=True, gradients=True, watch=True, e
     watch         read parameters and buffers again when their files change
     every         write those of every n-th forward pass, the first one included
     interval      seconds between two looks at the files
-    select        select(name, module) says whose output is written; without it, layers: what has no modules inside or parameters
-                  of its own
-    on_reload     is called with the names of the tensors that were just read again, in the thread that runs the model
+    select        select(name, module) says whose output is written; without it, layers: what has no modules inside
+                  or parameters of its own
+    on_reload     is called with the names of the tensors that were just read again, in the thread of the model
     """
     handle = Handle(model, os.fspath(mountpoint), every, on_reload)
     if activations:
@@ -53,7 +68,8 @@ def attach(model, mountpoint, *, activations=True, gradients=True, watch=True, e
 
 
 class Handle:
-    """What `attach` returns. `folder` is where the last pass was written, or None; `reloads` counts tensors that were read again."""
+    """What `attach` returns. `folder` is where the last pass was written, or None; `reloads` counts tensors that were
+    read again."""
 
     def __init__(self, model, mountpoint, every, on_reload):
         self.model = model
@@ -116,7 +132,7 @@ class Handle:
                 if name in self._signatures:
                     self._signatures[name] = _signature(path)
 
-    # What the mount has ------------------------------------------------------------------------------------------------
+    # What the mount has --------------------------------------------------------------------------------------
 
     def _state(self):
         return self.model.state_dict(keep_vars=True)
@@ -143,15 +159,19 @@ class Handle:
             if here == there:
                 files[name] = self.mountpoint + document["file"]
             else:
-                self._warn("dtypes and shapes", f"{name} is {here} in the model and {there} in the mount: not joined")
+                self._warn(
+                    "dtypes and shapes", f"{name} is {here} in the model and {there} in the mount: not joined"
+                )
         return files
 
-    # Forward -----------------------------------------------------------------------------------------------------------
+    # Forward -------------------------------------------------------------------------------------------------
 
     def _dump_activations(self, select, gradients):
         for name, module in self.model.named_modules():
             if select(name, module):
-                self._hooks.append(module.register_forward_hook(self._output_hook(name or type(module).__name__, gradients)))
+                self._hooks.append(
+                    module.register_forward_hook(self._output_hook(name or type(module).__name__, gradients))
+                )
 
     def _begin_pass(self, _module, _inputs):
         if torch.jit.is_tracing():
@@ -169,17 +189,17 @@ class Handle:
                 return
             for stem, tensor in _named_tensors(current.stem(name), output):
                 current.write(stem, tensor)
-                # Not register_full_backward_hook: it refuses outputs that are changed in place, as ResNet's `out += identity`
-                # does. This hook is given the same gradient.
+                # Not register_full_backward_hook: it refuses outputs that are changed in place, as ResNet's
+                # `out += identity` does. This hook is given the same gradient.
                 if gradients and tensor.requires_grad:
                     tensor.register_hook(lambda gradient, stem=stem: current.write(f"{stem}.grad", gradient))
 
         return hook
 
-    # Backward ----------------------------------------------------------------------------------------------------------
+    # Backward ------------------------------------------------------------------------------------------------
 
     def _dump_gradients(self):
-        """Asks autograd to tell when a parameter's gradient was added up; the first one of a backward pass asks for its end."""
+        """Autograd tells when a parameter's gradient was added up; the first of a pass asks to hear of its end."""
         for name, parameter in self.model.named_parameters():
             if not parameter.requires_grad or name not in self._files:
                 continue
@@ -200,12 +220,15 @@ class Handle:
                 with self._reported("gradients"):
                     _write_in_place(f"{self._files[name][: -len('.bin')]}.grad", parameter.grad)
 
-    # Watching ----------------------------------------------------------------------------------------------------------
+    # Watching ------------------------------------------------------------------------------------------------
 
     def _watch(self, interval):
-        with self._reported("parameters"):
-            self._signatures = {name: _signature(path) for name, path in self._files.items()}
-        self._watcher = threading.Thread(target=self._look_again_and_again, args=(interval,), name="mlfs", daemon=True)
+        for name, path in self._files.items():
+            with self._reported("parameters"):
+                self._signatures[name] = _signature(path)
+        self._watcher = threading.Thread(
+            target=self._look_again_and_again, args=(interval,), name="mlfs", daemon=True
+        )
         self._watcher.start()
 
     def _look_again_and_again(self, interval):
@@ -230,7 +253,7 @@ class Handle:
         with self._lock:
             self._changed[name] = value
 
-    # Errors ------------------------------------------------------------------------------------------------------------
+    # Errors --------------------------------------------------------------------------------------------------
 
     def _reported(self, what):
         return _Reported(self, what)
@@ -256,7 +279,9 @@ class _Pass:
     def write(self, stem, tensor):
         with self._handle._reported("activations"):
             if self._folder is None:
-                self._folder = self._handle.folder = _new_folder(os.path.join(self._handle.mountpoint, "activations"))
+                self._folder = self._handle.folder = _new_folder(
+                    os.path.join(self._handle.mountpoint, "activations")
+                )
             save_npy(os.path.join(self._folder, f"{stem}.npy"), tensor)
 
 
@@ -273,11 +298,12 @@ class _Reported:
     def __exit__(self, _kind, error, _traceback):
         if not isinstance(error, OSError):
             return False
-        self._handle._warn(f"{self._what}, {os.strerror(error.errno or 0)}", str(error))
+        kind = f", {os.strerror(error.errno)}" if error.errno else ""
+        self._handle._warn(self._what + kind, str(error))
         return True
 
 
-# Tensors and files ---------------------------------------------------------------------------------------------------------
+# Tensors and files -------------------------------------------------------------------------------------------
 
 NPY_TYPES = {
     "bool": "|b1",
@@ -307,7 +333,7 @@ def save_npy(path, tensor):
     dtype = str(tensor.dtype).replace("torch.", "")
     descr = NPY_TYPES.get(dtype) or ("|u1" if dtype.startswith("float8") else None)
     if descr is None:
-        raise OSError(0, f"numpy has no type for {dtype}")
+        raise OSError(f"numpy has no type for {dtype}")
     shape = "".join(f"{size}, " for size in tensor.shape)
     header = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': ({shape}), }}"
     # Magic, version 1.0, a length of two bytes; padded so that the elements begin at a multiple of 64.
@@ -365,7 +391,7 @@ def _read(path, like):
         while at < wanted:
             count = file.readinto(memoryview(content)[at:])
             if not count:
-                raise OSError(0, f"{path} has {at} bytes, {wanted} are wanted")
+                raise OSError(f"{path} has {at} bytes, {wanted} are wanted")
             at += count
     if wanted == 0:
         return torch.empty(like.shape, dtype=like.dtype)
@@ -378,7 +404,7 @@ def _signature(path):
     return (found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size)
 
 
-# Names ---------------------------------------------------------------------------------------------------------------------
+# Names -------------------------------------------------------------------------------------------------------
 
 
 def _is_layer(_name, module):
@@ -400,10 +426,10 @@ def _named_tensors(stem, output):
             yield stem, output
     elif isinstance(output, dict):
         for key, value in output.items():
-            yield from _named_tensors(f"{stem}.{_file_name(str(key))}", value)
+            yield from _named_tensors(f"{stem}#{_file_name(str(key))}", value)
     elif isinstance(output, (tuple, list)):
         for index, value in enumerate(output):
-            yield from _named_tensors(f"{stem}.{index}", value)
+            yield from _named_tensors(f"{stem}#{index}", value)
 
 
 def _file_name(name):

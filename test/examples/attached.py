@@ -2,6 +2,7 @@
 
 The mount has a model of `Net`: conv, norm, relu (in place), head; see `make`.
 """
+
 import json
 import os
 import sys
@@ -11,7 +12,7 @@ import warnings
 import torch
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../../examples/python"))
-import mlfs_torch  # noqa: E402
+import mlfs_torch
 
 
 class Net(torch.nn.Module):
@@ -65,14 +66,25 @@ def dumps(mount):
 
     model = net()
     seen = {}
-    hooks = [module.register_forward_hook(lambda _m, _i, output, name=name: seen.update({name: output.detach().clone()})) for name, module in model.named_children()]
+    hooks = [
+        module.register_forward_hook(
+            lambda _m, _i, output, name=name: seen.update({name: output.detach().clone()})
+        )
+        for name, module in model.named_children()
+    ]
     expected_head_grad = torch.ones(2, 2).numpy()
     with mlfs_torch.attach(model, mount, watch=False) as handle:
         step(model)
         folder = handle.folder
     names = listing(folder)
-    equal = {name: bool((numpy.load(f"{folder}/{name}.npy") == value.numpy()).all()) for name, value in seen.items() if name != "unused"}
-    grad_shapes = {name: list(numpy.load(f"{folder}/{name}").shape) for name in names if name.endswith(".grad.npy")}
+    equal = {
+        name: bool((numpy.load(f"{folder}/{name}.npy") == value.numpy()).all())
+        for name, value in seen.items()
+        if name != "unused"
+    }
+    grad_shapes = {
+        name: list(numpy.load(f"{folder}/{name}").shape) for name in names if name.endswith(".grad.npy")
+    }
     head = bool((numpy.load(f"{folder}/head.grad.npy") == expected_head_grad).all())
     through_relu = numpy.load(f"{folder}/relu.grad.npy") * (numpy.load(f"{folder}/relu.npy") > 0)
     norm = bool((numpy.load(f"{folder}/norm.grad.npy") == through_relu).all()) and bool(through_relu.any())
@@ -80,12 +92,22 @@ def dumps(mount):
     for name, parameter in model.named_parameters():
         path = f"{mount}/model/{name.replace('.', '/')}.grad"
         written = numpy.fromfile(path, "<f4")
-        gradients[name] = "none" if parameter.grad is None else bool((written == parameter.grad.numpy().ravel()).all())
+        gradients[name] = (
+            "none" if parameter.grad is None else bool((written == parameter.grad.numpy().ravel()).all())
+        )
         assert parameter.grad is not None or len(written) == 0, name
     for hook in hooks:
         hook.remove()
     step(model)
-    return {"names": names, "equal": equal, "grad_shapes": grad_shapes, "head": head, "norm": norm, "gradients": gradients, "after_detach": listing(f"{mount}/activations") == [os.path.basename(folder)]}
+    return {
+        "names": names,
+        "equal": equal,
+        "grad_shapes": grad_shapes,
+        "head": head,
+        "norm": norm,
+        "gradients": gradients,
+        "after_detach": listing(f"{mount}/activations") == [os.path.basename(folder)],
+    }
 
 
 def reload(mount):
@@ -93,7 +115,9 @@ def reload(mount):
     model = net()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     names = []
-    with mlfs_torch.attach(model, mount, activations=False, gradients=False, interval=0.02, on_reload=names.extend) as handle:
+    with mlfs_torch.attach(
+        model, mount, activations=False, gradients=False, interval=0.02, on_reload=names.extend
+    ) as handle:
         with open(f"{mount}/model/head/bias.bin", "r+b") as file:
             file.write(torch.tensor([1.5, -2.5]).numpy().tobytes())
         with open(f"{mount}/model/norm/running_mean.bin", "r+b") as file:
@@ -111,7 +135,13 @@ def reload(mount):
         file.write(bytes(8))
     time.sleep(0.2)
     model(torch.zeros(1, 1, 6))
-    return {"names": sorted(set(names)), "changed": changed, "bias": model.head.bias.tolist(), "mean": model.norm.running_mean[1].item(), "leaf": model.head.bias.is_leaf}
+    return {
+        "names": sorted(set(names)),
+        "changed": changed,
+        "bias": model.head.bias.tolist(),
+        "mean": model.norm.running_mean[1].item(),
+        "leaf": model.head.bias.is_leaf,
+    }
 
 
 def push(mount):
@@ -125,7 +155,10 @@ def push(mount):
         model(torch.zeros(2, 1, 6))
         reloads = handle.reloads
     with open(f"{mount}/model/head/bias.bin", "rb") as file:
-        return {"file": torch.frombuffer(bytearray(file.read()), dtype=torch.float32).tolist(), "reloads": reloads}
+        return {
+            "file": torch.frombuffer(bytearray(file.read()), dtype=torch.float32).tolist(),
+            "reloads": reloads,
+        }
 
 
 def outputs(mount):
@@ -152,10 +185,17 @@ def outputs(mount):
         for _ in range(3):
             model(torch.ones(2))
             folders.append(handle.folder)
-    with mlfs_torch.attach(model, mount, watch=False, select=lambda name, _module: name in ("inner", "")) as handle:
+    with mlfs_torch.attach(
+        model, mount, watch=False, select=lambda name, _module: name in ("inner", "")
+    ) as handle:
         model(torch.ones(2))
         selected = listing(handle.folder)
-    return {"names": listing(folders[0]), "same": folders[0] == folders[1], "later": folders[2] > folders[0], "selected": selected}
+    return {
+        "names": listing(folders[0]),
+        "same": folders[0] == folders[1],
+        "later": folders[2] > folders[0],
+        "selected": selected,
+    }
 
 
 def trouble(mount):
@@ -183,12 +223,35 @@ def dtypes(folder):
     import numpy
 
     found = {}
-    for name in ["bool", "uint8", "int8", "int16", "int32", "int64", "uint16", "uint32", "uint64", "float16", "bfloat16", "float32", "float64", "complex64", "complex128", "float8_e4m3fn", "float8_e5m2"]:
+    for name in [
+        "bool",
+        "uint8",
+        "int8",
+        "int16",
+        "int32",
+        "int64",
+        "uint16",
+        "uint32",
+        "uint64",
+        "float16",
+        "bfloat16",
+        "float32",
+        "float64",
+        "complex64",
+        "complex128",
+        "float8_e4m3fn",
+        "float8_e5m2",
+    ]:
         dtype = getattr(torch, name, None)
         if dtype is None:
             continue
         tensor = torch.tensor([[0, 1, 2], [3, 4, 5]]).to(dtype)
-        for kind, value in {"plain": tensor, "transposed": tensor.t(), "scalar": tensor[1, 2], "empty": tensor[:0]}.items():
+        for kind, value in {
+            "plain": tensor,
+            "transposed": tensor.t(),
+            "scalar": tensor[1, 2],
+            "empty": tensor[:0],
+        }.items():
             path = f"{folder}/{name}.npy"
             mlfs_torch.save_npy(path, value)
             array = numpy.load(path, mmap_mode="r" if kind == "plain" else None)
@@ -208,7 +271,11 @@ def dtypes(folder):
     assert (numpy.load(f"{folder}/sparse.npy") == numpy.eye(3)).all()
     with open(f"{folder}/float32.npy", "rb") as file:
         header = file.read(10)
-    return {"types": found, "aligned": (10 + header[8] + 256 * header[9]) % 64, "left": [name for name in listing(folder) if name.startswith(".")]}
+    return {
+        "types": found,
+        "aligned": (10 + header[8] + 256 * header[9]) % 64,
+        "left": [name for name in listing(folder) if name.startswith(".")],
+    }
 
 
 case, *arguments = sys.argv[1:]

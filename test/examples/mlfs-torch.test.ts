@@ -80,12 +80,12 @@ test('several outputs, repeated calls and left-out passes have names of their ow
   assert.deepEqual(await python('outputs', await mountNet(t)), {
     names: [
       'inner.0.npy',
-      'pair.a%2Fb.npy',
-      'pair.list.0.npy',
-      'pair.list.1.0.npy',
-      'pair@2.a%2Fb.npy',
-      'pair@2.list.0.npy',
-      'pair@2.list.1.0.npy',
+      'pair#a%2Fb.npy',
+      'pair#list#0.npy',
+      'pair#list#1#0.npy',
+      'pair@2#a%2Fb.npy',
+      'pair@2#list#0.npy',
+      'pair@2#list#1#0.npy',
     ],
     same: true,
     later: true,
