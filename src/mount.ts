@@ -193,6 +193,7 @@ async function serve(
     follow?.stop();
     watch.stop();
     cache.streams.close();
+    for (const room of rooms) await room.close?.();
     await served.close();
   };
   let session: TransportSession | undefined;

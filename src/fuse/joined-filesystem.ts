@@ -29,6 +29,8 @@ import { after } from './maybe-promise.ts';
 export interface Graft {
   readonly name: string;
   readonly filesystem: Filesystem;
+  /** The mount is gone: lets go of whatever it holds. */
+  close?(): Promise<void>;
 }
 
 const ROOT = 1;
