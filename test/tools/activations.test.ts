@@ -270,4 +270,24 @@ open(T + '/release', 'w').close()
     await written;
     await server.release(release);
   });
+
+  test('files that do not lie on a plain file system are served by us, which is said', async (t) => {
+    const below = await Server.start();
+    const above = await Server.start();
+    t.after(async () => {
+      await above.stop();
+      await below.stop();
+    });
+    const lower = await WritableMount.create(t, below, 'kernel', TENSORS);
+    const stateDirectory = join(lower.path, 'activations/state');
+    const upper = await WritableMount.create(t, above, 'kernel', TENSORS, { stateDirectory });
+    await upper.shellOutput('echo 1 > $M/activations/one; echo 2 > $M/activations/two');
+    assert.equal(await upper.shellOutput('cat $M/activations/*'), '1\n2\n');
+    const { counters } = await upper.status();
+    assert.equal(counters.passthrough_opens_total, 0);
+    assert.equal(counters.plain_backed_opens_total, 4);
+    const warnings = (await upper.log()).match(/not passed through to the kernel: ELOOP/g);
+    assert.equal(warnings?.length, 1);
+    assert.equal((await lower.status()).counters.plain_backed_opens_total, 0);
+  });
 });
