@@ -6,8 +6,10 @@ import { Command, CommanderError } from 'commander';
 import { EXIT } from '../errors.ts';
 import { VERSION } from '../mount/version.ts';
 import { registerCat } from './cat.ts';
+import { registerCheck } from './check.ts';
 import { registerCommit } from './commit.ts';
 import { registerDemo } from './demo.ts';
+import { registerDiff } from './diff.ts';
 import { registerDiscard } from './discard.ts';
 import { registerDoctor } from './doctor.ts';
 import { registerFlush } from './flush.ts';
@@ -17,6 +19,7 @@ import { registerMount } from './mount.ts';
 import { exitCodeOf, printError } from './print-error.ts';
 import { translatePrototype } from './prototype.ts';
 import { registerReload } from './reload.ts';
+import { registerSeal } from './seal.ts';
 import { registerStatus } from './status.ts';
 import { registerUmount } from './umount.ts';
 import { registerVerify } from './verify.ts';
@@ -33,6 +36,9 @@ const REGISTRARS = [
   registerInfo,
   registerCat,
   registerVerify,
+  registerCheck,
+  registerSeal,
+  registerDiff,
   registerDoctor,
   registerDemo,
 ];

@@ -5,20 +5,29 @@ import { exactBytes, plural, printable } from './printable.ts';
 
 interface VerifyOptions {
   readonly json?: boolean;
+  readonly seal?: string;
 }
 
-/** `mlfs verify CHECKPOINT`: reads everything and compares checksums. */
+/** `mlfs verify CHECKPOINT`: reads everything and compares checksums; with `--seal`, the hashes of tensors. */
 export function registerVerify(program: Command): void {
   program
     .command('verify')
     .description('read every byte and check the CRC-32 of every entry; exit code 3 names what is bad')
-    .argument('<checkpoint>', 'a .pt, .pth, .bin, .safetensors … file')
+    .argument('<checkpoint>', 'a .pt, .pth, .bin, .safetensors … file; with --seal a mount point, too')
+    .option('--seal <file>', 'name the tensors that are not as `mlfs seal` found them')
     .option('--json', 'print JSON')
-    .addHelpText('after', '\nExample:\n  mlfs verify model.pt && echo intact')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  mlfs verify model.pt && echo intact\n  mlfs verify /mnt/m --seal model.seal',
+    )
     .action(verify);
 }
 
 async function verify(path: string, options: VerifyOptions): Promise<void> {
+  if (options.seal !== undefined) {
+    const { verifySeal } = await import('./verify-seal.ts');
+    return verifySeal(path, options.seal, options.json ?? false);
+  }
   const [{ openCheckpoint }, { verifyCheckpoint }, { noteKeptEdits }] = await Promise.all([
     import('../checkpoint/open.ts'),
     import('../checkpoint/verify.ts'),

@@ -1,0 +1,88 @@
+import type { Command } from 'commander';
+import { EXIT, MlfsError } from '../errors.ts';
+import type { TensorTarget } from '../mount/tensor-target.ts';
+import { plural, printable } from './printable.ts';
+
+interface CheckFlags {
+  readonly grads?: boolean;
+  readonly finite?: boolean;
+  readonly json?: boolean;
+}
+
+interface Problem {
+  readonly path: string;
+  readonly problem: string;
+}
+
+/** `mlfs check TARGET`: what a CI run wants to know of a checkpoint before it goes on. */
+export function registerCheck(program: Command): void {
+  program
+    .command('check')
+    .description('fail with exit code 1, naming what is wrong: empty gradients, NaN and infinities')
+    .argument('<target>', 'a checkpoint file, or a mount point (its edits included)')
+    .option('--grads', 'every parameter has a gradient that is not empty')
+    .option('--finite', 'no floating-point tensor has a NaN or an infinity')
+    .option('--json', 'print JSON')
+    .addHelpText('after', '\nExample:\n  mlfs check /mnt/m --grads --finite || exit 1')
+    .action(check);
+}
+
+async function check(name: string, flags: CheckFlags): Promise<void> {
+  if (!flags.grads && !flags.finite) {
+    throw new MlfsError('ERR_MLFS_USAGE', 'say what is to be checked', {
+      advice: '--grads, --finite, or both',
+    });
+  }
+  const { tensorTarget } = await import('../mount/tensor-target.ts');
+  const target = await tensorTarget(name);
+  const problems: Problem[] = [];
+  const checked: string[] = [];
+  try {
+    if (flags.grads) checked.push(plural(await checkGradients(target, problems), 'gradient'));
+    if (flags.finite) checked.push(plural(await checkFinite(target, problems), 'floating-point tensor'));
+  } finally {
+    await target.close();
+  }
+  if (flags.json)
+    process.stdout.write(`${JSON.stringify({ path: name, ok: problems.length === 0, problems })}\n`);
+  else {
+    for (const { path, problem } of problems) process.stdout.write(`${printable(`${path}: ${problem}`)}\n`);
+    const verdict = problems.length === 0 ? 'all is well' : plural(problems.length, 'problem');
+    process.stdout.write(`${printable(name)}: ${checked.join(', ')}: ${verdict}\n`);
+  }
+  if (problems.length > 0) process.exitCode = EXIT.failure;
+}
+
+async function checkGradients(target: TensorTarget, problems: Problem[]): Promise<number> {
+  // A tensor without elements has a gradient without bytes.
+  const empty = new Set(target.tensors.filter(({ content }) => content.size === 0).map(({ path }) => path));
+  const gradients = (await target.gradients()).filter(({ path }) => !empty.has(path.replace(/grad$/, 'bin')));
+  for (const { path, size } of gradients) if (size === 0) problems.push({ path, problem: 'is empty' });
+  if (gradients.length === 0)
+    problems.push({ path: 'model', problem: 'has no parameter that could have a gradient' });
+  return gradients.length;
+}
+
+async function checkFinite(target: TensorTarget, problems: Problem[]): Promise<number> {
+  const [{ computeStatistics, hasStatistics }, { progressBar }] = await Promise.all([
+    import('../numbers/statistics.ts'),
+    import('./progress-bar.ts'),
+  ]);
+  const tensors = target.tensors.filter(
+    ({ dtype }) => /^(float|bfloat|complex)/.test(dtype) && hasStatistics(dtype),
+  );
+  const total = tensors.reduce((sum, { content }) => sum + content.size, 0);
+  const bar = await progressBar('checking');
+  let done = 0;
+  try {
+    for (const { path, dtype, content } of tensors) {
+      const { nans, infs } = await computeStatistics(content, dtype);
+      if (nans + infs > 0) problems.push({ path, problem: `has ${nans} NaN and ${infs} infinite elements` });
+      done += content.size;
+      bar.update({ done, total });
+    }
+  } finally {
+    bar.stop();
+  }
+  return tensors.length;
+}

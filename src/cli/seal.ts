@@ -1,0 +1,44 @@
+import { writeFile } from 'node:fs/promises';
+import type { Command } from 'commander';
+import { notice } from './notice.ts';
+import { plural } from './printable.ts';
+
+interface SealFlags {
+  readonly output?: string;
+}
+
+/** `mlfs seal TARGET`: a hash a tensor, in the format of sha256sum. */
+export function registerSeal(program: Command): void {
+  program
+    .command('seal')
+    .description('print the SHA-256 of every tensor, as sha256sum does')
+    .argument('<target>', 'a checkpoint file, or a mount point (its edits included)')
+    .option('-o, --output <file>', 'write it there instead of to stdout')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  mlfs seal model.pt -o model.seal\n  mlfs verify model.pt --seal model.seal\n  cd /mnt/m && sha256sum -c --quiet ~/model.seal',
+    )
+    .action(sealTarget);
+}
+
+async function sealTarget(name: string, flags: SealFlags): Promise<void> {
+  const [{ tensorTarget }, { formatSeal, seal }, { progressBar }] = await Promise.all([
+    import('../mount/tensor-target.ts'),
+    import('../mount/seal.ts'),
+    import('./progress-bar.ts'),
+  ]);
+  const target = await tensorTarget(name);
+  const bar = await progressBar('hashing');
+  try {
+    const sealed = await seal(target, (progress) => bar.update(progress));
+    const text = formatSeal(sealed);
+    if (flags.output === undefined) process.stdout.write(text);
+    else {
+      await writeFile(flags.output, text);
+      notice(`${flags.output}: ${plural(sealed.length, 'tensor')} of ${name} sealed`);
+    }
+  } finally {
+    bar.stop();
+    await target.close();
+  }
+}

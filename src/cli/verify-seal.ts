@@ -1,0 +1,43 @@
+import { readFile } from 'node:fs/promises';
+import { EXIT, MlfsError } from '../errors.ts';
+import { compareSeals, parseSeal, type SealReport, seal } from '../mount/seal.ts';
+import { tensorTarget } from '../mount/tensor-target.ts';
+import { plural, printable } from './printable.ts';
+import { progressBar } from './progress-bar.ts';
+
+/** `mlfs verify TARGET --seal SEAL`: names what is not as it was sealed, a line each; exit code 3 when there is anything. */
+export async function verifySeal(name: string, sealFile: string, json: boolean): Promise<void> {
+  const text = await readFile(sealFile, 'utf8').catch((cause: NodeJS.ErrnoException) => {
+    const code = cause.code === 'ENOENT' ? 'ERR_MLFS_NOT_FOUND' : 'ERR_MLFS_ACCESS';
+    throw new MlfsError(code, `${sealFile}: ${cause.message}`, { path: sealFile, cause });
+  });
+  const expected = parseSeal(text, sealFile);
+  const target = await tensorTarget(name);
+  const bar = await progressBar('hashing');
+  let report: SealReport;
+  try {
+    report = compareSeals(expected, await seal(target, (progress) => bar.update(progress)));
+  } finally {
+    bar.stop();
+    await target.close();
+  }
+  process.stdout.write(
+    json ? `${JSON.stringify({ path: name, seal: sealFile, ...report })}\n` : asText(name, report),
+  );
+  if (report.changed.length + report.missing.length + report.added.length > 0)
+    process.exitCode = EXIT.malformed;
+}
+
+function asText(name: string, { changed, missing, added, intact }: SealReport): string {
+  const lines = [
+    ...changed.map((path) => `${path}: changed`),
+    ...missing.map((path) => `${path}: missing`),
+    ...added.map((path) => `${path}: not sealed`),
+  ];
+  const sound = `${plural(intact, 'tensor')} as sealed`;
+  const summary =
+    lines.length === 0
+      ? `${name}: ${sound}`
+      : `${name}: ${changed.length} changed, ${missing.length} missing, ${added.length} not sealed, ${sound}`;
+  return [...lines, summary].map((line) => `${printable(line)}\n`).join('');
+}

@@ -1,0 +1,106 @@
+/**
+ * A seal: the SHA-256 of every tensor in the format of sha256sum(1), with paths as in the mount, so that `cd MOUNT && sha256sum -c SEAL` checks it,
+ * too. A name with a backslash or a line break is escaped, and its line begins with a backslash, as sha256sum does.
+ */
+import { createHash } from 'node:crypto';
+import { MlfsError } from '../errors.ts';
+import { blocksOf, type TensorTarget } from './tensor-target.ts';
+
+/** One tensor's hash, 64 hexadecimal digits. */
+export interface SealedTensor {
+  readonly path: string;
+  readonly sha256: string;
+}
+
+export interface HashProgress {
+  readonly done: number;
+  readonly total: number;
+}
+
+const BLOCK_BYTES = 4 * 1024 * 1024;
+/** Reading one tensor goes on while another is hashed. */
+const AT_ONCE = 2;
+
+/** In the order of the target's tensors. Throws what reading throws. */
+export async function seal(
+  { tensors }: Pick<TensorTarget, 'tensors'>,
+  onProgress: (progress: HashProgress) => void = () => undefined,
+): Promise<SealedTensor[]> {
+  const total = tensors.reduce((sum, { content }) => sum + content.size, 0);
+  const sealed = new Array<SealedTensor>(tensors.length);
+  let done = 0;
+  const entries = tensors.entries();
+  const hashAll = async () => {
+    for (const [index, { path, content }] of entries) {
+      const hash = createHash('sha256');
+      for await (const block of blocksOf(content, BLOCK_BYTES)) {
+        hash.update(block);
+        done += block.byteLength;
+        onProgress({ done, total });
+      }
+      sealed[index] = { path, sha256: hash.digest('hex') };
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, hashAll));
+  return sealed;
+}
+
+export function formatSeal(sealed: readonly SealedTensor[]): string {
+  return sealed.map(({ path, sha256 }) => `${escapedLine(path, sha256)}\n`).join('');
+}
+
+function escapedLine(path: string, sha256: string): string {
+  const escaped = path.replace(/[\\\n\r]/g, (character) => ESCAPES[character] ?? character);
+  return `${escaped === path ? '' : '\\'}${sha256}  ${escaped}`;
+}
+
+const ESCAPES: Readonly<Record<string, string>> = { '\\': '\\\\', '\n': '\\n', '\r': '\\r' };
+const MEANINGS: Readonly<Record<string, string>> = { '\\': '\\', n: '\n', r: '\r' };
+
+/** `name` is the seal's own, for messages. Throws ERR_MLFS_FORMAT with the line that is none of sha256sum's. */
+export function parseSeal(text: string, name: string): SealedTensor[] {
+  const sealed: SealedTensor[] = [];
+  const seen = new Set<string>();
+  for (const [index, line] of text.split('\n').entries()) {
+    if (line === '') continue;
+    const wrong = (reason: string) =>
+      new MlfsError('ERR_MLFS_FORMAT', `${name}: line ${index + 1}: ${reason}`, {
+        path: name,
+        advice: 'a seal is what `mlfs seal` or `sha256sum` printed',
+      });
+    const [, backslash, sha256, written] = /^(\\?)([0-9a-f]{64}) [ *](.+)$/.exec(line) ?? [];
+    if (sha256 === undefined || written === undefined) throw wrong('is no hash and path');
+    const path =
+      backslash === ''
+        ? written
+        : written.replace(/\\(.)/g, (_, character: string) => MEANINGS[character] ?? character);
+    if (seen.has(path)) throw wrong(`names ${path} a second time`);
+    seen.add(path);
+    sealed.push({ path, sha256 });
+  }
+  return sealed;
+}
+
+export interface SealReport {
+  readonly changed: readonly string[];
+  /** Sealed, and not there any more. */
+  readonly missing: readonly string[];
+  /** There, and not sealed. */
+  readonly added: readonly string[];
+  readonly intact: number;
+}
+
+export function compareSeals(expected: readonly SealedTensor[], found: readonly SealedTensor[]): SealReport {
+  const now = new Map(found.map(({ path, sha256 }) => [path, sha256]));
+  const sealed = new Set(expected.map(({ path }) => path));
+  const missing = expected.filter(({ path }) => !now.has(path)).map(({ path }) => path);
+  const changed = expected
+    .filter(({ path, sha256 }) => now.has(path) && now.get(path) !== sha256)
+    .map(({ path }) => path);
+  return {
+    changed,
+    missing,
+    added: found.filter(({ path }) => !sealed.has(path)).map(({ path }) => path),
+    intact: expected.length - missing.length - changed.length,
+  };
+}

@@ -1,0 +1,176 @@
+/**
+ * The tensors of a checkpoint file or of a mount, each with its path in the mount: what `mlfs seal`, `verify --seal`, `diff` and `check` are about. A
+ * mount is read through its own files, edits included; a file is opened here and read as it is.
+ */
+import { open, readdir, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { openCheckpoint } from '../checkpoint/open.ts';
+import { type DType, nbytes } from '../checkpoint/tensor.ts';
+import { MlfsError } from '../errors.ts';
+import type { FixedContent } from '../storage/content.ts';
+import { diskMedium } from '../storage/disk-medium.ts';
+import { DEFAULT_PAGE_CACHE_BYTES, PageCache } from '../storage/page-cache.ts';
+import { readContent } from '../storage/read-extents.ts';
+import { StateDirectory } from '../storage/state-directory.ts';
+import { Log } from '../telemetry/log.ts';
+import { buildTree } from '../tree/build-tree.ts';
+import { pathOfTensorName } from '../tree/entry-name.ts';
+import type { DirectoryInode } from '../tree/inode.ts';
+import { TensorInode } from '../tree/tensor-files.ts';
+import { mountAround } from './find-mount.ts';
+import { VERSION } from './version.ts';
+
+export interface TargetTensor {
+  /** In the mount, without a leading slash: `model/fc/weight.bin`. Of a tensor with several names the first. */
+  readonly path: string;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly content: FixedContent;
+}
+
+export interface TargetGradient {
+  /** `model/fc/weight.grad` */
+  readonly path: string;
+  readonly size: number;
+}
+
+export interface TensorTarget {
+  /** As the user named it. */
+  readonly name: string;
+  readonly tensors: readonly TargetTensor[];
+  /** Of every parameter, empty ones too. */
+  gradients(): Promise<readonly TargetGradient[]>;
+  close(): Promise<void>;
+}
+
+/** Throws ERR_MLFS_NOT_FOUND, and what opening a checkpoint throws. */
+export async function tensorTarget(name: string): Promise<TensorTarget> {
+  const mountpoint = await mountAround(name);
+  if (mountpoint !== undefined) return mountedTarget(name, mountpoint);
+  const found = await stat(name).catch(() => undefined);
+  if (found?.isDirectory()) {
+    throw new MlfsError('ERR_MLFS_NOT_FOUND', `${name}: nothing of mlfs is mounted there`, {
+      path: name,
+      advice: 'name a checkpoint file or a mount point',
+    });
+  }
+  return fileTarget(name);
+}
+
+const GRADIENT_SUFFIX = '.grad';
+
+/** One line of /sys/tensors.json, as far as it matters here. */
+interface ListedTensor {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly nbytes: number;
+  readonly file: string | null;
+}
+
+async function mountedTarget(name: string, mountpoint: string): Promise<TensorTarget> {
+  const listed = JSON.parse(await readFile(join(mountpoint, 'sys/tensors.json'), 'utf8')) as ListedTensor[];
+  const tensors = new Map<string, TargetTensor>();
+  for (const { dtype, shape, nbytes: size, file } of listed) {
+    if (file === null || tensors.has(file)) continue;
+    const content = fileContent(join(mountpoint, file), size);
+    tensors.set(file, { path: file.slice(1), dtype, shape, content });
+  }
+  return {
+    name,
+    tensors: [...tensors.values()],
+    gradients: async () => {
+      const names = await readdir(join(mountpoint, 'model'), { recursive: true });
+      return Promise.all(
+        names
+          .filter((file) => file.endsWith(GRADIENT_SUFFIX))
+          .map(async (file) => {
+            const { size } = await stat(join(mountpoint, 'model', file));
+            return { path: `model/${file}`, size };
+          }),
+      );
+    },
+    close: () => Promise.resolve(),
+  };
+}
+
+/** A file that is opened for each read: a mount has more of them than a process has descriptors. */
+function fileContent(path: string, size: number): FixedContent {
+  return {
+    kind: 'rendered',
+    size,
+    read: async (offset, length) => {
+      const file = await open(path);
+      try {
+        const bytes = Buffer.allocUnsafe(Math.min(length, size - offset));
+        for (let got = 0; got < bytes.length; ) {
+          const { bytesRead } = await file.read(bytes, got, bytes.length - got, offset + got);
+          if (bytesRead === 0)
+            throw new MlfsError('ERR_MLFS_IO', `${path}: ends at byte ${offset + got}`, { path });
+          got += bytesRead;
+        }
+        return bytes;
+      } finally {
+        await file.close();
+      }
+    },
+  };
+}
+
+async function fileTarget(path: string): Promise<TensorTarget> {
+  const checkpoint = await openCheckpoint(path);
+  const { tree } = buildTree(checkpoint, {
+    cache: new PageCache(DEFAULT_PAGE_CACHE_BYTES),
+    version: VERSION,
+    log: new Log(),
+    status: async () => ({}),
+    metrics: () => '',
+  });
+  const tensors: TargetTensor[] = [];
+  const gradients: { path: string; saved: number }[] = [];
+  const seen = new Set<TensorInode>();
+  const walk = (folder: DirectoryInode, prefix: string) => {
+    for (const [name, inode] of folder.children) {
+      if (inode.kind === 'directory') walk(inode, `${prefix}${name}/`);
+      else if (name.endsWith(GRADIENT_SUFFIX)) {
+        const saved = inode instanceof TensorInode ? nbytes(inode.tensor) : 0;
+        gradients.push({ path: prefix + name, saved });
+      } else if (inode instanceof TensorInode && !seen.has(inode)) {
+        seen.add(inode);
+        const { dtype, shape } = inode.tensor;
+        tensors.push({ path: prefix + name, dtype, shape, content: inode.content as FixedContent });
+      }
+    }
+  };
+  for (const room of ['model', 'checkpoint']) {
+    const folder = tree.root.children.get(room);
+    if (folder?.kind === 'directory') walk(folder, `${room}/`);
+  }
+  return {
+    name: path,
+    tensors,
+    gradients: async () => {
+      const state = await StateDirectory.locate(diskMedium, path);
+      const kept = new Map(
+        Array.from(await state.gradients(), ([name, size]) => [
+          `model/${pathOfTensorName(name).join('/')}.grad`,
+          size,
+        ]),
+      );
+      return gradients.map(({ path: file, saved }) => ({ path: file, size: saved || (kept.get(file) ?? 0) }));
+    },
+    close: () => checkpoint.close(),
+  };
+}
+
+/** Blocks of a content in order; the next one is read while the caller works on the one before. */
+export async function* blocksOf(content: FixedContent, blockBytes: number): AsyncGenerator<Uint8Array> {
+  let next = content.size > 0 ? readContent(content, 0, blockBytes) : undefined;
+  for (let offset = 0; next !== undefined; ) {
+    const block = await next;
+    offset += block.byteLength;
+    next = offset < content.size ? readContent(content, offset, blockBytes) : undefined;
+    // Whoever stops early must not leave a rejection behind.
+    next?.catch(() => undefined);
+    yield block;
+  }
+}
