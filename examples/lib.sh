@@ -32,9 +32,20 @@ exit_functions=()
 say() { printf '\n# %s\n' "$*"; }
 
 show() {
-  local line="$*"
-  printf '\n$ %s\n' "${line//"$root/"/}"
+  local word line=''
+  for word in "$@"; do line+=" $(as_typed $# "${word//"$root/"/}")"; done
+  printf '\n$%s\n' "$line"
   if (($# == 1)); then eval "$1"; else "$@"; fi
+}
+
+as_typed() {
+  if (($1 == 1)) || [[ $2 =~ ^[A-Za-z0-9_./:=,@%+*-]+$ ]]; then
+    echo "$2"
+  elif [[ $2 == *\'* && $2 != *[\"\$\`\\]* ]]; then
+    echo "\"$2\""
+  else
+    echo "'${2//\'/\'\\\'\'}'"
+  fi
 }
 
 fail() {

@@ -11,6 +11,8 @@ limit_memory() {
     cgroup=/sys/fs/cgroup/memory/mlfs-example-$$
     mkdir "$cgroup"
     echo "${limit_mib}M" >"$cgroup/memory.limit_in_bytes"
+    # With swap that counts, so that what does not fit is not swapped out instead.
+    if [ -e "$cgroup/memory.memsw.limit_in_bytes" ]; then echo "${limit_mib}M" >"$cgroup/memory.memsw.limit_in_bytes"; fi
     peak_file=$cgroup/memory.max_usage_in_bytes
   elif [ -w /sys/fs/cgroup/cgroup.subtree_control ] && grep -q memory /sys/fs/cgroup/cgroup.controllers; then
     echo +memory >/sys/fs/cgroup/cgroup.subtree_control

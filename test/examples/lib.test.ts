@@ -59,3 +59,17 @@ test('an example that is interrupted leaves nothing', requires('fuse'), async (t
     },
   });
 });
+
+test('what an example leaves behind is seen, and removed', requires('fuse'), async (t) => {
+  const folder = await temporaryDirectory(t);
+  const left = {
+    files: 'touch "$TMPDIR/left"',
+    processes: 'setsid sleep 600 >/dev/null 2>&1 </dev/null &',
+    mounts: `source '${LIB}'; node '${MAKE_MODEL}' m.pt; mkdir mnt; mlfs mount m.pt mnt; trap - EXIT`,
+  };
+  for (const [what, script] of Object.entries(left)) {
+    const path = join(folder, `${what}.sh`);
+    await writeFile(path, `${script}\n`);
+    await assert.rejects(runExample(t, path), /(files|processes) of .* are left/, what);
+  }
+});
