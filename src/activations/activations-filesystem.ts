@@ -34,6 +34,7 @@ const RENAME_NOREPLACE = 1;
 const SEEK_DATA = 3;
 const PERMISSIONS = 0o7777;
 const ROOT_MODE = 0o755;
+/** Who may read the array may read its text. */
 const CSV_MODE = 0o444;
 const NAME_MAX = 255;
 /** What the kernel may keep of names; it sees by itself what is done through it. Attributes are asked for each time. */
@@ -97,7 +98,7 @@ export class ActivationsFilesystem extends RefusingFilesystem {
     const node = this.#nodes.get(nodeid);
     if (node.kind === 'directory') throw errno('EISDIR');
     if (node.kind === 'csv') {
-      if ((flags & O_ACCMODE) === O_RDONLY) return this.#openCsv(node);
+      if ((flags & O_ACCMODE) === O_RDONLY) return this.#openCsv(node, context);
       return this.#writeInPlaceOfCsv(node, flags, context);
     }
     const { parent } = node;
@@ -226,7 +227,7 @@ export class ActivationsFilesystem extends RefusingFilesystem {
       try {
         await host.place.chmod(made, mode & PERMISSIONS);
         if (isForeign(context)) await host.place.chown(made, context.uid, context.gid);
-        return (await host.statDescriptor(made)).ino;
+        return host.statDescriptor(made).ino;
       } finally {
         await host.close(made);
       }
@@ -326,20 +327,15 @@ export class ActivationsFilesystem extends RefusingFilesystem {
     if (node.parent === undefined) return this.#rootAttr();
     if (node.kind === 'csv') return this.#csvAttr(node, node.parent);
     const [fd] = node.open;
-    if (fd !== undefined) return attrOf(node, await host.statDescriptor(fd));
+    if (fd !== undefined) return attrOf(node, host.statDescriptor(fd));
     if (node.gone) throw errno('ESTALE');
-    try {
-      return await this.#folders.usePlace(node, async (place) =>
-        attrOf(node, await host.statDescriptor(place)),
-      );
-    } catch (cause) {
-      const { errno: name } = cause as { errno?: string };
-      if (name !== 'ENOENT' && name !== 'ESTALE') throw cause;
-      // Somebody changed the folder behind our back: who remembers paths walks them anew.
-      this.#left(node);
-      this.#namesVersion++;
-      throw errno('ESTALE');
-    }
+    const { parent } = node;
+    const stat = await this.#folders.use(parent, (folder) => host.statName(folder, node.name));
+    if (stat !== undefined && kindOf(stat) === node.kind && stat.ino === node.ino) return attrOf(node, stat);
+    // Somebody changed the folder behind our back: who remembers paths walks them anew.
+    this.#left(node);
+    this.#namesVersion++;
+    throw errno('ESTALE');
   }
 
   async #rootAttr(): Promise<Attr> {
@@ -355,7 +351,7 @@ export class ActivationsFilesystem extends RefusingFilesystem {
       mtimeMs: this.#bornMs,
     };
     return this.#inside(root, absent, async (fd) => ({
-      ...attrOf(root, await host.statDescriptor(fd)),
+      ...attrOf(root, host.statDescriptor(fd)),
       mode: ROOT_MODE,
     }));
   }
@@ -374,7 +370,7 @@ export class ActivationsFilesystem extends RefusingFilesystem {
     return this.#folders.use(folder, async (above) => {
       const fd = await host.openFile(above, array, O_RDONLY);
       try {
-        const stat = await host.statDescriptor(fd);
+        const stat = host.statDescriptor(fd);
         if (!stat.isFile()) throw errno('EPERM');
         return { stat, text: await this.#csv.take(array, fd, stat) };
       } finally {
@@ -383,8 +379,9 @@ export class ActivationsFilesystem extends RefusingFilesystem {
     });
   }
 
-  async #openCsv(node: Node): Promise<OpenReply> {
+  async #openCsv(node: Node, context: RequestContext): Promise<OpenReply> {
     if (node.parent === undefined) throw errno('ESTALE');
+    await this.#require(node, R_OK, context);
     const { text } = await this.#text(node, node.parent);
     return { handle: this.#addHandle({ kind: 'csv', text }), caching: 'direct' };
   }
@@ -399,7 +396,7 @@ export class ActivationsFilesystem extends RefusingFilesystem {
     );
     await host.own(fd, NEW_FILE_MODE, context.uid, context.gid);
     node.kind = 'file';
-    node.ino = (await host.statDescriptor(fd)).ino;
+    node.ino = host.statDescriptor(fd).ino;
     this.#changed.add(folder);
     return this.#opened(node, fd, flags);
   }
@@ -416,7 +413,7 @@ export class ActivationsFilesystem extends RefusingFilesystem {
       host.openFile(above, name, hostFlags(flags) | O_CREAT | O_EXCL, permissions),
     );
     await host.own(fd, permissions, context.uid, context.gid);
-    const { ino } = await host.statDescriptor(fd);
+    const { ino } = host.statDescriptor(fd);
     this.#arrived(folder, name);
     this.#changed.add(folder);
     return { node: this.#nodes.at(folder, name, 'file', ino), fd };
@@ -425,7 +422,7 @@ export class ActivationsFilesystem extends RefusingFilesystem {
   /** Takes over the descriptor. */
   async #opened(node: Node, fd: number, flags: number): Promise<OpenReply> {
     try {
-      const stat = await host.statDescriptor(fd);
+      const stat = host.statDescriptor(fd);
       if (!stat.isFile() || stat.ino !== node.ino) throw errno('ESTALE');
       if ((flags & O_TRUNC) !== 0) await host.truncate(fd, 0);
     } catch (cause) {
@@ -452,7 +449,7 @@ export class ActivationsFilesystem extends RefusingFilesystem {
     await this.#folders.use(parent, async (folder) => {
       const fd = await host.openFile(folder, node.name, O_WRONLY);
       try {
-        const stat = await host.statDescriptor(fd);
+        const stat = host.statDescriptor(fd);
         if (!stat.isFile() || stat.ino !== node.ino) throw errno('ESTALE');
         await host.truncate(fd, size);
       } finally {
@@ -568,7 +565,8 @@ function attrOf(node: Node, stat: host.Stat): Attr {
 }
 
 function csvAttr(node: Node, array: host.Stat, size: number): Attr {
-  return { ...attrOf(node, array), mode: CSV_MODE, nlink: 1, size };
+  const attr = attrOf(node, array);
+  return { ...attr, mode: attr.mode & CSV_MODE, nlink: 1, size };
 }
 
 /** What of open(2)'s flags the file on disk is opened with: where to write is the kernel's affair, cutting ours. */

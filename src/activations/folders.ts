@@ -54,7 +54,7 @@ export class Folders {
     return this.use(parent, async (folder) => {
       const fd = await openPlace(folder, node.name);
       try {
-        const stat = await statDescriptor(fd);
+        const stat = statDescriptor(fd);
         if (kindOf(stat) !== node.kind || stat.ino !== node.ino) throw errno('ESTALE');
         return await work(fd);
       } finally {
@@ -78,7 +78,7 @@ export class Folders {
         ? openFolder(this.#options.folder)
         : this.use(parent, async (above) => {
             const fd = await openFolder(pathIn(above, node.name));
-            if ((await statDescriptor(fd)).ino === node.ino) return fd;
+            if (statDescriptor(fd).ino === node.ino) return fd;
             await close(fd);
             throw errno('ESTALE');
           }),
