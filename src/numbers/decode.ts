@@ -78,10 +78,10 @@ function tableOf(dtype: DType): Float64Array | undefined {
   }
   const type = SMALL_FLOATS[dtype];
   if (type === undefined) return undefined;
-  return Float64Array.from({ length: 2 ** type.bits }, (_, code) => valueOf(code, type));
+  return Float64Array.from({ length: 2 ** type.bits }, (_, code) => decoded(code, type));
 }
 
-function valueOf(code: number, { bits, mantissaBits, bias, special }: SmallFloat): number {
+function decoded(code: number, { bits, mantissaBits, bias, special }: SmallFloat): number {
   const signBit = 2 ** (bits - 1);
   if (special === 'zero' && code === signBit) return Number.NaN;
   const sign = code >= signBit ? -1 : 1;
