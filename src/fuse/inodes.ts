@@ -102,7 +102,10 @@ export class Inodes {
     const search = (directory: DirectoryInode, prefix: string): string | undefined => {
       for (const [name, inode] of directory.children) {
         if (inode === wanted) return prefix + name;
-        const below = inode.kind === 'directory' && inode.unmade !== true ? search(inode, `${prefix}${name}/`) : undefined;
+        const below =
+          inode.kind === 'directory' && inode.unmade !== true
+            ? search(inode, `${prefix}${name}/`)
+            : undefined;
         if (below !== undefined) return below;
       }
       return undefined;

@@ -77,7 +77,8 @@ const ROOMS: Readonly<Record<string, string>> = {
   sys: 'model_str, tensors.json, checkpoint.json, status.json, metrics, control',
   model: 'a folder a module, a file a tensor: exact C-order bytes, which may be written',
   checkpoint: 'everything else that was saved, optimizer state and numbers included',
-  views: 'the same folders as numpy files, text, CSV and JSON with statistics; numpy, text and CSV may be written',
+  views:
+    'the same folders as numpy files, text, CSV and JSON with statistics; numpy, text and CSV may be written',
   activations: 'an ordinary folder for what a forward pass leaves behind; X.csv beside each X.npy',
   ir: 'the program: TorchScript code, graphs, or the tree of modules',
   viz: 'a TensorBoard run with a histogram of every tensor',
