@@ -43,6 +43,8 @@ export interface MountOptions {
   readonly writeBack?: boolean;
   /** Show the new file when the checkpoint is replaced or rewritten. */
   readonly follow?: boolean;
+  /** How long a read in /rpc waits for its answer; default a minute. */
+  readonly rpcTimeoutMs?: number;
   readonly allowOther?: boolean;
   readonly defaultPermissions?: boolean;
   /** What /proc/mounts shows as the device; default the checkpoint's path. */
@@ -228,7 +230,7 @@ async function serve(
     log: (message) => log.warn(message),
   });
   served.showOn(filesystem);
-  const rooms = readOnly ? [] : ownRooms(served, log);
+  const rooms = readOnly ? [] : ownRooms(served, log, options.rpcTimeoutMs ?? DEFAULT_RPC_TIMEOUT_MS);
   try {
     session = await transport.mount(joinFilesystems(filesystem, rooms), {
       mountpoint,
@@ -284,7 +286,7 @@ async function serve(
 /** How often a checkpoint that is followed is looked at where its folder cannot be watched. */
 const FOLLOW_INTERVAL_MS = 1000;
 /** How long a read in /rpc waits for its answer. */
-const RPC_TIMEOUT_MS = 60_000;
+const DEFAULT_RPC_TIMEOUT_MS = 60_000;
 
 function editingOptions(options: MountOptions, mountpoint: string) {
   return {
@@ -295,12 +297,12 @@ function editingOptions(options: MountOptions, mountpoint: string) {
 }
 
 /** The rooms that are file systems of their own. */
-function ownRooms(served: ServedCheckpoint, log: Log): readonly Graft[] {
-  const rooms = [
-    activationsRoom({ ...served.activations(), log: (message) => log.warn(message) }),
-    rpcRoom({ timeoutMs: RPC_TIMEOUT_MS, log: (message) => log.warn(message) }),
+function ownRooms(served: ServedCheckpoint, log: Log, rpcTimeoutMs: number): readonly Graft[] {
+  const warn = (message: string) => log.warn(message);
+  return [
+    activationsRoom({ ...served.activations(), log: warn }),
+    rpcRoom({ timeoutMs: rpcTimeoutMs, makeFile: () => served.makeScratch(), log: warn }),
   ];
-  return rooms.filter((room) => room !== undefined);
 }
 
 function notWrittenBack(cause: unknown, served: ServedCheckpoint): unknown {

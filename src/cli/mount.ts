@@ -22,6 +22,7 @@ interface MountFlags {
   /** The prototype's word for it. */
   readonly unsafeWrite?: boolean;
   readonly follow?: boolean;
+  readonly rpcTimeout?: number;
 }
 
 /** `mlfs mount CHECKPOINT DIRECTORY`. */
@@ -40,6 +41,11 @@ export function registerMount(program: Command): void {
       '--journal-limit <size>',
       'most that edits may take on disk, such as 2G (default no limit)',
       parseSize,
+    )
+    .option(
+      '--rpc-timeout <seconds>',
+      'how long a read in /rpc waits for its answer (default 60)',
+      parseSeconds,
     )
     .option('-o, --option <list>', 'ro, rw, allow_other, default_permissions, nonempty, fsname=NAME', collect)
     .addOption(
@@ -104,6 +110,7 @@ function mountOptions(flags: MountFlags): MountOptions {
     logLevel: flags.debug ? 'debug' : 'info',
     ...(dashO.fsname === undefined ? {} : { fsname: dashO.fsname }),
     ...(flags.state === undefined ? {} : { stateDirectory: resolve(flags.state) }),
+    ...(flags.rpcTimeout === undefined ? {} : { rpcTimeoutMs: flags.rpcTimeout * 1000 }),
     ...(flags.journalLimit === undefined ? {} : { journalLimitBytes: flags.journalLimit }),
     ...(flags.stateDict === undefined ? {} : { stateDict: flags.stateDict }),
     ...(flags.cacheSize === undefined ? {} : { cacheBytes: flags.cacheSize }),
@@ -123,4 +130,11 @@ export function parseSize(text: string): number {
   const bytes = Math.round(Number(number) * 1024 ** ' kmgt'.indexOf(unit.toLowerCase() || ' '));
   if (!Number.isSafeInteger(bytes)) throw new InvalidArgumentError('a size is a number with k, M, G or T.');
   return bytes;
+}
+
+function parseSeconds(text: string): number {
+  const seconds = Number(text);
+  // setTimeout takes no more than 2^31 - 1 ms.
+  if (!(seconds > 0 && seconds <= 2_000_000)) throw new InvalidArgumentError('seconds, such as 60 or 0.5');
+  return seconds;
 }

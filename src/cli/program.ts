@@ -20,6 +20,7 @@ import { exitCodeOf, printError } from './print-error.ts';
 import { translatePrototype } from './prototype.ts';
 import { registerReload } from './reload.ts';
 import { registerSeal } from './seal.ts';
+import { registerServe } from './serve.ts';
 import { registerStatus } from './status.ts';
 import { registerUmount } from './umount.ts';
 import { registerVerify } from './verify.ts';
@@ -28,6 +29,7 @@ const REGISTRARS = [
   registerMount,
   registerUmount,
   registerStatus,
+  registerServe,
   registerCommit,
   registerDiscard,
   registerFlush,

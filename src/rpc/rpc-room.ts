@@ -1,17 +1,8 @@
 import type { Graft } from '../fuse/joined-filesystem.ts';
-
-export interface RpcOptions {
-  /** How long a read waits for an answer. */
-  readonly timeoutMs: number;
-  readonly log: (message: string) => void;
-}
+import { RpcFilesystem, type RpcFilesystemOptions } from './rpc-filesystem.ts';
 
 /** /rpc: inference by files. */
-export interface RpcRoom extends Graft {
-  close(): Promise<void>;
-}
-
-/** Nothing yet. */
-export function rpcRoom(_options: RpcOptions): RpcRoom | undefined {
-  return undefined;
+export function rpcRoom(options: RpcFilesystemOptions): Graft {
+  const filesystem = new RpcFilesystem(options);
+  return { name: 'rpc', filesystem, close: () => filesystem.close() };
 }

@@ -1,0 +1,65 @@
+import { access } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { MlfsError } from '../errors.ts';
+import { notice } from './notice.ts';
+
+interface ServeFlags {
+  readonly worker: string;
+  readonly quiet?: boolean;
+}
+
+/** `mlfs serve MOUNT --worker COMMAND`: answers the calls of /rpc. */
+export function registerServe(program: Command): void {
+  program
+    .command('serve')
+    .description('answer what is asked in /rpc of a mount by a worker program, until Ctrl-C')
+    .argument('<mount>', 'a mount point')
+    .requiredOption('--worker <command>', 'reads requests from stdin, a line of JSON each (docs/RPC.md)')
+    .option('-q, --quiet', 'no line for each call')
+    .addHelpText(
+      'after',
+      `
+Example:
+  mlfs serve /mnt/m --worker 'python3 examples/python/mlfs_worker.py --module mymodel:build' &
+  mkdir /mnt/m/rpc/1 && cp x.npy /mnt/m/rpc/1/input.npy && cp /mnt/m/rpc/1/output.npy y.npy`,
+    )
+    .action(serve);
+}
+
+async function serve(mount: string, flags: ServeFlags): Promise<void> {
+  const [{ mountAround }, { serveCalls }] = await Promise.all([
+    import('../mount/find-mount.ts'),
+    import('../rpc/serve-calls.ts'),
+  ]);
+  const mountpoint = await mountAround(mount);
+  if (mountpoint === undefined) {
+    throw new MlfsError('ERR_MLFS_NOT_FOUND', `${mount}: nothing of mlfs is mounted there`, { path: mount });
+  }
+  await access(join(mountpoint, 'rpc/next')).catch((cause: NodeJS.ErrnoException) => {
+    const readOnly = cause.code === 'ENOENT';
+    throw new MlfsError(
+      readOnly ? 'ERR_MLFS_USAGE' : 'ERR_MLFS_ACCESS',
+      readOnly
+        ? `${mountpoint}: has no /rpc: it is mounted read-only`
+        : `${mountpoint}/rpc/next: ${cause.message}`,
+      { path: mountpoint, cause },
+    );
+  });
+  const stop = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => stop.abort());
+  notice(`${mountpoint}/rpc is served; Ctrl-C ends it`);
+  await serveCalls({
+    mountpoint,
+    worker: flags.worker,
+    signal: stop.signal,
+    log: notice,
+    ...(flags.quiet
+      ? {}
+      : {
+          onCall: (id, milliseconds, error) =>
+            notice(`${id}: ${error === undefined ? 'answered' : `failed: ${error}`}, ${milliseconds} ms`),
+        }),
+  });
+  if (!stop.signal.aborted) notice(`${mountpoint}: is not mounted any more`);
+}

@@ -1,0 +1,107 @@
+import { errno } from '../errors.ts';
+import type { Call } from './call.ts';
+
+/** More calls than this waiting at once are refused. */
+export const MOST_QUEUED = 256;
+/** A call that so many workers left without an answer has none. */
+const MOST_ATTEMPTS = 3;
+
+/** A call that a worker has taken. */
+export interface Lease {
+  readonly call: Call;
+  readonly version: number;
+}
+
+/**
+ * Calls that wait for a worker, and workers that wait for a call. A worker takes a call by a lease and gives it back by answering or by leaving; a call that
+ * was left is the next one again, a few times.
+ */
+export class CallQueue {
+  readonly #queued: Call[] = [];
+  readonly #leases = new Set<Lease>();
+  #waiting: ((call: Call | undefined) => void)[] = [];
+
+  /** Workers that wait or compute. */
+  get workers(): number {
+    return this.#waiting.length + this.#leases.size;
+  }
+
+  get queued(): number {
+    return this.#queued.length;
+  }
+
+  get running(): number {
+    return this.#leases.size;
+  }
+
+  /** The input is whole. Throws EAGAIN when too many wait. */
+  submit(call: Call): void {
+    if (this.#queued.length >= MOST_QUEUED) throw errno('EAGAIN', `${MOST_QUEUED} calls are waiting already`);
+    this.#put(call, false);
+  }
+
+  /** The next call, or nothing within so long. Throws the signal's reason. */
+  async take(withinMs: number, signal: AbortSignal): Promise<Lease | undefined> {
+    const call = this.#next() ?? (await this.#wait(withinMs, signal));
+    if (call === undefined) return undefined;
+    call.state = 'running';
+    const lease = { call, version: call.version };
+    this.#leases.add(lease);
+    return lease;
+  }
+
+  /** The worker is done with it, one way or the other. */
+  answer(call: Call, error?: string): void {
+    const lease = [...this.#leases].find((one) => one.call === call && one.version === call.version);
+    if (lease === undefined) throw errno('EINVAL', `${call.id}: no worker has taken the call`);
+    this.#leases.delete(lease);
+    call.settle(error);
+  }
+
+  /** The worker let go of the call. */
+  leave(lease: Lease): void {
+    if (!this.#leases.delete(lease)) return;
+    const { call, version } = lease;
+    if (call.state !== 'running' || call.version !== version) return;
+    call.abandoned++;
+    if (call.abandoned < MOST_ATTEMPTS) this.#put(call, true);
+    else call.settle(`${MOST_ATTEMPTS} workers took the call and left without an answer`);
+  }
+
+  /** The call is not asked any more. */
+  withdraw(call: Call): void {
+    const index = this.#queued.indexOf(call);
+    if (index !== -1) this.#queued.splice(index, 1);
+  }
+
+  #put(call: Call, first: boolean): void {
+    call.state = 'queued';
+    const waiting = this.#waiting.shift();
+    if (waiting !== undefined) waiting(call);
+    else if (first) this.#queued.unshift(call);
+    else this.#queued.push(call);
+  }
+
+  #next(): Call | undefined {
+    return this.#queued.shift();
+  }
+
+  #wait(withinMs: number, signal: AbortSignal): Promise<Call | undefined> {
+    return new Promise((resolve, reject) => {
+      const end = (call: Call | undefined) => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', onAbort);
+        this.#waiting = this.#waiting.filter((one) => one !== end);
+        resolve(call);
+      };
+      const onAbort = () => {
+        end(undefined);
+        reject(signal.reason);
+      };
+      const timer = setTimeout(() => end(undefined), withinMs);
+      signal.addEventListener('abort', onAbort, { once: true });
+      this.#waiting.push(end);
+      if (signal.aborted) onAbort();
+    });
+  }
+}

@@ -1,0 +1,107 @@
+import { errno } from '../errors.ts';
+import type { StoredContent } from '../storage/content.ts';
+
+/** A nameless file outside the heap, gone when it is closed. */
+export type CallFile = StoredContent & { close(): Promise<void> };
+
+/**
+ * idle: the input is not written yet, or is being written again.
+ * queued: it waits for a worker. running: a worker has it.
+ * done, failed: the answer is there, or why there is none.
+ */
+export type CallState = 'idle' | 'queued' | 'running' | 'done' | 'failed';
+
+/** One question and its answer. Whoever waits for the answer waits here. */
+export class Call {
+  readonly id: string;
+  readonly input: CallFile;
+  /** The answer; what a worker writes while it is not given is `draft`. */
+  output: CallFile;
+  draft: CallFile;
+  state: CallState = 'idle';
+  error = '';
+  /** Rises with every new input: an answer to an older one is nobody's. */
+  version = 0;
+  /** How often a worker took it and left without a word. */
+  abandoned = 0;
+  #waiting: (() => void)[] = [];
+  readonly #makeFile: () => CallFile;
+
+  constructor(id: string, makeFile: () => CallFile) {
+    this.id = id;
+    this.#makeFile = makeFile;
+    this.input = makeFile();
+    this.output = makeFile();
+    this.draft = makeFile();
+  }
+
+  /** The input is being written again: what was answered is void. */
+  async reset(): Promise<void> {
+    if (this.state === 'idle') return;
+    this.state = 'idle';
+    this.version++;
+    this.error = '';
+    this.abandoned = 0;
+    const old = [this.output, this.draft];
+    this.output = this.#makeFile();
+    this.draft = this.#makeFile();
+    for (const file of old) await file.close();
+  }
+
+  /** The answer, or with `error` why there is none. */
+  settle(error?: string): void {
+    this.state = error === undefined ? 'done' : 'failed';
+    this.error = error ?? '';
+    if (error === undefined) [this.output, this.draft] = [this.draft, this.output];
+    this.#wake();
+  }
+
+  /**
+   * Resolves when there is an answer. Throws EIO when the worker could not give one, ETIMEDOUT after so long, EAGAIN at once with a timeout of 0, and
+   * the signal's reason.
+   */
+  async answered(timeoutMs: number, signal: AbortSignal): Promise<void> {
+    const endMs = Date.now() + timeoutMs;
+    while (this.state !== 'done') {
+      if (this.state === 'failed') throw errno('EIO', `${this.id}: ${this.error}`);
+      if (timeoutMs === 0) throw errno('EAGAIN', `${this.id}: there is no answer yet`);
+      const leftMs = endMs - Date.now();
+      if (leftMs <= 0) throw errno('ETIMEDOUT', `${this.id}: no answer within ${timeoutMs} ms`);
+      await this.#change(leftMs, signal);
+    }
+  }
+
+  /** Nobody can ask for it any more. */
+  async close(): Promise<void> {
+    if (this.state !== 'done') this.settle('the call was taken back');
+    for (const file of [this.input, this.output, this.draft]) await file.close();
+  }
+
+  #change(withinMs: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const end = () => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', onAbort);
+        this.#waiting = this.#waiting.filter((one) => one !== onChange);
+      };
+      const onChange = () => {
+        end();
+        resolve();
+      };
+      const onAbort = () => {
+        end();
+        reject(signal.reason);
+      };
+      const timer = setTimeout(onChange, withinMs);
+      if (signal.aborted) onAbort();
+      else {
+        signal.addEventListener('abort', onAbort, { once: true });
+        this.#waiting.push(onChange);
+      }
+    });
+  }
+
+  #wake(): void {
+    for (const one of [...this.#waiting]) one();
+  }
+}

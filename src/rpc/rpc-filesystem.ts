@@ -1,0 +1,481 @@
+/**
+ * /rpc: a folder a call. Whoever asks makes one, writes `input.npy` and reads `output.npy`, which waits. A worker opens `next`, which waits
+ * for a call and says which; it writes that call's output and then its `answer`. As long as it has `next` open the call is its own; if it lets go without an
+ * answer the call is the next one again. docs/RPC.md is the protocol.
+ *
+ * Invariants: nothing here ever waits but an open of `output` and of `next` and a read of `call.npy`, each with a bound and
+ * interruptible; bytes lie in nameless files and never in the heap; an answer belongs to the input that was asked, not to a later one.
+ */
+import { errno } from '../errors.ts';
+import type {
+  AbsentEntry,
+  Attr,
+  AttrChange,
+  AttrReply,
+  DirectoryEntry,
+  Entry,
+  OpenReply,
+  RequestContext,
+} from '../fuse/filesystem.ts';
+import { O_ACCMODE, O_RDONLY, O_TRUNC } from '../fuse/open-policy.ts';
+import { permits, R_OK, W_OK, X_OK } from '../fuse/permission.ts';
+import { RefusingFilesystem } from '../fuse/refusing-filesystem.ts';
+import { Call, type CallFile } from './call.ts';
+import { CallQueue, type Lease } from './call-queue.ts';
+
+export interface RpcFilesystemOptions {
+  readonly timeoutMs: number;
+  readonly makeFile: () => CallFile;
+  readonly log: (message: string) => void;
+}
+
+const ROOT = 1;
+const NEXT = 2;
+const STATUS = 3;
+const ONE_FILE = 4;
+/** Each folder has eight nodeids: itself and its files. */
+const FOLDER_IDS = 8;
+const LAST_NODEID = 2 ** 28;
+const PARTS = ['folder', 'input', 'output', 'answer', 'status', 'error'] as const;
+type Part = (typeof PARTS)[number];
+
+/** open(2)'s, as asm-generic/fcntl.h has it on Linux. */
+const O_NONBLOCK = 0o4000;
+
+const MOST_FOLDERS = 4096;
+/** A worker that waits asks again: nobody waits in the kernel for longer. */
+const POLL_MS = 1000;
+/** The size of `next` is the same whatever it says. */
+const NEXT_BYTES = 2048;
+const ANSWER_BYTES = 64 * 1024;
+
+interface Folder {
+  readonly number: number;
+  readonly name: string;
+  readonly call: Call;
+  readonly uid: number;
+  readonly gid: number;
+  readonly madeMs: number;
+  /** What `input` is called in full: `input.npy`. */
+  inputName: string | undefined;
+  /** Made for a descriptor of `call.npy`: nobody sees it but the worker. */
+  readonly hidden: boolean;
+}
+
+type Handle =
+  | { readonly kind: 'next'; readonly bytes: Buffer; readonly lease: Lease | undefined }
+  | { readonly kind: 'document'; readonly bytes: Buffer }
+  | { readonly kind: 'input'; readonly folder: Folder; written: boolean }
+  | { readonly kind: 'output'; readonly file: CallFile }
+  | { readonly kind: 'draft'; readonly folder: Folder; readonly version: number }
+  | { readonly kind: 'answer'; readonly folder: Folder; text: Buffer }
+  | { readonly kind: 'one file'; readonly folder: Folder; readonly flags: number };
+
+export class RpcFilesystem extends RefusingFilesystem {
+  readonly #options: RpcFilesystemOptions;
+  readonly #queue = new CallQueue();
+  readonly #folders = new Map<string, Folder>();
+  readonly #byNumber = new Map<number, Folder>();
+  readonly #handles = new Map<number, Handle>();
+  readonly #startedMs = Date.now();
+  #lastFolder = 0;
+  #lastHandle = 0;
+
+  constructor(options: RpcFilesystemOptions) {
+    super();
+    this.#options = options;
+  }
+
+  lookup(parent: number, name: string, context: RequestContext): Entry | AbsentEntry {
+    const nodeid = parent === ROOT ? this.#inRoot(name) : this.#inFolder(this.#folderAt(parent), name);
+    if (nodeid === undefined) return { absent: true, entryTimeoutMs: 0 };
+    this.#require(parent, X_OK, context);
+    return this.#entry(nodeid);
+  }
+
+  getattr(nodeid: number): AttrReply {
+    return { attr: this.#attr(nodeid), attrTimeoutMs: 0 };
+  }
+
+  override async setattr(nodeid: number, change: AttrChange, context: RequestContext): Promise<AttrReply> {
+    if (change.size !== undefined) {
+      if (this.#handles.get(change.handle ?? 0) === undefined) this.#require(nodeid, W_OK, context);
+      const { folder, part } = this.#partAt(nodeid);
+      if (part === 'input') await this.#cutInput(folder, change.size);
+      else if (part === 'output') await folder.call.draft.truncate(change.size);
+      else if (part !== 'answer') throw errno('EPERM');
+    }
+    // Times and modes are accepted and not kept: cp -p and touch are content.
+    return this.getattr(nodeid);
+  }
+
+  async open(nodeid: number, flags: number, context: RequestContext): Promise<OpenReply> {
+    const writes = (flags & O_ACCMODE) !== O_RDONLY;
+    if (nodeid === ROOT) throw errno('EISDIR');
+    this.#require(nodeid, writes ? W_OK : R_OK, context);
+    if (nodeid === NEXT) return this.#openNext(flags, context);
+    if (nodeid === STATUS) return this.#opened({ kind: 'document', bytes: this.#statusDocument() });
+    if (nodeid === ONE_FILE) return this.#openOneFile(flags, context);
+    const { folder, part } = this.#partAt(nodeid);
+    switch (part) {
+      case 'input':
+        if (writes && (flags & O_TRUNC) !== 0) await this.#cutInput(folder, 0);
+        return this.#opened({ kind: 'input', folder, written: false });
+      case 'output':
+        return writes ? this.#openDraft(folder, flags) : this.#openOutput(folder, flags, context);
+      case 'answer':
+        return this.#opened({ kind: 'answer', folder, text: Buffer.alloc(0) });
+      case 'folder':
+        throw errno('EISDIR');
+      default:
+        return this.#opened({ kind: 'document', bytes: this.#text(folder, part) });
+    }
+  }
+
+  read(
+    _nodeid: number,
+    handle: number,
+    offset: number,
+    length: number,
+    context: RequestContext,
+  ): Promise<Uint8Array> | Uint8Array {
+    const open = this.#handle(handle);
+    switch (open.kind) {
+      case 'next':
+      case 'document':
+        return open.bytes.subarray(offset, offset + length);
+      case 'input':
+        return open.folder.call.input.read(offset, length);
+      case 'output':
+        return open.file.read(offset, length);
+      case 'one file':
+        return this.#readOneFile(open, offset, length, context);
+      default:
+        throw errno('EBADF', 'the file is open for writing only');
+    }
+  }
+
+  override async write(_nodeid: number, handle: number, offset: number, bytes: Uint8Array): Promise<number> {
+    const open = this.#handle(handle);
+    switch (open.kind) {
+      case 'input':
+        await this.#writeInput(open.folder, offset, bytes);
+        open.written = true;
+        break;
+      case 'one file':
+        await this.#writeInput(open.folder, offset, bytes);
+        break;
+      case 'draft':
+        if (open.version !== open.folder.call.version)
+          throw errno('ESTALE', 'the input is another one by now');
+        await open.folder.call.draft.write(offset, bytes);
+        break;
+      case 'answer':
+        if (open.text.length + bytes.byteLength > ANSWER_BYTES) throw errno('EFBIG');
+        open.text = Buffer.concat([open.text, bytes]);
+        break;
+      default:
+        throw errno('EBADF', 'the file is open for reading only');
+    }
+    return bytes.byteLength;
+  }
+
+  override flush(_nodeid: number, handle: number): void {
+    const open = this.#handles.get(handle);
+    if (open?.kind === 'input' && open.written) {
+      open.written = false;
+      this.#queue.submit(open.folder.call);
+    }
+    if (open?.kind === 'answer' && open.text.length > 0) {
+      const { text } = open;
+      open.text = Buffer.alloc(0);
+      this.#takeAnswer(open.folder, text.toString());
+    }
+  }
+
+  override async release(_nodeid: number, handle: number): Promise<void> {
+    const open = this.#handles.get(handle);
+    this.#handles.delete(handle);
+    if (open?.kind === 'next' && open.lease !== undefined) this.#queue.leave(open.lease);
+    if (open?.kind === 'one file') await this.#remove(open.folder);
+  }
+
+  *readdir(nodeid: number, offset: number, context: RequestContext): Generator<DirectoryEntry> {
+    this.#require(nodeid, R_OK, context);
+    const names: [string, number][] = [
+      ['.', nodeid],
+      ['..', ROOT],
+    ];
+    if (nodeid === ROOT) {
+      names.push(['next', NEXT], ['status', STATUS], ['call.npy', ONE_FILE]);
+      for (const { name, number, hidden } of this.#folders.values()) {
+        if (!hidden) names.push([name, nodeidOf(number, 'folder')]);
+      }
+    } else {
+      const folder = this.#folderAt(nodeid);
+      for (const name of this.#namesIn(folder)) names.push([name, this.#inFolder(folder, name) as number]);
+    }
+    for (let index = offset; index < names.length; index++) {
+      const [name, id] = names[index] as [string, number];
+      yield { name, offset: index + 1, entry: this.#entry(id) };
+    }
+  }
+
+  override access(nodeid: number, mask: number, context: RequestContext): void {
+    this.#require(nodeid, mask, context);
+  }
+
+  override mkdir(parent: number, name: string, _mode: number, context: RequestContext): Entry {
+    if (parent !== ROOT) throw errno('EPERM', 'a call has no folders');
+    this.#require(ROOT, W_OK | X_OK, context);
+    if (this.#inRoot(name) !== undefined) throw errno('EEXIST');
+    return this.#entry(nodeidOf(this.#make(name, context, false).number, 'folder'));
+  }
+
+  override async create(
+    parent: number,
+    name: string,
+    _mode: number,
+    flags: number,
+    context: RequestContext,
+  ): Promise<{ readonly entry: Entry; readonly opened: OpenReply }> {
+    if (parent === ROOT) throw errno('EPERM', 'a call is a folder: mkdir one and write its input.npy');
+    const folder = this.#folderAt(parent);
+    this.#require(parent, W_OK | X_OK, context);
+    if (this.#inFolder(folder, name) === undefined) {
+      if (!/^input(\.[\w-]+)*$/.test(name)) throw errno('EPERM', `${name}: a call has one input, input.npy`);
+      folder.inputName = name;
+    }
+    const nodeid = this.#inFolder(folder, name) as number;
+    return { entry: this.#entry(nodeid), opened: await this.open(nodeid, flags, context) };
+  }
+
+  override async unlink(parent: number, name: string, context: RequestContext): Promise<void> {
+    if (parent === ROOT) throw errno('EPERM');
+    const folder = this.#folderAt(parent);
+    this.#require(parent, W_OK | X_OK, context);
+    if (this.#inFolder(folder, name) === undefined) throw errno('ENOENT');
+    // What the room shows by itself goes with the folder: `rm -r` is content.
+    if (name !== folder.inputName) return;
+    this.#queue.withdraw(folder.call);
+    await this.#cutInput(folder, 0);
+    folder.inputName = undefined;
+  }
+
+  override async rmdir(parent: number, name: string, context: RequestContext): Promise<void> {
+    if (parent !== ROOT) throw errno('ENOTDIR');
+    this.#require(ROOT, W_OK | X_OK, context);
+    const folder = this.#folders.get(name);
+    if (folder === undefined) throw errno(this.#inRoot(name) === undefined ? 'ENOENT' : 'ENOTDIR');
+    if (folder.inputName !== undefined) throw errno('ENOTEMPTY');
+    await this.#remove(folder);
+  }
+
+  /** Everybody who waits hears that it is over. */
+  async close(): Promise<void> {
+    for (const folder of [...this.#folders.values()]) await this.#remove(folder);
+  }
+
+  #make(name: string, { uid, gid }: Pick<RequestContext, 'uid' | 'gid'>, hidden: boolean): Folder {
+    if (this.#folders.size >= MOST_FOLDERS) throw errno('ENOSPC', `${MOST_FOLDERS} calls are there already`);
+    const number = ++this.#lastFolder;
+    if (nodeidOf(number + 1, 'folder') >= LAST_NODEID)
+      throw errno('ENOSPC', 'this mount has had all its calls');
+    const call = new Call(name, this.#options.makeFile);
+    const folder: Folder = { number, name, call, uid, gid, madeMs: Date.now(), inputName: undefined, hidden };
+    this.#folders.set(name, folder);
+    this.#byNumber.set(number, folder);
+    return folder;
+  }
+
+  async #remove(folder: Folder): Promise<void> {
+    this.#folders.delete(folder.name);
+    this.#byNumber.delete(folder.number);
+    this.#queue.withdraw(folder.call);
+    await folder.call.close();
+  }
+
+  async #openNext(flags: number, context: RequestContext): Promise<OpenReply> {
+    const withinMs = (flags & O_NONBLOCK) === 0 ? POLL_MS : 0;
+    const lease = await this.#queue.take(withinMs, context.signal);
+    const folder = lease === undefined ? undefined : this.#folders.get(lease.call.id);
+    const request =
+      folder === undefined
+        ? {}
+        : { id: folder.name, input: folder.inputName, output: outputName(folder), answer: 'answer' };
+    const bytes = Buffer.alloc(NEXT_BYTES, ' ');
+    bytes.write(JSON.stringify(request));
+    bytes.write('\n', NEXT_BYTES - 1);
+    return this.#opened({ kind: 'next', bytes, lease });
+  }
+
+  async #openOutput(folder: Folder, flags: number, { signal }: RequestContext): Promise<OpenReply> {
+    const { timeoutMs, log } = this.#options;
+    const patienceMs = (flags & O_NONBLOCK) === 0 ? timeoutMs : 0;
+    try {
+      await folder.call.answered(patienceMs, signal);
+    } catch (refusal) {
+      if (folder.call.state === 'failed') log(`/rpc/${folder.name}: ${folder.call.error}`);
+      throw refusal;
+    }
+    return this.#opened({ kind: 'output', file: folder.call.output });
+  }
+
+  async #openDraft(folder: Folder, flags: number): Promise<OpenReply> {
+    const { call } = folder;
+    if (call.state !== 'running')
+      throw errno('EPERM', 'the output is written by the worker that has the call');
+    if ((flags & O_TRUNC) !== 0) await call.draft.truncate(0);
+    return this.#opened({ kind: 'draft', folder, version: call.version });
+  }
+
+  #openOneFile(flags: number, context: RequestContext): OpenReply {
+    if ((flags & O_ACCMODE) !== 2) throw errno('EINVAL', 'call.npy is opened for reading and writing');
+    const folder = this.#make(`call-${this.#lastFolder + 1}`, context, true);
+    folder.inputName = 'input.npy';
+    return this.#opened({ kind: 'one file', folder, flags });
+  }
+
+  /** What was written comes first, and then the answer: a descriptor that wrote a request reads on behind it. */
+  async #readOneFile(
+    { folder, flags }: Extract<Handle, { kind: 'one file' }>,
+    offset: number,
+    length: number,
+    { signal }: RequestContext,
+  ): Promise<Uint8Array> {
+    const { call } = folder;
+    const asked = call.input.size();
+    if (offset < asked) return call.input.read(offset, Math.min(length, asked - offset));
+    if (asked === 0) throw errno('EINVAL', 'write a request first');
+    if (call.state === 'idle') this.#queue.submit(call);
+    await call.answered((flags & O_NONBLOCK) === 0 ? this.#options.timeoutMs : 0, signal);
+    return call.output.read(offset - asked, length);
+  }
+
+  async #writeInput({ call }: Folder, offset: number, bytes: Uint8Array): Promise<void> {
+    this.#queue.withdraw(call);
+    await call.reset();
+    await call.input.write(offset, bytes);
+  }
+
+  async #cutInput({ call }: Folder, size: number): Promise<void> {
+    this.#queue.withdraw(call);
+    await call.reset();
+    await call.input.truncate(size);
+  }
+
+  #takeAnswer({ call }: Folder, text: string): void {
+    let error: string | undefined;
+    try {
+      const answer = JSON.parse(text) as { readonly ok?: unknown; readonly error?: unknown };
+      if (answer.ok !== true) error = String(answer.error ?? 'the worker gave no reason');
+    } catch {
+      throw errno('EINVAL', `${call.id}: an answer is {"ok": true} or {"ok": false, "error": "…"}`);
+    }
+    this.#queue.answer(call, error);
+  }
+
+  #statusDocument(): Buffer {
+    const { workers, queued, running } = this.#queue;
+    const calls = [...this.#folders.values()].map(({ name, call }) => ({ id: name, state: call.state }));
+    return Buffer.from(`${JSON.stringify({ workers, queued, running, calls })}\n`);
+  }
+
+  #text({ call }: Folder, part: Part): Buffer {
+    if (part === 'status') return Buffer.from(`${call.state}\n`);
+    return Buffer.from(call.error === '' ? '' : `${call.error}\n`);
+  }
+
+  #opened(handle: Handle): OpenReply {
+    this.#handles.set(++this.#lastHandle, handle);
+    return { handle: this.#lastHandle, caching: 'direct' };
+  }
+
+  #handle(handle: number): Handle {
+    const open = this.#handles.get(handle);
+    if (open === undefined) throw errno('EBADF', `handle ${handle} is not open`);
+    return open;
+  }
+
+  #inRoot(name: string): number | undefined {
+    if (name === 'next') return NEXT;
+    if (name === 'status') return STATUS;
+    if (name === 'call.npy') return ONE_FILE;
+    const folder = this.#folders.get(name);
+    return folder === undefined ? undefined : nodeidOf(folder.number, 'folder');
+  }
+
+  #inFolder(folder: Folder, name: string): number | undefined {
+    const { number, inputName } = folder;
+    if (name === inputName) return nodeidOf(number, 'input');
+    if (name === outputName(folder)) return nodeidOf(number, 'output');
+    if (name === 'answer' || name === 'status' || name === 'error') return nodeidOf(number, name);
+    return undefined;
+  }
+
+  #namesIn(folder: Folder): string[] {
+    const own = [outputName(folder), 'status', 'error', 'answer'];
+    return folder.inputName === undefined ? own : [folder.inputName, ...own];
+  }
+
+  #folderAt(nodeid: number): Folder {
+    const { folder, part } = this.#partAt(nodeid);
+    if (part !== 'folder') throw errno('ENOTDIR');
+    return folder;
+  }
+
+  #partAt(nodeid: number): { folder: Folder; part: Part } {
+    const folder = this.#byNumber.get(Math.floor(nodeid / FOLDER_IDS));
+    const part = PARTS[nodeid % FOLDER_IDS];
+    if (folder === undefined || part === undefined) throw errno('ESTALE', `there is no inode ${nodeid}`);
+    return { folder, part };
+  }
+
+  #entry(nodeid: number): Entry {
+    return { attr: this.#attr(nodeid), entryTimeoutMs: 0, attrTimeoutMs: 0 };
+  }
+
+  #attr(nodeid: number): Attr {
+    const uid = process.getuid?.() ?? 0;
+    const gid = process.getgid?.() ?? 0;
+    const own = { nodeid, nlink: 1, uid, gid, mtimeMs: this.#startedMs };
+    if (nodeid === ROOT) return { ...own, kind: 'directory', mode: 0o755, size: 0 };
+    if (nodeid === NEXT) return { ...own, kind: 'file', mode: 0o400, size: NEXT_BYTES };
+    if (nodeid === STATUS) return { ...own, kind: 'file', mode: 0o444, size: this.#statusDocument().length };
+    if (nodeid === ONE_FILE) return { ...own, kind: 'file', mode: 0o600, size: 0 };
+    const { folder, part } = this.#partAt(nodeid);
+    const { call } = folder;
+    const his = { nodeid, nlink: 1, uid: folder.uid, gid: folder.gid, mtimeMs: folder.madeMs };
+    switch (part) {
+      case 'folder':
+        return { ...his, kind: 'directory', mode: 0o755, size: 0 };
+      case 'input':
+        return { ...his, kind: 'file', mode: 0o644, size: call.input.size() };
+      case 'output':
+        return {
+          ...his,
+          uid,
+          kind: 'file',
+          mode: 0o644,
+          size: call.state === 'done' ? call.output.size() : 0,
+        };
+      case 'answer':
+        return { ...his, uid, kind: 'file', mode: 0o200, size: 0 };
+      default:
+        return { ...his, kind: 'file', mode: 0o444, size: this.#text(folder, part).length };
+    }
+  }
+
+  #require(nodeid: number, mask: number, context: RequestContext): void {
+    if (!permits(this.#attr(nodeid), mask, context)) throw errno('EACCES');
+  }
+}
+
+function nodeidOf(number: number, part: Part): number {
+  return number * FOLDER_IDS + PARTS.indexOf(part);
+}
+
+/** `input.npy` is answered by `output.npy`, `input.json` by `output.json`. */
+function outputName({ inputName = 'input.npy' }: Folder): string {
+  return inputName.replace(/^input/, 'output');
+}
