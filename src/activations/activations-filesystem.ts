@@ -7,7 +7,7 @@
  */
 import { constants } from 'node:fs';
 import { dirname } from 'node:path';
-import { errno } from '../errors.ts';
+import { errno, type MlfsError } from '../errors.ts';
 import type {
   AbsentEntry,
   Attr,
@@ -332,10 +332,7 @@ export class ActivationsFilesystem extends RefusingFilesystem {
     const { parent } = node;
     const stat = await this.#folders.use(parent, (folder) => host.statName(folder, node.name));
     if (stat !== undefined && kindOf(stat) === node.kind && stat.ino === node.ino) return attrOf(node, stat);
-    // Somebody changed the folder behind our back: who remembers paths walks them anew.
-    this.#left(node);
-    this.#namesVersion++;
-    throw errno('ESTALE');
+    throw this.#lost(node);
   }
 
   async #rootAttr(): Promise<Attr> {
@@ -423,7 +420,7 @@ export class ActivationsFilesystem extends RefusingFilesystem {
   async #opened(node: Node, fd: number, flags: number): Promise<OpenReply> {
     try {
       const stat = host.statDescriptor(fd);
-      if (!stat.isFile() || stat.ino !== node.ino) throw errno('ESTALE');
+      if (!stat.isFile() || stat.ino !== node.ino) throw this.#lost(node);
       if ((flags & O_TRUNC) !== 0) await host.truncate(fd, 0);
     } catch (cause) {
       await host.close(fd);
@@ -450,7 +447,7 @@ export class ActivationsFilesystem extends RefusingFilesystem {
       const fd = await host.openFile(folder, node.name, O_WRONLY);
       try {
         const stat = host.statDescriptor(fd);
-        if (!stat.isFile() || stat.ino !== node.ino) throw errno('ESTALE');
+        if (!stat.isFile() || stat.ino !== node.ino) throw this.#lost(node);
         await host.truncate(fd, size);
       } finally {
         await host.close(fd);
@@ -521,6 +518,13 @@ export class ActivationsFilesystem extends RefusingFilesystem {
   #left(node: Node): void {
     this.#nodes.remove(node);
     this.#folders.drop(node);
+  }
+
+  /** Somebody changed the folder behind our back: who remembers paths walks them anew. */
+  #lost(node: Node): MlfsError {
+    this.#left(node);
+    this.#namesVersion++;
+    return errno('ESTALE');
   }
 
   #handle(handle: number): Handle {
