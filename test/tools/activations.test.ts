@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
+import { writeTorchZip } from '../../src/checkpoint/torch/writer.ts';
 import { mountable, Server, type TransportName } from '../support/served.ts';
 import { WritableMount } from '../support/writable-mount.ts';
 
@@ -230,6 +231,24 @@ for action in (lambda: os.open(folder + '/sub/secret', os.O_RDONLY), lambda: os.
       const readOnly = await third.again(transport, { readOnly: true });
       const rooms = (await readOnly.shellOutput('ls $M')).trim().split('\n');
       assert.ok(rooms.includes('model') && !rooms.includes('activations'));
+    });
+
+    test('activations stay through a reload, and more can be made after it', async (t) => {
+      const at = await scene(t);
+      const replace = async (value: number) => {
+        const fill = new Uint8Array(16).fill(value);
+        await writeTorchZip(join(at.folder, 'other.pt'), { tensors: [{ ...TENSORS[0], fill }] });
+        await at.shellOutput('mv $T/other.pt $T/model.pt');
+        assert.equal((await at.control('reload')).reloaded, true);
+      };
+      await at.shellOutput('mkdir $M/activations/gone; rmdir $M/activations/gone');
+      await replace(1);
+      await at.shellOutput('mkdir $M/activations/run; echo 1 > $M/activations/run/one');
+      await replace(2);
+      await at.shellOutput('echo 2 > $M/activations/run/two');
+      assert.equal(await at.shellOutput('cat $M/activations/run/*'), '1\n2\n');
+      const kept = join(at.stateDirectory, 'activations/run');
+      assert.deepEqual((await readdir(kept)).sort(), ['one', 'two']);
     });
 
     test('the status says who serves the files', async (t) => {
