@@ -18,7 +18,9 @@ export class Call {
   /** The answer; what a worker writes while it is not given is `draft`. */
   output: CallFile;
   draft: CallFile;
-  state: CallState = 'idle';
+  /** Later with every change: one of the transports tells old pages by a file's time. */
+  changedMs = Date.now();
+  #state: CallState = 'idle';
   error = '';
   /** Rises with every new input: an answer to an older one is nobody's. */
   version = 0;
@@ -33,6 +35,15 @@ export class Call {
     this.input = makeFile();
     this.output = makeFile();
     this.draft = makeFile();
+  }
+
+  get state(): CallState {
+    return this.#state;
+  }
+
+  set state(state: CallState) {
+    this.#state = state;
+    this.changedMs = Math.max(Date.now(), this.changedMs + 1);
   }
 
   /** The input is being written again: what was answered is void. */

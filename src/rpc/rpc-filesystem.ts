@@ -55,9 +55,10 @@ interface Folder {
   readonly call: Call;
   readonly uid: number;
   readonly gid: number;
-  readonly madeMs: number;
   /** What `input` is called in full: `input.npy`. */
   inputName: string | undefined;
+  /** `input.npy` is answered by `output.npy`, `input.json` by `output.json`. */
+  outputName: string;
   /** Made for a descriptor of `call.npy`: nobody sees it but the worker. */
   readonly hidden: boolean;
 }
@@ -80,6 +81,8 @@ export class RpcFilesystem extends RefusingFilesystem {
   readonly #startedMs = Date.now();
   #lastFolder = 0;
   #lastHandle = 0;
+  /** Of what is made anew at each open: later each time. */
+  #documentMs = Date.now();
 
   constructor(options: RpcFilesystemOptions) {
     super();
@@ -245,6 +248,7 @@ export class RpcFilesystem extends RefusingFilesystem {
     if (this.#inFolder(folder, name) === undefined) {
       if (!/^input(\.[\w-]+)*$/.test(name)) throw errno('EPERM', `${name}: a call has one input, input.npy`);
       folder.inputName = name;
+      folder.outputName = name.replace(/^input/, 'output');
     }
     const nodeid = this.#inFolder(folder, name) as number;
     return { entry: this.#entry(nodeid), opened: await this.open(nodeid, flags, context) };
@@ -282,7 +286,17 @@ export class RpcFilesystem extends RefusingFilesystem {
     if (nodeidOf(number + 1, 'folder') >= LAST_NODEID)
       throw errno('ENOSPC', 'this mount has had all its calls');
     const call = new Call(name, this.#options.makeFile);
-    const folder: Folder = { number, name, call, uid, gid, madeMs: Date.now(), inputName: undefined, hidden };
+    const folder: Folder = {
+      number,
+      name,
+      call,
+      uid,
+      gid,
+
+      inputName: undefined,
+      outputName: 'output.npy',
+      hidden,
+    };
     this.#folders.set(name, folder);
     this.#byNumber.set(number, folder);
     return folder;
@@ -302,7 +316,7 @@ export class RpcFilesystem extends RefusingFilesystem {
     const request =
       folder === undefined
         ? {}
-        : { id: folder.name, input: folder.inputName, output: outputName(folder), answer: 'answer' };
+        : { id: folder.name, input: folder.inputName, output: folder.outputName, answer: 'answer' };
     const bytes = Buffer.alloc(NEXT_BYTES, ' ');
     bytes.write(JSON.stringify(request));
     bytes.write('\n', NEXT_BYTES - 1);
@@ -408,13 +422,13 @@ export class RpcFilesystem extends RefusingFilesystem {
   #inFolder(folder: Folder, name: string): number | undefined {
     const { number, inputName } = folder;
     if (name === inputName) return nodeidOf(number, 'input');
-    if (name === outputName(folder)) return nodeidOf(number, 'output');
+    if (name === folder.outputName) return nodeidOf(number, 'output');
     if (name === 'answer' || name === 'status' || name === 'error') return nodeidOf(number, name);
     return undefined;
   }
 
   #namesIn(folder: Folder): string[] {
-    const own = [outputName(folder), 'status', 'error', 'answer'];
+    const own = [folder.outputName, 'status', 'error', 'answer'];
     return folder.inputName === undefined ? own : [folder.inputName, ...own];
   }
 
@@ -440,12 +454,15 @@ export class RpcFilesystem extends RefusingFilesystem {
     const gid = process.getgid?.() ?? 0;
     const own = { nodeid, nlink: 1, uid, gid, mtimeMs: this.#startedMs };
     if (nodeid === ROOT) return { ...own, kind: 'directory', mode: 0o755, size: 0 };
-    if (nodeid === NEXT) return { ...own, kind: 'file', mode: 0o400, size: NEXT_BYTES };
-    if (nodeid === STATUS) return { ...own, kind: 'file', mode: 0o444, size: this.#statusDocument().length };
+    this.#documentMs = Math.max(Date.now(), this.#documentMs + 1);
+    const document = { ...own, mtimeMs: this.#documentMs };
+    if (nodeid === NEXT) return { ...document, kind: 'file', mode: 0o400, size: NEXT_BYTES };
+    if (nodeid === STATUS)
+      return { ...document, kind: 'file', mode: 0o444, size: this.#statusDocument().length };
     if (nodeid === ONE_FILE) return { ...own, kind: 'file', mode: 0o600, size: 0 };
     const { folder, part } = this.#partAt(nodeid);
     const { call } = folder;
-    const his = { nodeid, nlink: 1, uid: folder.uid, gid: folder.gid, mtimeMs: folder.madeMs };
+    const his = { nodeid, nlink: 1, uid: folder.uid, gid: folder.gid, mtimeMs: call.changedMs };
     switch (part) {
       case 'folder':
         return { ...his, kind: 'directory', mode: 0o755, size: 0 };
@@ -473,9 +490,4 @@ export class RpcFilesystem extends RefusingFilesystem {
 
 function nodeidOf(number: number, part: Part): number {
   return number * FOLDER_IDS + PARTS.indexOf(part);
-}
-
-/** `input.npy` is answered by `output.npy`, `input.json` by `output.json`. */
-function outputName({ inputName = 'input.npy' }: Folder): string {
-  return inputName.replace(/^input/, 'output');
 }
