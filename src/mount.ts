@@ -17,6 +17,7 @@ import { chooseTransport, type TransportChoice } from './mount/choose-transport.
 import { Control } from './mount/control.ts';
 import type { CommitRequest } from './mount/edit-target.ts';
 import { Follow } from './mount/follow.ts';
+import { type MetricsServer, parseListenAddress, serveMetrics } from './mount/metrics-server.ts';
 import { prepareMountpoint } from './mount/mountpoint.ts';
 import { openForMount } from './mount/open-for-mount.ts';
 import { ownMounts } from './mount/own-mounts.ts';
@@ -43,6 +44,8 @@ export interface MountOptions {
   readonly writeBack?: boolean;
   /** Show the new file when the checkpoint is replaced or rewritten. */
   readonly follow?: boolean;
+  /** Serve /sys/metrics over HTTP: `9464`, `127.0.0.1:9464`; port 0 takes a free one. The loopback when there is no host. */
+  readonly metricsAddress?: string;
   /** How long a read in /rpc waits for its answer; default a minute. */
   readonly rpcTimeoutMs?: number;
   readonly allowOther?: boolean;
@@ -69,6 +72,8 @@ export interface MountSummary {
   readonly bytes: number;
   readonly milliseconds: number;
   readonly transport: Transport['name'];
+  /** Where the metrics are scraped, when an address was given. */
+  readonly metricsUrl?: string;
 }
 
 export interface Mounted {
@@ -110,19 +115,33 @@ export async function mount(
     options.onNotice?.(message);
   };
   const transport = await chooseTransport(options.transport ?? 'auto');
-  const directory = await prepareMountpoint(mountpoint, {
-    checkpointPath: resolve(checkpointPath),
-    nonEmpty: options.nonEmpty ?? false,
-    onNotice: notice,
-    detach: (path) => unmountPath(path, true),
-  });
-  return serve(checkpointPath, directory, transport, options, { log, notice, startedMs });
+  const registry = new MetricsRegistry();
+  // An address that is taken is said before anything is mounted.
+  const metrics =
+    options.metricsAddress === undefined
+      ? undefined
+      : await serveMetrics(parseListenAddress(options.metricsAddress), () => registry.render());
+  try {
+    const directory = await prepareMountpoint(mountpoint, {
+      checkpointPath: resolve(checkpointPath),
+      nonEmpty: options.nonEmpty ?? false,
+      onNotice: notice,
+      detach: (path) => unmountPath(path, true),
+    });
+    const around = { log, notice, startedMs, registry, metrics };
+    return await serve(checkpointPath, directory, transport, options, around);
+  } catch (cause) {
+    await metrics?.close();
+    throw cause;
+  }
 }
 
 interface Circumstances {
   readonly log: Log;
   readonly notice: (message: string) => void;
   readonly startedMs: number;
+  readonly registry: MetricsRegistry;
+  readonly metrics: MetricsServer | undefined;
 }
 
 async function serve(
@@ -130,12 +149,11 @@ async function serve(
   mountpoint: string,
   transport: Transport,
   options: MountOptions,
-  { log, notice, startedMs }: Circumstances,
+  { log, notice, startedMs, registry, metrics }: Circumstances,
 ): Promise<Mounted> {
   const absolute = resolve(checkpointPath);
   const { readOnly = false, writeBack = false, follow: following = false } = options;
   const cache = new PageCache(options.cacheBytes ?? DEFAULT_PAGE_CACHE_BYTES);
-  const registry = new MetricsRegistry();
   const control = new Control(
     {
       commit: (request) => served.commit(request),
@@ -167,11 +185,13 @@ async function serve(
         metrics: () => registry.render(),
       }),
   });
+  let stale = false;
   const watch = new BaseWatch(absolute, {
     opened: () => served.checkpoint.image.base.fingerprint,
     writing: () => served.committing,
     onChange: (state) => {
       served.judge(state);
+      stale = state.stale;
       if (state.stale) log.warn(`the checkpoint file is not the one that was opened: ${state.reason}`);
       else log.info('the checkpoint file is the one that was opened');
     },
@@ -218,8 +238,10 @@ async function serve(
     startedMs,
     cache,
     watch,
+    stale: () => stale,
     lastFailure: () => control.lastFailure,
     reloadsTotal: () => served.reloadsTotal,
+    metricsUrl: metrics?.url,
     counters: () => ({ ...filesystem.counters(), ...session?.counters() }),
   };
   registry.register(() => mountMetrics(status));
@@ -249,6 +271,7 @@ async function serve(
     bytes: served.built.tree.totalBytes,
     milliseconds: Date.now() - startedMs,
     transport: transport.name,
+    ...(metrics === undefined ? {} : { metricsUrl: metrics.url }),
   };
   log.info('mounted', { checkpoint: absolute, mountpoint, ...summary });
   ownMounts.add(mountpoint);
@@ -262,6 +285,7 @@ async function serve(
       throw notWrittenBack(cause, served);
     } finally {
       await end();
+      await metrics?.close();
     }
   });
   // Who does not wait for it has the log.

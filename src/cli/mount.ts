@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { MountOptions, MountSummary } from '../mount.ts';
+import { LEVELS, type Level } from '../telemetry/log.ts';
 import { parseDashO } from './mount-options.ts';
 import { notice } from './notice.ts';
 import { humanBytes, plural, printable } from './printable.ts';
@@ -23,6 +24,8 @@ interface MountFlags {
   readonly unsafeWrite?: boolean;
   readonly follow?: boolean;
   readonly rpcTimeout?: number;
+  readonly metrics?: string;
+  readonly logLevel?: Level;
 }
 
 /** `mlfs mount CHECKPOINT DIRECTORY`. */
@@ -43,6 +46,10 @@ export function registerMount(program: Command): void {
       parseSize,
     )
     .option(
+      '--metrics <address>',
+      'serve Prometheus metrics over HTTP: PORT or HOST:PORT (port 0: a free one)',
+    )
+    .option(
       '--rpc-timeout <seconds>',
       'how long a read in /rpc waits for its answer (default 60)',
       parseSeconds,
@@ -56,7 +63,12 @@ export function registerMount(program: Command): void {
     .option('--nonempty', 'mount over a directory that has entries')
     .option('--state-dict <key>', 'what /model shows, when the checkpoint holds several state dicts')
     .option('--cache-size <size>', 'for inflated and gathered pages, such as 64M (default 256M)', parseSize)
-    .option('-d, --debug', 'log everything; in the foreground to stderr')
+    .addOption(
+      new Option('--log-level <level>', 'least important lines of /logs/fuse.log (default info)').choices(
+        LEVELS,
+      ),
+    )
+    .option('-d, --debug', '--log-level debug; in the foreground to stderr')
     .option('--json', 'print JSON')
     .addOption(new Option('--wait', 'accepted: mount always waits until the mount answers').hideHelp())
     .addOption(new Option('--unsafe-write', '--write-back, as the prototype called it').hideHelp())
@@ -93,8 +105,9 @@ async function mountCheckpoint(checkpoint: string, directory: string, flags: Mou
 }
 
 function mountedLine(checkpoint: string, directory: string, summary: MountSummary): string {
-  const { tensors, bytes, milliseconds } = summary;
-  return `mounted ${checkpoint} at ${directory}: ${plural(tensors, 'tensor')}, ${humanBytes(bytes)}, ${milliseconds} ms`;
+  const { tensors, bytes, milliseconds, metricsUrl } = summary;
+  const metrics = metricsUrl === undefined ? '' : `, metrics at ${metricsUrl}`;
+  return `mounted ${checkpoint} at ${directory}: ${plural(tensors, 'tensor')}, ${humanBytes(bytes)}, ${milliseconds} ms${metrics}`;
 }
 
 function mountOptions(flags: MountFlags): MountOptions {
@@ -107,9 +120,10 @@ function mountOptions(flags: MountFlags): MountOptions {
     allowOther: dashO.allowOther ?? false,
     defaultPermissions: dashO.defaultPermissions ?? false,
     nonEmpty: flags.nonempty ?? dashO.nonEmpty ?? false,
-    logLevel: flags.debug ? 'debug' : 'info',
+    logLevel: flags.debug ? 'debug' : (flags.logLevel ?? 'info'),
     ...(dashO.fsname === undefined ? {} : { fsname: dashO.fsname }),
     ...(flags.state === undefined ? {} : { stateDirectory: resolve(flags.state) }),
+    ...(flags.metrics === undefined ? {} : { metricsAddress: flags.metrics }),
     ...(flags.rpcTimeout === undefined ? {} : { rpcTimeoutMs: flags.rpcTimeout * 1000 }),
     ...(flags.journalLimit === undefined ? {} : { journalLimitBytes: flags.journalLimit }),
     ...(flags.stateDict === undefined ? {} : { stateDict: flags.stateDict }),

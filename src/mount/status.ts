@@ -30,8 +30,11 @@ export interface StatusSources {
   readonly startedMs: number;
   readonly cache: PageCache;
   readonly watch: Pick<BaseWatch, 'state'>;
+  /** What the watch found last. */
+  readonly stale: () => boolean;
   readonly lastFailure: () => ControlFailure | undefined;
   readonly reloadsTotal: () => number;
+  readonly metricsUrl: string | undefined;
   /** Counters of the transport and of the operations. */
   readonly counters: () => Readonly<Record<string, number>>;
 }
@@ -52,6 +55,7 @@ export async function statusDocument(sources: StatusSources) {
     mode: readOnly ? ('read-only' as const) : ('read-write' as const),
     write_back: sources.writeBack,
     follow: sources.follow,
+    metrics_url: sources.metricsUrl ?? null,
     uptime_seconds: Math.round((Date.now() - sources.startedMs) / 1000),
     state: stateName(state, report),
     stale_reason: state.stale ? state.reason : null,
@@ -98,6 +102,12 @@ export function* mountMetrics(sources: StatusSources): Iterable<Metric> {
   yield { name: 'start_time_seconds', help: 'When the mount began.', value: sources.startedMs / 1000 };
   const status = edits?.status;
   const dirtyBytes = status?.dirtyBytes ?? 0;
+  const stale = sources.stale() ? 1 : 0;
+  yield {
+    name: 'checkpoint_stale',
+    help: 'Whether the checkpoint file is not the one that was opened.',
+    value: stale,
+  };
   yield { name: 'dirty_bytes', help: 'Edited bytes that no commit has taken yet.', value: dirtyBytes };
   yield { name: 'dirty_ranges', help: 'Runs of such bytes.', value: status?.dirtyRanges ?? 0 };
   const { bytes: journalBytes = 0, segments = 0, appendsTotal = 0, syncsTotal = 0 } = status?.journal ?? {};

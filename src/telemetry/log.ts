@@ -1,7 +1,7 @@
 /**
  * The log of one mount: logfmt, a line an event, kept in memory within a bound and handed to a sink line by line.
- * `/logs/fuse.log` is this object: it grows under its readers; when it is full the older half goes, as whole lines,
- * which `tail -f` reports as a truncated file.
+ * `/logs/fuse.log` is this object: it grows under its readers. When it is full its lines become `/logs/fuse.log.1`, in the place of those that were
+ * there, and it begins anew: `tail -F` says that the file was truncated and goes on.
  *
  * Invariants: what is kept always ends in a newline and starts at the beginning of a line; a line never holds a raw newline.
  */
@@ -30,8 +30,8 @@ export class Log implements LiveContent {
   readonly #maxBytes: number;
   readonly #sink: ((line: string) => void) | undefined;
   readonly #now: () => Date;
-  #lines: Buffer[] = [];
-  #bytes = 0;
+  readonly #current = new Lines();
+  readonly #before = new Lines();
 
   constructor(options: LogOptions = {}) {
     this.#threshold = LEVELS.indexOf(options.level ?? 'info');
@@ -61,6 +61,55 @@ export class Log implements LiveContent {
     this.#keep(logfmt({ time: this.#now().toISOString(), level, msg: message, ...fields }));
   }
 
+  /** What was rotated out last; users cannot add to it. */
+  get rotated(): LiveContent {
+    return this.#before;
+  }
+
+  size(): number {
+    return this.#current.size();
+  }
+
+  read(offset: number, length: number): Promise<Uint8Array> {
+    return this.#current.read(offset, length);
+  }
+
+  /** What a user writes is kept as lines of its own: cut at newlines, control characters made visible, ended if need be. */
+  async append(bytes: Uint8Array): Promise<void> {
+    for (const line of Buffer.from(bytes).toString().split('\n')) {
+      if (line !== '') this.#keep(visible(line));
+    }
+  }
+
+  #keep(text: string): void {
+    const cut = Buffer.byteLength(text) > MAX_LINE_BYTES ? `${text.slice(0, MAX_LINE_BYTES / 4)}…` : text;
+    const line = `${cut}\n`;
+    const bytes = Buffer.from(line);
+    if (this.#current.size() + bytes.byteLength > this.#maxBytes) this.#before.takeAll(this.#current);
+    this.#current.add(bytes);
+    this.#sink?.(line);
+  }
+}
+
+/** Lines in memory, read as a file. */
+class Lines implements LiveContent {
+  readonly kind = 'live';
+  #lines: Buffer[] = [];
+  #bytes = 0;
+
+  add(line: Buffer): void {
+    this.#lines.push(line);
+    this.#bytes += line.byteLength;
+  }
+
+  /** Has what the other had, which is empty then. */
+  takeAll(other: Lines): void {
+    this.#lines = other.#lines;
+    this.#bytes = other.#bytes;
+    other.#lines = [];
+    other.#bytes = 0;
+  }
+
   size(): number {
     return this.#bytes;
   }
@@ -76,32 +125,6 @@ export class Log implements LiveContent {
       at += line.byteLength;
     }
     return Buffer.concat(parts);
-  }
-
-  /** What a user writes is kept as lines of its own: cut at newlines, control characters made visible, ended if need be. */
-  async append(bytes: Uint8Array): Promise<void> {
-    for (const line of Buffer.from(bytes).toString().split('\n')) {
-      if (line !== '') this.#keep(visible(line));
-    }
-  }
-
-  #keep(text: string): void {
-    const cut = Buffer.byteLength(text) > MAX_LINE_BYTES ? `${text.slice(0, MAX_LINE_BYTES / 4)}…` : text;
-    const line = `${cut}\n`;
-    const bytes = Buffer.from(line);
-    this.#lines.push(bytes);
-    this.#bytes += bytes.byteLength;
-    if (this.#bytes > this.#maxBytes) this.#dropOlderHalf();
-    this.#sink?.(line);
-  }
-
-  #dropOlderHalf(): void {
-    let first = 0;
-    while (this.#bytes > this.#maxBytes / 2 && first < this.#lines.length - 1) {
-      this.#bytes -= this.#lines[first]?.byteLength ?? 0;
-      first++;
-    }
-    this.#lines = this.#lines.slice(first);
   }
 }
 

@@ -5,7 +5,7 @@ import { PyDict } from '../checkpoint/pickle/values.ts';
 import { modelStr } from '../checkpoint/torch/module-str.ts';
 import { StatisticsCache } from '../numbers/statistics-cache.ts';
 import type { Checksums } from '../storage/checksums.ts';
-import type { CommandContent, LiveContent, StoredContent } from '../storage/content.ts';
+import type { CommandContent, StoredContent } from '../storage/content.ts';
 import type { PageCache } from '../storage/page-cache.ts';
 import { addCheckpointRoom, addStrayTensors } from './checkpoint-room.ts';
 import { type DirtyTensor, dirtyTensors } from './dirty-tensors.ts';
@@ -13,7 +13,7 @@ import { addExportRoom } from './export-room.ts';
 import type { InodeTree } from './inode.ts';
 import { InodeTable } from './inode-table.ts';
 import { addIrRoom } from './ir-room.ts';
-import { addLogsRoom } from './logs-room.ts';
+import { addLogsRoom, type RotatedLog } from './logs-room.ts';
 import { addModelRoom } from './model-room.ts';
 import { type Model, modelOf, nameTensors } from './model-tensors.ts';
 import { outline } from './outline.ts';
@@ -39,7 +39,7 @@ export interface TreeSources {
   readonly version: string;
   /** The key of the state dict that /model shows. */
   readonly stateDict?: string;
-  readonly log: LiveContent;
+  readonly log: RotatedLog;
   readonly status: () => Promise<object>;
   readonly metrics: () => string;
   /** Absent on read-only mounts. */

@@ -35,14 +35,20 @@ test('a read anywhere gives the bytes that a whole read has there', async () => 
   }
 });
 
-test('a full log drops its older half as whole lines', async () => {
+test('a full log begins anew, and its lines are in the rotated one', async () => {
   const log = new Log({ now, maxBytes: 1000 });
-  for (let i = 0; i < 100; i++) log.info('m', { i });
-  const lines = (await text(log)).split('\n');
-  assert.ok(log.size() <= 1000);
-  assert.equal(lines.pop(), '');
-  assert.ok(lines.every((line) => line.startsWith('time=')));
-  assert.ok(lines.at(-1)?.endsWith('i=99'));
+  for (let i = 0; i < 100; i++) {
+    log.info('m', { i });
+    assert.ok(log.size() <= 1000 && log.rotated.size() <= 1000, 'there is a bound');
+    const kept = Buffer.from(await log.rotated.read(0, log.rotated.size())).toString() + (await text(log));
+    const lines = kept.split('\n');
+    assert.equal(lines.pop(), '');
+    assert.ok(
+      lines.every((line, index) => line.endsWith(`i=${i + 1 - lines.length + index}`)),
+      'no line is lost',
+    );
+  }
+  assert.ok(log.rotated.size() > 500);
 });
 
 test('what a user appends is kept as lines, its control characters made visible', async () => {
