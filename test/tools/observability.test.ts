@@ -1,0 +1,66 @@
+/** The log and the metrics of real mounts, with the programs that people read them with. */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { requires } from '../support/requires.ts';
+import { mountable, Server, TRANSPORTS } from '../support/served.ts';
+import { WritableMount } from '../support/writable-mount.ts';
+
+const TENSORS = [{ name: 'w', dtype: 'float32', shape: [4], fill: Buffer.alloc(16) }] as const;
+
+for (const transport of TRANSPORTS) {
+  describe(`${transport}:`, mountable(transport), () => {
+    let server: Server;
+    before(async () => {
+      server = await Server.start();
+    });
+    after(() => server.stop());
+
+    test('tail -F goes on when the log is rotated, and grep finds what was rotated out', async (t) => {
+      const at = await WritableMount.create(t, server, transport, TENSORS);
+      const said = await at.shellOutput(`
+        tail -n +1 -s 0.1 -F $M/logs/fuse.log > $T/tail.out 2> $T/tail.err &
+        tail=$!
+        for block in 1 2 3 4 5; do
+          for line in $(seq 250); do printf 'block=%d line=%04d %01000d\\n' $block $line 0; done > $T/lines
+          cat $T/lines >> $M/logs/fuse.log
+          end=$((SECONDS + 20))
+          until grep -q "block=$block line=0250" $T/tail.out || ((SECONDS > end)); do sleep 0.1; done
+        done
+        kill $tail; wait $tail || true
+        grep -c 'block=[1-5] line=' $T/tail.out
+        cat $M/logs/fuse.log.1 $M/logs/fuse.log | grep -c 'block=5'
+        stat -c %s $M/logs/fuse.log $M/logs/fuse.log.1
+        echo refused > $M/logs/fuse.log.1 || echo "read-only"
+      `);
+      const [followed, kept, size, rotated, refused] = said.trim().split('\n');
+      // What tail had not looked at when the log was rotated is in the rotated file alone.
+      assert.ok(Number(followed) >= 1000, `${followed} of 1250 lines were followed`);
+      assert.equal(Number(kept), 250);
+      assert.ok(Number(size) <= 1 << 20 && Number(rotated) <= 1 << 20 && Number(rotated) > 1 << 19);
+      assert.equal(refused, 'read-only');
+    });
+
+    test('lines of many writers are whole', async (t) => {
+      const at = await WritableMount.create(t, server, transport, TENSORS);
+      const said = await at.shellOutput(`
+        for writer in 1 2 3 4; do
+          (for line in $(seq 100); do echo "writer=$writer line=$line $(printf '%0500d' 0) end" >> $M/logs/fuse.log; done) &
+        done
+        wait
+        grep -cE '^writer=[1-4] line=[0-9]+ 0{500} end$' $M/logs/fuse.log
+      `);
+      assert.equal(Number(said), 400);
+    });
+
+    test('the metrics are what promtool accepts', requires('promtool'), async (t) => {
+      const at = await WritableMount.create(t, server, transport, TENSORS, { metricsAddress: '127.0.0.1:0' });
+      const { metrics_url: url } = await at.status();
+      assert.ok(url !== null);
+      const scraped = await (await fetch(url)).text();
+      assert.match(scraped, /^mlfs_tensors 1$/m);
+      assert.equal(await at.shellOutput('promtool check metrics < $M/sys/metrics'), '');
+      await at.again(transport);
+      await assert.rejects(fetch(url), 'it ends with the mount');
+    });
+  });
+}
