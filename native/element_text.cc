@@ -214,7 +214,7 @@ Reason parse_small(const SmallFloat& type, std::string_view text, uint8_t* at) {
 
 template <typename T>
 Reason parse_integer(std::string_view text, uint8_t* at) {
-  if (!text.empty() && text[0] == '+') text.remove_prefix(1);
+  if (text.size() > 1 && text[0] == '+' && text[1] != '-') text.remove_prefix(1);
   // `3.0` is an integer's value, too.
   if (const size_t dot = text.find('.'); dot != text.npos && dot > 0) {
     if (text.find_first_not_of('0', dot + 1) != text.npos) return kNoInteger;

@@ -184,6 +184,7 @@ test('integers are refused when they are fractions or out of range', async () =>
     ['int8', '1.5', /no integer/],
     ['int64', '9223372036854775808', /out of range/],
     ['uint64', '1e3', /no integer/],
+    ['int8', '+-5', /no number/],
     ['float8_e4m3fn', 'inf', /out of range/],
     ['bool', '2', /True/],
   ] as const) {
