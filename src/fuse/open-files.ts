@@ -27,6 +27,7 @@ const SEEK_HOLE = 4;
 /** No handle: the inode says all that is needed. */
 export const NO_HANDLE = 0;
 
+const PAGE_BYTES = 4096;
 const NO_BYTES = new Uint8Array(0);
 
 /** What is done with a file once it is open, by the kind of its content and by what its handle keeps. */
@@ -117,7 +118,7 @@ export class OpenFiles {
 
   async write(inode: FileInode, handle: number, offset: number, bytes: Uint8Array): Promise<number> {
     const { content } = inode;
-    if (content.kind === 'live') return this.#append(content, bytes);
+    if (content.kind === 'live') return this.#append(content, offset, bytes);
     if (content.kind === 'command') {
       await this.#handles.command(handle).transcript.say(content, offset, bytes);
       this.#changes.touch(inode);
@@ -199,9 +200,10 @@ export class OpenFiles {
   }
 
   /** Appends, wherever the offset points: two writers of one log must not overwrite each other. */
-  async #append(content: LiveContent, bytes: Uint8Array): Promise<number> {
+  async #append(content: LiveContent, offset: number, bytes: Uint8Array): Promise<number> {
     if (content.append === undefined) throw errno('EPERM');
-    await content.append(bytes);
+    // One of the transports cuts a write where a page ends, and sends the rest at once.
+    await content.append(bytes, (offset + bytes.byteLength) % PAGE_BYTES === 0);
     this.#counters.append_bytes_total += bytes.byteLength;
     return bytes.byteLength;
   }

@@ -70,8 +70,8 @@ export interface LiveContent {
   readonly kind: 'live';
   size(): number;
   read(offset: number, length: number): Promise<Uint8Array>;
-  /** Present when users may append; takes whole writes. */
-  append?(bytes: Uint8Array): Promise<void>;
+  /** Present when users may append. `continues`: this may be a part of a write, and the next call has more of it. */
+  append?(bytes: Uint8Array, continues?: boolean): Promise<void>;
 }
 
 /** An ordinary file of changing size that lies in the state directory: gradients, scratch files. */

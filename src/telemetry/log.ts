@@ -23,6 +23,10 @@ export interface LogOptions {
 
 const DEFAULT_MAX_BYTES = 1024 * 1024;
 const MAX_LINE_BYTES = 8192;
+const NEWLINE = 10;
+const NOTHING = Buffer.alloc(0);
+/** How long the rest of a line may take. */
+const PATIENCE_MS = 100;
 
 export class Log implements LiveContent {
   readonly kind = 'live';
@@ -32,6 +36,9 @@ export class Log implements LiveContent {
   readonly #now: () => Date;
   readonly #current = new Lines();
   readonly #before = new Lines();
+  /** The beginning of a line of which the rest may follow. */
+  #held: Buffer = NOTHING;
+  #heldUntil: NodeJS.Timeout | undefined;
 
   constructor(options: LogOptions = {}) {
     this.#threshold = LEVELS.indexOf(options.level ?? 'info');
@@ -75,8 +82,16 @@ export class Log implements LiveContent {
   }
 
   /** What a user writes is kept as lines of its own: cut at newlines, control characters made visible, ended if need be. */
-  async append(bytes: Uint8Array): Promise<void> {
-    for (const line of Buffer.from(bytes).toString().split('\n')) {
+  async append(bytes: Uint8Array, continues = false): Promise<void> {
+    clearTimeout(this.#heldUntil);
+    const text = Buffer.concat([this.#held, bytes]);
+    const whole = continues ? text.lastIndexOf(NEWLINE) + 1 : text.length;
+    // A line of which the rest does not come is a line, too.
+    this.#held = Buffer.from(text.subarray(whole));
+    if (this.#held.length > MAX_LINE_BYTES) return this.append(NOTHING);
+    if (this.#held.length > 0)
+      this.#heldUntil = setTimeout(() => void this.append(NOTHING), PATIENCE_MS).unref();
+    for (const line of text.toString('utf8', 0, whole).split('\n')) {
       if (line !== '') this.#keep(visible(line));
     }
   }

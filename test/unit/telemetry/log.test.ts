@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Log, logfmt } from '../../../src/telemetry/log.ts';
 
 const now = () => new Date(0);
@@ -57,6 +58,17 @@ test('what a user appends is kept as lines, its control characters made visible'
   log.info('x');
   const lines = (await text(log)).split('\n');
   assert.deepEqual(lines.slice(0, 2), ['one', 'two \\u001b[31m']);
+});
+
+test('a line that comes in parts is one line, and one that never ends is one after a while', async () => {
+  const log = new Log({ now });
+  await log.append(Buffer.from('one\nbegin'), true);
+  assert.equal(await text(log), 'one\n');
+  await log.append(Buffer.from('ning and end\n'));
+  await log.append(Buffer.from('left'), true);
+  assert.equal(await text(log), 'one\nbeginning and end\n');
+  await sleep(200);
+  assert.equal(await text(log), 'one\nbeginning and end\nleft\n');
 });
 
 test('one enormous line is cut', async () => {
