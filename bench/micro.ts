@@ -13,7 +13,6 @@ import { encodeAttr } from '../src/fuse/protocol/attr.ts';
 import { encodeReaddirplus } from '../src/fuse/protocol/dirent.ts';
 import { OPCODES } from '../src/fuse/protocol/opcodes.ts';
 import { Request } from '../src/fuse/protocol/request.ts';
-import { readExtents } from '../src/storage/read-extents.ts';
 import { Checksums } from '../src/storage/checksums.ts';
 import { crc32, crc32Combine } from '../src/storage/crc32.ts';
 import { crc32c, crc32cByTables } from '../src/storage/crc32c.ts';
@@ -24,6 +23,7 @@ import { Image } from '../src/storage/image.ts';
 import { encodeRecord, KIND } from '../src/storage/journal/record.ts';
 import type { MediumFile } from '../src/storage/medium.ts';
 import { CHUNK_BYTES, Overlay } from '../src/storage/overlay.ts';
+import { readExtents } from '../src/storage/read-extents.ts';
 import { Subjects } from './subject.ts';
 
 const PICKLE_LIMIT_BYTES = 64 << 20;

@@ -130,7 +130,8 @@ test('tensors and the folders of their rooms can be written, the rest of the tre
   };
   assert.deepEqual(Object.fromEntries(Object.keys(expected).map((path) => [path, shown[path]])), expected);
   for (const [path, inode] of walk(tree.tree.root)) {
-    if (inode.kind === 'directory') assert.equal(inode.writable, /^(model|checkpoint|views\/(npy|txt|csv))/.test(path), path);
+    if (inode.kind === 'directory')
+      assert.equal(inode.writable, /^(model|checkpoint|views\/(npy|txt|csv))/.test(path), path);
   }
 });
 
