@@ -14,7 +14,8 @@ const learned = new Set(['head.weight', 'head.bias']);
 
 function values(name, [rows, columns = 1], step) {
   const numbers = Float32Array.from({ length: rows * columns }, (_, index) => Math.sin(index + name.length));
-  if (step > 0 && learned.has(name)) numbers.forEach((number, index) => (numbers[index] = number * 1.001));
+  if (step > 0 && learned.has(name))
+    for (const [index, number] of numbers.entries()) numbers[index] = number * 1.001;
   // One row of a large embedding was seen in training.
   if (step > 0 && name === 'embed.weight')
     for (let at = 0; at < columns; at++) numbers[(4711 % rows) * columns + at] += 0.5;
