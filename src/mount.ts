@@ -167,7 +167,7 @@ async function serve(
     log,
   );
   const served = await openForMount({
-    path: checkpointPath,
+    path: absolute,
     mountpoint,
     readOnly,
     editing: editingOptions(options, mountpoint),
