@@ -33,6 +33,8 @@ interface Open {
   readonly writable: boolean;
   /** The bytes of a replacement. */
   stage: Buffer | undefined;
+  /** The copy was begun by ftruncate: the kernel keeps pages of the file, and what a read through them finds is nobody's promise. */
+  cached?: boolean;
   /** Closing it changes nothing, because nothing was written since it was opened with O_TRUNC. */
   idle: boolean;
 }
@@ -164,7 +166,7 @@ export class Model {
         if (open.stage !== undefined && !open.idle) this.#replace(node as Tensor, open.stage);
         return DONE;
       case 'read': {
-        if (!open.readable) return undefined;
+        if (!open.readable || open.cached) return undefined;
         const content = open.stage ?? this.#content(node);
         return {
           value: content.subarray(operation.offset, operation.offset + operation.length).toString('hex'),
@@ -278,6 +280,7 @@ export class Model {
     if (size === node.places.length) return DONE;
     if (size !== 0 || open === undefined) throw new Refused('EPERM');
     open.stage = Buffer.alloc(0);
+    open.cached = true;
     open.idle = false;
     return DONE;
   }
