@@ -29,7 +29,9 @@ for (const readme of ['README.md', 'examples/README.md']) {
     const text = await readFile(join(project, readme), 'utf8');
     const links = [...text.matchAll(/\]\(([^)#:]+)\)/g)].map(([, target]) => target as string);
     for (const target of links) await access(join(project, dirname(readme), target));
-    const listed = links.flatMap((target) => /(?:^|examples\/)(\d\d)-[^/]+$/.exec(target)?.[1] ?? []).map(Number);
+    const listed = links
+      .flatMap((target) => /(?:^|examples\/)(\d\d)-[^/]+$/.exec(target)?.[1] ?? [])
+      .map(Number);
     assert.deepEqual(
       listed,
       Array.from({ length: 12 }, (_, index) => index + 1),
