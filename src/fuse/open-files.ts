@@ -27,7 +27,6 @@ const SEEK_HOLE = 4;
 /** No handle: the inode says all that is needed. */
 export const NO_HANDLE = 0;
 
-const PAGE_BYTES = 4096;
 const NO_BYTES = new Uint8Array(0);
 
 /** What is done with a file once it is open, by the kind of its content and by what its handle keeps. */
@@ -70,8 +69,9 @@ export class OpenFiles {
     const { caching } = policy;
     const { content } = inode;
     switch (policy.serve) {
-      case 'read':
       case 'append':
+        return this.#openAppending(content as LiveContent, caching);
+      case 'read':
         return {
           handle: NO_HANDLE,
           caching,
@@ -118,7 +118,7 @@ export class OpenFiles {
 
   async write(inode: FileInode, handle: number, offset: number, bytes: Uint8Array): Promise<number> {
     const { content } = inode;
-    if (content.kind === 'live') return this.#append(content, offset, bytes);
+    if (content.kind === 'live') return this.#append(handle, bytes);
     if (content.kind === 'command') {
       await this.#handles.command(handle).transcript.say(content, offset, bytes);
       this.#changes.touch(inode);
@@ -138,6 +138,7 @@ export class OpenFiles {
   async release(nodeid: number, handle: number): Promise<void> {
     const open = this.#handles.remove(handle);
     if (open?.kind === 'document') this.#snapshots.released(nodeid);
+    if (open?.kind === 'append') open.appender.end();
     if (open?.kind === 'command') {
       for (const transcripts of this.#transcripts.values()) transcripts.delete(open.transcript);
     }
@@ -199,11 +200,14 @@ export class OpenFiles {
     );
   }
 
-  /** Appends, wherever the offset points: two writers of one log must not overwrite each other. */
-  async #append(content: LiveContent, offset: number, bytes: Uint8Array): Promise<number> {
-    if (content.append === undefined) throw errno('EPERM');
-    // One of the transports cuts a write where a page ends, and sends the rest at once.
-    await content.append(bytes, (offset + bytes.byteLength) % PAGE_BYTES === 0);
+  #openAppending(content: LiveContent, caching: OpenReply['caching']): OpenReply {
+    if (content.appender === undefined) throw errno('EPERM');
+    return { handle: this.#handles.add({ kind: 'append', appender: content.appender() }), caching };
+  }
+
+  /** Wherever the offset points: two writers of one log must not overwrite each other. */
+  #append(handle: number, bytes: Uint8Array): number {
+    this.#handles.append(handle).appender.append(bytes);
     this.#counters.append_bytes_total += bytes.byteLength;
     return bytes.byteLength;
   }

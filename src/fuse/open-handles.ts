@@ -1,4 +1,5 @@
 import { errno } from '../errors.ts';
+import type { Appender } from '../storage/content.ts';
 import type { FileInode } from '../tree/inode.ts';
 import type { CommandTranscript } from './command-transcript.ts';
 import type { StagedReplacement } from './staged-replacement.ts';
@@ -27,7 +28,13 @@ export interface CommandHandle {
   readonly transcript: CommandTranscript;
 }
 
-export type OpenHandle = DocumentHandle | WritingHandle | CommandHandle;
+/** The log, by who adds to it. */
+export interface AppendHandle {
+  readonly kind: 'append';
+  readonly appender: Appender;
+}
+
+export type OpenHandle = DocumentHandle | WritingHandle | CommandHandle | AppendHandle;
 
 /** What open files keep between requests. Handles are numbered from 1: 0 says that the inode tells all that is needed. */
 export class OpenHandles {
@@ -49,6 +56,10 @@ export class OpenHandles {
 
   command(handle: number): CommandHandle {
     return this.#of('command', handle);
+  }
+
+  append(handle: number): AppendHandle {
+    return this.#of('append', handle);
   }
 
   writing(handle: number): WritingHandle | undefined {

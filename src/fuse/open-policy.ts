@@ -58,7 +58,7 @@ export function openPolicy(inode: FileInode, flags: number, mountIsReadOnly: boo
     case 'live':
       if (!writes) return DIRECT_READ;
       // A log is only ever added to: what `>` would throw away is not the writer's.
-      if (content.append === undefined || cuts) throw errno('EPERM');
+      if (content.appender === undefined || cuts) throw errno('EPERM');
       return APPEND;
     case 'stored':
       if (!writes) return READ;

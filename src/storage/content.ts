@@ -70,8 +70,14 @@ export interface LiveContent {
   readonly kind: 'live';
   size(): number;
   read(offset: number, length: number): Promise<Uint8Array>;
-  /** Present when users may append. `continues`: this may be a part of a write, and the next call has more of it. */
-  append?(bytes: Uint8Array, continues?: boolean): Promise<void>;
+  /** Present when users may append. Each open of the file for writing has one. */
+  appender?(): Appender;
+}
+
+/** What one open file adds at the end. A line may come in parts; it is there when its newline is, or when the file is closed. */
+export interface Appender {
+  append(bytes: Uint8Array): void;
+  end(): void;
 }
 
 /** An ordinary file of changing size that lies in the state directory: gradients, scratch files. */

@@ -5,7 +5,8 @@
  *
  * Invariants: what is kept always ends in a newline and starts at the beginning of a line; a line never holds a raw newline.
  */
-import type { LiveContent } from '../storage/content.ts';
+import type { Appender, LiveContent } from '../storage/content.ts';
+import { AppendedLines } from './appended-lines.ts';
 
 export const LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 export type Level = (typeof LEVELS)[number];
@@ -23,10 +24,6 @@ export interface LogOptions {
 
 const DEFAULT_MAX_BYTES = 1024 * 1024;
 const MAX_LINE_BYTES = 8192;
-const NEWLINE = 10;
-const NOTHING = Buffer.alloc(0);
-/** How long the rest of a line may take. */
-const PATIENCE_MS = 100;
 
 export class Log implements LiveContent {
   readonly kind = 'live';
@@ -36,9 +33,6 @@ export class Log implements LiveContent {
   readonly #now: () => Date;
   readonly #current = new Lines();
   readonly #before = new Lines();
-  /** The beginning of a line of which the rest may follow. */
-  #held: Buffer = NOTHING;
-  #heldUntil: NodeJS.Timeout | undefined;
 
   constructor(options: LogOptions = {}) {
     this.#threshold = LEVELS.indexOf(options.level ?? 'info');
@@ -81,24 +75,15 @@ export class Log implements LiveContent {
     return this.#current.read(offset, length);
   }
 
-  /** What a user writes is kept as lines of its own: cut at newlines, control characters made visible, ended if need be. */
-  async append(bytes: Uint8Array, continues = false): Promise<void> {
-    clearTimeout(this.#heldUntil);
-    const text = Buffer.concat([this.#held, bytes]);
-    const whole = continues ? text.lastIndexOf(NEWLINE) + 1 : text.length;
-    // A line of which the rest does not come is a line, too.
-    this.#held = Buffer.from(text.subarray(whole));
-    if (this.#held.length > MAX_LINE_BYTES) return this.append(NOTHING);
-    if (this.#held.length > 0)
-      this.#heldUntil = setTimeout(() => void this.append(NOTHING), PATIENCE_MS).unref();
-    for (const line of text.toString('utf8', 0, whole).split('\n')) {
+  /** What a user writes is kept as lines of its own, whole ones, their control characters made visible. */
+  appender(): Appender {
+    return new AppendedLines(MAX_LINE_BYTES, (line) => {
       if (line !== '') this.#keep(visible(line));
-    }
+    });
   }
 
   #keep(text: string): void {
-    const cut = Buffer.byteLength(text) > MAX_LINE_BYTES ? `${text.slice(0, MAX_LINE_BYTES / 4)}…` : text;
-    const line = `${cut}\n`;
+    const line = `${cutTo(MAX_LINE_BYTES, text)}\n`;
     const bytes = Buffer.from(line);
     if (this.#current.size() + bytes.byteLength > this.#maxBytes) this.#before.takeAll(this.#current);
     this.#current.add(bytes);
@@ -155,6 +140,16 @@ export function logfmt(fields: Fields): string {
 function logfmtValue(value: string): string {
   return value === '' || /[\s"=\\\p{Cc}]/u.test(value) ? JSON.stringify(value) : value;
 }
+
+/** Ends in `…` when it was longer. */
+function cutTo(maxBytes: number, text: string): string {
+  const bytes = Buffer.from(text);
+  if (bytes.byteLength <= maxBytes) return text;
+  // In the middle of a character the last one is not whole.
+  return `${bytes.toString('utf8', 0, maxBytes - CUT_MARK_BYTES).replace(/\uFFFD+$/, '')}…`;
+}
+
+const CUT_MARK_BYTES = 3;
 
 function visible(line: string): string {
   return line.replace(/\p{Cc}/gu, (control) =>

@@ -98,9 +98,12 @@ export function syntheticTree(image: Image, sources: SyntheticSources): InodeTab
       kind: 'live',
       size: () => log.length,
       read: async (offset, length) => log.subarray(offset, offset + length),
-      append: async (bytes) => {
-        log = Buffer.concat([log, bytes]);
-      },
+      appender: () => ({
+        append: (bytes) => {
+          log = Buffer.concat([log, bytes]);
+        },
+        end: () => undefined,
+      }),
     }),
   });
 

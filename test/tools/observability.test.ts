@@ -44,12 +44,17 @@ for (const transport of TRANSPORTS) {
       const at = await WritableMount.create(t, server, transport, TENSORS);
       const said = await at.shellOutput(`
         for writer in 1 2 3 4; do
-          (for line in $(seq 100); do echo "writer=$writer line=$line $(printf '%0500d' 0) end" >> $M/logs/fuse.log; done) &
+          (for line in $(seq 20); do echo "writer=$writer line=$line $(printf '%06000d' 0) end"; done >> $M/logs/fuse.log) &
         done
         wait
-        grep -cE '^writer=[1-4] line=[0-9]+ 0{500} end$' $M/logs/fuse.log
+        for line in $(seq 500); do printf 'cat=%03d %0600d end\n' $line 0; done > $T/lines
+        cat $T/lines >> $M/logs/fuse.log
+        echo -n 'begun ' >> $M/logs/fuse.log
+        grep -cE '^writer=[1-4] line=[0-9]+ 0{6000} end$' $M/logs/fuse.log
+        grep -cE '^cat=[0-9]{3} 0{600} end$' $M/logs/fuse.log
+        tail -1 $M/logs/fuse.log
       `);
-      assert.equal(Number(said), 400);
+      assert.equal(said, '80\n500\nbegun \n');
     });
 
     test('the metrics are what promtool accepts', requires('promtool'), async (t) => {

@@ -94,9 +94,11 @@ test('on a read-only mount everything that changes something is EROFS', async ()
 });
 
 test('a write to the log is appended wherever it points', async () => {
-  const { filesystem, nodeid, log } = setUp();
-  assert.equal(await filesystem.write(nodeid.log, 0, 0, Buffer.from('second line\n')), 12);
-  assert.equal(log.text, 'first line\nsecond line\n');
+  const { filesystem, nodeid, log, context } = setUp();
+  const { handle } = await filesystem.open(nodeid.log, O_WRONLY | O_APPEND, { ...context, uid: 0 });
+  assert.equal(await filesystem.write(nodeid.log, handle, 0, Buffer.from('second line\n')), 12);
+  await filesystem.release(nodeid.log, handle);
+  assert.equal(log.text, 'first line\nsecond line\n(closed)\n');
   assert.equal(filesystem.counters().append_bytes_total, 12);
   await assert.rejects(filesystem.write(nodeid.weight, 0, 0, Buffer.from('x')), refusedWith('EPERM'));
 });

@@ -54,8 +54,15 @@ export function sampleTree(): SampleTree {
     async read(offset: number, length: number): Promise<Uint8Array> {
       return Buffer.from(this.text.slice(offset, offset + length));
     },
-    async append(bytes: Uint8Array): Promise<void> {
-      this.text += Buffer.from(bytes).toString();
+    appender() {
+      return {
+        append: (bytes: Uint8Array) => {
+          this.text += Buffer.from(bytes).toString();
+        },
+        end: () => {
+          this.text += '(closed)\n';
+        },
+      };
     },
   };
 

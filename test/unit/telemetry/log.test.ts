@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Log, logfmt } from '../../../src/telemetry/log.ts';
 
 const now = () => new Date(0);
@@ -54,24 +53,52 @@ test('a full log begins anew, and its lines are in the rotated one', async () =>
 
 test('what a user appends is kept as lines, its control characters made visible', async () => {
   const log = new Log({ now });
-  await log.append(Buffer.from('one\ntwo \x1b[31m'));
+  const user = log.appender();
+  user.append(Buffer.from('one\n\ntwo \x1b[31m'));
   log.info('x');
+  user.end();
   const lines = (await text(log)).split('\n');
-  assert.deepEqual(lines.slice(0, 2), ['one', 'two \\u001b[31m']);
+  assert.deepEqual([lines[0], lines[2]], ['one', 'two \\u001b[31m']);
 });
 
-test('a line that comes in parts is one line, and one that never ends is one after a while', async () => {
-  const log = new Log({ now });
-  await log.append(Buffer.from('one\nbegin'), true);
-  assert.equal(await text(log), 'one\n');
-  await log.append(Buffer.from('ning and end\n'));
-  await log.append(Buffer.from('left'), true);
-  assert.equal(await text(log), 'one\nbeginning and end\n');
-  await sleep(200);
-  assert.equal(await text(log), 'one\nbeginning and end\nleft\n');
+test('lines that come in parts are whole, whoever else writes meanwhile', async () => {
+  const log = new Log({ now, maxBytes: 1e6 });
+  const lines = (who: string) =>
+    Array.from({ length: 50 }, (_, i) => `${who} ${i} ${'é'.repeat(i * 60)} end`);
+  const users = ['a', 'b', 'c'].map((who) => ({
+    appender: log.appender(),
+    bytes: Buffer.from(lines(who).join('\n')),
+    at: 0,
+  }));
+  for (let step = 0; users.some(({ at, bytes }) => at < bytes.length); step++) {
+    for (const user of users) {
+      user.appender.append(user.bytes.subarray(user.at, user.at + 1 + (step % 977)));
+      user.at += 1 + (step % 977);
+    }
+  }
+  for (const { appender } of users) appender.end();
+  const kept = (await text(log)).split('\n');
+  assert.equal(kept.pop(), '');
+  for (const who of ['a', 'b', 'c']) {
+    assert.deepEqual(
+      kept.filter((line) => line.startsWith(who)),
+      lines(who),
+    );
+  }
+  assert.equal(kept.length, 150);
 });
 
-test('one enormous line is cut', async () => {
+test('an enormous line is cut between two characters, in parts or not, and the next one is whole', async () => {
+  for (const part of [1000, 1e6]) {
+    const log = new Log({ now, maxBytes: 100_000 });
+    const user = log.appender();
+    const bytes = Buffer.from(`${'é'.repeat(50_000)}\nnext\n`);
+    for (let at = 0; at < bytes.length; at += part) user.append(bytes.subarray(at, at + part));
+    assert.match(await text(log), /^é{4094}…\nnext\n$/);
+  }
+});
+
+test('an enormous line of our own is cut', async () => {
   const log = new Log({ now, maxBytes: 100_000 });
   log.info('x'.repeat(1_000_000));
   assert.ok(log.size() < 10_000);
