@@ -23,6 +23,8 @@ export interface StorageRange extends ImageRange {
  * The C-order bytes of a strided view, rendered tile by tile through the page cache. A tile is a box of the view: a run of indices of one dim
  * with everything inside it. It is small where small reads are cheap, and grows to 8 MiB where a large tile needs
  * hardly more source reads than a small one (a transposed matrix).
+ *
+ * Invariant: pages that were made are dropped when their bytes change, before the change is acknowledged, whoever made them.
  */
 export class GatheredContent implements RenderedContent {
   readonly kind = 'rendered';
@@ -33,7 +35,8 @@ export class GatheredContent implements RenderedContent {
   readonly #source: StorageReader;
   readonly #cache: PageCache;
   readonly #content: number;
-  #hasPages = false;
+  /** Ends the listening to the image: there while there may be pages. */
+  #unfollow: (() => void) | undefined;
   readonly origin?: ImageRange;
   readonly writer?: ContentWriter;
 
@@ -58,8 +61,10 @@ export class GatheredContent implements RenderedContent {
   }
 
   invalidate(): void {
-    if (this.#hasPages) this.#cache.forget(this.#content);
-    this.#hasPages = false;
+    if (this.#unfollow === undefined) return;
+    this.#unfollow();
+    this.#unfollow = undefined;
+    this.#cache.forget(this.#content);
   }
 
   read(offset: number, length: number): Promise<Uint8Array> {
@@ -70,10 +75,19 @@ export class GatheredContent implements RenderedContent {
     const pageAt = (at: number) => tileSpan(tiling, at, itemsize);
     return readPaged(offset, end, pageAt, (span) =>
       this.#cache.get(this.#content, span.index, () => {
-        this.#hasPages = true;
+        this.#follow();
         return this.#render(span, tiling);
       }),
     );
+  }
+
+  /** Bytes of a deflated storage never change. */
+  #follow(): void {
+    if (this.origin === undefined || this.#unfollow !== undefined) return;
+    const { image, offset, length } = this.origin;
+    this.#unfollow = image.onChange(({ ranges }) => {
+      if (ranges.some(({ start, end }) => start < offset + length && end > offset)) this.invalidate();
+    });
   }
 
   /** Whole elements are put into the storage; where the written bytes begin or end inside one, the rest of it is as it was. */

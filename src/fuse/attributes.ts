@@ -90,8 +90,10 @@ export class Attributes {
       case 'command':
         return { size: this.#options.commandSize(inode), mtimeMs: inode.mtimeMs };
       case 'snapshot': {
-        if (content.source !== undefined) return { size: content.knownSize?.() ?? 0, mtimeMs: inode.mtimeMs };
         const known = this.#options.snapshots.known(inode.nodeid);
+        // While the source is being changed the latest size is nearer than none.
+        if (content.source !== undefined)
+          return { size: content.knownSize?.() ?? known?.size ?? 0, mtimeMs: inode.mtimeMs };
         return { size: known?.size ?? 0, mtimeMs: known?.madeMs ?? inode.mtimeMs };
       }
       default:

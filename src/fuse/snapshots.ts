@@ -45,8 +45,14 @@ export class Snapshots {
     const known = content.knownSize?.();
     if (known !== undefined) return { size: known, madeMs: latest?.madeMs ?? Date.now() };
     if (latest !== undefined && content.source === undefined && this.#openHandles.has(nodeid)) return latest;
-    const bytes = await this.#make(nodeid, content);
-    return this.#latest.get(nodeid) ?? { size: bytes.byteLength, madeMs: Date.now() };
+    try {
+      const bytes = await this.#make(nodeid, content);
+      return this.#latest.get(nodeid) ?? { size: bytes.byteLength, madeMs: Date.now() };
+    } catch (cause) {
+      if (content.source === undefined) throw cause;
+      // A file whose bytes cannot be read can be looked at: opening it says why.
+      return latest ?? { size: 0, madeMs: Date.now() };
+    }
   }
 
   async #make(nodeid: number, content: SnapshotContent): Promise<Uint8Array> {

@@ -17,7 +17,8 @@ import { rawStorageContent, tensorContent } from '../../../src/checkpoint/tensor
 import type { Content, ContentWriter, RenderedContent } from '../../../src/storage/content.ts';
 import { extentsWriter } from '../../../src/storage/extents-writer.ts';
 import { FileSource } from '../../../src/storage/file-source.ts';
-import { Image, type ImageUpdate } from '../../../src/storage/image.ts';
+import { Image, type ImageChange, type ImageUpdate } from '../../../src/storage/image.ts';
+import type { DirtyRange } from '../../../src/storage/overlay.ts';
 import { PageCache } from '../../../src/storage/page-cache.ts';
 import { readExtents } from '../../../src/storage/read-extents.ts';
 import { temporaryDirectory } from '../../support/tmp.ts';
@@ -30,6 +31,7 @@ const cache = () => new PageCache(64 * 1024 * 1024);
 class Scratch {
   bytes: Buffer;
   readonly image: Image;
+  readonly #listeners = new Set<(change: ImageChange) => void>();
 
   constructor(length: number) {
     this.bytes = Buffer.from(Array.from({ length }, (_, index) => (index * 37 + (index >> 3)) & 0xff));
@@ -37,6 +39,10 @@ class Scratch {
       path: 'memory',
       size: length,
       overlay: { empty: true },
+      onChange: (listener: (change: ImageChange) => void) => {
+        this.#listeners.add(listener);
+        return () => this.#listeners.delete(listener);
+      },
       read: async (offset: number, size: number) => this.read(offset, size),
     };
     this.image = fake as unknown as Image;
@@ -45,6 +51,11 @@ class Scratch {
   read(offset: number, length: number): Buffer {
     assert.ok(offset >= 0 && offset + length <= this.bytes.length, `reads ${offset}+${length}`);
     return Buffer.from(this.bytes.subarray(offset, offset + length));
+  }
+
+  /** Tells who listens to the image. */
+  changed(range: DirtyRange): void {
+    for (const listener of this.#listeners) listener({ ranges: [range], chunks: new Set() });
   }
 
   readonly update: ImageUpdate = {
@@ -361,6 +372,22 @@ test('what was rendered is kept until it is invalidated', async (t) => {
   assert.ok(Buffer.from(await content.read(0, 100)).equals(before), 'pages are not rendered at each read');
   content.invalidate?.();
   assert.ok(Buffer.from(await content.read(0, 100)).equals(Buffer.alloc(100, 0x77)));
+});
+
+test('pages are dropped when their bytes change, whoever changes them, and kept when others do', async (t) => {
+  const { content, scratch } = transposed(t);
+  const writer = content.writer ?? assert.fail();
+  const read = async () => Buffer.from(await content.read(0, 100));
+  const { offset, length } = content.origin ?? assert.fail();
+  for (const fill of [0x11, 0x22]) {
+    const before = await read();
+    await writer.write(scratch.update, 0, Buffer.alloc(100, fill));
+    scratch.changed({ start: 0, end: offset });
+    scratch.changed({ start: offset + length, end: offset + length + 1 });
+    assert.ok((await read()).equals(before), 'no byte of the view has changed');
+    scratch.changed({ start: offset + length - 1, end: offset + length + 1 });
+    assert.ok((await read()).equals(Buffer.alloc(100, fill)));
+  }
 });
 
 test('pages that a read goes on to load after an invalidation are dropped by the next one', async (t) => {
