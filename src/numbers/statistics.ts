@@ -139,7 +139,8 @@ function statisticsFrom(found: ReturnType<NativeStatistics['result']>): Statisti
     min: some ? found.min : undefined,
     max: some ? found.max : undefined,
     mean: some ? mean : undefined,
-    std: some ? Math.sqrt(squares / finite) : undefined,
+    // A sum beyond all doubles leaves nothing to subtract from.
+    std: some && Number.isFinite(mean) ? Math.sqrt(squares / finite) : undefined,
     sum: some ? mean * finite : 0,
     sumOfSquares: some ? squares + mean * mean * finite : 0,
     zeros,

@@ -115,6 +115,12 @@ for (const [dtype, numpy] of Object.entries(NUMPY_TYPES) as [DType, string][]) {
   });
 }
 
+test('numbers whose sum is beyond all doubles have no standard deviation', async () => {
+  const bytes = Buffer.from(Float64Array.of(1.7e308, -1.7e308, 1.6e308).buffer);
+  const { min, max, std, count } = await computeStatistics(inline(bytes), 'float64');
+  assert.deepEqual([min, max, std, count], [-1.7e308, 1.7e308, undefined, 3]);
+});
+
 const close = (found: Statistics) => ({ ...found, histogram: found.histogram.length });
 
 test('float8 and quantized elements have statistics, packed ones none', async () => {
