@@ -28,6 +28,7 @@ const NEEDS: Readonly<Record<string, () => boolean>> = {
   addon: () => existsSync(ADDON),
   'fuse-native': () => existsSync(packageFolder('fuse-native')),
   'mmap-io': () => existsSync(packageFolder('mmap-io')),
+  sshd: () => onPath('sshd') || executable('/usr/sbin/sshd'),
   root: () => process.getuid?.() === 0,
   corpus: () => existsSync(CORPUS),
   'memory cgroup': () => writable(join(MEMORY_CGROUP, 'cgroup.procs')),
