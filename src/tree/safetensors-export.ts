@@ -7,7 +7,7 @@ import { SAFETENSORS_DTYPES } from '../checkpoint/safetensors-dtypes.ts';
 import { DTYPES, type Tensor } from '../checkpoint/tensor.ts';
 import { tensorContent } from '../checkpoint/tensor-content.ts';
 import { MlfsError } from '../errors.ts';
-import type { ExtentContent, FixedContent, RenderedContent } from '../storage/content.ts';
+import type { ExtentContent, FixedContent } from '../storage/content.ts';
 import type { Extent } from '../storage/extent.ts';
 import type { PageCache } from '../storage/page-cache.ts';
 import type { ModelTensor } from './model-tensors.ts';
@@ -69,7 +69,6 @@ function layOut(tensors: readonly ModelTensor[], cache: PageCache) {
   for (const { content } of entries) {
     size += content.size;
     if (content.size > 0) extents.push(...extentsOf(content));
-    if (content.kind === 'rendered') keepCurrent(content);
   }
   return { size, extents };
 }
@@ -111,13 +110,4 @@ function contentOf(tensor: Tensor, cache: PageCache): FixedContent | undefined {
 function extentsOf(content: FixedContent): readonly Extent[] {
   if (content.kind === 'extents') return content.extents;
   return [{ kind: 'computed', length: content.size, read: (offset, length) => content.read(offset, length) }];
-}
-
-/** Its pages are nobody else's: what is gathered from bytes that change is gathered anew. */
-function keepCurrent(content: RenderedContent): void {
-  const { origin } = content;
-  origin?.image.onChange(({ ranges }) => {
-    const end = origin.offset + origin.length;
-    if (ranges.some((range) => range.start < end && range.end > origin.offset)) content.invalidate?.();
-  });
 }

@@ -14,7 +14,7 @@ import { RecordTensors } from './record-tensor.ts';
 import type { OpenedCheckpoint } from './zip-checkpoint.ts';
 
 /** ScalarType of torch.export's schema. */
-const SCALAR_TYPES: Readonly<Record<number, DType>> = {
+export const SCALAR_TYPES: Readonly<Record<number, DType>> = {
   1: 'uint8',
   2: 'int8',
   3: 'int16',

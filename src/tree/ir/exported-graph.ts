@@ -2,6 +2,7 @@
  * The graph of an exported program, from torch.export's own JSON (torch/_export/serde/schema.py). Unknown fields are passed over
  * and unknown arguments printed as JSON: the schema grows with every version of torch.
  */
+import { SCALAR_TYPES } from '../../checkpoint/torch/exported-program.ts';
 import { arrayOf, type JsonObject, numberOf, objectOf, textOf } from '../../checkpoint/torch/json-record.ts';
 import { symbolicSize } from './symbolic-size.ts';
 
@@ -209,31 +210,6 @@ function literal(value: unknown): string {
   if (typeof value === 'boolean') return value ? 'True' : 'False';
   return typeof value === 'string' ? JSON.stringify(value) : String(value ?? '?');
 }
-
-/** ScalarType of the schema. */
-const SCALAR_TYPES: Readonly<Record<number, string>> = {
-  1: 'uint8',
-  2: 'int8',
-  3: 'int16',
-  4: 'int32',
-  5: 'int64',
-  6: 'float16',
-  7: 'float32',
-  8: 'float64',
-  9: 'complex32',
-  10: 'complex64',
-  11: 'complex128',
-  12: 'bool',
-  13: 'bfloat16',
-  28: 'uint16',
-  29: 'float8_e4m3fn',
-  30: 'float8_e5m2',
-  31: 'float8_e4m3fnuz',
-  32: 'float8_e5m2fnuz',
-  33: 'float8_e8m0fnu',
-  34: 'uint32',
-  35: 'uint64',
-};
 
 /** What is said of the values: `float32[5, 3]`, `int`. */
 class ValueTypes {
