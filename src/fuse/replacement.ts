@@ -1,7 +1,8 @@
 import { errno } from '../errors.ts';
 import type { ByteSource } from '../storage/byte-source.ts';
-import type { ContentWriter, StoredContent } from '../storage/content.ts';
+import type { ContentWriter, FixedContent, StoredContent } from '../storage/content.ts';
 import type { Image, ImageUpdate } from '../storage/image.ts';
+import { writeWhole } from '../storage/write-whole.ts';
 import type { FileInode } from '../tree/inode.ts';
 import type { Coherence } from './coherence.ts';
 
@@ -47,22 +48,18 @@ export async function replaceContent(inode: FileInode, staged: Staged, coherence
   if (replace !== undefined) {
     return coherence.replace(inode, image, (update) => replace(sourceOf(staged), update));
   }
-  const writer = writerOf(inode) as ContentWriter;
-  const size = content.kind === 'extents' || content.kind === 'rendered' ? content.size : 0;
+  if (content.kind !== 'extents' && content.kind !== 'rendered') throw errno('EPERM');
+  const { size } = content;
   if (staged.size() === size) {
-    return coherence.replace(inode, image, (update) => copy(staged, writer, update));
+    return coherence.replace(inode, image, (update) =>
+      writeWhole(content, update, (offset, length) => staged.read(offset, length)),
+    );
   }
   const element = isFillText(staged.size()) ? await numberOf(inode, staged) : undefined;
   if (element === undefined) {
     throw errno('EINVAL', `${staged.size()} bytes are neither the ${size} of the file nor one number`);
   }
-  return coherence.replace(inode, image, (update) => fill(element, size, writer, update));
-}
-
-async function copy(staged: Staged, writer: ContentWriter, update: ImageUpdate): Promise<void> {
-  for (let at = 0, size = staged.size(); at < size; at += SLICE_BYTES) {
-    await writer.write(update, at, await staged.read(at, Math.min(SLICE_BYTES, size - at)));
-  }
+  return coherence.replace(inode, image, (update) => fill(element, content, update));
 }
 
 async function copyInto(content: StoredContent, staged: Staged): Promise<void> {
@@ -82,19 +79,13 @@ async function numberOf(inode: FileInode, staged: Staged): Promise<Uint8Array | 
   return text === '' ? undefined : inode.element?.(text);
 }
 
-async function fill(
-  element: Uint8Array,
-  size: number,
-  writer: ContentWriter,
-  update: ImageUpdate,
-): Promise<void> {
-  const slice = Buffer.alloc(
-    Math.min(size, Math.floor(SLICE_BYTES / element.byteLength) * element.byteLength),
-  );
-  slice.fill(element);
-  for (let at = 0; at < size; at += slice.length) {
-    await writer.write(update, at, slice.subarray(0, Math.min(slice.length, size - at)));
-  }
+async function fill(element: Uint8Array, content: FixedContent, update: ImageUpdate): Promise<void> {
+  let slice = Buffer.alloc(0);
+  await writeWhole(content, update, (_offset, length) => {
+    // Slices are whole elements.
+    if (slice.length < length) slice = Buffer.alloc(length).fill(element);
+    return slice.subarray(0, length);
+  });
 }
 
 function sourceOf(staged: Staged): ByteSource {

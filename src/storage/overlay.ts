@@ -137,7 +137,8 @@ export class Overlay {
     }
     for (const [index, added] of byChunk) {
       const before = this.chunk(index);
-      const after = inOrder(added) ? laidOver(before, added) : added.reduce(laidOverOne, before);
+      const sorted = inOrder(added) ? added : added.toSorted((a, b) => a.start - b.start);
+      const after = inOrder(sorted) ? laidOver(before, sorted) : added.reduce(laidOverOne, before);
       this.#chunks.set(index, after);
       this.#bytes += lengthOf(after) - lengthOf(before);
       changed.add(index);

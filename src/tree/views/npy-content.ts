@@ -14,10 +14,8 @@ import type {
 } from '../../storage/content.ts';
 import type { Extent } from '../../storage/extent.ts';
 import type { ImageUpdate } from '../../storage/image.ts';
+import { writeWhole } from '../../storage/write-whole.ts';
 import { MAX_NPY_HEADER_BYTES, type NpyArray, npyArrayOf, npyHeader, parseNpyHeader } from './npy-header.ts';
-
-/** What is in memory of a replacement at a time. */
-const SLICE_BYTES = 1024 * 1024;
 
 /** `content` is what the tensor's own file shows. */
 export function npyContent(tensor: Tensor, content: FixedContent): FixedContent {
@@ -105,12 +103,8 @@ export function npyReplacement(tensor: Tensor, content: FixedContent) {
     const size = staged.size - parsed.dataOffset;
     if (size !== content.size)
       throw errno('EINVAL', `${size} bytes of data are not the ${content.size} of the tensor`);
-    const { writer } = content;
-    if (writer === undefined) throw errno('EPERM', 'the tensor cannot be written');
-    for (let at = 0; at < size; at += SLICE_BYTES) {
-      const length = Math.min(SLICE_BYTES, size - at);
-      await writer.write(update, at, await staged.read(parsed.dataOffset + at, length));
-    }
+    if (content.writer === undefined) throw errno('EPERM', 'the tensor cannot be written');
+    await writeWhole(content, update, (offset, length) => staged.read(parsed.dataOffset + offset, length));
   };
 }
 

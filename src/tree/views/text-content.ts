@@ -16,6 +16,7 @@ import type { ByteSource } from '../../storage/byte-source.ts';
 import type { FixedContent, SnapshotContent } from '../../storage/content.ts';
 import type { ImageUpdate } from '../../storage/image.ts';
 import { readContent } from '../../storage/read-extents.ts';
+import { writeWhole } from '../../storage/write-whole.ts';
 
 export type TextFormat = 'txt' | 'csv';
 
@@ -26,8 +27,6 @@ const HEAD_ELEMENTS = 4096;
 /** More than any number needs, with what separates it; and room for comments. */
 const LONGEST_NUMBER = 128;
 const ROOM_FOR_COMMENTS = 1024 * 1024;
-/** Written at a time: an update compares, and only what differs is kept. */
-const SLICE_BYTES = 1024 * 1024;
 
 export class TextContent implements SnapshotContent {
   readonly kind = 'snapshot';
@@ -80,9 +79,7 @@ export class TextContent implements SnapshotContent {
     if (fault !== undefined) {
       throw errno('EINVAL', `line ${fault.line}, column ${fault.column}: ${fault.reason}`);
     }
-    for (let at = 0; at < size; at += SLICE_BYTES) {
-      await writer.write(update, at, elements.subarray(at, Math.min(size, at + SLICE_BYTES)));
-    }
+    await writeWhole(this.source, update, (offset, length) => elements.subarray(offset, offset + length));
   }
 
   async #renderAll(): Promise<Uint8Array> {
