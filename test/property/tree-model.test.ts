@@ -18,7 +18,7 @@ import { type Operation, operations } from './tree-model/operation.ts';
 import { serveInProcess } from './tree-model/serve-in-process.ts';
 
 const SEQUENCES = Number(process.env.MLFS_SEQUENCES ?? 200);
-const MOUNTED_SEQUENCES = 12;
+const MOUNTED_SEQUENCES = Number(process.env.MLFS_MOUNTED ?? 12);
 const LONGEST = 60;
 
 /** By fuse-native what is staged passes through the kernel's pages of the file: who reads meanwhile is promised nothing. */

@@ -33,8 +33,8 @@ interface Open {
   readonly writable: boolean;
   /** The bytes of a replacement. */
   stage: Buffer | undefined;
-  /** The copy was begun by ftruncate: the kernel keeps pages of the file, and what a read through them finds is nobody's promise. */
-  cached?: boolean;
+  /** The copy was begun by ftruncate, not by O_TRUNC. */
+  cut: boolean;
   /** Closing it changes nothing, because nothing was written since it was opened with O_TRUNC. */
   idle: boolean;
 }
@@ -66,10 +66,13 @@ export class Refused extends Error {
 export class Model {
   #storages: Map<string, Buffer>;
   #committed: Map<string, Buffer>;
+  readonly #pagesAreKept: boolean;
   readonly #model: Folder = { kind: 'folder', scratch: false, children: new Map() };
   #open: (Open | undefined)[] = [];
 
-  constructor(storages: ReadonlyMap<string, Buffer>) {
+  /** @param pagesAreKept as a client has it */
+  constructor(storages: ReadonlyMap<string, Buffer>, pagesAreKept: boolean) {
+    this.#pagesAreKept = pagesAreKept;
     this.#storages = copied(storages);
     this.#committed = copied(storages);
     for (const [name, view] of Object.entries(VIEWS)) {
@@ -149,7 +152,14 @@ export class Model {
     if (writable && node.kind === 'tensor' && !node.writable) throw new Refused('EPERM');
     const stage = truncate && node.kind === 'tensor' ? Buffer.alloc(0) : undefined;
     if (truncate && node.kind === 'plain') node.bytes = Buffer.alloc(0);
-    this.#open[slot] = { node, readable: access !== 'write', writable, stage, idle: stage !== undefined };
+    this.#open[slot] = {
+      node,
+      readable: access !== 'write',
+      writable,
+      stage,
+      cut: false,
+      idle: stage !== undefined,
+    };
     return DONE;
   }
 
@@ -166,7 +176,8 @@ export class Model {
         if (open.stage !== undefined && !open.idle) this.#replace(node as Tensor, open.stage);
         return DONE;
       case 'read': {
-        if (!open.readable || open.cached) return undefined;
+        if (!open.readable || ((open.stage === undefined || open.cut) && this.#isMixed(node)))
+          return undefined;
         const content = open.stage ?? this.#content(node);
         return {
           value: content.subarray(operation.offset, operation.offset + operation.length).toString('hex'),
@@ -209,7 +220,9 @@ export class Model {
       case 'size':
         return node.kind === 'folder' ? undefined : { value: this.#content(node).length };
       case 'content':
-        return node.kind === 'folder' ? undefined : { value: this.#content(node).toString('hex') };
+        return node.kind === 'folder' || this.#isMixed(node)
+          ? undefined
+          : { value: this.#content(node).toString('hex') };
       case 'truncate':
         return node.kind === 'folder' ? undefined : this.#truncated(node, operation.size, undefined);
       case 'rmdir':
@@ -280,7 +293,7 @@ export class Model {
     if (size === node.places.length) return DONE;
     if (size !== 0 || open === undefined) throw new Refused('EPERM');
     open.stage = Buffer.alloc(0);
-    open.cached = true;
+    open.cut = true;
     open.idle = false;
     return DONE;
   }
@@ -301,6 +314,11 @@ export class Model {
     bytes.forEach((byte, index) => {
       storage[tensor.places[offset + index] as number] = byte;
     });
+  }
+
+  /** Bytes of a copy that ftruncate began go through the kernel's pages of the file: what they show until the close is nobody's promise. */
+  #isMixed(node: Tensor | Plain): boolean {
+    return this.#pagesAreKept && this.#open.some((open) => open?.cut && open.node === node);
   }
 
   #content(node: Tensor | Plain): Buffer {

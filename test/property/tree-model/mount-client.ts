@@ -11,6 +11,7 @@ const SCRIPT = fileURLToPath(new URL('./mount-client.py', import.meta.url));
 
 /** A program that uses a real mount. */
 export class MountClient implements Client {
+  readonly pagesAreKept = true;
   readonly #server: Server;
   readonly #checkpoint: string;
   readonly #transport: TransportName;
