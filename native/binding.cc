@@ -152,6 +152,7 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
                         InstanceMethod<&NativeSession::Publish>("publish"),
                         InstanceMethod<&NativeSession::Withdraw>("withdraw"),
                         InstanceMethod<&NativeSession::ReadCounters>("counters"),
+                        InstanceMethod<&NativeSession::ReadReadTally>("readTally"),
                         InstanceMethod<&NativeSession::Close>("close")});
   }
 
@@ -244,7 +245,7 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
     return file;
   }
 
-  /// publish(nodeid, extents, inline): extents is a Float64Array of (file, offset, length); file -1 is a run of the inline bytes,
+  /// publish(nodeid, extents, inline, room): extents is a Float64Array of (file, offset, length); file -1 is a run of the inline bytes,
   /// -2 is computed by the control plane
   void Publish(const Napi::CallbackInfo& info) {
     auto triples = info[1].As<Napi::Float64Array>();
@@ -271,7 +272,8 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
       extents.push_back(extent);
     }
     std::vector<uint8_t> inline_bytes(stored.Data(), stored.Data() + stored.ByteLength());
-    auto layout = std::make_unique<const FileLayout>(std::move(extents), std::move(inline_bytes));
+    auto layout = std::make_unique<const FileLayout>(std::move(extents), std::move(inline_bytes),
+                                                     static_cast<uint8_t>(bytes(info[3])));
     if (!session().layouts().publish(bytes(info[0]), std::move(layout))) {
       throw Napi::RangeError::New(info.Env(), "nodeid is out of range");
     }
@@ -313,11 +315,37 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
     auto set = [&](const char* name, uint64_t value) { result.Set(name, static_cast<double>(value)); };
     set("requests_total", counters.requests);
     set("forwarded_requests_total", counters.forwarded);
-    set("native_reads_total", counters.native_reads);
-    set("native_read_bytes_total", counters.native_read_bytes);
+    set("native_reads_total", counters.native_reads.reads());
+    set("native_read_bytes_total", counters.native_reads.bytes());
     set("native_read_errors_total", counters.native_read_errors);
     set("near_periods_total", counters.near_periods);
     return result;
+  }
+
+  /// readTally(): {bounds: seconds, rooms: [{bytes, seconds, durations: reads that took no longer than each bound, and longer}]}
+  Napi::Value ReadReadTally(const Napi::CallbackInfo& info) {
+    Napi::Env env = info.Env();
+    auto seconds = [](uint64_t nanoseconds) { return static_cast<double>(nanoseconds) / 1e9; };
+    auto bounds = Napi::Array::New(env);
+    for (uint64_t bound : ReadTally::kBoundsNanoseconds) {
+      bounds.Set(bounds.Length(), Napi::Number::New(env, seconds(bound)));
+    }
+    auto rooms = Napi::Array::New(env);
+    for (const ReadTally::Room& room : session().counters().native_reads.rooms()) {
+      auto durations = Napi::Array::New(env);
+      for (const auto& count : room.durations) {
+        durations.Set(durations.Length(), Napi::Number::New(env, static_cast<double>(count.load())));
+      }
+      Napi::Object one = Napi::Object::New(env);
+      one.Set("bytes", static_cast<double>(room.bytes.load()));
+      one.Set("seconds", seconds(room.nanoseconds.load()));
+      one.Set("durations", durations);
+      rooms.Set(rooms.Length(), one);
+    }
+    Napi::Object tally = Napi::Object::New(env);
+    tally.Set("bounds", bounds);
+    tally.Set("rooms", rooms);
+    return tally;
   }
 
   /// close(): ends the threads and gives back every descriptor; nothing else may be called any more

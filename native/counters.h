@@ -3,14 +3,15 @@
 #include <atomic>
 #include <cstdint>
 
+#include "read_tally.h"
+
 namespace mlfs {
 
 /// Monotonic, relaxed: for people and graphs, never for decisions.
 struct Counters {
   std::atomic<uint64_t> requests{0};          ///< messages read from the device
   std::atomic<uint64_t> forwarded{0};         ///< of those, handed to the control plane
-  std::atomic<uint64_t> native_reads{0};      ///< READs answered here
-  std::atomic<uint64_t> native_read_bytes{0};
+  ReadTally native_reads;                     ///< READs answered here
   std::atomic<uint64_t> native_read_errors{0};
   std::atomic<uint64_t> near_periods{0};        ///< times a lone reader was served from its own processor
 };

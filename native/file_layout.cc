@@ -4,8 +4,8 @@
 
 namespace mlfs {
 
-FileLayout::FileLayout(std::vector<Extent> extents, std::vector<uint8_t> inline_bytes)
-    : extents_(std::move(extents)), inline_(std::move(inline_bytes)) {
+FileLayout::FileLayout(std::vector<Extent> extents, std::vector<uint8_t> inline_bytes, uint8_t room)
+    : extents_(std::move(extents)), inline_(std::move(inline_bytes)), room_(room) {
   starts_.reserve(extents_.size() + 1);
   uint64_t start = 0;
   for (size_t index = 0; index < extents_.size(); index++) {

@@ -20,7 +20,8 @@ struct Extent {
 /// What one inode is made of. Immutable once published.
 class FileLayout {
  public:
-  FileLayout(std::vector<Extent> extents, std::vector<uint8_t> inline_bytes);
+  /// `room` is whose reads the reads of this inode are counted with.
+  FileLayout(std::vector<Extent> extents, std::vector<uint8_t> inline_bytes, uint8_t room = 0);
 
   uint64_t size() const { return starts_.back(); }
   const std::vector<Extent>& extents() const { return extents_; }
@@ -28,6 +29,7 @@ class FileLayout {
   size_t extent_at(uint64_t position) const;
   uint64_t start_of(size_t index) const { return starts_[index]; }
   const uint8_t* inline_bytes() const { return inline_.data(); }
+  uint8_t room() const { return room_; }
   /// Whether [offset, offset + length), cut at the end, can be read without the control plane.
   bool is_native(uint64_t offset, uint64_t length) const;
 
@@ -36,6 +38,7 @@ class FileLayout {
   std::vector<uint64_t> starts_;    // one more than extents_: the last is the size
   std::vector<uint64_t> computed_;  // indexes of computed extents, ascending
   std::vector<uint8_t> inline_;
+  uint8_t room_;
 };
 
 }  // namespace mlfs

@@ -13,17 +13,17 @@ ReadReply::ReadReply(int device, Counters& counters) : device_(device), counters
 
 void ReadReply::fill(const FileLayout& layout, uint64_t offset, uint64_t length) {
   length_ = offset >= layout.size() ? 0 : std::min(length, layout.size() - offset);
+  room_ = layout.room();
   was_cached_ = true;
   if (length_ > buffer_.size()) buffer_.resize(length_);
   is_read_ = length_ == 0 || read_all(layout, offset);
 }
 
-void ReadReply::send(uint64_t unique) {
+void ReadReply::send(uint64_t unique, ReadTally::Clock::time_point began) {
   bool sent = is_read_ && send_bytes(unique);
   if (!is_read_) send_error(unique, EIO);
   if (sent) {
-    counters_.native_reads.fetch_add(1, std::memory_order_relaxed);
-    counters_.native_read_bytes.fetch_add(length_, std::memory_order_relaxed);
+    counters_.native_reads.add(room_, length_, ReadTally::Clock::now() - began);
   } else {
     counters_.native_read_errors.fetch_add(1, std::memory_order_relaxed);
   }

@@ -20,8 +20,8 @@ class ReadReply {
 
   /// Reads [offset, offset + length) of `layout`, cut at its end.
   void fill(const FileLayout& layout, uint64_t offset, uint64_t length);
-  /// Sends what was read, or EIO if it could not be, as the reply to request `unique`.
-  void send(uint64_t unique);
+  /// Sends what was read, or EIO if it could not be, as the reply to request `unique`, which came at `began`.
+  void send(uint64_t unique, ReadTally::Clock::time_point began);
   /// False if the last `fill` had to wait for a disk, as far as is known.
   bool was_cached() const { return was_cached_; }
 
@@ -36,6 +36,7 @@ class ReadReply {
   Counters& counters_;
   std::vector<uint8_t> buffer_;
   uint64_t length_ = 0;
+  uint8_t room_ = 0;
   bool is_read_ = false;
   bool was_cached_ = true;
 };

@@ -60,9 +60,10 @@ class Session::Server {
   bool serve_read(size_t length) {
     const auto& header = *reinterpret_cast<const fuse_in_header*>(buffer_.data());
     if (header.opcode != FUSE_READ || length < sizeof(fuse_in_header) + sizeof(fuse_read_in)) return false;
+    const auto began = ReadTally::Clock::now();
     const auto& read_in = *reinterpret_cast<const fuse_read_in*>(buffer_.data() + sizeof(fuse_in_header));
     if (read_in.fh != 0 || !fill(header.nodeid, read_in.offset, read_in.size)) return false;
-    read_reply_.send(header.unique);
+    read_reply_.send(header.unique, began);
     if (session_.near_) session_.near_->observe(header.pid, read_in.size, read_reply_.was_cached());
     return true;
   }

@@ -10,6 +10,7 @@ import { activationsRoom } from './activations/activations.ts';
 import { MlfsError } from './errors.ts';
 import { type Graft, joinFilesystems } from './fuse/joined-filesystem.ts';
 import { TreeFilesystem } from './fuse/operations.ts';
+import { Traffic } from './fuse/traffic.ts';
 import type { Transport, TransportSession } from './fuse/transport/transport.ts';
 import { unmountPath } from './fuse/transport/unmount.ts';
 import { BaseWatch, identifyFile } from './mount/base-watch.ts';
@@ -18,11 +19,12 @@ import { Control } from './mount/control.ts';
 import type { CommitRequest } from './mount/edit-target.ts';
 import { Follow } from './mount/follow.ts';
 import { type MetricsServer, parseListenAddress, serveMetrics } from './mount/metrics-server.ts';
+import { mountMetrics } from './mount/mount-metrics.ts';
 import { prepareMountpoint } from './mount/mountpoint.ts';
 import { openForMount } from './mount/open-for-mount.ts';
 import { ownMounts } from './mount/own-mounts.ts';
 import type { ServedCheckpoint } from './mount/served-checkpoint.ts';
-import { mountMetrics, type StatusDocument, type StatusSources, statusDocument } from './mount/status.ts';
+import { type StatusDocument, type StatusSources, statusDocument } from './mount/status.ts';
 import { VERSION } from './mount/version.ts';
 import { rpcRoom } from './rpc/rpc-room.ts';
 import type { CommitReport } from './storage/edits.ts';
@@ -120,7 +122,11 @@ export async function mount(
   const metrics =
     options.metricsAddress === undefined
       ? undefined
-      : await serveMetrics(parseListenAddress(options.metricsAddress), () => registry.render());
+      : await serveMetrics(
+          parseListenAddress(options.metricsAddress),
+          () => registry.render(),
+          (message) => log.warn(message),
+        );
   try {
     const directory = await prepareMountpoint(mountpoint, {
       checkpointPath: resolve(checkpointPath),
@@ -218,6 +224,7 @@ async function serve(
     for (const room of rooms) await room.close?.();
     await served.close();
   };
+  const traffic = new Traffic();
   let session: TransportSession | undefined;
   const status: StatusSources = {
     served: () => ({
@@ -243,6 +250,8 @@ async function serve(
     reloadsTotal: () => served.reloadsTotal,
     metricsUrl: metrics?.url,
     counters: () => ({ ...filesystem.counters(), ...session?.counters() }),
+    traffic,
+    nativeReads: () => session?.nativeReads?.() ?? new Map(),
   };
   registry.register(() => mountMetrics(status));
   const filesystem = new TreeFilesystem(served.built.tree, {
@@ -254,7 +263,7 @@ async function serve(
   served.showOn(filesystem);
   const rooms = readOnly ? [] : ownRooms(served, log, options.rpcTimeoutMs ?? DEFAULT_RPC_TIMEOUT_MS);
   try {
-    session = await transport.mount(joinFilesystems(filesystem, rooms), {
+    session = await transport.mount(joinFilesystems(filesystem, rooms, traffic), {
       mountpoint,
       fsname: options.fsname ?? absolute,
       readOnly,

@@ -246,7 +246,7 @@ int main(int argc, char** argv) {
     session.stop();
     const Counters& counters = session.counters();
     fprintf(stderr, "reads %lu bytes %lu errors %lu near periods %lu\n",
-            counters.native_reads.load(), counters.native_read_bytes.load(), counters.native_read_errors.load(),
+            counters.native_reads.reads(), counters.native_reads.bytes(), counters.native_read_errors.load(),
             counters.near_periods.load());
   }
   return 0;

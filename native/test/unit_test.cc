@@ -1,6 +1,7 @@
 // The parts of the data plane that need no device: extent lookup, overlays, publication under readers, checksums, notifications.
 
 #include <atomic>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <thread>
@@ -17,6 +18,7 @@
 #include "../file_layout.h"
 #include "../notifier.h"
 #include "../published_table.h"
+#include "../read_tally.h"
 
 namespace {
 
@@ -204,7 +206,20 @@ void crc32c_is_the_same_by_table_and_by_instruction() {
 
 }  // namespace
 
+void reads_are_counted_by_room_and_by_how_long_they_took() {
+  using namespace std::chrono_literals;
+  ReadTally tally;
+  tally.add(1, 10, 4us);
+  tally.add(1, 20, 4us + 1ns);
+  tally.add(2, 5, 1h);
+  CHECK(tally.reads() == 3 && tally.bytes() == 35);
+  const ReadTally::Room &one = tally.rooms()[1], &other = tally.rooms()[2];
+  CHECK(one.durations[0] == 1 && one.durations[1] == 1 && one.bytes == 30 && one.nanoseconds == 8001);
+  CHECK(other.durations.back() == 1 && other.bytes == 5);
+}
+
 int main() {
+  reads_are_counted_by_room_and_by_how_long_they_took();
   extents_are_found_by_position_and_empty_ones_are_passed_over();
   offsets_above_4_gib_stay_exact();
   only_reads_that_touch_computed_bytes_are_not_native();

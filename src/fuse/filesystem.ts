@@ -82,6 +82,8 @@ export interface Filesystem {
   ): MaybePromise<void>;
   /** Why what is never done is refused here. */
   refusal(operation: NeverDone): ErrnoName;
+  /** The folder at the root that an inode is in, for the metrics. */
+  roomOf?(nodeid: number): string;
   /** Rises whenever a name comes to lead elsewhere without the kernel's doing: what was remembered by path is void. */
   readonly namesVersion: number;
   /** Called once by a transport with `notify`, before the first request. */

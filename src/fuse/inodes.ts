@@ -66,6 +66,13 @@ export class Inodes {
     return undefined;
   }
 
+  /** The folder at the root that an inode is in. */
+  roomOf(nodeid: number): string {
+    if (nodeid >= FIRST_SCRATCH_NODEID) return 'scratch';
+    const former = this.#former.find((tree) => tree.get(nodeid) !== undefined);
+    return (this.#tree.get(nodeid) === undefined ? (former ?? this.#tree) : this.#tree).roomOf(nodeid);
+  }
+
   file(nodeid: number): FileInode {
     const inode = this.inode(nodeid);
     if (inode.kind === 'directory') throw errno('EISDIR');

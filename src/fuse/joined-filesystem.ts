@@ -24,6 +24,7 @@ import type {
   Statfs,
 } from './filesystem.ts';
 import { after } from './maybe-promise.ts';
+import { Traffic } from './traffic.ts';
 
 /** A folder at the root that is a file system of its own: its root is nodeid 1, and all of its nodeids and handles are below 2^28. */
 export interface Graft {
@@ -43,26 +44,35 @@ const FIRST_OFFSET = 2 ** 40;
 /** A day: the name of a graft stays. */
 const NAME_MS = 24 * 60 * 60 * 1000;
 
-/** The tree with other file systems in folders of its root. */
-export function joinFilesystems(tree: Filesystem, grafts: readonly Graft[]): Filesystem {
+/** The tree with other file systems in folders of its root. `traffic` counts what is read and written, by folder. */
+export function joinFilesystems(
+  tree: Filesystem,
+  grafts: readonly Graft[],
+  traffic: Traffic = new Traffic(),
+): Filesystem {
   if (grafts.length > MOST_GRAFTS) throw new RangeError(`${grafts.length} file systems cannot be joined`);
-  return grafts.length === 0 ? tree : new JoinedFilesystem(tree, grafts);
+  return new JoinedFilesystem(tree, grafts, traffic);
 }
 
 /** One of the file systems, and what is added to its nodeids. */
 interface Part {
   readonly filesystem: Filesystem;
   readonly base: number;
+  /** Of a graft. */
+  readonly name?: string;
 }
 
 class JoinedFilesystem implements Filesystem {
   readonly #tree: Part;
   readonly #grafts: readonly Part[];
   readonly #names: ReadonlyMap<string, number>;
+  readonly #traffic: Traffic;
 
-  constructor(tree: Filesystem, grafts: readonly Graft[]) {
+  constructor(tree: Filesystem, grafts: readonly Graft[], traffic: Traffic) {
+    this.#traffic = traffic;
     this.#tree = { filesystem: tree, base: 0 };
-    this.#grafts = grafts.map(({ filesystem }, index) => ({
+    this.#grafts = grafts.map(({ name, filesystem }, index) => ({
+      name,
       filesystem,
       base: FIRST_GRAFTED + index * RANGE,
     }));
@@ -71,6 +81,10 @@ class JoinedFilesystem implements Filesystem {
 
   get namesVersion(): number {
     return this.#parts.reduce((sum, { filesystem }) => sum + filesystem.namesVersion, 0);
+  }
+
+  roomOf(nodeid: number): string {
+    return this.#of(nodeid).name ?? this.#tree.filesystem.roomOf?.(nodeid) ?? '';
   }
 
   connect(notifier: Notifier): void {
@@ -115,7 +129,10 @@ class JoinedFilesystem implements Filesystem {
 
   open(nodeid: number, flags: number, context: RequestContext): MaybePromise<OpenReply> {
     const { filesystem, base } = this.#of(nodeid);
-    return filesystem.open(nodeid - base, flags, context);
+    return after(filesystem.open(nodeid - base, flags, context), (opened) => {
+      this.#traffic.opened(this.roomOf(nodeid));
+      return opened;
+    });
   }
 
   read(
@@ -126,7 +143,9 @@ class JoinedFilesystem implements Filesystem {
     context: RequestContext,
   ): MaybePromise<Uint8Array> {
     const { filesystem, base } = this.#of(nodeid);
-    return filesystem.read(nodeid - base, handle, offset, length, context);
+    return this.#traffic.reading(this.roomOf(nodeid), () =>
+      filesystem.read(nodeid - base, handle, offset, length, context),
+    );
   }
 
   write(
@@ -137,7 +156,10 @@ class JoinedFilesystem implements Filesystem {
     context: RequestContext,
   ): MaybePromise<number> {
     const { filesystem, base } = this.#of(nodeid);
-    return filesystem.write(nodeid - base, handle, offset, bytes, context);
+    return after(filesystem.write(nodeid - base, handle, offset, bytes, context), (count) => {
+      this.#traffic.wrote(this.roomOf(nodeid), count);
+      return count;
+    });
   }
 
   flush(nodeid: number, handle: number, context: RequestContext): MaybePromise<void> {
@@ -147,6 +169,7 @@ class JoinedFilesystem implements Filesystem {
 
   release(nodeid: number, handle: number): MaybePromise<void> {
     const { filesystem, base } = this.#of(nodeid);
+    this.#traffic.released(this.roomOf(nodeid));
     return filesystem.release(nodeid - base, handle);
   }
 
@@ -217,10 +240,11 @@ class JoinedFilesystem implements Filesystem {
     context: RequestContext,
   ): MaybePromise<{ readonly entry: Entry; readonly opened: OpenReply }> {
     const { filesystem, base } = this.#of(parent);
-    return after(filesystem.create(parent - base, name, mode, flags, context), ({ entry, opened }) => ({
-      entry: entryIn(base, entry),
-      opened,
-    }));
+    return after(filesystem.create(parent - base, name, mode, flags, context), (made) => {
+      const entry = entryIn(base, made.entry);
+      this.#traffic.opened(this.roomOf(entry.attr.nodeid));
+      return { entry, opened: made.opened };
+    });
   }
 
   mknod(parent: number, name: string, mode: number, context: RequestContext): MaybePromise<Entry> {

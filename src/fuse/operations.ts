@@ -125,6 +125,10 @@ export class TreeFilesystem implements Filesystem {
     return this.#namesVersion;
   }
 
+  roomOf(nodeid: number): string {
+    return this.#inodes.roomOf(nodeid);
+  }
+
   connect(notifier: Notifier): void {
     this.#invalidations.connect(notifier);
   }

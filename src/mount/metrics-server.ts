@@ -31,10 +31,14 @@ export function parseListenAddress(text: string): ListenAddress {
   return { host: bracketed ?? (plain === undefined || plain === '' ? LOOPBACK : plain), port };
 }
 
-/** Answers GET /metrics until it is closed. Throws ERR_MLFS_BUSY when somebody else listens there, ERR_MLFS_USAGE when nobody can. */
+/**
+ * Answers GET /metrics until it is closed. Throws ERR_MLFS_BUSY when somebody else listens there, ERR_MLFS_USAGE when nobody can. What goes
+ * wrong later is told to `warn`: the mount does not end for it.
+ */
 export async function serveMetrics(
   { host, port }: ListenAddress,
   render: () => string,
+  warn: (message: string) => void,
 ): Promise<MetricsServer> {
   const server = createServer((request, response) => {
     const path = request.url?.split('?')[0];
@@ -43,8 +47,15 @@ export async function serveMetrics(
       response.setHeader('Allow', 'GET, HEAD');
       return refuse(response, 405, 'the metrics are only read');
     }
+    let text: string;
+    try {
+      text = render();
+    } catch (cause) {
+      warn(`the metrics could not be told: ${cause}`);
+      return refuse(response, 500, 'the metrics could not be told; the log says why');
+    }
     response.setHeader('Content-Type', CONTENT_TYPE);
-    response.end(request.method === 'HEAD' ? undefined : render());
+    response.end(request.method === 'HEAD' ? undefined : text);
   });
   server.listen(port, host);
   try {
@@ -58,6 +69,8 @@ export async function serveMetrics(
       { cause, advice: 'port 0 takes a free one, and it is printed' },
     );
   }
+  // No descriptor left for another connection, say.
+  server.on('error', (cause) => warn(`the metrics' address: ${cause.message}`));
   const { address, port: own, family } = server.address() as AddressInfo;
   return {
     url: `http://${family === 'IPv6' ? `[${address}]` : address}:${own}/metrics`,

@@ -1,8 +1,9 @@
-/** What /sys/status.json and /sys/metrics say. */
+/** What /sys/status.json says. */
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import type { Traffic } from '../fuse/traffic.ts';
+import type { NativeReads } from '../fuse/transport/transport.ts';
 import type { Edits } from '../storage/edits.ts';
 import type { PageCache } from '../storage/page-cache.ts';
-import type { Metric } from '../telemetry/metrics.ts';
 import type { BaseState, BaseWatch } from './base-watch.ts';
 import type { ControlFailure } from './control.ts';
 import { type DirtyTensorReport, type EditsReport, editsReport } from './edits-report.ts';
@@ -37,6 +38,8 @@ export interface StatusSources {
   readonly metricsUrl: string | undefined;
   /** Counters of the transport and of the operations. */
   readonly counters: () => Readonly<Record<string, number>>;
+  readonly traffic: Traffic;
+  readonly nativeReads: () => ReadonlyMap<string, NativeReads>;
 }
 
 export type StatusDocument = Awaited<ReturnType<typeof statusDocument>>;
@@ -84,54 +87,4 @@ export async function statusDocument(sources: StatusSources) {
 function stateName(state: BaseState, report: EditsReport): 'stale' | 'committing' | 'current' {
   if (report.commit !== null) return 'committing';
   return state.stale ? 'stale' : 'current';
-}
-
-export function* mountMetrics(sources: StatusSources): Iterable<Metric> {
-  const { cache } = sources;
-  const { checkpoint, tensors, tensorBytes, inodes, edits } = sources.served();
-  yield {
-    name: 'info',
-    help: 'The mount, its value is always 1.',
-    value: 1,
-    labels: { version: sources.version, transport: sources.transport, format: checkpoint.format },
-  };
-  yield { name: 'tensors', help: 'Tensors by name.', value: tensors };
-  yield { name: 'tensor_bytes', help: 'Bytes of all tensors, tied ones once.', value: tensorBytes };
-  yield { name: 'inodes', help: 'Inodes of the mount.', value: inodes };
-  yield { name: 'resident_bytes', help: 'Resident set of the server.', value: process.memoryUsage.rss() };
-  yield { name: 'start_time_seconds', help: 'When the mount began.', value: sources.startedMs / 1000 };
-  const status = edits?.status;
-  const dirtyBytes = status?.dirtyBytes ?? 0;
-  const stale = sources.stale() ? 1 : 0;
-  yield {
-    name: 'checkpoint_stale',
-    help: 'Whether the checkpoint file is not the one that was opened.',
-    value: stale,
-  };
-  yield { name: 'dirty_bytes', help: 'Edited bytes that no commit has taken yet.', value: dirtyBytes };
-  yield { name: 'dirty_ranges', help: 'Runs of such bytes.', value: status?.dirtyRanges ?? 0 };
-  const { bytes: journalBytes = 0, segments = 0, appendsTotal = 0, syncsTotal = 0 } = status?.journal ?? {};
-  yield { name: 'journal_bytes', help: 'Bytes of the journal on disk.', value: journalBytes };
-  yield { name: 'journal_segments', help: 'Files of the journal.', value: segments };
-  yield { name: 'journal_appends_total', help: 'Appends to the journal.', value: appendsTotal };
-  yield { name: 'journal_syncs_total', help: 'Syncs of the journal.', value: syncsTotal };
-  yield {
-    name: 'commits_total',
-    help: 'Commits since the mount or its last reload.',
-    value: status?.commitsTotal ?? 0,
-  };
-  yield {
-    name: 'reloads_total',
-    help: 'Files that took the place of another.',
-    value: sources.reloadsTotal(),
-  };
-  const { hits, misses, evictions, bytes, maxBytes } = cache.counters;
-  yield { name: 'page_cache_hits_total', help: 'Pages found in the LRU page cache.', value: hits };
-  yield { name: 'page_cache_misses_total', help: 'Pages that had to be made.', value: misses };
-  yield { name: 'page_cache_evictions_total', help: 'Pages dropped for others.', value: evictions };
-  yield { name: 'page_cache_bytes', help: 'Bytes in the LRU page cache.', value: bytes };
-  yield { name: 'page_cache_max_bytes', help: 'Budget of the LRU page cache.', value: maxBytes };
-  for (const [name, value] of Object.entries(sources.counters())) {
-    yield { name, help: 'Of the transport and its operations.', value };
-  }
 }

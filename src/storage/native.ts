@@ -105,13 +105,27 @@ export interface NativeSession {
   switchOverlay(file: number, chunks: Float64Array): void;
   /**
    * `extents`: (file, offset, length) triples; file -1 is a run of `inline`, -2 is computed: a READ that touches it is a message.
-   * READ of `nodeid` without a handle is answered natively from now on.
+   * READ of `nodeid` without a handle is answered natively from now on, and counted with the others of the room (0–15).
    */
-  publish(nodeid: number, extents: Float64Array, inline: Uint8Array): void;
+  publish(nodeid: number, extents: Float64Array, inline: Uint8Array, room: number): void;
   withdraw(nodeid: number): void;
   counters(): Record<string, number>;
+  readTally(): NativeReadTally;
   /** Ends the threads, if they have not ended, and gives back every descriptor. Nothing else may be called any more. */
   close(): void;
+}
+
+/** The READs that were answered natively. */
+export interface NativeReadTally {
+  /** Of durations, in seconds. */
+  readonly bounds: readonly number[];
+  readonly rooms: readonly {
+    readonly bytes: number;
+    /** All durations together. */
+    readonly seconds: number;
+    /** How many READs were in each class of duration; beyond the last bound is one more. */
+    readonly durations: readonly number[];
+  }[];
 }
 
 let loaded: { addon?: NativeAddon; error?: string } | undefined;

@@ -1,14 +1,27 @@
 /**
- * A few numbers in Prometheus' text format (version 0.0.4). Values are read when somebody asks, from those who count anyway:
- * a session's counters, the page cache, the process.
+ * Numbers in Prometheus' text format (version 0.0.4). Values are read when somebody asks, from those who count anyway: the rooms' traffic, a
+ * session's counters, the page cache, the process.
  */
-export interface Metric {
-  /** Without the `mlfs_` prefix; counters end in `_total`. */
+import type { HistogramCounts } from './histogram.ts';
+
+export type Metric = NumberMetric | HistogramMetric;
+
+interface MetricName {
+  /** Without the `mlfs_` prefix; counters end in `_total`, what has a unit in the unit before that. */
   readonly name: string;
   readonly help: string;
-  readonly value: number;
-  readonly labels?: Readonly<Record<string, string>>;
+  readonly labels?: Labels;
 }
+
+export interface NumberMetric extends MetricName {
+  readonly value: number;
+}
+
+export interface HistogramMetric extends MetricName {
+  readonly histogram: HistogramCounts;
+}
+
+type Labels = Readonly<Record<string, string>>;
 
 export class MetricsRegistry {
   readonly #sources: (() => Iterable<Metric>)[] = [];
@@ -18,6 +31,7 @@ export class MetricsRegistry {
     this.#sources.push(source);
   }
 
+  /** The lines of a family stand together, whoever they are from. */
   render(): string {
     const families = new Map<string, string[]>();
     for (const source of this.#sources) {
@@ -27,20 +41,37 @@ export class MetricsRegistry {
         if (lines === undefined) {
           lines = [
             `# HELP ${name} ${metric.help.replace(/\\/g, '\\\\').replace(/\n/g, '\\n')}`,
-            `# TYPE ${name} ${name.endsWith('_total') ? 'counter' : 'gauge'}`,
+            `# TYPE ${name} ${typeOf(metric)}`,
           ];
           families.set(name, lines);
         }
-        lines.push(`${name}${labelText(metric.labels)} ${metric.value}`);
+        if ('histogram' in metric) lines.push(...histogramLines(name, metric));
+        else lines.push(sample(name, metric.labels, metric.value));
       }
     }
     return [...families.values()].map((lines) => `${lines.join('\n')}\n`).join('');
   }
 }
 
-function labelText(labels: Readonly<Record<string, string>> = {}): string {
+function typeOf(metric: Metric): 'histogram' | 'counter' | 'gauge' {
+  if ('histogram' in metric) return 'histogram';
+  return metric.name.endsWith('_total') ? 'counter' : 'gauge';
+}
+
+/** Each bucket counts those below it, too. */
+function histogramLines(name: string, { labels, histogram }: HistogramMetric): string[] {
+  const { bounds, counts, sum } = histogram;
+  let below = 0;
+  const buckets = counts.map((count, index) => {
+    below += count;
+    return sample(`${name}_bucket`, { ...labels, le: String(bounds[index] ?? '+Inf') }, below);
+  });
+  return [...buckets, sample(`${name}_sum`, labels, sum), sample(`${name}_count`, labels, below)];
+}
+
+function sample(name: string, labels: Labels = {}, value: number): string {
   const pairs = Object.entries(labels).map(
-    ([name, value]) => `${name}="${value.replace(/\\/g, '\\\\').replace(/"/g, '\\"').replace(/\n/g, '\\n')}"`,
+    ([label, text]) => `${label}="${text.replace(/\\/g, '\\\\').replace(/"/g, '\\"').replace(/\n/g, '\\n')}"`,
   );
-  return pairs.length === 0 ? '' : `{${pairs.join(',')}}`;
+  return `${name}${pairs.length === 0 ? '' : `{${pairs.join(',')}}`} ${value}`;
 }

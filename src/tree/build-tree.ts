@@ -71,7 +71,7 @@ export function buildTree(checkpoint: Checkpoint, sources: TreeSources): BuiltTr
   });
   const { root } = table;
 
-  const sys = table.folder(root, 'sys');
+  table.folder(root, 'sys');
   const modelRoom = table.room('model', writable);
   addModelRoom(table, modelRoom, model.tensors, files);
   if (!isModelAlone(checkpoint, model, files)) {
@@ -97,7 +97,7 @@ export function buildTree(checkpoint: Checkpoint, sources: TreeSources): BuiltTr
   addLogsRoom(table, table.folder(root, 'logs'), sources.log);
 
   const count = checkpoint.tensors.length;
-  addSysRoom(table, sys, {
+  addSysRoom(table, table.folder(root, 'sys'), {
     version: sources.version,
     banner: () => {
       const summary = `${count} ${count === 1 ? 'tensor' : 'tensors'}`;

@@ -29,6 +29,8 @@ export class InodeTable implements InodeTree {
   readonly #inodes: (Inode | undefined)[] = [];
   readonly #firstNodeid: number;
   readonly #mtimeMs: number;
+  /** Inodes from here on are made for this room, until the next begins. */
+  readonly #rooms: { readonly from: number; readonly name: string }[] = [];
   #totalBytes = 0;
 
   /** `firstNodeid`: an earlier tree of the same mount gave out those below. */
@@ -55,15 +57,21 @@ export class InodeTable implements InodeTree {
     return nodeid === ROOT_NODEID ? this.root : this.#inodes[nodeid - this.#firstNodeid];
   }
 
+  roomOf(nodeid: number): string {
+    return this.#rooms.findLast(({ from }) => from <= nodeid)?.name ?? '';
+  }
+
   /** A folder at the root. Scratch files may be made in a writable one and in the folders below it. */
   room(name: string, writable: boolean): DirectoryInode {
+    this.#rooms.push({ from: this.nextNodeid, name });
     const made = this.#newDirectory(this.root.nodeid, writable);
     this.root.children.set(name, made);
     return made;
   }
 
-  /** The folder `name`, made if need be. A file that has the name already keeps it. */
+  /** The folder `name`, made if need be. A file that has the name already keeps it. One at the root is a room: what is made next is in it. */
   folder(parent: DirectoryInode, name: string): DirectoryInode {
+    if (parent === this.root) this.#rooms.push({ from: this.nextNodeid, name });
     for (let nth = 1; ; nth++) {
       const candidate = separated(name, nth);
       const there = parent.children.get(candidate);

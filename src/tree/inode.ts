@@ -55,6 +55,8 @@ export interface InodeTree {
   readonly inodeCount: number;
   /** Above every nodeid of this tree but the root's: where a tree that comes after it may begin. */
   readonly nextNodeid: number;
+  /** The folder at the root that an inode of this tree was made for; one with several names has one room. */
+  roomOf(nodeid: number): string;
   /** Sum of file sizes that are fixed, for statfs. */
   readonly totalBytes: number;
 }

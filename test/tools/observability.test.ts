@@ -57,12 +57,50 @@ for (const transport of TRANSPORTS) {
       assert.equal(said, '80\n500\nbegun \n');
     });
 
+    test('what is read and written is counted by room, and what is open', async (t) => {
+      const at = await WritableMount.create(t, server, transport, [
+        { name: 'w', dtype: 'uint8', shape: [300_000], fill: Buffer.alloc(300_000) },
+      ]);
+      const said = await at.shellOutput(`
+        cat $M/model/w.bin $M/views/npy/w.npy > /dev/null
+        dd if=/dev/zero of=$M/model/w.bin bs=1000 count=3 conv=notrunc status=none
+        mkdir $M/rpc/one
+        echo one >> $M/logs/fuse.log
+        exec 3< $M/views/json/w.json
+        cat $M/sys/metrics
+      `);
+      const value = (name: string, labels: string) => {
+        const line = said.split('\n').find((line) => line.startsWith(`${name}{${labels}} `));
+        return Number(line?.split(' ')[1]);
+      };
+      const plane = transport === 'kernel' ? 'data' : 'control';
+      const read = value('mlfs_read_bytes_total', `room="model",plane="${plane}"`);
+      assert.ok(read >= 300_000 && read < 400_000, `${read}`);
+      const viewed = value('mlfs_read_bytes_total', `room="views",plane="${plane}"`);
+      assert.ok(viewed >= 300_128 && viewed < 400_000, `${viewed}`);
+      const reads = value('mlfs_read_duration_seconds_count', `room="model",plane="${plane}"`);
+      assert.ok(reads >= 1 && reads <= 300);
+      assert.equal(
+        value('mlfs_read_duration_seconds_bucket', `room="model",plane="${plane}",le="+Inf"`),
+        reads,
+      );
+      assert.equal(value('mlfs_write_bytes_total', 'room="model"'), 3000);
+      assert.equal(value('mlfs_writes_total', 'room="model"'), 3);
+      assert.equal(value('mlfs_write_bytes_total', 'room="logs"'), 4);
+      assert.equal(value('mlfs_open_files', 'room="views"'), 1);
+      assert.equal(value('mlfs_requests_total', 'operation="mkdir"'), 1);
+    });
+
     test('the metrics are what promtool accepts', requires('promtool'), async (t) => {
       const at = await WritableMount.create(t, server, transport, TENSORS, { metricsAddress: '127.0.0.1:0' });
       const { metrics_url: url } = await at.status();
       assert.ok(url !== null);
       const scraped = await (await fetch(url)).text();
       assert.match(scraped, /^mlfs_tensors 1$/m);
+      assert.match(
+        scraped,
+        new RegExp(`^mlfs_mount_info{.*transport="${transport}",mode="read-write"} 1$`, 'm'),
+      );
       assert.equal(await at.shellOutput('promtool check metrics < $M/sys/metrics'), '');
       await at.again(transport);
       await assert.rejects(fetch(url), 'it ends with the mount');

@@ -9,9 +9,10 @@ import type { Filesystem } from '../filesystem.ts';
 import { INIT_FLAGS } from '../protocol/init.ts';
 import { KernelNotifier } from './kernel-notifier.ts';
 import { deviceNumberOf } from './mount-table.ts';
+import { NativeRooms } from './native-rooms.ts';
 import { Passthrough } from './passthrough.ts';
 import { PublishedImages } from './published-images.ts';
-import type { Transport, TransportOptions, TransportSession } from './transport.ts';
+import type { NativeReads, Transport, TransportOptions, TransportSession } from './transport.ts';
 import { unmountPath } from './unmount.ts';
 
 /**
@@ -46,16 +47,20 @@ class KernelSession implements TransportSession {
   readonly #mountpoint: string;
   readonly #dispatched: () => Readonly<Record<string, number>>;
   readonly #images: PublishedImages;
+  readonly #rooms: NativeRooms;
   #ended = false;
   #lastCounters: Readonly<Record<string, number>> = {};
+  #lastReads: ReadonlyMap<string, NativeReads> = new Map();
 
   private constructor(
     native: NativeSession,
     mountpoint: string,
     closed: Promise<void>,
     dispatched: () => Readonly<Record<string, number>>,
+    filesystem: Filesystem,
   ) {
     this.#native = native;
+    this.#rooms = new NativeRooms(filesystem);
     this.#images = new PublishedImages(native);
     this.#dispatched = dispatched;
     this.#mountpoint = mountpoint;
@@ -78,8 +83,12 @@ class KernelSession implements TransportSession {
     const passthrough = new Passthrough(options);
     const closed = deferred();
     const initialized = deferred();
-    const session = new KernelSession(native, options.mountpoint, closed.promise, () =>
-      dispatcher.counters(),
+    const session = new KernelSession(
+      native,
+      options.mountpoint,
+      closed.promise,
+      () => dispatcher.counters(),
+      filesystem,
     );
     const dispatcher = new Dispatcher(filesystem, {
       reply: (reply) => {
@@ -142,6 +151,7 @@ class KernelSession implements TransportSession {
   #close(): void {
     this.#ended = true;
     this.#lastCounters = this.#native.counters();
+    this.#lastReads = this.#rooms.reads(this.#native.readTally());
     this.#native.close();
   }
 
@@ -164,7 +174,7 @@ class KernelSession implements TransportSession {
         triples.set([this.#images.indexOf(extent.image), extent.offset, extent.length], index * 3);
       }
     });
-    this.#native.publish(nodeid, triples, Buffer.concat(inline));
+    this.#native.publish(nodeid, triples, Buffer.concat(inline), this.#rooms.numberOf(nodeid));
     this.#images.hold(nodeid, images);
   }
 
@@ -180,6 +190,10 @@ class KernelSession implements TransportSession {
 
   counters(): Readonly<Record<string, number>> {
     return { ...this.#dispatched(), ...(this.#ended ? this.#lastCounters : this.#native.counters()) };
+  }
+
+  nativeReads(): ReadonlyMap<string, NativeReads> {
+    return this.#ended ? this.#lastReads : this.#rooms.reads(this.#native.readTally());
   }
 }
 

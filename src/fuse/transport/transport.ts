@@ -1,3 +1,4 @@
+import type { HistogramCounts } from '../../telemetry/histogram.ts';
 import type { Filesystem } from '../filesystem.ts';
 
 /** A way to attach a Filesystem to a directory. */
@@ -41,4 +42,11 @@ export interface TransportSession {
   unmount(): Promise<void>;
   /** Monotonic counters, names in snake_case without a prefix, e.g. `native_read_bytes_total`. */
   counters(): Readonly<Record<string, number>>;
+  /** Reads that never entered JavaScript, by the folder at the root; of a transport with `nativeRead`. */
+  nativeReads?(): ReadonlyMap<string, NativeReads>;
+}
+
+export interface NativeReads {
+  readonly bytes: number;
+  readonly seconds: HistogramCounts;
 }

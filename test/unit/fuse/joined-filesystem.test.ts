@@ -12,6 +12,7 @@ import type {
 } from '../../../src/fuse/filesystem.ts';
 import { joinFilesystems } from '../../../src/fuse/joined-filesystem.ts';
 import { RefusingFilesystem } from '../../../src/fuse/refusing-filesystem.ts';
+import { Traffic } from '../../../src/fuse/traffic.ts';
 import { FuseNativeBridge } from '../../../src/fuse/transport/fuse-native-operations.ts';
 import { refusedWith, writableTree } from './writable-tree.ts';
 
@@ -80,20 +81,17 @@ function entryOf(nodeid: number): Entry {
 
 function scene() {
   const tree = writableTree();
+  const traffic = new Traffic();
   const rooms = [new Room(), new Room()] as const;
-  const joined = joinFilesystems(tree.filesystem, [
+  const grafts = [
     { name: 'activations', filesystem: rooms[0] },
     { name: 'rpc', filesystem: rooms[1] },
-  ]);
-  return { tree, rooms, joined, context: tree.context };
+  ];
+  const joined = joinFilesystems(tree.filesystem, grafts, traffic);
+  return { tree, rooms, joined, traffic, context: tree.context };
 }
 
 const names = (entries: Iterable<DirectoryEntry>) => [...entries].map(({ name }) => name);
-
-test('the tree alone is served as it is', () => {
-  const { filesystem } = writableTree();
-  assert.equal(joinFilesystems(filesystem, []), filesystem);
-});
 
 test('a listing of the root has the tree’s names and the grafts, from any offset', async () => {
   const { joined, context } = scene();
@@ -133,6 +131,33 @@ test('inodes of each graft have a range of their own within 32 bits', async () =
     assert.equal(made.opened.handle, 40);
   }
   assert.deepEqual(rooms[0].asked, ['lookup 1 file']);
+});
+
+test('what is read, written and open is counted by room', async () => {
+  const { joined, traffic, context, tree } = scene();
+  const opened = await joined.open(FIRST + 2, 0, context);
+  await joined.read(FIRST + 2, opened.handle, 0, 100, context);
+  const { entry, opened: made } = await joined.create(tree.room.nodeid, 'scratch', 0o644, 2, context);
+  await joined.write(entry.attr.nodeid, made.handle, 0, Buffer.alloc(7), context);
+  const weight = await joined.open(tree.weight.nodeid, 0, context);
+  await joined.read(tree.weight.nodeid, weight.handle, 0, 4, context);
+  await joined.read(tree.weight.nodeid, weight.handle, 4, 4, context);
+  await joined.release(tree.weight.nodeid, weight.handle);
+  const counted = [...traffic.rooms].map(
+    ([room, { readBytes, readSeconds, writes, writeBytes, openFiles }]) => [
+      room,
+      readSeconds.counts.counts.reduce((sum, count) => sum + count),
+      readBytes,
+      writes,
+      writeBytes,
+      openFiles,
+    ],
+  );
+  assert.deepEqual(counted, [
+    ['activations', 1, 'inode 2, handle 20'.length, 0, 0, 1],
+    ['scratch', 0, 0, 1, 7, 1],
+    ['room', 2, 8, 0, 0, 0],
+  ]);
 });
 
 test('above a graft is the root', async () => {

@@ -12,9 +12,28 @@ test('an address is a port, or a host and a port; the loopback is the default', 
   }
 });
 
+test('what cannot be told is a 500 and a line in the log, and the next one is answered', async (t) => {
+  const said: string[] = [];
+  let fails = true;
+  const render = () => {
+    if (fails) throw new Error('the cache is gone');
+    return 'mlfs_tensors 1\n';
+  };
+  const server = await serveMetrics({ host: '127.0.0.1', port: 0 }, render, (line) => said.push(line));
+  t.after(() => server.close());
+  assert.equal((await fetch(server.url)).status, 500);
+  assert.deepEqual(said, ['the metrics could not be told: Error: the cache is gone']);
+  fails = false;
+  assert.equal((await fetch(server.url)).status, 200);
+});
+
 test('GET /metrics is answered anew each time, and nothing else is', async (t) => {
   let count = 0;
-  const server = await serveMetrics({ host: '127.0.0.1', port: 0 }, () => `mlfs_asked_total ${++count}\n`);
+  const server = await serveMetrics(
+    { host: '127.0.0.1', port: 0 },
+    () => `mlfs_asked_total ${++count}\n`,
+    assert.fail,
+  );
   let open = true;
   t.after(() => (open ? server.close() : undefined));
   const first = await fetch(server.url);
@@ -25,7 +44,7 @@ test('GET /metrics is answered anew each time, and nothing else is', async (t) =
   const posted = await fetch(server.url, { method: 'POST', body: 'x' });
   assert.deepEqual([posted.status, posted.headers.get('allow')], [405, 'GET, HEAD']);
   await assert.rejects(
-    serveMetrics(parseListenAddress(new URL(server.url).host), () => ''),
+    serveMetrics(parseListenAddress(new URL(server.url).host), () => '', assert.fail),
     { code: 'ERR_MLFS_BUSY' },
   );
   await server.close();

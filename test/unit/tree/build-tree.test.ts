@@ -9,6 +9,7 @@ import type { Content } from '../../../src/storage/content.ts';
 import { PageCache } from '../../../src/storage/page-cache.ts';
 import { Log } from '../../../src/telemetry/log.ts';
 import { buildTree } from '../../../src/tree/build-tree.ts';
+import type { DirectoryInode } from '../../../src/tree/inode.ts';
 import { modelOf, nameTensors } from '../../../src/tree/model-tensors.ts';
 import { temporaryDirectory } from '../../support/tmp.ts';
 import { at, paths } from './tree-fixtures.ts';
@@ -66,6 +67,30 @@ test('a state dict with a number beside its tensors has one', async (t) => {
   const tree = built(await opened(t, dict({ w: one(1), b: one(2), epoch: 3 })));
   assert.equal((await read(tree, 'checkpoint/epoch.json')).trim(), '3');
   assert.equal(at(tree.tree.root, 'checkpoint/w.bin'), at(tree.tree.root, 'model/w.bin'));
+});
+
+test('an inode says which room it was made for, tied ones and late ones too', async (t) => {
+  const checkpoint = await opened(
+    t,
+    dict({ state_dict: dict({ 'fc.weight': one(1), b: one(2) }), epoch: 3 }),
+  );
+  const { tree } = built(checkpoint);
+  const seen = new Set<string>();
+  const walk = (directory: DirectoryInode, room: string, path: string) => {
+    for (const [name, inode] of directory.children) {
+      const of = room === '' ? name : room;
+      const tied = inode === at(tree.root, 'model/fc/weight.bin') || inode === at(tree.root, 'model/b.bin');
+      const expected = tied || path.startsWith('/checkpoint/state_dict') ? ['model', 'checkpoint'] : [of];
+      assert.ok(
+        expected.includes(tree.roomOf(inode.nodeid)),
+        `${path}/${name}: ${tree.roomOf(inode.nodeid)}`,
+      );
+      seen.add(of);
+      if (inode.kind === 'directory') walk(inode, of, `${path}/${name}`);
+    }
+  };
+  walk(tree.root, '', '');
+  assert.deepEqual([...seen].sort(), ['checkpoint', 'export', 'ir', 'logs', 'model', 'sys', 'views', 'viz']);
 });
 
 test('/sys describes the checkpoint', async (t) => {

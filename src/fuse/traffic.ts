@@ -1,0 +1,63 @@
+import { performance } from 'node:perf_hooks';
+import { Histogram } from '../telemetry/histogram.ts';
+import type { MaybePromise } from './filesystem.ts';
+import { after } from './maybe-promise.ts';
+
+/** As the data plane has them (kBoundsNanoseconds of native/read_tally.h). */
+const READ_SECONDS = [4e-6, 16e-6, 64e-6, 256e-6, 1e-3, 4e-3, 16e-3, 64e-3, 256e-3, 1, 4];
+
+/** What was done with the files of one room. */
+export class RoomTraffic {
+  readonly readSeconds = new Histogram(READ_SECONDS);
+  readBytes = 0;
+  writes = 0;
+  writeBytes = 0;
+  /** Opened and not released. */
+  openFiles = 0;
+}
+
+/**
+ * What goes through JavaScript, by the folder at the root that it goes to. The reads that the data plane answers are counted there; what the
+ * kernel reads and writes by itself (its page cache, passthrough) nobody counts.
+ */
+export class Traffic {
+  readonly #rooms = new Map<string, RoomTraffic>();
+
+  get rooms(): ReadonlyMap<string, RoomTraffic> {
+    return this.#rooms;
+  }
+
+  /** A read: from now on until it is answered. What is refused is not counted. */
+  reading(room: string, read: () => MaybePromise<Uint8Array>): MaybePromise<Uint8Array> {
+    const beganMs = performance.now();
+    return after(read(), (bytes) => {
+      const traffic = this.#of(room);
+      traffic.readBytes += bytes.byteLength;
+      traffic.readSeconds.observe((performance.now() - beganMs) / 1000);
+      return bytes;
+    });
+  }
+
+  wrote(room: string, bytes: number): void {
+    const traffic = this.#of(room);
+    traffic.writes++;
+    traffic.writeBytes += bytes;
+  }
+
+  opened(room: string): void {
+    this.#of(room).openFiles++;
+  }
+
+  released(room: string): void {
+    this.#of(room).openFiles--;
+  }
+
+  #of(room: string): RoomTraffic {
+    let traffic = this.#rooms.get(room);
+    if (traffic === undefined) {
+      traffic = new RoomTraffic();
+      this.#rooms.set(room, traffic);
+    }
+    return traffic;
+  }
+}

@@ -1,0 +1,34 @@
+import type { NativeReadTally } from '../../storage/native.ts';
+import type { Filesystem } from '../filesystem.ts';
+import type { NativeReads } from './transport.ts';
+
+/** kRooms of native/read_tally.h. */
+const MOST_ROOMS = 16;
+
+/** The data plane counts its reads by room, and knows rooms by number: in the order in which somebody first opened a file of each. */
+export class NativeRooms {
+  readonly #filesystem: Pick<Filesystem, 'roomOf'>;
+  readonly #names: string[] = [];
+
+  constructor(filesystem: Pick<Filesystem, 'roomOf'>) {
+    this.#filesystem = filesystem;
+  }
+
+  /** Of the room of an inode; rooms beyond the most are counted with the last. */
+  numberOf(nodeid: number): number {
+    const name = this.#filesystem.roomOf?.(nodeid) ?? '';
+    const known = this.#names.indexOf(name);
+    if (known >= 0) return known;
+    return this.#names.length === MOST_ROOMS ? MOST_ROOMS - 1 : this.#names.push(name) - 1;
+  }
+
+  /** By the name of the room. */
+  reads({ bounds, rooms }: NativeReadTally): ReadonlyMap<string, NativeReads> {
+    return new Map(
+      rooms.slice(0, this.#names.length).map(({ bytes, seconds, durations }, number) => {
+        const name = this.#names[number] ?? '';
+        return [name, { bytes, seconds: { bounds, counts: durations, sum: seconds } }];
+      }),
+    );
+  }
+}

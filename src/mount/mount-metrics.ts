@@ -1,0 +1,129 @@
+/** What /sys/metrics says. Names and units as Prometheus wants them: https://prometheus.io/docs/practices/naming/ */
+import type { Metric } from '../telemetry/metrics.ts';
+import type { StatusSources } from './status.ts';
+
+export function* mountMetrics(sources: StatusSources): Iterable<Metric> {
+  yield* mountItself(sources);
+  yield* edits(sources);
+  yield* traffic(sources);
+  yield* pageCache(sources);
+  yield* requests(sources.counters());
+}
+
+function* mountItself(sources: StatusSources): Iterable<Metric> {
+  const { checkpoint, tensors, tensorBytes, inodes } = sources.served();
+  yield {
+    name: 'build_info',
+    help: 'What serves; always 1.',
+    value: 1,
+    labels: { version: sources.version, node: process.versions.node },
+  };
+  yield {
+    name: 'mount_info',
+    help: 'What is mounted, and how; always 1.',
+    value: 1,
+    labels: {
+      checkpoint: sources.checkpointPath,
+      mountpoint: sources.mountpoint,
+      format: checkpoint.format,
+      transport: sources.transport,
+      mode: sources.readOnly ? 'read-only' : 'read-write',
+    },
+  };
+  yield { name: 'tensors', help: 'Tensors by name.', value: tensors };
+  yield { name: 'tensor_bytes', help: 'Bytes of all tensors, tied ones once.', value: tensorBytes };
+  yield { name: 'inodes', help: 'Inodes of the mount.', value: inodes };
+  yield { name: 'start_time_seconds', help: 'When the mount began.', value: sources.startedMs / 1000 };
+  const { rss, heapUsed, external } = process.memoryUsage();
+  yield { name: 'resident_memory_bytes', help: 'Resident set of the server.', value: rss };
+  yield { name: 'heap_bytes', help: 'JavaScript heap of the server.', value: heapUsed };
+  yield { name: 'external_memory_bytes', help: 'Buffers of the server.', value: external };
+  const { user, system } = process.cpuUsage();
+  yield {
+    name: 'cpu_seconds_total',
+    help: 'Processor time of the server.',
+    value: (user + system) / 1e6,
+  };
+  yield {
+    name: 'checkpoint_stale',
+    help: 'Whether the checkpoint file is not the one that was opened.',
+    value: sources.stale() ? 1 : 0,
+  };
+  yield {
+    name: 'reloads_total',
+    help: 'Files that took the place of another.',
+    value: sources.reloadsTotal(),
+  };
+}
+
+function* edits(sources: StatusSources): Iterable<Metric> {
+  const status = sources.served().edits?.status;
+  const { bytes = 0, segments = 0, appendsTotal = 0, syncsTotal = 0 } = status?.journal ?? {};
+  yield { name: 'dirty_bytes', help: 'Edited and not committed.', value: status?.dirtyBytes ?? 0 };
+  yield { name: 'dirty_ranges', help: 'Runs of such bytes.', value: status?.dirtyRanges ?? 0 };
+  yield { name: 'journal_bytes', help: 'Bytes of the journal on disk.', value: bytes };
+  yield { name: 'journal_segments', help: 'Files of the journal.', value: segments };
+  yield { name: 'journal_appends_total', help: 'Appends to the journal.', value: appendsTotal };
+  yield { name: 'journal_syncs_total', help: 'Syncs of the journal.', value: syncsTotal };
+  yield {
+    name: 'commits_total',
+    help: 'Commits since the mount or its last reload.',
+    value: status?.commitsTotal ?? 0,
+  };
+}
+
+/** `plane`: data for what native code answers, control for what goes through JavaScript. */
+function* traffic({ traffic, nativeReads }: StatusSources): Iterable<Metric> {
+  const unseen = 'What the kernel answers from its page cache, or by passthrough, is not seen.';
+  const bytes = { name: 'read_bytes_total', help: `Bytes read from the server, by room. ${unseen}` };
+  const seconds = { name: 'read_duration_seconds', help: `How long READ requests took. ${unseen}` };
+  for (const [room, read] of nativeReads()) {
+    yield { ...bytes, labels: { room, plane: 'data' }, value: read.bytes };
+    yield { ...seconds, labels: { room, plane: 'data' }, histogram: read.seconds };
+  }
+  for (const [room, { readBytes, readSeconds, writes, writeBytes, openFiles }] of traffic.rooms) {
+    yield {
+      name: 'open_files',
+      help: 'Opened and not released, by room.',
+      labels: { room },
+      value: openFiles,
+    };
+    yield { ...bytes, labels: { room, plane: 'control' }, value: readBytes };
+    yield { ...seconds, labels: { room, plane: 'control' }, histogram: readSeconds.counts };
+    yield { name: 'writes_total', help: 'WRITE requests, by room.', labels: { room }, value: writes };
+    yield { name: 'write_bytes_total', help: 'Bytes written, by room.', labels: { room }, value: writeBytes };
+  }
+}
+
+function* pageCache({ cache }: StatusSources): Iterable<Metric> {
+  const { hits, misses, evictions, bytes, maxBytes } = cache.counters;
+  yield { name: 'page_cache_hits_total', help: 'Pages found in the LRU page cache.', value: hits };
+  yield { name: 'page_cache_misses_total', help: 'Pages that had to be made.', value: misses };
+  yield { name: 'page_cache_evictions_total', help: 'Pages dropped for others.', value: evictions };
+  yield { name: 'page_cache_bytes', help: 'Bytes in the LRU page cache.', value: bytes };
+  yield { name: 'page_cache_max_bytes', help: 'Budget of the LRU page cache.', value: maxBytes };
+}
+
+/** Those that the transports have beside the requests by operation. */
+const REQUEST_HELP: Readonly<Record<string, string>> = {
+  request_errors_total: 'Requests that were refused or failed.',
+  requests_pending: 'Requests that wait for their answer.',
+  inodes_known: 'Inodes that the kernel refers to.',
+  passthrough_opens_total: 'Opens of files that the kernel reads and writes by itself.',
+  plain_backed_opens_total: 'Opens of files that it could not.',
+  native_read_errors_total: 'READ requests that native code answered with an error.',
+  near_periods_total: 'Times a lone reader was served from its own processor.',
+};
+
+function* requests(counters: Readonly<Record<string, number>>): Iterable<Metric> {
+  for (const [name, value] of Object.entries(counters)) {
+    const operation = /^requests_(\w+)_total$/.exec(name)?.[1];
+    const help = REQUEST_HELP[name];
+    if (operation !== undefined) {
+      const help = 'Requests of the kernel that came to JavaScript, by operation.';
+      yield { name: 'requests_total', help, labels: { operation }, value };
+    } else if (help !== undefined) {
+      yield { name, help, value };
+    }
+  }
+}
