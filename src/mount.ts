@@ -262,6 +262,7 @@ async function serve(
   });
   served.showOn(filesystem);
   const rooms = readOnly ? [] : ownRooms(served, log, options.rpcTimeoutMs ?? DEFAULT_RPC_TIMEOUT_MS);
+  registry.register(() => rooms.flatMap((room) => [...(room.metrics?.() ?? [])]));
   try {
     session = await transport.mount(joinFilesystems(filesystem, rooms, traffic), {
       mountpoint,
@@ -334,7 +335,11 @@ function ownRooms(served: ServedCheckpoint, log: Log, rpcTimeoutMs: number): rea
   const warn = (message: string) => log.warn(message);
   return [
     activationsRoom({ ...served.activations(), log: warn }),
-    rpcRoom({ timeoutMs: rpcTimeoutMs, makeFile: () => served.makeScratch(), log: warn }),
+    rpcRoom({
+      timeoutMs: rpcTimeoutMs,
+      makeFile: () => served.makeScratch(),
+      log: (level, message) => log.write(level, message),
+    }),
   ];
 }
 

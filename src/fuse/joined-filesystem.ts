@@ -7,6 +7,7 @@
  * is in the kernel's numbers; the name of a graft hides the tree's own.
  */
 import { type ErrnoName, errno } from '../errors.ts';
+import type { Metric } from '../telemetry/metrics.ts';
 import type {
   AbsentEntry,
   Attr,
@@ -32,6 +33,8 @@ export interface Graft {
   readonly filesystem: Filesystem;
   /** The mount is gone: lets go of whatever it holds. */
   close?(): Promise<void>;
+  /** What it counts by itself. */
+  metrics?(): Iterable<Metric>;
 }
 
 const ROOT = 1;

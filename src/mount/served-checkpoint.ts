@@ -144,11 +144,15 @@ export class ServedCheckpoint {
   ): Promise<CommitReport> {
     const edits = this.#writable();
     await this.#refuseTarget(path);
-    return edits.commitTo(path, options);
+    const report = await edits.commitTo(path, options);
+    if (!options.dryRun) this.#options.log.info('committed', { to: path, ...report });
+    return report;
   }
 
-  discard(): Promise<CommitReport> {
-    return this.#writable().discard();
+  async discard(): Promise<CommitReport> {
+    const report = await this.#writable().discard();
+    if (report.bytes > 0) this.#options.log.info('discarded', { bytes: report.bytes, ranges: report.ranges });
+    return report;
   }
 
   /** A nameless file, gone with this process. */

@@ -22,11 +22,12 @@ import { permits, R_OK, W_OK, X_OK } from '../fuse/permission.ts';
 import { RefusingFilesystem } from '../fuse/refusing-filesystem.ts';
 import { Call, type CallFile } from './call.ts';
 import { CallQueue, type Lease } from './call-queue.ts';
+import { WorkerPresence } from './worker-presence.ts';
 
 export interface RpcFilesystemOptions {
   readonly timeoutMs: number;
   readonly makeFile: () => CallFile;
-  readonly log: (message: string) => void;
+  readonly log: (level: 'info' | 'warn', message: string) => void;
 }
 
 const ROOT = 1;
@@ -75,6 +76,9 @@ type Handle =
 export class RpcFilesystem extends RefusingFilesystem {
   readonly #options: RpcFilesystemOptions;
   readonly #queue = new CallQueue();
+  readonly #presence: WorkerPresence;
+  #done = 0;
+  #failed = 0;
   readonly #folders = new Map<string, Folder>();
   readonly #byNumber = new Map<number, Folder>();
   readonly #handles = new Map<number, Handle>();
@@ -87,6 +91,18 @@ export class RpcFilesystem extends RefusingFilesystem {
   constructor(options: RpcFilesystemOptions) {
     super();
     this.#options = options;
+    this.#presence = new WorkerPresence({
+      patienceMs: 3 * POLL_MS,
+      working: () => this.#queue.workers > 0,
+      said: (present) =>
+        options.log('info', present ? '/rpc: a worker takes calls' : '/rpc: no worker takes calls any more'),
+    });
+  }
+
+  /** For the metrics. */
+  counters() {
+    const { workers, queued, running } = this.#queue;
+    return { workers, queued, running, done: this.#done, failed: this.#failed };
   }
 
   lookup(parent: number, name: string, context: RequestContext): Entry | AbsentEntry {
@@ -199,7 +215,12 @@ export class RpcFilesystem extends RefusingFilesystem {
   override async release(_nodeid: number, handle: number): Promise<void> {
     const open = this.#handles.get(handle);
     this.#handles.delete(handle);
-    if (open?.kind === 'next' && open.lease !== undefined) this.#queue.leave(open.lease);
+    if (open?.kind === 'next' && open.lease !== undefined) {
+      const { call } = open.lease;
+      const wasRunning = call.state === 'running';
+      this.#queue.leave(open.lease);
+      if (wasRunning) this.#settled(call);
+    }
     if (open?.kind === 'one file') await this.#remove(open.folder);
   }
 
@@ -277,7 +298,16 @@ export class RpcFilesystem extends RefusingFilesystem {
 
   /** Everybody who waits hears that it is over. */
   async close(): Promise<void> {
+    this.#presence.end();
     for (const folder of [...this.#folders.values()]) await this.#remove(folder);
+  }
+
+  /** Tells of a call that got its answer, or none. */
+  #settled({ id, state, error }: Call): void {
+    if (state === 'done') this.#done++;
+    if (state !== 'failed') return;
+    this.#failed++;
+    this.#options.log('warn', `/rpc/${id}: ${error}`);
   }
 
   #make(name: string, { uid, gid }: Pick<RequestContext, 'uid' | 'gid'>, hidden: boolean): Folder {
@@ -310,6 +340,7 @@ export class RpcFilesystem extends RefusingFilesystem {
   }
 
   async #openNext(flags: number, context: RequestContext): Promise<OpenReply> {
+    this.#presence.seen();
     const withinMs = (flags & O_NONBLOCK) === 0 ? POLL_MS : 0;
     const lease = await this.#queue.take(withinMs, context.signal);
     const folder = lease === undefined ? undefined : this.#folders.get(lease.call.id);
@@ -324,14 +355,7 @@ export class RpcFilesystem extends RefusingFilesystem {
   }
 
   async #openOutput(folder: Folder, flags: number, { signal }: RequestContext): Promise<OpenReply> {
-    const { timeoutMs, log } = this.#options;
-    const patienceMs = (flags & O_NONBLOCK) === 0 ? timeoutMs : 0;
-    try {
-      await folder.call.answered(patienceMs, signal);
-    } catch (refusal) {
-      if (folder.call.state === 'failed') log(`/rpc/${folder.name}: ${folder.call.error}`);
-      throw refusal;
-    }
+    await folder.call.answered((flags & O_NONBLOCK) === 0 ? this.#options.timeoutMs : 0, signal);
     return this.#opened({ kind: 'output', file: folder.call.output });
   }
 
@@ -387,6 +411,7 @@ export class RpcFilesystem extends RefusingFilesystem {
       throw errno('EINVAL', `${call.id}: an answer is {"ok": true} or {"ok": false, "error": "…"}`);
     }
     this.#queue.answer(call, error);
+    this.#settled(call);
   }
 
   #statusDocument(): Buffer {

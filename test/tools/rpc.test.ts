@@ -91,8 +91,14 @@ for (const transport of TRANSPORTS) {
       assert.equal(code, 1);
       assert.match(stderr, /Input\/output error/);
       assert.equal(await at.shellOutput('cat $M/rpc/1/error $M/rpc/1/status'), 'this is no number\nfailed\n');
-      const log = (await at.log()).trim().split('\n').at(-1) ?? '';
-      assert.match(log, /\/rpc\/1: this is no number/);
+      await at.shell('cat $M/rpc/1/output.txt');
+      const log = await at.log();
+      assert.equal(log.match(/level=warn msg="\/rpc\/1: this is no number"/g)?.length, 1);
+      assert.match(log, /level=info msg="\/rpc: a worker takes calls"/);
+      const metrics = await at.shellOutput(`${ask('2', 'well')} > /dev/null; cat $M/sys/metrics`);
+      assert.match(metrics, /^mlfs_rpc_workers 1$/m);
+      assert.match(metrics, /^mlfs_rpc_calls_total{result="done"} 1$/m);
+      assert.match(metrics, /^mlfs_rpc_calls_total{result="failed"} 1$/m);
     });
 
     test('a worker that dies answers with how it ended, and another one goes on', async (t) => {

@@ -165,6 +165,7 @@ print(json.dumps([at for at in range(len(now)) if now.startswith(crc, at)]))
       assert.ok(WEIGHT.equals(await weight(at)));
       assert.ok(saved.equals(await readFile(at.checkpoint)));
       assert.equal((await at.status()).dirty_bytes, 0);
+      assert.match(await at.log(), /level=info msg=discarded bytes=\d+ ranges=\d+$/m);
     });
 
     const REPLACING: Readonly<Record<string, string>> = {
