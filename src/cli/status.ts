@@ -36,6 +36,7 @@ function asText(status: TargetStatus): string {
   if (status.mountpoint !== null) {
     facts.push(['mount', `${status.mountpoint}, ${status.mode}, process ${status.pid}`]);
   }
+  if (status.metrics_url !== null) facts.push(['metrics', status.metrics_url]);
   facts.push(['edits', editsOf(status)]);
   if (status.journal !== null) facts.push(['journal', journalOf(status.journal)]);
   if (status.unfinished_commit) {

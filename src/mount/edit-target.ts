@@ -37,6 +37,8 @@ export interface TargetStatus extends EditsReport {
   /** Of the process that serves the mount. */
   readonly pid: number | null;
   readonly mode: 'read-only' | 'read-write' | 'unmounted';
+  /** Where its metrics are scraped, when it was given an address. */
+  readonly metrics_url: string | null;
   readonly state: 'current' | 'stale' | 'committing';
   readonly stale_reason: string | null;
 }

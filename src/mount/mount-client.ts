@@ -41,12 +41,14 @@ export class MountClient implements EditTarget {
   }
 
   async status(): Promise<TargetStatus> {
-    const { image, pid, mountpoint, mode, state, stale_reason, ...status } = await this.document();
+    const { image, pid, mountpoint, mode, metrics_url, state, stale_reason, ...status } =
+      await this.document();
     return {
       checkpoint: image.path,
       mountpoint,
       pid,
       mode,
+      metrics_url,
       state,
       stale_reason,
       dirty_bytes: status.dirty_bytes,

@@ -99,6 +99,7 @@ export class UnmountedEdits implements EditTarget {
         mountpoint: null,
         pid: null,
         mode: 'unmounted',
+        metrics_url: null,
         state: foreign ? 'stale' : 'current',
         stale_reason: foreign ? 'changed' : null,
         ...editsReport(

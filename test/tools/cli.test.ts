@@ -62,6 +62,44 @@ for (const transport of TRANSPORTS) {
     assert.match(again.stderr, /nothing is mounted there/);
   });
 
+  test(
+    `${transport}: metrics are scraped where mount and status say; a port in use is said first`,
+    here,
+    async (t) => {
+      const at = await scene(t);
+      const mounted = await runMlfs([
+        'mount',
+        '--transport',
+        transport,
+        '--metrics',
+        '0',
+        at.checkpoint,
+        at.mountpoint,
+      ]);
+      const [, url = ''] =
+        /, metrics at (http:\/\/127\.0\.0\.1:\d+\/metrics)$/m.exec(String(mounted.stdout)) ?? [];
+      assert.match(await (await fetch(url)).text(), /^mlfs_tensors 1$/m);
+      assert.ok((await runMlfs(['status', at.mountpoint])).stdout.includes(`metrics     ${url}\n`));
+      const other = await scene(t);
+      const port = new URL(url).port;
+      const refused = await runMlfs(['mount', '--metrics', port, other.checkpoint, other.mountpoint]);
+      assert.equal(refused.code, 4);
+      assert.match(
+        refused.stderr,
+        new RegExp(`127\\.0\\.0\\.1:${port}: another program listens there\n  try: `),
+      );
+      assert.deepEqual(await mountsOn(other.mountpoint), []);
+      assert.deepEqual(await readdir(other.folder), ['model.pt', 'mount']);
+      await runMlfs(['umount', at.mountpoint]);
+      await eventually('the address is closed', () =>
+        fetch(url).then(
+          () => false,
+          () => true,
+        ),
+      );
+    },
+  );
+
   test(`${transport}: a busy mount is not unmounted, unless lazily`, here, async (t) => {
     const at = await scene(t);
     await runMlfs(['mount', '--transport', transport, at.checkpoint, at.mountpoint]);
