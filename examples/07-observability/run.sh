@@ -25,7 +25,8 @@ show cat tail.log
 
 say 'The numbers are a file, and an address for Prometheus.'
 show "grep -E '^mlfs_(commits_total|dirty_bytes|tensors) ' mnt/sys/metrics"
-show "curl -s $url | grep -E '^mlfs_journal_appends_total '"
+show "cat mnt/model/embed/weight.bin mnt/views/npy/embed/weight.npy > /dev/null"
+show "curl -s $url | grep -E '^mlfs_read_(bytes_total|duration_seconds_count).*(model|views)'"
 
 say 'A real Prometheus scrapes it.'
 port=$(node -e 'const s = require("net").createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close(); })')

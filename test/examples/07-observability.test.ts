@@ -15,6 +15,7 @@ test(
     );
     assert.match(output, /^level=info msg="epoch 3 begins" trainer=\d+$/m);
     assert.match(output, /^mlfs_commits_total 1$/m);
+    assert.match(output, /^mlfs_read_bytes_total\{room="views",plane="data"\} [1-9]\d*$/m);
     assert.match(output, /"__name__":"up".*,"1"\]/);
     assert.match(output, /"__name__":"mlfs_commits_total".*"job":"mlfs".*,"1"\]/);
   },
