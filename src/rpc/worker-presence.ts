@@ -28,7 +28,8 @@ export class WorkerPresence {
 
   #look(): void {
     this.#gone = undefined;
-    if (!this.#options.working()) return this.#options.said(false);
-    this.#gone = setTimeout(() => this.#look(), this.#options.patienceMs).unref();
+    if (this.#options.working())
+      this.#gone = setTimeout(() => this.#look(), this.#options.patienceMs).unref();
+    else this.#options.said(false);
   }
 }

@@ -1,6 +1,7 @@
 /**
  * Random sequences of operations, against a model of the tree in memory: through the Filesystem interface with real images, journals and
- * state directories, and some through a mount. `npm run test:property` makes 2,000 of them; MLFS_SEED repeats a run.
+ * state directories, and some through a mount. `npm run test:property` makes 2,000 of them, and 200 through each transport; MLFS_SEED
+ * repeats a run.
  */
 import { copyFile, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -18,7 +19,7 @@ import { type Operation, operations } from './tree-model/operation.ts';
 import { serveInProcess } from './tree-model/serve-in-process.ts';
 
 const SEQUENCES = Number(process.env.MLFS_SEQUENCES ?? 200);
-const MOUNTED_SEQUENCES = Number(process.env.MLFS_MOUNTED ?? 12);
+const MOUNTED_SEQUENCES = Number(process.env.MLFS_MOUNTED_SEQUENCES ?? 12);
 const LONGEST = 60;
 
 /** By fuse-native what is staged passes through the kernel's pages of the file: who reads meanwhile is promised nothing. */
