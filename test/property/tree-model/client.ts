@@ -1,9 +1,16 @@
 import type { Answer, Operation } from './operation.ts';
 
+/** What stands between the tree and who uses it. */
+export interface Between {
+  /** A kernel keeps pages of files. */
+  readonly pagesAreKept: boolean;
+  /** Before a rename, an open file in its way is renamed itself, and stays so when the rename is refused. libfuse does it. */
+  readonly openFilesAreMovedAway: boolean;
+}
+
 /** Carries operations out on something that is to behave as the model does. */
 export interface Client {
-  /** Whether a kernel that keeps pages of files stands between the tree and who uses it. */
-  readonly pagesAreKept: boolean;
+  readonly between: Between;
   perform(operation: Operation): Promise<Answer>;
   /** The checkpoint file as it is now. */
   file(): Promise<Buffer>;

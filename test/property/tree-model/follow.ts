@@ -10,7 +10,7 @@ export async function follow(
   places: ReadonlyMap<string, number>,
   sequence: readonly Operation[],
 ): Promise<void> {
-  const model = new Model(STORAGES, client.pagesAreKept);
+  const model = new Model(STORAGES, client.between);
   let step = 0;
   const both = async (operation: Operation) => {
     const foretold = model.perform(operation);

@@ -1,4 +1,5 @@
 /** What a mount promises, as plainly as it can be said: the tensors' storages, the gradients, the scratch files, and who has what open. */
+import type { Between } from './client.ts';
 import { type Answer, DONE, type Operation, SLOTS } from './operation.ts';
 
 interface Tensor {
@@ -66,13 +67,12 @@ export class Refused extends Error {
 export class Model {
   #storages: Map<string, Buffer>;
   #committed: Map<string, Buffer>;
-  readonly #pagesAreKept: boolean;
+  readonly #between: Between;
   readonly #model: Folder = { kind: 'folder', scratch: false, children: new Map() };
   #open: (Open | undefined)[] = [];
 
-  /** @param pagesAreKept as a client has it */
-  constructor(storages: ReadonlyMap<string, Buffer>, pagesAreKept: boolean) {
-    this.#pagesAreKept = pagesAreKept;
+  constructor(storages: ReadonlyMap<string, Buffer>, between: Between) {
+    this.#between = between;
     this.#storages = copied(storages);
     this.#committed = copied(storages);
     for (const [name, view] of Object.entries(VIEWS)) {
@@ -258,6 +258,8 @@ export class Model {
       return DONE;
     }
     const victim = target.parent.children.get(target.name);
+    const inTheWay = victim !== undefined && this.#open.some((open) => open?.node === victim);
+    if (inTheWay && this.#between.openFilesAreMovedAway) return undefined;
     if (victim?.kind === 'folder') throw new Refused('EISDIR');
     if (!isScratch(node)) throw new Refused('EPERM');
     const bytes = (node as Plain).bytes;
@@ -318,7 +320,7 @@ export class Model {
 
   /** Bytes of a copy that ftruncate began go through the kernel's pages of the file: what they show until the close is nobody's promise. */
   #isMixed(node: Tensor | Plain): boolean {
-    return this.#pagesAreKept && this.#open.some((open) => open?.cut && open.node === node);
+    return this.#between.pagesAreKept && this.#open.some((open) => open?.cut && open.node === node);
   }
 
   #content(node: Tensor | Plain): Buffer {

@@ -4,14 +4,14 @@ import { readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { Server, TransportName } from '../../support/served.ts';
-import type { Client } from './client.ts';
+import type { Between, Client } from './client.ts';
 import { type Answer, DONE, type Operation } from './operation.ts';
 
 const SCRIPT = fileURLToPath(new URL('./mount-client.py', import.meta.url));
 
 /** A program that uses a real mount. */
 export class MountClient implements Client {
-  readonly pagesAreKept = true;
+  readonly between: Between;
   readonly #server: Server;
   readonly #checkpoint: string;
   readonly #transport: TransportName;
@@ -23,6 +23,7 @@ export class MountClient implements Client {
     this.#server = server;
     this.#checkpoint = checkpoint;
     this.#transport = transport;
+    this.between = { pagesAreKept: true, openFilesAreMovedAway: transport === 'fuse-native' };
   }
 
   async perform(operation: Operation): Promise<Answer> {
