@@ -5,7 +5,8 @@
  */
 import { DTYPES } from '../checkpoint/tensor.ts';
 import { hasText, renderElements } from '../numbers/element-text.ts';
-import { HEADER_BYTES, NotShown, type NpyHeader, parseNpyHeader } from './npy-header.ts';
+import { NPY_HEADER_BYTES, NpyRefusal } from '../numbers/npy-header.ts';
+import { type ArrayHeader, arrayHeader } from './array-header.ts';
 
 /** Reads at most `length` bytes at `offset`, fewer at the end of the file. */
 export type ReadAt = (offset: number, length: number) => Promise<Uint8Array>;
@@ -18,17 +19,17 @@ const SLICE = 65_536;
 /** The text of an array in pieces of bounded size; `name` is for messages. */
 export async function* arrayCsv(name: string, fileBytes: number, read: ReadAt): AsyncGenerator<Uint8Array> {
   try {
-    const header = parseNpyHeader(Buffer.from(await read(0, HEADER_BYTES)));
+    const header = arrayHeader(await read(0, NPY_HEADER_BYTES));
     yield* elementsCsv(name, header, fileBytes, read);
   } catch (cause) {
-    if (!(cause instanceof NotShown)) throw cause;
+    if (!(cause instanceof NpyRefusal)) throw cause;
     yield Buffer.from(`# ${name} ${cause.message}\n`);
   }
 }
 
 async function* elementsCsv(
   name: string,
-  header: NpyHeader,
+  header: ArrayHeader,
   fileBytes: number,
   read: ReadAt,
 ): AsyncGenerator<Uint8Array> {
@@ -36,19 +37,19 @@ async function* elementsCsv(
   const itemsize = DTYPES[dtype];
   const present = Math.max(0, fileBytes - dataOffset);
   if (present < count * itemsize) {
-    throw new NotShown(`has ${present} of the ${count * itemsize} bytes of its elements`);
+    throw new NpyRefusal(`has ${present} of the ${count * itemsize} bytes of its elements`);
   }
-  if (!hasText(dtype)) throw new NotShown(`has elements of type ${dtype}`);
+  if (!hasText(dtype)) throw new NpyRefusal(`has elements of type ${dtype}`);
   const transposed = fortranOrder && shape.length > 1;
   if (transposed && count > MOST_ELEMENTS) {
-    throw new NotShown(`has ${count} elements in Fortran's order, of which no first rows are shown`);
+    throw new NpyRefusal(`has ${count} elements in Fortran's order, of which no first rows are shown`);
   }
   const columns = shape.length > 1 ? (shape.at(-1) ?? 1) : 1;
   const shown = shownElements(count, columns);
   const layout = { columns: Math.max(1, columns), separator: ',' } as const;
   const elements = async (first: number, many: number) => {
     const bytes = Buffer.from(await read(dataOffset + first * itemsize, many * itemsize));
-    if (bytes.length < many * itemsize) throw new NotShown('became shorter while it was read');
+    if (bytes.length < many * itemsize) throw new NpyRefusal('became shorter while it was read');
     return header.bigEndian ? swapped(bytes, dtype.startsWith('complex') ? itemsize / 2 : itemsize) : bytes;
   };
   if (transposed) {

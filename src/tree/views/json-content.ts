@@ -9,7 +9,7 @@ import type { StatisticsCache } from '../../numbers/statistics-cache.ts';
 import type { FixedContent, ImageRange, RenderedContent } from '../../storage/content.ts';
 import { extentLength } from '../../storage/extent.ts';
 import { fileOffset } from '../tensor-files.ts';
-import { npyCarrier } from './npy-header.ts';
+import { npyCarrier } from './npy-array.ts';
 
 /** Buckets of a histogram: neighbours are joined until there are no more. */
 const MOST_BUCKETS = 40;

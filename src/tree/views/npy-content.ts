@@ -4,6 +4,14 @@
  */
 import type { Tensor } from '../../checkpoint/tensor.ts';
 import { errno } from '../../errors.ts';
+import {
+  NPY_HEADER_BYTES,
+  type NpyArray,
+  NpyRefusal,
+  npyHeader,
+  type ParsedNpy,
+  parseNpyHeader,
+} from '../../numbers/npy-header.ts';
 import type { ByteSource } from '../../storage/byte-source.ts';
 import type {
   ContentWriter,
@@ -15,7 +23,7 @@ import type {
 import type { Extent } from '../../storage/extent.ts';
 import type { ImageUpdate } from '../../storage/image.ts';
 import { writeWhole } from '../../storage/write-whole.ts';
-import { MAX_NPY_HEADER_BYTES, type NpyArray, npyArrayOf, npyHeader, parseNpyHeader } from './npy-header.ts';
+import { npyArrayOf } from './npy-array.ts';
 
 /** `content` is what the tensor's own file shows. */
 export function npyContent(tensor: Tensor, content: FixedContent): FixedContent {
@@ -95,7 +103,7 @@ function behindHeader(header: Uint8Array, writer: ContentWriter): ContentWriter 
 /** What puts another .npy file in the place of a tensor's. */
 export function npyReplacement(tensor: Tensor, content: FixedContent) {
   return async (staged: ByteSource, update: ImageUpdate): Promise<void> => {
-    const parsed = parseNpyHeader(await staged.read(0, Math.min(staged.size, MAX_NPY_HEADER_BYTES + 12)));
+    const parsed = headerOf(await staged.read(0, Math.min(staged.size, NPY_HEADER_BYTES)));
     refuseOther(parsed, npyArrayOf(tensor));
     if (parsed.fortranOrder && tensor.shape.filter((size) => size > 1).length > 1) {
       throw errno('EINVAL', 'the array is in Fortran order: save np.ascontiguousarray(array)');
@@ -106,6 +114,14 @@ export function npyReplacement(tensor: Tensor, content: FixedContent) {
     if (content.writer === undefined) throw errno('EPERM', 'the tensor cannot be written');
     await writeWhole(content, update, (offset, length) => staged.read(parsed.dataOffset + offset, length));
   };
+}
+
+function headerOf(start: Uint8Array): ParsedNpy {
+  try {
+    return parseNpyHeader(start);
+  } catch (cause) {
+    throw cause instanceof NpyRefusal ? errno('EINVAL', `what was written ${cause.message}`) : cause;
+  }
 }
 
 function refuseOther(found: NpyArray, own: NpyArray): void {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { HEADER_BYTES, NotShown, parseNpyHeader } from '../../../src/activations/npy-header.ts';
+import { arrayHeader } from '../../../src/activations/array-header.ts';
+import { NPY_HEADER_BYTES, NpyRefusal } from '../../../src/numbers/npy-header.ts';
 
 /** A numpy file's beginning with this literal in its header. */
 function header(literal: string, major = 1): Buffer {
@@ -18,15 +19,15 @@ const literal = (descr: string, order = 'False', shape = '(2, 3)') =>
 
 function refused(start: Buffer, reason: RegExp): void {
   assert.throws(
-    () => parseNpyHeader(start),
-    (cause) => cause instanceof NotShown && reason.test(cause.message),
+    () => arrayHeader(start),
+    (cause) => cause instanceof NpyRefusal && reason.test(cause.message),
   );
 }
 
 test('a header says type, order, shape and where the elements begin', () => {
   for (const major of [1, 2, 3]) {
     const start = header(literal("'<f4'"), major);
-    assert.deepEqual(parseNpyHeader(start), {
+    assert.deepEqual(arrayHeader(start), {
       dtype: 'float32',
       bigEndian: false,
       shape: [2, 3],
@@ -54,18 +55,18 @@ test('every type of numpy that torch has is known', () => {
     "'<c16'": 'complex128',
   };
   for (const [descr, dtype] of Object.entries(types)) {
-    assert.equal(parseNpyHeader(header(literal(descr))).dtype, dtype);
+    assert.equal(arrayHeader(header(literal(descr))).dtype, dtype);
   }
 });
 
 test('the order of bytes and of dimensions is told', () => {
-  const found = parseNpyHeader(header(literal("'>f8'", 'True', '(5,)')));
+  const found = arrayHeader(header(literal("'>f8'", 'True', '(5,)')));
   assert.equal(found.bigEndian, true);
   assert.equal(found.fortranOrder, true);
   assert.deepEqual(found.shape, [5]);
-  assert.deepEqual(parseNpyHeader(header(literal("'<f4'", 'False', '()'))).shape, []);
-  assert.equal(parseNpyHeader(header(literal("'<f4'", 'False', '()'))).count, 1);
-  assert.equal(parseNpyHeader(header(literal("'<f4'", 'False', '(0, 7)'))).count, 0);
+  assert.deepEqual(arrayHeader(header(literal("'<f4'", 'False', '()'))).shape, []);
+  assert.equal(arrayHeader(header(literal("'<f4'", 'False', '()'))).count, 1);
+  assert.equal(arrayHeader(header(literal("'<f4'", 'False', '(0, 7)'))).count, 0);
 });
 
 test('pickled objects are refused by name', () => {
@@ -74,8 +75,8 @@ test('pickled objects are refused by name', () => {
 });
 
 test('what is no array of numbers is refused', () => {
-  refused(Buffer.from('PK\x03\x04 and so on'), /no numpy file/);
-  refused(Buffer.alloc(0), /no numpy file/);
+  refused(Buffer.from('PK\x03\x04 and so on'), /no \.npy file/);
+  refused(Buffer.alloc(0), /no \.npy file/);
   refused(header(literal("'<f4'"), 9), /format 9\.0/);
   refused(header(literal("[('a', '<f4')]")), /records/);
   refused(header(literal("'<M8[ns]'")), /'<M8\[ns\]'/);
@@ -89,10 +90,10 @@ test('what is no array of numbers is refused', () => {
 test('a header that is cut short or too long is refused', () => {
   const whole = header(literal("'<f4'"));
   for (let length = 0; length < whole.length; length++) {
-    assert.throws(() => parseNpyHeader(whole.subarray(0, length)), NotShown);
+    assert.throws(() => arrayHeader(whole.subarray(0, length)), NpyRefusal);
   }
   const long = header(literal("'<f4'"), 2);
-  long.writeUInt32LE(HEADER_BYTES, 8);
+  long.writeUInt32LE(NPY_HEADER_BYTES, 8);
   refused(long, /header of 65536 bytes/);
   long.writeUInt32LE(0xffff_ffff, 8);
   refused(long, /header of 4294967295 bytes/);
