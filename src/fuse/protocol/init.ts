@@ -29,6 +29,12 @@ export const INIT_FLAGS = {
   PASSTHROUGH: 1n << 37n,
 } as const;
 
+/**
+ * From so many background requests on the kernel leaves readahead away (fuse_readahead). That so few are let through is to bound the
+ * queue: a reader waits for a place in it, and its readahead is not cut.
+ */
+const NEVER_CONGESTED = 0xffff;
+
 export interface InitRequest {
   readonly major: number;
   readonly minor: number;
@@ -45,7 +51,7 @@ export interface Negotiated {
   readonly maxWriteBytes: number;
   /** Largest READ or WRITE in pages. */
   readonly maxPages: number;
-  /** Readahead and asynchronous direct requests that may wait for us at one time. */
+  /** Readahead and asynchronous direct requests that may stand in the queue, or be served, at one time. */
   readonly maxBackground: number;
 }
 
@@ -99,7 +105,7 @@ export function encodeInit(request: Request, negotiated: Negotiated): Buffer {
   reply.writeUInt32LE(negotiated.maxReadaheadBytes, REPLY_BODY + 8);
   reply.writeUInt32LE(Number(negotiated.flags & 0xffff_ffffn), REPLY_BODY + 12);
   reply.writeUInt16LE(negotiated.maxBackground, REPLY_BODY + 16);
-  reply.writeUInt16LE(congestionThreshold(negotiated.maxBackground), REPLY_BODY + 18);
+  reply.writeUInt16LE(NEVER_CONGESTED, REPLY_BODY + 18);
   reply.writeUInt32LE(negotiated.maxWriteBytes, REPLY_BODY + 20);
   reply.writeUInt32LE(1, REPLY_BODY + 24);
   reply.writeUInt16LE(negotiated.maxPages, REPLY_BODY + 28);
@@ -127,9 +133,4 @@ export function requireVersion(init: InitRequest): void {
       { errno: 'EPROTO' },
     );
   }
-}
-
-/** The kernel's own proportion: writers are slowed down when three quarters of the background slots are taken. */
-function congestionThreshold(maxBackground: number): number {
-  return Math.floor((maxBackground * 3) / 4);
 }

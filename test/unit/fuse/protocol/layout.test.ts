@@ -81,7 +81,7 @@ test('INIT answers a fuse_init_out', () => {
   assert.equal(body.readUInt32LE(4), 45);
   assert.equal(body.readUInt32LE(OFFSET['fuse_init_out.max_readahead']), 131072);
   assert.equal(body.readUInt16LE(OFFSET['fuse_init_out.max_background']), 64);
-  assert.equal(body.readUInt16LE(OFFSET['fuse_init_out.congestion_threshold']), 48);
+  assert.equal(body.readUInt16LE(OFFSET['fuse_init_out.congestion_threshold']), 0xffff);
   assert.equal(body.readUInt32LE(OFFSET['fuse_init_out.max_write']), 1 << 20);
   assert.equal(body.readUInt32LE(OFFSET['fuse_init_out.time_gran']), 1);
   assert.equal(body.readUInt16LE(OFFSET['fuse_init_out.max_pages']), 256);
