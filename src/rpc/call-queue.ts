@@ -1,5 +1,6 @@
 import { errno } from '../errors.ts';
 import type { Call } from './call.ts';
+import { Waiting } from './waiting.ts';
 
 /** More calls than this waiting at once are refused. */
 export const MOST_QUEUED = 256;
@@ -19,11 +20,11 @@ export interface Lease {
 export class CallQueue {
   readonly #queued: Call[] = [];
   readonly #leases = new Set<Lease>();
-  #waiting: ((call: Call | undefined) => void)[] = [];
+  readonly #waiting = new Waiting<Call>();
 
   /** Workers that wait or compute. */
   get workers(): number {
-    return this.#waiting.length + this.#leases.size;
+    return this.#waiting.count + this.#leases.size;
   }
 
   get queued(): number {
@@ -42,7 +43,7 @@ export class CallQueue {
 
   /** The next call, or nothing within so long. Throws the signal's reason. */
   async take(withinMs: number, signal: AbortSignal): Promise<Lease | undefined> {
-    const call = this.#next() ?? (await this.#wait(withinMs, signal));
+    const call = this.#queued.shift() ?? (await this.#waiting.wait(withinMs, signal));
     if (call === undefined) return undefined;
     call.state = 'running';
     const lease = { call, version: call.version };
@@ -76,32 +77,8 @@ export class CallQueue {
 
   #put(call: Call, first: boolean): void {
     call.state = 'queued';
-    const waiting = this.#waiting.shift();
-    if (waiting !== undefined) waiting(call);
-    else if (first) this.#queued.unshift(call);
+    if (this.#waiting.give(call)) return;
+    if (first) this.#queued.unshift(call);
     else this.#queued.push(call);
-  }
-
-  #next(): Call | undefined {
-    return this.#queued.shift();
-  }
-
-  #wait(withinMs: number, signal: AbortSignal): Promise<Call | undefined> {
-    return new Promise((resolve, reject) => {
-      const end = (call: Call | undefined) => {
-        clearTimeout(timer);
-        signal.removeEventListener('abort', onAbort);
-        this.#waiting = this.#waiting.filter((one) => one !== end);
-        resolve(call);
-      };
-      const onAbort = () => {
-        end(undefined);
-        reject(signal.reason);
-      };
-      const timer = setTimeout(() => end(undefined), withinMs);
-      signal.addEventListener('abort', onAbort, { once: true });
-      this.#waiting.push(end);
-      if (signal.aborted) onAbort();
-    });
   }
 }

@@ -1,5 +1,6 @@
 import { errno } from '../errors.ts';
 import type { StoredContent } from '../storage/content.ts';
+import { Waiting } from './waiting.ts';
 
 /** A nameless file outside the heap, gone when it is closed. */
 export type CallFile = StoredContent & { close(): Promise<void> };
@@ -26,7 +27,7 @@ export class Call {
   version = 0;
   /** How often a worker took it and left without a word. */
   abandoned = 0;
-  #waiting: (() => void)[] = [];
+  readonly #waiting = new Waiting<true>();
   readonly #makeFile: () => CallFile;
 
   constructor(id: string, makeFile: () => CallFile) {
@@ -64,7 +65,7 @@ export class Call {
     this.state = error === undefined ? 'done' : 'failed';
     this.error = error ?? '';
     if (error === undefined) [this.output, this.draft] = [this.draft, this.output];
-    this.#wake();
+    this.#waiting.giveAll(true);
   }
 
   /**
@@ -78,7 +79,7 @@ export class Call {
       if (timeoutMs === 0) throw errno('EAGAIN', `${this.id}: there is no answer yet`);
       const leftMs = endMs - Date.now();
       if (leftMs <= 0) throw errno('ETIMEDOUT', `${this.id}: no answer within ${timeoutMs} ms`);
-      await this.#change(leftMs, signal);
+      await this.#waiting.wait(leftMs, signal);
     }
   }
 
@@ -86,33 +87,5 @@ export class Call {
   async close(): Promise<void> {
     if (this.state !== 'done') this.settle('the call was taken back');
     for (const file of [this.input, this.output, this.draft]) await file.close();
-  }
-
-  #change(withinMs: number, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const end = () => {
-        clearTimeout(timer);
-        signal.removeEventListener('abort', onAbort);
-        this.#waiting = this.#waiting.filter((one) => one !== onChange);
-      };
-      const onChange = () => {
-        end();
-        resolve();
-      };
-      const onAbort = () => {
-        end();
-        reject(signal.reason);
-      };
-      const timer = setTimeout(onChange, withinMs);
-      if (signal.aborted) onAbort();
-      else {
-        signal.addEventListener('abort', onAbort, { once: true });
-        this.#waiting.push(onChange);
-      }
-    });
-  }
-
-  #wake(): void {
-    for (const one of [...this.#waiting]) one();
   }
 }

@@ -1,0 +1,43 @@
+/** Those who wait for something, the first to come first. */
+export class Waiting<T> {
+  #resolvers: ((value: T | undefined) => void)[] = [];
+
+  get count(): number {
+    return this.#resolvers.length;
+  }
+
+  /** What came, or undefined after so long. Throws the signal's reason. */
+  wait(withinMs: number, signal: AbortSignal): Promise<T | undefined> {
+    return new Promise((resolve, reject) => {
+      const end = () => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', onAbort);
+        this.#resolvers = this.#resolvers.filter((one) => one !== onEnd);
+      };
+      const onEnd = (value: T | undefined) => {
+        end();
+        resolve(value);
+      };
+      const onAbort = () => {
+        end();
+        reject(signal.reason);
+      };
+      const timer = setTimeout(() => onEnd(undefined), withinMs);
+      if (signal.aborted) return onAbort();
+      signal.addEventListener('abort', onAbort, { once: true });
+      this.#resolvers.push(onEnd);
+    });
+  }
+
+  /** Gives it to who came first; false when nobody waits. */
+  give(value: T): boolean {
+    const [first] = this.#resolvers;
+    first?.(value);
+    return first !== undefined;
+  }
+
+  /** Gives it to everybody. */
+  giveAll(value: T): void {
+    for (const one of [...this.#resolvers]) one(value);
+  }
+}
