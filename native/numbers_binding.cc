@@ -72,9 +72,10 @@ class AddBytes : public Work {
 
   void Execute() override {
     const size_t size = statistics_.type().size();
-    if (reinterpret_cast<uintptr_t>(bytes_) % 8 == 0) return statistics_.add(block_, bytes_, length_ / size);
+    Statistics::Block block(statistics_, block_);
+    if (reinterpret_cast<uintptr_t>(bytes_) % 8 == 0) return block.add(bytes_, length_ / size);
     const std::vector<uint8_t> aligned(bytes_, bytes_ + length_);
-    statistics_.add(block_, aligned.data(), length_ / size);
+    block.add(aligned.data(), length_ / size);
   }
 
  private:
@@ -84,7 +85,7 @@ class AddBytes : public Work {
   const size_t length_;
 };
 
-/// A block that is read from a file, into a buffer that the thread keeps.
+/// A block that is read from a file, piece by piece into a buffer that the thread keeps.
 class AddFromFile : public Work {
  public:
   AddFromFile(const Napi::Object& owner, Statistics& statistics, size_t block, Descriptor file, uint64_t offset,
@@ -94,19 +95,33 @@ class AddFromFile : public Work {
   }
 
   void Execute() override {
-    thread_local std::vector<uint8_t> buffer;
-    if (buffer.size() < length_) buffer.resize(length_);
-    for (size_t got = 0; got < length_;) {
-      const ssize_t more = pread(file_.get(), buffer.data() + got, length_ - got, static_cast<off_t>(offset_ + got));
-      if (more < 0 && errno == EINTR) continue;
-      if (more < 0) return fail(errno, std::string("pread: ") + strerror(errno));
-      if (more == 0) return fail(EIO, "the file has become shorter");
-      got += static_cast<size_t>(more);
+    thread_local std::vector<uint8_t> buffer(kPieceBytes);
+    const size_t size = statistics_.type().size();
+    Statistics::Block block(statistics_, block_);
+    for (uint64_t done = 0; done < length_; done += kPieceBytes) {
+      const size_t piece = std::min<uint64_t>(kPieceBytes, length_ - done);
+      if (!read(buffer.data(), piece, offset_ + done)) return;
+      block.add(buffer.data(), piece / size);
     }
-    statistics_.add(block_, buffer.data(), length_ / statistics_.type().size());
   }
 
  private:
+  /// Whole elements of every type, and what the second cache of a processor holds beside the tables.
+  static constexpr size_t kPieceBytes = 128 * 1024;
+
+  bool read(uint8_t* to, size_t length, uint64_t offset) {
+    for (size_t got = 0; got < length;) {
+      const ssize_t more = pread(file_.get(), to + got, length - got, static_cast<off_t>(offset + got));
+      if (more < 0 && errno == EINTR) continue;
+      if (more <= 0) {
+        fail(more < 0 ? errno : EIO, more < 0 ? std::string("pread: ") + strerror(errno) : "the file has become shorter");
+        return false;
+      }
+      got += static_cast<size_t>(more);
+    }
+    return true;
+  }
+
   Statistics& statistics_;
   const size_t block_;
   const Descriptor file_;

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <utility>
 
 namespace mlfs {
 namespace {
@@ -48,6 +49,8 @@ struct Lanes {
   T min[kLanes<T>];
   T max[kLanes<T>];
   Word zeros[kLanes<T>] = {};
+  /// Zeros and subnormal numbers.
+  Word below_normal[kLanes<T>] = {};
   Word nans[kLanes<T>] = {};
   Word infs[kLanes<T>] = {};
 };
@@ -69,6 +72,7 @@ template <typename T>
       lanes.min[lane] = finite < lanes.min[lane] ? finite : lanes.min[lane];
       lanes.max[lane] = finite > lanes.max[lane] ? finite : lanes.max[lane];
       lanes.zeros[lane] += magnitude == 0 ? 1 : 0;
+      lanes.below_normal[lane] += magnitude < B::kSmallestNormal ? 1 : 0;
       lanes.nans[lane] += magnitude > B::kInfinity ? 1 : 0;
       lanes.infs[lane] += magnitude == B::kInfinity ? 1 : 0;
     }
@@ -128,10 +132,10 @@ void Summary::join(const Summary& other) {
   infs += other.infs;
 }
 
-/// One block while it is worked on, by one thread.
-class Statistics::Block {
+/// What one thread after the other counts in: the histogram of all of its blocks, and the summary of the present one.
+class Statistics::Tally {
  public:
-  explicit Block(ElementType type) : type_(type) {}
+  explicit Tally(ElementType type) : type_(type) {}
 
   void add(const uint8_t* bytes, size_t count) {
     for (size_t done = 0; done < count; done += kRun) {
@@ -140,22 +144,27 @@ class Statistics::Block {
     }
   }
 
-  const Summary& summary() const { return summary_; }
+  const Histogram& histogram() const { return doubles_; }
 
-  void add_histogram_to(Histogram& all) const {
-    for (size_t code = 0; code < doubles_.size(); code++) all[code] += doubles_[code];
-    if (!has_floats_) return;
+  /// The block is over.
+  Summary take_summary() {
+    if (has_floats_) take_floats();
+    return std::exchange(summary_, Summary{});
+  }
+
+ private:
+  void take_floats() {
     for (size_t code = 0; code < Bits<float>::kCounters; code++) {
-      const uint64_t count = uint64_t{floats_[0][code]} + floats_[1][code];
+      uint64_t count = 0;
+      for (auto& table : floats_) count += std::exchange(table[code], 0);
       const uint32_t lower = static_cast<uint32_t>(code) << Bits<float>::kShift;
       // Zero, subnormal numbers and what is not finite are counted one by one.
       const uint32_t magnitude = lower & Bits<float>::kMagnitude;
       if (count == 0 || magnitude < Bits<float>::kSmallestNormal || magnitude >= Bits<float>::kInfinity) continue;
-      all[bucket_of(std::bit_cast<float>(lower))] += count;
+      doubles_[bucket_of(std::bit_cast<float>(lower))] += count;
     }
   }
 
- private:
   void add_run(const uint8_t* bytes, size_t count) {
     if (type_.complex) return add_magnitudes(bytes, count);
     switch (type_.format) {
@@ -168,7 +177,7 @@ class Statistics::Block {
           return std::bit_cast<float>(static_cast<uint32_t>(code) << 16);
         });
       case Format::kFloat16:
-        return add_converted<uint16_t, float>(bytes, count, half_to_float);
+        return add_converted<uint16_t, float>(bytes, count, [](uint16_t code) { return half_to_float(code); });
       case Format::kInt8:
         return add_converted<int8_t, float>(bytes, count, [](int8_t value) { return static_cast<float>(value); });
       case Format::kUint8:
@@ -199,7 +208,7 @@ class Statistics::Block {
   }
 
   /// Exact, subnormal numbers included: the exponent is put right by a multiplication.
-  static float half_to_float(uint16_t code) {
+  [[gnu::always_inline]] static inline float half_to_float(uint16_t code) {
     const uint32_t magnitude = static_cast<uint32_t>(code & 0x7fff) << 13;
     const float scaled = std::bit_cast<float>(magnitude) * 0x1p112F;
     const uint32_t bits = (code & 0x7c00) == 0x7c00 ? magnitude | 0x7f800000 : std::bit_cast<uint32_t>(scaled);
@@ -207,7 +216,7 @@ class Statistics::Block {
   }
 
   template <typename From, typename To, typename Convert>
-  void add_converted(const uint8_t* bytes, size_t count, Convert convert) {
+  [[gnu::optimize("O3")]] void add_converted(const uint8_t* bytes, size_t count, Convert convert) {
     To values[kRun];
     for (size_t i = 0; i < count; i++) values[i] = convert(load<From>(bytes + i * sizeof(From)));
     add_values(values, count);
@@ -238,6 +247,7 @@ class Statistics::Block {
     Lanes<T> lanes;
     std::fill_n(lanes.min, kLanes<T>, pivot);
     std::fill_n(lanes.max, kLanes<T>, pivot);
+    uint64_t below_normal = 0;
     const size_t whole = count - count % kLanes<T>;
     best_pass(values, whole, pivot, lanes);
     if (whole < count) {
@@ -245,7 +255,9 @@ class Statistics::Block {
       std::fill_n(rest, kLanes<T>, pivot);
       std::copy(values + whole, values + count, rest);
       best_pass(rest, kLanes<T>, pivot, lanes);
-      if (pivot == 0) run.zeros -= kLanes<T> - (count - whole);
+      const size_t filled = kLanes<T> - (count - whole);
+      if (pivot == 0) run.zeros -= filled;
+      if (std::abs(pivot) < std::numeric_limits<T>::min()) below_normal -= filled;
     }
     double sum = 0;
     double squares = 0;
@@ -257,6 +269,7 @@ class Statistics::Block {
       run.min = std::min<double>(run.min, lanes.min[lane]);
       run.max = std::max<double>(run.max, lanes.max[lane]);
       run.zeros += lanes.zeros[lane];
+      below_normal += lanes.below_normal[lane];
       run.nans += lanes.nans[lane];
       run.infs += lanes.infs[lane];
     }
@@ -265,38 +278,32 @@ class Statistics::Block {
       run.squares = std::max(0.0, squares - sum * sum / finite);
     }
     summary_.join(run);
-    count_buckets(values, count, run);
+    count_buckets(values, count, run.zeros, below_normal);
   }
 
   /// Two tables, so that equal neighbours do not wait for each other's count.
-  void count_buckets(const float* values, size_t count, const Summary& run) {
+  void count_buckets(const float* values, size_t count, uint64_t zeros, uint64_t below_normal) {
     has_floats_ = true;
-    uint32_t subnormal = 0;
-    size_t i = 0;
-    for (; i + 2 <= count; i += 2) {
-      const auto a = std::bit_cast<uint32_t>(values[i]);
-      const auto b = std::bit_cast<uint32_t>(values[i + 1]);
-      floats_[0][a >> Bits<float>::kShift]++;
-      floats_[1][b >> Bits<float>::kShift]++;
-      subnormal += (a & Bits<float>::kInfinity) == 0;
-      subnormal += (b & Bits<float>::kInfinity) == 0;
+    auto code = [values](size_t at) { return std::bit_cast<uint32_t>(values[at]) >> Bits<float>::kShift; };
+    size_t at = 0;
+    for (; at + 4 <= count; at += 4) {
+      floats_[0][code(at)]++;
+      floats_[1][code(at + 1)]++;
+      floats_[0][code(at + 2)]++;
+      floats_[1][code(at + 3)]++;
     }
-    for (; i < count; i++) {
-      const auto a = std::bit_cast<uint32_t>(values[i]);
-      floats_[0][a >> Bits<float>::kShift]++;
-      subnormal += (a & Bits<float>::kInfinity) == 0;
-    }
-    if (subnormal == run.zeros) return;
-    for (size_t at = 0; at < count; at++) {
+    for (; at < count; at++) floats_[0][code(at)]++;
+    if (below_normal == zeros) return;
+    for (at = 0; at < count; at++) {
       const uint32_t magnitude = std::bit_cast<uint32_t>(values[at]) & Bits<float>::kMagnitude;
       if (magnitude != 0 && magnitude < Bits<float>::kSmallestNormal) doubles_[bucket_of(values[at])]++;
     }
   }
 
-  void count_buckets(const double* values, size_t count, const Summary& run) {
+  void count_buckets(const double* values, size_t count, uint64_t zeros, uint64_t) {
     for (size_t at = 0; at < count; at++) doubles_[bucket_of(values[at])]++;
     // The bucket of zero and the smallest subnormal numbers is one; zeros are counted elsewhere.
-    if (run.zeros == 0) return;
+    if (zeros == 0) return;
     for (size_t at = 0; at < count; at++) {
       if (values[at] == 0) doubles_[bucket_of(values[at])]--;
     }
@@ -306,17 +313,32 @@ class Statistics::Block {
   Summary summary_;
   bool has_floats_ = false;
   std::array<std::array<uint32_t, Bits<float>::kCounters>, 2> floats_ = {};
-  std::array<uint64_t, kBuckets> doubles_ = {};
+  Histogram doubles_ = {};
 };
 
-void Statistics::add(size_t block, const uint8_t* bytes, size_t count) {
-  auto work = std::make_unique<Block>(type_);
-  work->add(bytes, count);
-  std::lock_guard lock(mutex_);
-  if (blocks_.size() <= block) blocks_.resize(block + 1);
-  blocks_[block] = work->summary();
-  work->add_histogram_to(*histogram_);
+Statistics::Statistics(ElementType type) : type_(type) {}
+Statistics::~Statistics() = default;
+
+Statistics::Block::Block(Statistics& all, size_t number) : all_(all), number_(number) {
+  std::unique_lock lock(all.mutex_);
+  if (all.tallies_.empty()) {
+    lock.unlock();
+    tally_ = std::make_unique<Tally>(all.type_);
+  } else {
+    tally_ = std::move(all.tallies_.back());
+    all.tallies_.pop_back();
+  }
 }
+
+Statistics::Block::~Block() {
+  const Summary summary = tally_->take_summary();
+  std::lock_guard lock(all_.mutex_);
+  if (all_.blocks_.size() <= number_) all_.blocks_.resize(number_ + 1);
+  all_.blocks_[number_] = summary;
+  all_.tallies_.push_back(std::move(tally_));
+}
+
+void Statistics::Block::add(const uint8_t* bytes, size_t count) { tally_->add(bytes, count); }
 
 Summary Statistics::summary() const {
   std::lock_guard lock(mutex_);
@@ -328,6 +350,10 @@ Summary Statistics::summary() const {
 std::vector<Bucket> Statistics::histogram() const {
   const uint64_t zeros = summary().zeros;
   std::lock_guard lock(mutex_);
+  Histogram counts = {};
+  for (const auto& tally : tallies_) {
+    for (size_t code = 0; code < counts.size(); code++) counts[code] += tally->histogram()[code];
+  }
   std::vector<Bucket> buckets;
   constexpr size_t kSign = kBuckets / 2;
   const size_t infinity = static_cast<size_t>(Bits<double>::kInfinity >> Bits<double>::kShift);
@@ -336,11 +362,11 @@ std::vector<Bucket> Statistics::histogram() const {
     return std::bit_cast<double>(static_cast<uint64_t>(code) << Bits<double>::kShift);
   };
   for (size_t code = infinity; code-- > 0;) {
-    if (uint64_t count = (*histogram_)[kSign + code]) buckets.push_back({-edge(code + 1), -edge(code), count});
+    if (uint64_t count = counts[kSign + code]) buckets.push_back({-edge(code + 1), -edge(code), count});
   }
   if (zeros > 0) buckets.push_back({0, 0, zeros});
   for (size_t code = 0; code < infinity; code++) {
-    if (uint64_t count = (*histogram_)[code]) buckets.push_back({edge(code), edge(code + 1), count});
+    if (uint64_t count = counts[code]) buckets.push_back({edge(code), edge(code + 1), count});
   }
   return buckets;
 }

@@ -36,28 +36,47 @@ struct Bucket {
 
 /// Statistics of a tensor that is handed over block by block, by any threads in any order. The result does not depend on the order.
 class Statistics {
+  class Tally;
+
  public:
-  explicit Statistics(ElementType type) : type_(type) {}
+  /// One block while one thread works on it: it counts when it is destroyed.
+  class Block {
+   public:
+    /// `number` is its place in the tensor's order.
+    Block(Statistics& all, size_t number);
+    ~Block();
+    Block(const Block&) = delete;
+    Block& operator=(const Block&) = delete;
+
+    /// The next elements of the block, fewer than 2^32 in all; `bytes` are aligned as malloc aligns.
+    void add(const uint8_t* bytes, size_t count);
+
+   private:
+    Statistics& all_;
+    const size_t number_;
+    std::unique_ptr<Tally> tally_;
+  };
+
+  explicit Statistics(ElementType type);
+  ~Statistics();
 
   ElementType type() const { return type_; }
 
-  /// `block` numbers the blocks in the tensor's order; `bytes` are whole elements, aligned as malloc aligns.
-  void add(size_t block, const uint8_t* bytes, size_t count);
-
+  /// When no block is worked on.
   Summary summary() const;
-  /// The buckets that are not empty, ascending. Call when nothing is added any more.
+  /// The buckets that are not empty, ascending. When no block is worked on.
   std::vector<Bucket> histogram() const;
 
  private:
   /// By sign, exponent and the two highest bits of the mantissa of a double.
   static constexpr size_t kBuckets = size_t{1} << 14;
   using Histogram = std::array<uint64_t, kBuckets>;
-  class Block;
 
   const ElementType type_;
   mutable std::mutex mutex_;
   std::vector<Summary> blocks_;
-  std::unique_ptr<Histogram> histogram_ = std::make_unique<Histogram>();
+  /// Nobody's at the moment. There are as many as blocks were worked on at one time.
+  std::vector<std::unique_ptr<Tally>> tallies_;
 };
 
 }  // namespace mlfs

@@ -80,7 +80,9 @@ void statistics_do_not_depend_on_the_order_of_blocks() {
     for (size_t block = 0; block < values.size() / kBlock; block++) {
       const size_t which = backwards ? values.size() / kBlock - 1 - block : block;
       threads.emplace_back([&statistics, &values, which] {
-        statistics.add(which, reinterpret_cast<const uint8_t*>(values.data() + which * kBlock), kBlock);
+        Statistics::Block block(statistics, which);
+        block.add(reinterpret_cast<const uint8_t*>(values.data() + which * kBlock), kBlock / 2);
+        block.add(reinterpret_cast<const uint8_t*>(values.data() + which * kBlock + kBlock / 2), kBlock / 2);
       });
     }
     for (auto& thread : threads) thread.join();

@@ -39,12 +39,12 @@ export interface HistogramBucket {
   readonly count: number;
 }
 
-/** A block is read, worked on and forgotten: it should be small enough for a processor's cache and large enough for a disk. */
-const BLOCK_BYTES = 1024 * 1024;
+/** Large enough that the way to a thread and back does not count, small enough that nobody waits long for a thread. */
+const BLOCK_BYTES = 4 * 1024 * 1024;
 /** As many as there are processors to expect; the pool has threads left for everybody else. */
 const BLOCKS_AT_ONCE = 2;
 /** Between two turns of the event loop. */
-const BLOCKS_A_TURN = 16;
+const BLOCKS_A_TURN = 4;
 
 /** Whether the elements of a dtype are numbers, and the addon is there to look at them. */
 export function hasStatistics(dtype: DType): boolean {
