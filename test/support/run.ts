@@ -15,6 +15,8 @@ export interface RunOptions {
   readonly input?: string | Uint8Array;
   /** The program is killed after this long and `run` rejects; a minute unless told. */
   readonly timeoutMs?: number;
+  /** Runs the program as this user and group, without supplementary groups; needs root. */
+  readonly user?: { readonly uid: number; readonly gid: number };
 }
 
 /** Programs of a test have this long: a guard against hanging, not a promise of speed. */
@@ -28,6 +30,7 @@ export function run(program: string, args: readonly string[], options: RunOption
       cwd: options.cwd,
       env: { ...(options.env ?? process.env), LC_ALL: 'C.UTF-8' },
       stdio: ['pipe', 'pipe', 'pipe'],
+      ...options.user,
     });
     const stdout: Buffer[] = [];
     const stderr: Buffer[] = [];
