@@ -2,6 +2,7 @@
  * Every failure MLFS can explain is an MlfsError: a code, the file it is about, what to do next.
  * It is thrown inside and turned once into an errno (the FUSE dispatcher) or an exit code (the CLI).
  */
+import { bounded } from './visible-text.ts';
 
 /** Exit codes of the command line (docs/SEMANTICS.md). */
 export const EXIT = { ok: 0, failure: 1, usage: 2, malformed: 3, conflict: 4, recovery: 5 } as const;
@@ -83,6 +84,10 @@ export interface ErrorDetails {
   cause?: unknown;
 }
 
+/** Bytes of a message: names in it are cut where they are quoted; this holds whatever was not. */
+const MAX_MESSAGE_BYTES = 2000;
+const MAX_ADVICE_BYTES = 1000;
+
 export class MlfsError extends Error {
   override readonly name = 'MlfsError';
   readonly code: ErrorCode;
@@ -90,13 +95,19 @@ export class MlfsError extends Error {
   readonly path: string | undefined;
   readonly advice: string | undefined;
 
-  /** `message` names the file, the place and the offending value, and carries no stack for the user. */
+  /**
+   * `message` names the file, the place and the offending value, and carries no stack for the user. Message and advice may be printed
+   * as they are: what is hidden in them is escaped, and they are at most 2,000 and 1,000 bytes long. `path` is the path itself.
+   */
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
-    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    super(
+      bounded(message, MAX_MESSAGE_BYTES),
+      details.cause === undefined ? undefined : { cause: details.cause },
+    );
     this.code = code;
     this.errno = details.errno ?? CODES[code].errno;
     this.path = details.path;
-    this.advice = details.advice;
+    this.advice = details.advice === undefined ? undefined : bounded(details.advice, MAX_ADVICE_BYTES);
   }
 
   get exitCode(): ExitCode {

@@ -28,6 +28,7 @@ import { DEFAULT_PAGE_CACHE_BYTES, PageCache } from './storage/page-cache.ts';
 import { readExtents } from './storage/read-extents.ts';
 import { modelOf, nameTensors } from './tree/model-tensors.ts';
 import { fileOffset } from './tree/tensor-files.ts';
+import { quoteName } from './visible-text.ts';
 
 export { type ErrorCode, EXIT, type ExitCode, MlfsError } from './errors.ts';
 export type { CheckpointFormat, CommitReport, DType, EditsStatus, Mounted, MountOptions, MountSummary };
@@ -227,7 +228,7 @@ export class OpenedCheckpoint implements AsyncDisposable {
   #contentOf(name: string): SizedContent {
     const named = this.#byName.get(name);
     if (named === undefined) {
-      throw new MlfsError('ERR_MLFS_NOT_FOUND', `${this.path}: has no tensor ${JSON.stringify(name)}`, {
+      throw new MlfsError('ERR_MLFS_NOT_FOUND', `${this.path}: has no tensor ${quoteName(name)}`, {
         path: this.path,
         advice: `mlfs ls ${this.path}`,
       });

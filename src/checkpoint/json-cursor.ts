@@ -1,5 +1,5 @@
 import { MlfsError } from '../errors.ts';
-import { quoteName } from './quote-name.ts';
+import { quoteName } from '../visible-text.ts';
 
 /** What a message is about; made only when there is a message. */
 export type Place = () => string;

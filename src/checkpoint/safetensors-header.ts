@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { quoteName } from '../visible-text.ts';
 import { JsonCursor } from './json-cursor.ts';
-import { quoteName } from './quote-name.ts';
 
 /** One tensor as the header describes it. Offsets are relative to the data section. */
 export interface HeaderTensor {

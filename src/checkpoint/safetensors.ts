@@ -10,9 +10,9 @@
  */
 import { MlfsError } from '../errors.ts';
 import type { Image } from '../storage/image.ts';
+import { quoteName } from '../visible-text.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { PyDict } from './pickle/values.ts';
-import { quoteName } from './quote-name.ts';
 import { SAFETENSORS_DTYPES } from './safetensors-dtypes.ts';
 import { type HeaderTensor, parseSafetensorsHeader } from './safetensors-header.ts';
 import { contiguousStride } from './strided-layout.ts';
@@ -112,7 +112,7 @@ function toTensor(entry: HeaderTensor, image: Image, dataOffset: number): Tensor
     const reason = /^F6_/.test(entry.dtype)
       ? 'packs four elements into three bytes, which no torch dtype does'
       : 'is no dtype that MLFS knows';
-    throw bad(`${entry.dtype.slice(0, 40)} ${reason}`);
+    throw bad(`${quoteName(entry.dtype)} ${reason}`);
   }
   const shape = dtype === 'float4_e2m1fn_x2' ? halveLast(entry, bad) : [...entry.shape];
   const length = entry.end - entry.begin;

@@ -1,5 +1,6 @@
 import { MlfsError } from '../errors.ts';
 import type { ByteSource } from '../storage/byte-source.ts';
+import { quoteName } from '../visible-text.ts';
 
 /** A regular file in a tar archive: where its bytes are. */
 export interface TarMember {
@@ -33,7 +34,7 @@ export async function readTarMembers(source: ByteSource): Promise<Map<string, Ta
     if (offset + size > source.size) {
       throw new MlfsError(
         'ERR_MLFS_TRUNCATED',
-        `${source.path}: tar member ${JSON.stringify(name)} is bytes ${offset} to ${offset + size}, and the file ends at ${source.size}`,
+        `${source.path}: tar member ${quoteName(name)} is bytes ${offset} to ${offset + size}, and the file ends at ${source.size}`,
         { path: source.path },
       );
     }

@@ -15,6 +15,7 @@ import type { Extent } from '../storage/extent.ts';
 import { extentsWriter } from '../storage/extents-writer.ts';
 import { InflatedContent } from '../storage/inflated-content.ts';
 import type { PageCache } from '../storage/page-cache.ts';
+import { quoteName } from '../visible-text.ts';
 import { elementChange } from './element-bits.ts';
 import type { StorageReader } from './gather.ts';
 import { GatheredContent, type StorageRange } from './gathered-content.ts';
@@ -48,7 +49,7 @@ export function tensorContent(tensor: Tensor, cache: PageCache): FixedContent {
 
   const change = elementChange(tensor);
   if (change !== undefined && 'reason' in change) {
-    throw new MlfsError('ERR_MLFS_TENSOR', `storage ${storage.key}: ${change.reason}`);
+    throw new MlfsError('ERR_MLFS_TENSOR', `storage ${quoteName(storage.key)}: ${change.reason}`);
   }
   const start = tensor.storageOffset * itemsize;
   if (change === undefined) {
@@ -86,7 +87,7 @@ function checkedDims(tensor: Tensor): Dim[] {
   if (!valid || !limits.every(Number.isSafeInteger)) {
     throw new MlfsError(
       'ERR_MLFS_TENSOR',
-      `storage ${tensor.storage.key}: a tensor of shape [${shape}], stride [${stride}] and offset ${storageOffset} cannot be laid out`,
+      `storage ${quoteName(tensor.storage.key)}: a tensor of shape [${shape}], stride [${stride}] and offset ${storageOffset} cannot be laid out`,
     );
   }
   return dims;
@@ -97,7 +98,7 @@ function refuseOutside(tensor: Tensor, dims: readonly Dim[], length: number): vo
   if (end <= length) return;
   throw new MlfsError(
     'ERR_MLFS_TENSOR',
-    `storage ${tensor.storage.key}: a tensor of shape [${tensor.shape}], stride [${tensor.stride}] and offset ${tensor.storageOffset} ends at byte ${end}, but the storage has ${length}`,
+    `storage ${quoteName(tensor.storage.key)}: a tensor of shape [${tensor.shape}], stride [${tensor.stride}] and offset ${tensor.storageOffset} ends at byte ${end}, but the storage has ${length}`,
   );
 }
 
@@ -107,7 +108,7 @@ function packedContent(tensor: Tensor, bytes: PresentBytes, perByte: number, cac
   if (!isContiguous(tensor) || storageOffset % perByte !== 0) {
     throw new MlfsError(
       'ERR_MLFS_TENSOR',
-      `storage ${storage.key}: a view of ${tensor.dtype} of shape [${tensor.shape}], stride [${tensor.stride}] and offset ${storageOffset} does not lie on whole bytes in C order`,
+      `storage ${quoteName(storage.key)}: a view of ${tensor.dtype} of shape [${tensor.shape}], stride [${tensor.stride}] and offset ${storageOffset} does not lie on whole bytes in C order`,
     );
   }
   const start = storageOffset / perByte;
@@ -115,7 +116,7 @@ function packedContent(tensor: Tensor, bytes: PresentBytes, perByte: number, cac
   if (start + size > bytes.length) {
     throw new MlfsError(
       'ERR_MLFS_TENSOR',
-      `storage ${storage.key}: a tensor of ${tensor.dtype} ends at byte ${start + size}, but the storage has ${bytes.length}`,
+      `storage ${quoteName(storage.key)}: a tensor of ${tensor.dtype} ends at byte ${start + size}, but the storage has ${bytes.length}`,
     );
   }
   return rangeContent(bytes, start, size, cache);
@@ -212,9 +213,13 @@ function absentContent(storage: Storage, size: number, reason: string): Rendered
     kind: 'rendered',
     size,
     read: async () => {
-      throw new MlfsError('ERR_MLFS_STORAGE', `storage ${storage.key} has no bytes in this file: ${reason}`, {
-        errno: 'ENODATA',
-      });
+      throw new MlfsError(
+        'ERR_MLFS_STORAGE',
+        `storage ${quoteName(storage.key)} has no bytes in this file: ${reason}`,
+        {
+          errno: 'ENODATA',
+        },
+      );
     },
   };
 }

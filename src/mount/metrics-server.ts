@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { MlfsError } from '../errors.ts';
+import { quoteName } from '../visible-text.ts';
 
 /** /metrics over HTTP, for a Prometheus that scrapes. */
 export interface MetricsServer {
@@ -24,7 +25,7 @@ export function parseListenAddress(text: string): ListenAddress {
   const [, bracketed, plain, digits] = /^(?:(?:\[([^\]]+)\]|([^:[\]]*)):)?(\d{1,5})$/.exec(text) ?? [];
   const port = Number(digits);
   if (digits === undefined || port > 65535) {
-    throw new MlfsError('ERR_MLFS_USAGE', `${JSON.stringify(text)} is no address to listen on`, {
+    throw new MlfsError('ERR_MLFS_USAGE', `${quoteName(text)} is no address to listen on`, {
       advice: 'a port, or HOST:PORT such as 127.0.0.1:9464',
     });
   }

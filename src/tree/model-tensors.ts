@@ -5,6 +5,7 @@ import { findStateDict, type StateDict } from '../checkpoint/state-dict.ts';
 import type { Tensor } from '../checkpoint/tensor.ts';
 import { isTensor } from '../checkpoint/value-children.ts';
 import { MlfsError } from '../errors.ts';
+import { quoteName } from '../visible-text.ts';
 
 export interface ModelTensor {
   /** The dotted name in the state dict; empty for a file that is one bare tensor. */
@@ -57,14 +58,12 @@ function chosenModel(checkpoint: Checkpoint, key: string): Model {
     if (found !== undefined) return modelAt(found, path);
   }
   const keys = checkpoint.root instanceof PyDict ? checkpoint.root.entries.map(([name]) => String(name)) : [];
-  throw new MlfsError(
-    'ERR_MLFS_USAGE',
-    `${checkpoint.path}: there is no state dict at ${JSON.stringify(key)}`,
-    {
-      path: checkpoint.path,
-      ...(keys.length === 0 || keys.length > 40 ? {} : { advice: `one of its keys: ${keys.join(', ')}` }),
-    },
-  );
+  throw new MlfsError('ERR_MLFS_USAGE', `${checkpoint.path}: there is no state dict at ${quoteName(key)}`, {
+    path: checkpoint.path,
+    ...(keys.length === 0 || keys.length > 40
+      ? {}
+      : { advice: `one of its keys: ${keys.map(quoteName).join(', ')}` }),
+  });
 }
 
 /** What a key may mean: itself, or a key in a dict under the part before a dot. */

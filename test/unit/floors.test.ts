@@ -8,6 +8,7 @@ const src = fileURLToPath(new URL('../../src', import.meta.url));
 
 /** A room and the rooms it may import from, besides itself: docs/ARCHITECTURE.md, "The floors". */
 const MAY_IMPORT: Record<string, readonly string[]> = {
+  'visible-text': [],
   errors: [],
   telemetry: ['errors', 'storage'],
   storage: ['errors', 'telemetry'],
@@ -55,8 +56,10 @@ test('every import points down the floors', () => {
   const violations: string[] = [];
   let imports = 0;
   for (const file of sourceFiles()) {
-    const allowed = MAY_IMPORT[room(file)];
-    assert.ok(allowed, `${file} stands on no floor: name it in MAY_IMPORT`);
+    const named = MAY_IMPORT[room(file)];
+    assert.ok(named, `${file} stands on no floor: name it in MAY_IMPORT`);
+    // The lowest floor is everybody's.
+    const allowed = [...named, 'visible-text'];
     for (const target of relativeImports(file)) {
       imports++;
       const same = room(target) === room(file);

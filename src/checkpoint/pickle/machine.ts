@@ -7,6 +7,8 @@
  * cannot ask for unbounded time or memory; memoised values keep their identity; bytes objects are views of the input.
  * Whatever is wrong with the input becomes an MlfsError with the file, the entry, the byte and the opcode.
  */
+
+import { quoteName } from '../../visible-text.ts';
 import { Account } from './account.ts';
 import { ArgumentReader } from './arguments.ts';
 import { HEAP_COST, type PickleLimits } from './limits.ts';
@@ -199,5 +201,5 @@ function isPersistent(value: Value): value is PersistentValue {
 function describe(value: Value): string {
   if (value === null) return 'None';
   if (typeof value !== 'object') return `a ${typeof value}`;
-  return value instanceof PyGlobal ? `the global ${value.path}` : `a ${value.type}`;
+  return value instanceof PyGlobal ? `the global ${quoteName(value.path)}` : `a ${value.type}`;
 }

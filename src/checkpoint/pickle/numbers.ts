@@ -1,3 +1,4 @@
+import { quoteName } from '../../visible-text.ts';
 import { PickleFault } from './refusal.ts';
 
 /** An int: a number while it is a safe integer, a bigint beyond. */
@@ -16,7 +17,7 @@ export function decodeLong(bytes: Buffer): number | bigint {
 
 /** The decimal text of INT and LONG. */
 export function parseInteger(text: string): number | bigint {
-  if (!/^[+-]?\d+$/.test(text)) throw new PickleFault(`${JSON.stringify(text.slice(0, 40))} is no integer`);
+  if (!/^[+-]?\d+$/.test(text)) throw new PickleFault(`${quoteName(text)} is no integer`);
   return pythonInt(BigInt(text.replace(/^\+/, '')));
 }
 
@@ -28,7 +29,7 @@ export function parseFloatText(text: string): number {
     return special[1] === '-' ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
   }
   if (!/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text)) {
-    throw new PickleFault(`${JSON.stringify(text.slice(0, 40))} is no float`);
+    throw new PickleFault(`${quoteName(text)} is no float`);
   }
   return Number(text);
 }

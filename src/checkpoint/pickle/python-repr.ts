@@ -1,3 +1,4 @@
+import { escaped } from '../../visible-text.ts';
 import {
   PyBytes,
   PyDict,
@@ -30,19 +31,16 @@ export function floatRepr(value: number): string {
   return `${sign}${whole}.${digits.slice(exponent + 1) || '0'}`;
 }
 
+/** What `str.isprintable` says no to. */
+const NOT_PRINTABLE = /(?! )[\p{C}\p{Z}]/u;
+
 /** A str's repr: single quotes unless the text has one and no double quote. */
 export function stringRepr(text: string): string {
   const quote = text.includes("'") && !text.includes('"') ? '"' : "'";
   let body = '';
   for (const char of text) {
-    const code = char.codePointAt(0) as number;
     if (char === '\\' || char === quote) body += `\\${char}`;
-    else if (char === '\n') body += '\\n';
-    else if (char === '\r') body += '\\r';
-    else if (char === '\t') body += '\\t';
-    else if (code < 0x20 || (code >= 0x7f && code < 0xa1) || code === 0xad) {
-      body += `\\x${code.toString(16).padStart(2, '0')}`;
-    } else body += char;
+    else body += NOT_PRINTABLE.test(char) ? escaped(char) : char;
   }
   return quote + body + quote;
 }

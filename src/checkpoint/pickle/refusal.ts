@@ -1,4 +1,5 @@
 import { MlfsError } from '../../errors.ts';
+import { quoteName } from '../../visible-text.ts';
 
 /** Which pickle a message is about. */
 export interface PicklePlace {
@@ -22,7 +23,7 @@ export class TruncatedPickle extends PickleFault {}
 
 /** `model.pt: entry "archive/data.pkl"`. */
 export function placeName(place: PicklePlace): string {
-  return place.entry === undefined ? place.path : `${place.path}: entry ${JSON.stringify(place.entry)}`;
+  return place.entry === undefined ? place.path : `${place.path}: entry ${quoteName(place.entry)}`;
 }
 
 /** The typed error for what went wrong at `position`, in `opcode`. */

@@ -1,5 +1,6 @@
 import { MlfsError } from '../../errors.ts';
 import type { Image } from '../../storage/image.ts';
+import { quoteName } from '../../visible-text.ts';
 import { PyDict } from '../pickle/values.ts';
 import type { NamedTensor, Storage } from '../tensor.ts';
 import { type Archive, readArchive } from '../zip/archive.ts';
@@ -65,13 +66,13 @@ async function isStoredZip(image: Image, entry: ZipEntry): Promise<boolean> {
 function compressedPart(path: string, entry: ZipEntry): MlfsError {
   return new MlfsError(
     'ERR_MLFS_ZIP_METHOD',
-    `${path}: entry ${JSON.stringify(entry.name)} is compressed; what is inside it cannot be read in place`,
+    `${path}: entry ${quoteName(entry.name)} is compressed; what is inside it cannot be read in place`,
     { path, advice: 'Unpack the archive and open the inner file.' },
   );
 }
 
 function noCheckpoint(path: string, entries: readonly ZipEntry[]): MlfsError {
-  const names = entries.slice(0, 4).map((entry) => JSON.stringify(entry.name));
+  const names = entries.slice(0, 4).map((entry) => quoteName(entry.name));
   const what =
     entries.length === 0 ? 'an empty zip archive' : 'a zip archive without a torch checkpoint in it';
   const shown =

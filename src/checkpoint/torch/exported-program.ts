@@ -5,6 +5,7 @@
  */
 import { MlfsError } from '../../errors.ts';
 import type { Image } from '../../storage/image.ts';
+import { quoteName } from '../../visible-text.ts';
 import { PyDict } from '../pickle/values.ts';
 import type { DType, NamedTensor } from '../tensor.ts';
 import type { Archive } from '../zip/archive.ts';
@@ -57,7 +58,10 @@ export async function openExportedProgram(
       const tensor = described.use_pickle === true ? undefined : tensorOf(records, folder, name, described);
       if (tensor === undefined) {
         warnings.push(
-          refuse(image.path, `${JSON.stringify(name)} in ${record} is no plain tensor; it is not shown`),
+          refuse(
+            image.path,
+            `${quoteName(name)} in ${quoteName(record)} is no plain tensor; it is not shown`,
+          ),
         );
         continue;
       }

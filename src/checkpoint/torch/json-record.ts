@@ -1,5 +1,6 @@
 import { MlfsError } from '../../errors.ts';
 import type { ByteSource } from '../../storage/byte-source.ts';
+import { quoteName } from '../../visible-text.ts';
 import type { ZipEntry } from '../zip/entry.ts';
 import { readEntry } from '../zip/read-entry.ts';
 
@@ -17,7 +18,7 @@ export async function readJsonRecord(source: ByteSource, entry: ZipEntry): Promi
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new MlfsError(
       'ERR_MLFS_FORMAT',
-      `${source.path}: entry ${JSON.stringify(entry.name)} is no JSON: ${reason}`,
+      `${source.path}: entry ${quoteName(entry.name)} is no JSON: ${reason}`,
       {
         path: source.path,
         cause,

@@ -7,6 +7,7 @@ import { MlfsError } from '../../errors.ts';
 import type { ByteSource } from '../../storage/byte-source.ts';
 import type { Image } from '../../storage/image.ts';
 import { inParallel } from '../../storage/in-parallel.ts';
+import { quoteName } from '../../visible-text.ts';
 import { readPickle } from '../pickle/unpickle.ts';
 import { PyDict, PyList, type Value } from '../pickle/values.ts';
 import { DTYPES } from '../tensor.ts';
@@ -110,7 +111,7 @@ export function placeStorages(
       throw refuse(
         'ERR_MLFS_TRUNCATED',
         image.path,
-        `storage ${JSON.stringify(storage.key)} is bytes ${offset} to ${offset + storage.nbytes}, and the file ends at ${source.size}`,
+        `storage ${quoteName(storage.key)} is bytes ${offset} to ${offset + storage.nbytes}, and the file ends at ${source.size}`,
       );
     }
     storage.bytes = { kind: 'extent', image, offset: base + offset, length: storage.nbytes };
@@ -127,7 +128,7 @@ export function placeStorages(
     throw refuse(
       'ERR_MLFS_STORAGE',
       image.path,
-      `storage ${JSON.stringify(missing.key)} is not in the file's list of keys`,
+      `storage ${quoteName(missing.key)} is not in the file's list of keys`,
     );
   }
   return offset;
@@ -142,11 +143,11 @@ function storagesInOrder(path: string, keys: PyList, table: StorageTable): Torch
       throw refuse(
         'ERR_MLFS_STORAGE',
         path,
-        `storage ${JSON.stringify(key)} is in the list of keys, but nothing uses it`,
+        `storage ${quoteName(key)} is in the list of keys, but nothing uses it`,
       );
     }
     if (seen.has(storage)) {
-      throw refuse('ERR_MLFS_STORAGE', path, `storage ${JSON.stringify(key)} is in the list of keys twice`);
+      throw refuse('ERR_MLFS_STORAGE', path, `storage ${quoteName(key)} is in the list of keys twice`);
     }
     seen.add(storage);
   }
@@ -163,7 +164,7 @@ async function checkCounts(image: Image, order: readonly TorchStorage[]): Promis
       throw refuse(
         'ERR_MLFS_STORAGE',
         image.path,
-        `storage ${JSON.stringify(key)} has ${count} elements at byte ${bytes.offset - COUNT_BYTES}, the pickle says ${nbytes / itemsize}`,
+        `storage ${quoteName(key)} has ${count} elements at byte ${bytes.offset - COUNT_BYTES}, the pickle says ${nbytes / itemsize}`,
       );
     }
   });

@@ -1,5 +1,6 @@
 import { MlfsError } from '../../errors.ts';
 import type { Image } from '../../storage/image.ts';
+import { quoteName } from '../../visible-text.ts';
 import { PICKLE_LIMITS } from '../pickle/limits.ts';
 import { readPickle } from '../pickle/unpickle.ts';
 import { embeddedFiles } from './embedded-file.ts';
@@ -39,14 +40,10 @@ export async function openPickleFile(image: Image, options: OpenOptions): Promis
 function openPlainPickle(image: Image, bytes: Buffer, options: OpenOptions): OpenedCheckpoint {
   const place = { path: image.path, limits: options.limits };
   const storages = new StorageTable(place, 'little', ({ key }) => {
-    throw new MlfsError(
-      'ERR_MLFS_STORAGE',
-      `${image.path}: storage ${JSON.stringify(key)} is not in this file`,
-      {
-        path: image.path,
-        advice: 'It is the data.pkl of a checkpoint that was unpacked; open the whole archive.',
-      },
-    );
+    throw new MlfsError('ERR_MLFS_STORAGE', `${image.path}: storage ${quoteName(key)} is not in this file`, {
+      path: image.path,
+      advice: 'It is the data.pkl of a checkpoint that was unpacked; open the whole archive.',
+    });
   });
   const loadFromBytes = embeddedFiles({ image, bytes, offset: 0 }, storages);
   const pickle = readTorchPickle(bytes, storages, { ...place, loadFromBytes });

@@ -1,4 +1,5 @@
 import { MlfsError } from '../../errors.ts';
+import { quoteName } from '../../visible-text.ts';
 import { listTensors } from '../object-tree.ts';
 import type { Account } from '../pickle/account.ts';
 import type { PickleLimits } from '../pickle/limits.ts';
@@ -62,7 +63,7 @@ export function namedTensors(
   const { tensors, abridged } = listTensors(pickle.value, place.path, prefix);
   if (pickle.faults.size > 0) {
     const bad = tensors.find(({ tensor }) => pickle.faults.has(tensor));
-    const name = bad === undefined ? 'a tensor' : `tensor ${JSON.stringify(bad.path.join('.'))}`;
+    const name = bad === undefined ? 'a tensor' : `tensor ${quoteName(bad.path.join('.'))}`;
     const fault = bad === undefined ? [...pickle.faults.values()][0] : pickle.faults.get(bad.tensor);
     throw new MlfsError('ERR_MLFS_TENSOR', `${placeName(place)}: ${name}: ${fault}`, { path: place.path });
   }

@@ -1,5 +1,6 @@
 import { MlfsError } from '../../errors.ts';
 import type { Image } from '../../storage/image.ts';
+import { quoteName } from '../../visible-text.ts';
 import { PyTuple } from '../pickle/values.ts';
 import { DTYPES, type DType } from '../tensor.ts';
 import type { ArchiveLayout } from './archive-layout.ts';
@@ -50,7 +51,7 @@ export class RecordTensors {
       return new TorchTensor({ ...geometry, dtype, storage }, tensor.requiresGrad, tensor.isParameter);
     } catch (cause) {
       if (!(cause instanceof GeometryFault)) throw cause;
-      throw this.#refuse('ERR_MLFS_TENSOR', `tensor ${JSON.stringify(tensor.name)}: ${cause.message}`);
+      throw this.#refuse('ERR_MLFS_TENSOR', `tensor ${quoteName(tensor.name)}: ${cause.message}`);
     }
   }
 
@@ -59,10 +60,10 @@ export class RecordTensors {
     if (known !== undefined) return known;
     const entry = this.#layout.records.get(record);
     if (entry === undefined) {
-      const missing = JSON.stringify(this.#layout.prefix + record);
+      const missing = quoteName(this.#layout.prefix + record);
       throw this.#refuse(
         'ERR_MLFS_STORAGE',
-        `tensor ${JSON.stringify(name)} is in entry ${missing}, which is not there`,
+        `tensor ${quoteName(name)} is in entry ${missing}, which is not there`,
       );
     }
     const nbytes = entry.size - (entry.size % DTYPES[dtype]);

@@ -4,6 +4,7 @@
  */
 import { MlfsError } from '../../errors.ts';
 import type { Image } from '../../storage/image.ts';
+import { quoteName } from '../../visible-text.ts';
 import { items } from '../pickle/builtin-reconstructors.ts';
 import { PyDict, PyGlobal, PyObject, PyTuple, type Value } from '../pickle/values.ts';
 import { contiguousStride } from '../strided-layout.ts';
@@ -69,7 +70,8 @@ class ModelReader {
       const tensor = objectOf(item);
       const type = textOf(tensor.dataType, 'FLOAT');
       const dtype = DATA_TYPES[type];
-      if (dtype === undefined) throw this.#refuse(`tensor ${index} is of an unknown type, ${type}`);
+      if (dtype === undefined)
+        throw this.#refuse(`tensor ${index} is of an unknown type, ${quoteName(type)}`);
       const shape = arrayOf(tensor.dims).map((extent) => numberOf(extent, 0));
       const strides = arrayOf(tensor.strides).map((stride) => numberOf(stride, 0));
       this.#tensors.push(

@@ -1,4 +1,5 @@
 import { MlfsError } from '../../errors.ts';
+import { quoteName } from '../../visible-text.ts';
 import { items } from '../pickle/builtin-reconstructors.ts';
 import { type PicklePlace, placeName } from '../pickle/refusal.ts';
 import { PyGlobal, PyTuple, type Value } from '../pickle/values.ts';
@@ -91,8 +92,8 @@ export class StorageTable {
     const kind = cls instanceof PyGlobal ? storageClass(cls.module, cls.name) : undefined;
     if (typeof key !== 'string') throw this.#refuse('a storage without a key');
     if (kind === undefined) {
-      const name = cls instanceof PyGlobal ? cls.path : 'no class';
-      throw this.#refuse(`storage ${JSON.stringify(key)} is of an unknown class, ${name}`);
+      const name = cls instanceof PyGlobal ? quoteName(cls.path) : 'no class';
+      throw this.#refuse(`storage ${quoteName(key)} is of an unknown class, ${name}`);
     }
     const itemsize = kind === 'untyped' ? 1 : DTYPES[kind];
     const nbytes = this.#bytesOf(numel, itemsize, key);
@@ -123,7 +124,7 @@ export class StorageTable {
   #storage(key: string, dtype: DType | undefined, nbytes: number, location: string): TorchStorage {
     const known = this.#byId.get(key) ?? this.#locateNew(key, dtype, nbytes, location);
     if (known.nbytes !== nbytes) {
-      throw this.#refuse(`storage ${JSON.stringify(key)} has ${known.nbytes} bytes and ${nbytes} bytes`);
+      throw this.#refuse(`storage ${quoteName(key)} has ${known.nbytes} bytes and ${nbytes} bytes`);
     }
     if (known.dtype === dtype) return known;
     const alias = new TorchStorage({ ...known, dtype });
@@ -135,7 +136,7 @@ export class StorageTable {
     const { bytes, folder } = this.#locate({ key, nbytes, location });
     let unique = this.#keyPrefix + key;
     if (!this.#isFree(unique, bytes)) unique = `${this.#keyPrefix}${folder}/${key}`;
-    if (!this.#isFree(unique, bytes)) throw this.#refuse(`storage ${JSON.stringify(key)} is there twice`);
+    if (!this.#isFree(unique, bytes)) throw this.#refuse(`storage ${quoteName(key)} is there twice`);
     let storage = this.storages.get(unique);
     if (storage === undefined) {
       storage = new TorchStorage({ key: unique, dtype, nbytes, location, bytes, byteorder: this.#byteorder });
@@ -153,15 +154,14 @@ export class StorageTable {
   #view(root: TorchStorage, metadata: PyTuple, itemsize: number): TorchStorage {
     const [rawKey, offset, numel] = metadata.items;
     const key = typeof rawKey === 'number' || typeof rawKey === 'bigint' ? String(rawKey) : rawKey;
-    if (typeof key !== 'string')
-      throw this.#refuse(`a view of storage ${JSON.stringify(root.key)} without a key`);
+    if (typeof key !== 'string') throw this.#refuse(`a view of storage ${quoteName(root.key)} without a key`);
     const known = this.#byId.get(key);
     if (known !== undefined) return known;
     const offsetBytes = this.#bytesOf(offset, itemsize, key);
     const nbytes = this.#bytesOf(numel, itemsize, key);
     if (offsetBytes + nbytes > root.nbytes) {
       throw this.#refuse(
-        `view ${JSON.stringify(key)} is bytes ${offsetBytes} to ${offsetBytes + nbytes} of storage ${JSON.stringify(root.key)}, which has ${root.nbytes}`,
+        `view ${quoteName(key)} is bytes ${offsetBytes} to ${offsetBytes + nbytes} of storage ${quoteName(root.key)}, which has ${root.nbytes}`,
       );
     }
     const unique = this.#keyPrefix + key;
@@ -175,7 +175,7 @@ export class StorageTable {
   #bytesOf(count: Value | undefined, itemsize: number, key: string): number {
     const nbytes = typeof count === 'number' ? count * itemsize : Number.NaN;
     if (!Number.isSafeInteger(nbytes) || nbytes < 0) {
-      throw this.#refuse(`storage ${JSON.stringify(key)} has ${String(count)} elements of ${itemsize} bytes`);
+      throw this.#refuse(`storage ${quoteName(key)} has ${String(count)} elements of ${itemsize} bytes`);
     }
     return nbytes;
   }

@@ -6,6 +6,7 @@
  */
 import { MlfsError } from '../../errors.ts';
 import type { Image } from '../../storage/image.ts';
+import { quoteName } from '../../visible-text.ts';
 import { items } from '../pickle/builtin-reconstructors.ts';
 import { PICKLE_LIMITS } from '../pickle/limits.ts';
 import { readPickle, type Unpickled } from '../pickle/unpickle.ts';
@@ -57,7 +58,7 @@ class TarCheckpoint {
         throw this.#refuse(`storage ${index} is of an unknown class`);
       const numel = Number((await cursor.bytes(8)).readBigInt64LE());
       const nbytes = numel * DTYPES[dtype];
-      const offset = cursor.skip(nbytes, `storage ${keyOf(key)}`);
+      const offset = cursor.skip(nbytes, `storage ${quoteName(keyOf(key))}`);
       this.#storages.set(
         keyOf(key),
         new TorchStorage({
@@ -82,11 +83,13 @@ class TarCheckpoint {
       const [key, storageKey] = items(await cursor.pickle()) ?? [];
       const storage = this.#storages.get(keyOf(storageKey));
       if (storage?.dtype === undefined) {
-        throw this.#refuse(`tensor ${keyOf(key)} is of storage ${keyOf(storageKey)}, which is not there`);
+        throw this.#refuse(
+          `tensor ${quoteName(keyOf(key))} is of storage ${quoteName(keyOf(storageKey))}, which is not there`,
+        );
       }
       const dimensions = (await cursor.bytes(8)).readInt32LE();
       if (dimensions < 0 || dimensions > 256)
-        throw this.#refuse(`tensor ${keyOf(key)} has ${dimensions} dimensions`);
+        throw this.#refuse(`tensor ${quoteName(keyOf(key))} has ${dimensions} dimensions`);
       const numbers = await cursor.bytes(8 * (2 * dimensions + 1));
       const at = (position: number) => Number(numbers.readBigInt64LE(8 * position));
       const tuple = (start: number) =>
@@ -102,7 +105,7 @@ class TarCheckpoint {
         this.#tensors.set(keyOf(key), new TorchTensor({ ...geometry, dtype: storage.dtype, storage }, false));
       } catch (cause) {
         if (!(cause instanceof GeometryFault)) throw cause;
-        const message = `${this.#image.path}: tensor ${keyOf(key)}: ${cause.message}`;
+        const message = `${this.#image.path}: tensor ${quoteName(keyOf(key))}: ${cause.message}`;
         throw new MlfsError('ERR_MLFS_TENSOR', message, { path: this.#image.path, cause });
       }
     }
@@ -130,13 +133,17 @@ class TarCheckpoint {
     const [key, rootKey, offset, numel] = items(view) ?? [];
     const root = this.#storages.get(keyOf(rootKey));
     if (root?.bytes.kind !== 'extent' || root.dtype === undefined) {
-      throw this.#refuse(`view ${keyOf(key)} is of storage ${keyOf(rootKey)}, which is not there`);
+      throw this.#refuse(
+        `view ${quoteName(keyOf(key))} is of storage ${quoteName(keyOf(rootKey))}, which is not there`,
+      );
     }
     const itemsize = DTYPES[root.dtype];
     const offsetBytes = typeof offset === 'number' ? offset * itemsize : -1;
     const nbytes = typeof numel === 'number' ? numel * itemsize : -1;
     if (offsetBytes < 0 || nbytes < 0 || offsetBytes + nbytes > root.nbytes) {
-      throw this.#refuse(`view ${keyOf(key)} leaves storage ${root.key}, which has ${root.nbytes} bytes`);
+      throw this.#refuse(
+        `view ${quoteName(keyOf(key))} leaves storage ${quoteName(root.key)}, which has ${root.nbytes} bytes`,
+      );
     }
     const bytes = { ...root.bytes, offset: root.bytes.offset + offsetBytes, length: nbytes };
     this.#storages.set(keyOf(key), new TorchStorage({ ...root, key: keyOf(key), nbytes, bytes }));
@@ -165,7 +172,7 @@ class TarTable extends StorageTable {
       place,
       'little',
       ({ key }) => {
-        const message = `${place.path}: storage ${JSON.stringify(key)} is not in the file`;
+        const message = `${place.path}: storage ${quoteName(key)} is not in the file`;
         throw new MlfsError('ERR_MLFS_STORAGE', message, { path: place.path });
       },
       storages,
@@ -244,7 +251,7 @@ function noCheckpoint(image: Image, members: ReadonlyMap<string, TarMember>): Ml
   const missing = MEMBERS.filter((name) => !members.has(name));
   const isTorch = missing.length < MEMBERS.length;
   const reason = isTorch
-    ? `is a tar like torch's oldest checkpoints, but without the member ${missing.map((name) => JSON.stringify(name)).join(', ')}; torch cannot load it either`
+    ? `is a tar like torch's oldest checkpoints, but without the member ${missing.map((name) => quoteName(name)).join(', ')}; torch cannot load it either`
     : 'is a tar archive, not a checkpoint';
   return new MlfsError('ERR_MLFS_FORMAT', `${image.path}: ${reason}`, {
     path: image.path,

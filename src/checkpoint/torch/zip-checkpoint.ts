@@ -1,5 +1,6 @@
 import { MlfsError } from '../../errors.ts';
 import type { Image } from '../../storage/image.ts';
+import { quoteName } from '../../visible-text.ts';
 import type { Checkpoint } from '../checkpoint.ts';
 import { isScriptObject } from '../module-names.ts';
 import { listTensors } from '../object-tree.ts';
@@ -122,7 +123,7 @@ function readByteorder(path: string, byteorder: string | undefined): 'little' | 
   if (byteorder === 'big') return 'big';
   throw new MlfsError(
     'ERR_MLFS_FORMAT',
-    `${path}: its byteorder is ${JSON.stringify(byteorder)}, neither little nor big`,
+    `${path}: its byteorder is ${quoteName(byteorder)}, neither little nor big`,
     {
       path,
     },

@@ -1,5 +1,6 @@
 import { MlfsError } from '../../errors.ts';
 import type { Image } from '../../storage/image.ts';
+import { quoteName } from '../../visible-text.ts';
 import type { StorageBytes } from '../tensor.ts';
 import type { ZipEntry } from '../zip/entry.ts';
 import type { ArchiveLayout } from './archive-layout.ts';
@@ -16,7 +17,7 @@ export function zipStorages(image: Image, layout: ArchiveLayout, folders: readon
     if (nbytes === 0) return absent('an empty storage');
     throw new MlfsError(
       'ERR_MLFS_STORAGE',
-      `${image.path}: storage ${JSON.stringify(key)} has no entry ${JSON.stringify(`${layout.prefix}${folders[0]}/${key}`)}`,
+      `${image.path}: storage ${quoteName(key)} has no entry ${quoteName(`${layout.prefix}${folders[0]}/${key}`)}`,
       { path: image.path },
     );
   };
@@ -27,7 +28,7 @@ export function entryBytes(image: Image, entry: ZipEntry, nbytes: number): Stora
   if (entry.size !== nbytes) {
     throw new MlfsError(
       'ERR_MLFS_STORAGE',
-      `${image.path}: entry ${JSON.stringify(entry.name)} has ${entry.size} bytes, its storage ${nbytes}`,
+      `${image.path}: entry ${quoteName(entry.name)} has ${entry.size} bytes, its storage ${nbytes}`,
       { path: image.path },
     );
   }

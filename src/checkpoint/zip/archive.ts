@@ -9,7 +9,7 @@
  */
 import type { MlfsError } from '../../errors.ts';
 import type { ByteSource } from '../../storage/byte-source.ts';
-import { quoteName } from '../quote-name.ts';
+import { quoteName } from '../../visible-text.ts';
 import { type CentralRecord, readCentralDirectory } from './central-directory.ts';
 import { type DescriptorLength, findDescriptors } from './descriptors.ts';
 import { readEndRecord } from './end-record.ts';

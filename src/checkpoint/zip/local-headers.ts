@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { MlfsError } from '../../errors.ts';
 import type { ByteSource } from '../../storage/byte-source.ts';
 import { inParallel } from '../../storage/in-parallel.ts';
+import { quoteName } from '../../visible-text.ts';
 import type { CentralRecord } from './central-directory.ts';
 import { refuse } from './refusal.ts';
 
@@ -159,7 +160,7 @@ function resolve(
   }
   const rawName = header.subarray(LOCAL_HEADER_LENGTH);
   if (!rawName.equals(central.rawName))
-    throw disagree('name', JSON.stringify(rawName.toString('utf8')), JSON.stringify(name));
+    throw disagree('name', quoteName(rawName.toString('utf8')), quoteName(name));
   const extraLength = header.readUInt16LE(28);
   const extraOffset = localHeaderOffset + LOCAL_HEADER_LENGTH + nameLength;
   const dataOffset = extraOffset + extraLength;

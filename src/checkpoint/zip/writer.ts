@@ -7,6 +7,7 @@
  */
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { MlfsError } from '../../errors.ts';
+import { quoteName } from '../../visible-text.ts';
 import { type Fill, pour } from './fill.ts';
 
 /** miniz switches to ZIP64 at this value, not above it. */
@@ -48,7 +49,10 @@ export class ZipWriter {
   /** Appends a stored entry. Returns where its data starts, and its CRC-32. */
   async add(name: string, size: number, fill: Fill): Promise<{ offset: number; crc32: number }> {
     if (!Number.isSafeInteger(size) || size < 0) {
-      throw new MlfsError('ERR_MLFS_USAGE', `${this.#path}: entry ${name} cannot have ${size} bytes`);
+      throw new MlfsError(
+        'ERR_MLFS_USAGE',
+        `${this.#path}: entry ${quoteName(name)} cannot have ${size} bytes`,
+      );
     }
     const rawName = Buffer.from(name, 'utf8');
     const headerOffset = this.#position;
