@@ -5,6 +5,8 @@
  * A container that contains itself, and a large one that was already written, is `{"$ref": path}`; what is beyond the bounds
  * of size and depth is `{"$omitted": why}`. Ints beyond 2^53 and floats that are no numbers are strings.
  */
+
+import { visibleJson } from '../visible-text.ts';
 import { type NumpyArray, numpyArray, numpyElements, numpyTypeName } from './pickle/numpy.ts';
 import { floatRepr } from './pickle/python-repr.ts';
 import {
@@ -64,7 +66,7 @@ class JsonWriter {
   value(value: Value, at: Place, indent: string): string {
     if (!isContainer(value)) return this.#spend(this.#leaf(value, at));
     const place = this.#places.get(value);
-    if (place !== undefined) return this.#spend(`{"$ref": ${JSON.stringify(place)}}`);
+    if (place !== undefined) return this.#spend(`{"$ref": ${visibleJson(place)}}`);
     if (at.pointer.length > MAX_DEPTH) return this.#omitted(`nested deeper than ${MAX_DEPTH}`);
     if (this.#bytesLeft <= 0) return this.#omitted('the document is too large');
     this.#places.set(
@@ -87,7 +89,7 @@ class JsonWriter {
   #leaf(value: Value, at: Place): string {
     if (value === null || typeof value === 'boolean' || typeof value === 'number') return String(value);
     if (typeof value === 'bigint') return `"${value}"`;
-    if (typeof value === 'string') return JSON.stringify(cut(value));
+    if (typeof value === 'string') return visibleJson(cut(value));
     if (value instanceof PyFloat) return floatJson(value.value);
     if (value instanceof PyGlobal) return line([['$global', value.path]]);
     if (value instanceof PyBytes) {
@@ -157,7 +159,7 @@ class JsonWriter {
           ? `"value": ${shown[0] ?? 'null'}`
           : `"values": [${shown.join(', ')}]`;
     const shape = array.shape === undefined ? '' : `"shape": [${array.shape.join(', ')}], `;
-    return `{"$numpy": ${JSON.stringify(numpyTypeName(array.dtype))}, ${shape}${values}}`;
+    return `{"$numpy": ${visibleJson(numpyTypeName(array.dtype))}, ${shape}${values}}`;
   }
 
   #array(
@@ -177,7 +179,7 @@ class JsonWriter {
       const text = this.#inside(at, key, names, () =>
         Array.isArray(value) ? this.#array(value, at, inner, nameOf) : this.value(value as Value, at, inner),
       );
-      return `${this.#spend(JSON.stringify(cut(key)))}: ${text}`;
+      return `${this.#spend(visibleJson(cut(key)))}: ${text}`;
     });
   }
 
@@ -205,7 +207,7 @@ class JsonWriter {
     for (let index = 0; index < count; index++) {
       if (this.#bytesLeft <= 0) {
         const rest = `${count - index} more`;
-        parts.push(open === '[' ? line([['$omitted', rest]]) : `"$omitted": ${JSON.stringify(rest)}`);
+        parts.push(open === '[' ? line([['$omitted', rest]]) : `"$omitted": ${visibleJson(rest)}`);
         break;
       }
       const text = part(index, inner);
@@ -251,8 +253,8 @@ function storageJson(storage: Storage): string {
 
 function line(fields: readonly (readonly [string, string | number | boolean | readonly number[]])[]): string {
   const text = fields.map(([key, value]) => {
-    const shown = typeof value === 'object' ? `[${value.join(', ')}]` : JSON.stringify(value);
-    return `${JSON.stringify(key)}: ${shown}`;
+    const shown = typeof value === 'object' ? `[${value.join(', ')}]` : visibleJson(value);
+    return `${visibleJson(key)}: ${shown}`;
   });
   return `{${text.join(', ')}}`;
 }

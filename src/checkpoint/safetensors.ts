@@ -10,7 +10,7 @@
  */
 import { MlfsError } from '../errors.ts';
 import type { Image } from '../storage/image.ts';
-import { quoteName } from '../visible-text.ts';
+import { bounded, MAX_NAME_BYTES, quoteName } from '../visible-text.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { PyDict } from './pickle/values.ts';
 import { SAFETENSORS_DTYPES } from './safetensors-dtypes.ts';
@@ -112,7 +112,7 @@ function toTensor(entry: HeaderTensor, image: Image, dataOffset: number): Tensor
     const reason = /^F6_/.test(entry.dtype)
       ? 'packs four elements into three bytes, which no torch dtype does'
       : 'is no dtype that MLFS knows';
-    throw bad(`${quoteName(entry.dtype)} ${reason}`);
+    throw bad(`${bounded(entry.dtype, MAX_NAME_BYTES)} ${reason}`);
   }
   const shape = dtype === 'float4_e2m1fn_x2' ? halveLast(entry, bad) : [...entry.shape];
   const length = entry.end - entry.begin;

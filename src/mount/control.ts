@@ -9,6 +9,7 @@ import type { CommandContent } from '../storage/content.ts';
 import type { CommitReport } from '../storage/edits.ts';
 import { Turns } from '../storage/turns.ts';
 import type { Log } from '../telemetry/log.ts';
+import { visibleJson } from '../visible-text.ts';
 import { type ControlCommand, parseControl } from './control-command.ts';
 
 /** What the commands do. Each throws MlfsError. */
@@ -58,7 +59,7 @@ export class Control implements CommandContent {
       const command = parseControl(said);
       const answer = await this.#carryOut(command);
       if (command.name !== 'status') this.#log.info('control', { command: said });
-      return `${JSON.stringify(answer)}\n`;
+      return `${visibleJson(answer)}\n`;
     } catch (cause) {
       throw this.#failed(said, cause);
     }

@@ -6,6 +6,7 @@
  * Invariants: what is kept always ends in a newline and starts at the beginning of a line; a line never holds a raw newline.
  */
 import type { Appender, LiveContent } from '../storage/content.ts';
+import { isHidden, visible, visibleJson } from '../visible-text.ts';
 import { AppendedLines } from './appended-lines.ts';
 
 export const LEVELS = ['debug', 'info', 'warn', 'error'] as const;
@@ -75,7 +76,7 @@ export class Log implements LiveContent {
     return this.#current.read(offset, length);
   }
 
-  /** What a user writes is kept as lines of its own, whole ones, their control characters made visible. */
+  /** What a user writes is kept as lines of its own, whole ones, what is hidden in them escaped. */
   appender(): Appender {
     return new AppendedLines(MAX_LINE_BYTES, (line) => {
       if (line !== '') this.#keep(visible(line));
@@ -128,7 +129,7 @@ class Lines implements LiveContent {
   }
 }
 
-/** `key=value` pairs; a value with a space, a quote, `=` or a control character is quoted as in JSON. */
+/** `key=value` pairs; a value with a space, a quote, `=`, a backslash or something hidden is quoted and escaped as in JSON. */
 export function logfmt(fields: Fields): string {
   const pairs: string[] = [];
   for (const [key, value] of Object.entries(fields)) {
@@ -138,7 +139,7 @@ export function logfmt(fields: Fields): string {
 }
 
 function logfmtValue(value: string): string {
-  return value === '' || /[\s"=\\\p{Cc}]/u.test(value) ? JSON.stringify(value) : value;
+  return value === '' || /[ "=\\]/.test(value) || isHidden(value) ? visibleJson(value) : value;
 }
 
 /** Ends in `…` when it was longer. */
@@ -150,9 +151,3 @@ function cutTo(maxBytes: number, text: string): string {
 }
 
 const CUT_MARK_BYTES = 3;
-
-function visible(line: string): string {
-  return line.replace(/\p{Cc}/gu, (control) =>
-    control === '\t' ? control : JSON.stringify(control).slice(1, -1),
-  );
-}

@@ -2,6 +2,8 @@
  * Numbers in Prometheus' text format (version 0.0.4). Values are read when somebody asks, from those who count anyway: the rooms' traffic, a
  * session's counters, the page cache, the process.
  */
+
+import { visibleLines } from '../visible-text.ts';
 import type { HistogramCounts } from './histogram.ts';
 
 export type Metric = NumberMetric | HistogramMetric;
@@ -71,7 +73,8 @@ function histogramLines(name: string, { labels, histogram }: HistogramMetric): s
 
 function sample(name: string, labels: Labels = {}, value: number): string {
   const pairs = Object.entries(labels).map(
-    ([label, text]) => `${label}="${text.replace(/\\/g, '\\\\').replace(/"/g, '\\"').replace(/\n/g, '\\n')}"`,
+    ([label, text]) =>
+      `${label}="${visibleLines(text).replace(/\\/g, '\\\\').replace(/"/g, '\\"').replace(/\n/g, '\\n')}"`,
   );
   return `${name}${pairs.length === 0 ? '' : `{${pairs.join(',')}}`} ${value}`;
 }

@@ -12,6 +12,7 @@ import type { NamedTensor, Storage, Tensor } from '../checkpoint/tensor.ts';
 import { rawStorageContent } from '../checkpoint/tensor-content.ts';
 import { isStorage, isTensor, keyText } from '../checkpoint/value-children.ts';
 import type { PageCache } from '../storage/page-cache.ts';
+import { visibleJson } from '../visible-text.ts';
 import { textFile } from './documents.ts';
 import { escapeKey, pathOfTensorName } from './entry-name.ts';
 import type { DirectoryInode } from './inode.ts';
@@ -65,11 +66,7 @@ export function addCheckpointRoom(
     const seen = shown.get(value);
     const repeated = seen !== undefined && (ancestors.has(value) || entries > REPEATED_ENTRIES);
     if (repeated || ancestors.size >= MAX_DEPTH) {
-      addJson(
-        at,
-        key,
-        () => `${JSON.stringify(seen === undefined ? { omitted: true } : { same_as: seen })}\n`,
-      );
+      addJson(at, key, () => `${visibleJson(seen === undefined ? { omitted: true } : { same_as: seen })}\n`);
       return;
     }
     const path = escapeKey(key);

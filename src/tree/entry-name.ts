@@ -3,8 +3,7 @@
  * real model is one already; what is not is escaped with `%`, so that every path can be read back:
  *
  *   `%`                                    →  `%25`
- *   `/`, NUL, control characters           →  `%2F`, `%00`, … (two hex digits)
- *   half of a surrogate pair               →  `%uD800` (four hex digits)
+ *   `/`, and what no glyph stands for      →  `%2F`, `%00`, `%9B` (two hex digits), `%u202E` (four, a UTF-16 unit): visible-text.ts says what
  *   an empty part                          →  `%`
  *   `.` and `..` (keys that hold no dots)  →  `%2E`, `%2E%2E`
  *   a part of more than 250 bytes          →  `first bytes%+/rest`: a part that ends in `%+` goes on in the next one
@@ -12,6 +11,7 @@
  * 250 and not 255, because the longest suffix a room appends (`.grad`) has 5 bytes. Two entries of one folder that
  * would get the same name stay apart as `name%~2`, `name%~3`, … in the order of the checkpoint (`separated`).
  */
+import { isHidden } from '../visible-text.ts';
 
 /** NAME_MAX of Linux less the longest suffix that is appended to a part. */
 const MAX_PART_BYTES = 250;
@@ -78,11 +78,12 @@ function isPlain(part: string): boolean {
 /** `character` is one code point, or half a surrogate pair. */
 function escapeCharacter(character: string): string {
   const code = character.codePointAt(0) ?? 0;
-  if (character === '%' || character === '/' || code < 0x20 || code === 0x7f) {
-    return `%${code.toString(16).toUpperCase().padStart(2, '0')}`;
-  }
-  if (code >= 0xd800 && code <= 0xdfff) return `%u${code.toString(16).toUpperCase()}`;
-  return character;
+  if (character !== '%' && character !== '/' && !isHidden(character)) return character;
+  if (code < 0x100) return `%${code.toString(16).toUpperCase().padStart(2, '0')}`;
+  return character
+    .split('')
+    .map((unit) => `%u${unit.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0')}`)
+    .join('');
 }
 
 function unescapePart(part: string): string {

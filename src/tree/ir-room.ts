@@ -112,10 +112,9 @@ function addExported(table: InodeTable, folder: DirectoryInode, entry: ZipEntry,
     name: basename(checkpoint.path),
     json: await readEntry(checkpoint.image, entry, PROGRAM_BYTES),
   });
-  for (const form of ['txt', 'dot'] as const) {
+  for (const form of ['txt', 'dot', 'json'] as const) {
     addDocument(table, folder, `graph.${form}`, () => makeGraph(form, program));
   }
-  table.add(folder, 'graph.json', { content: () => entryContent(entry, sources), size: entry.size });
 }
 
 function addModuleTree(table: InodeTable, room: DirectoryInode, { checkpoint, model }: IrSources): void {

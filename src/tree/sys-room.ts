@@ -1,6 +1,7 @@
 /** /sys: what MLFS knows about the checkpoint and about itself. */
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import type { CommandContent } from '../storage/content.ts';
+import { visible, visibleJson, visibleLines } from '../visible-text.ts';
 import { documentFile, textFile } from './documents.ts';
 import type { DirectoryInode } from './inode.ts';
 import type { InodeTable } from './inode-table.ts';
@@ -32,7 +33,7 @@ export function addSysRoom(table: InodeTable, room: DirectoryInode, sources: Sys
   table.add(
     room,
     'model_str',
-    documentFile(() => endLine(sources.modelStr())),
+    documentFile(() => endLine(visibleLines(sources.modelStr()))),
   );
   table.add(
     room,
@@ -43,7 +44,7 @@ export function addSysRoom(table: InodeTable, room: DirectoryInode, sources: Sys
   table.add(room, 'status.json', {
     content: () => ({
       kind: 'snapshot',
-      make: async () => Buffer.from(`${JSON.stringify(await sources.status(), undefined, 2)}\n`),
+      make: async () => Buffer.from(`${visibleJson(await sources.status(), 2)}\n`),
     }),
   });
   table.add(room, 'metrics', {
@@ -66,7 +67,7 @@ export function bannerOf(
     " | '  \\| |  _(_-<",
     ` |_|_|_|_|_| /__/  ${version}`,
     '',
-    `${checkpoint.path}: ${checkpoint.format}, ${summary}`,
+    `${visible(checkpoint.path)}: ${checkpoint.format}, ${summary}`,
     '',
   ];
   for (const room of rooms) lines.push(`/${room.padEnd(11)}  ${ROOMS[room] ?? ''}`);

@@ -3,6 +3,7 @@
  * the object tree has its line; `aliases` are the other names of the same bytes, `file` is where the mount shows them.
  */
 import { nbytes, type Tensor } from '../checkpoint/tensor.ts';
+import { visibleJson } from '../visible-text.ts';
 import { fileOffset, viewKey } from './tensor-files.ts';
 
 export function tensorsJson(
@@ -18,7 +19,7 @@ export function tensorsJson(
     return { name, key, tensor };
   });
   const lines = named.map(({ name, key, tensor }) =>
-    JSON.stringify({
+    visibleJson({
       name,
       dtype: tensor.dtype,
       shape: tensor.shape,

@@ -1,4 +1,4 @@
-import { escaped } from '../../visible-text.ts';
+import { escaped, visible } from '../../visible-text.ts';
 import {
   PyBytes,
   PyDict,
@@ -74,8 +74,8 @@ export function valueRepr(
   if (typeof value === 'string') return stringRepr(value);
   if (value instanceof PyFloat) return floatRepr(value.value);
   if (value instanceof PyBytes) return bytesRepr(value);
-  if (value instanceof PyGlobal) return value.path;
-  if (value instanceof PyObject) return `<${value.className ?? 'object'}>`;
+  if (value instanceof PyGlobal) return visible(value.path);
+  if (value instanceof PyObject) return `<${visible(value.className ?? 'object')}>`;
   if (value instanceof PyDict) {
     const keys = parts(
       value.entries.map(([key]) => key),
@@ -89,7 +89,7 @@ export function valueRepr(
   }
   if (value instanceof PyTuple) {
     const items = parts(value.items, budget);
-    if (value.className !== undefined) return `${value.className}([${items.join(', ')}])`;
+    if (value.className !== undefined) return `${visible(value.className)}([${items.join(', ')}])`;
     return items.length === 1 ? `(${items[0]},)` : `(${items.join(', ')})`;
   }
   if (value instanceof PyList) return `[${parts(value.items, budget).join(', ')}]`;

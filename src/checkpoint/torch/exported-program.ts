@@ -5,7 +5,7 @@
  */
 import { MlfsError } from '../../errors.ts';
 import type { Image } from '../../storage/image.ts';
-import { quoteName } from '../../visible-text.ts';
+import { bounded, MAX_NAME_BYTES, quoteName } from '../../visible-text.ts';
 import { PyDict } from '../pickle/values.ts';
 import type { DType, NamedTensor } from '../tensor.ts';
 import type { Archive } from '../zip/archive.ts';
@@ -60,7 +60,7 @@ export async function openExportedProgram(
         warnings.push(
           refuse(
             image.path,
-            `${quoteName(name)} in ${quoteName(record)} is no plain tensor; it is not shown`,
+            `${quoteName(name)} in ${bounded(record, MAX_NAME_BYTES)} is no plain tensor; it is not shown`,
           ),
         );
         continue;

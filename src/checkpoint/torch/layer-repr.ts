@@ -3,6 +3,8 @@
  * A rule is a template whose `{name}` is the attribute as `str()` prints it and `{name!r}` as `repr()` does, and whose
  * `[…]` is left out under a condition; or a function where torch's own is one.
  */
+
+import { visible } from '../../visible-text.ts';
 import { floatRepr, valueRepr } from '../pickle/python-repr.ts';
 import { PyDict, PyFloat, type PyObject, PySet, PyTuple, type Value } from '../pickle/values.ts';
 import type { DType, Tensor } from '../tensor.ts';
@@ -28,10 +30,10 @@ export class ModuleAttributes {
     return undefined;
   }
 
-  /** An attribute as `str()` prints it. Throws MissingAttribute, as Python would. */
+  /** An attribute as `str()` prints it, on one line. Throws MissingAttribute, as Python would. */
   str(name: string): string {
     const value = this.#require(name);
-    return typeof value === 'string' ? value : valueRepr(value);
+    return typeof value === 'string' ? visible(value) : valueRepr(value);
   }
 
   repr(name: string): string {
@@ -209,7 +211,9 @@ const parameterDict: Rule = (module) => {
         : parameters instanceof PyDict
           ? parameters.entries.map(([key]) => key)
           : [];
-  return keys.map((key) => parameterLine(String(key), module.get(String(key)), tensorTypeName)).join('\n');
+  return keys
+    .map((key) => parameterLine(visible(String(key)), module.get(String(key)), tensorTypeName))
+    .join('\n');
 };
 
 function parameterLine(name: string, value: Value | undefined, typeName: (tensor: Tensor) => string): string {

@@ -3,6 +3,7 @@
  * formats it, and of a TorchScript module. A class that is not known prints as `ClassName(…)` with its children.
  */
 
+import { visible } from '../../visible-text.ts';
 import { isModule, isScriptObject } from '../module-names.ts';
 import { PyDict, PyGlobal, type PyObject, type Value } from '../pickle/values.ts';
 import { keyText } from '../value-children.ts';
@@ -26,7 +27,7 @@ class ModulePrinter {
     const known = this.#known.get(module);
     if (known !== undefined) return known;
     const className = module.className ?? '';
-    const name = className.slice(className.lastIndexOf('.') + 1);
+    const name = visible(className.slice(className.lastIndexOf('.') + 1));
     if (depth > MAX_DEPTH) return `${name}(...)`;
     // Printed again inside itself: torch would recurse for ever.
     this.#known.set(module, `${name}(...)`);
@@ -36,7 +37,7 @@ class ModulePrinter {
     for (const [key, child] of modules instanceof PyDict ? modules.entries : []) {
       const text = isModule(child) ? this.module(child, depth + 1) : unprintable(child);
       length += text.length;
-      children.push([keyText(key), length > MAX_LENGTH ? '...' : text]);
+      children.push([visible(keyText(key)), length > MAX_LENGTH ? '...' : text]);
       if (length > MAX_LENGTH) break;
     }
     const text = layout(className, name, extraRepr(className, new ModuleAttributes(module)) ?? '', children);
@@ -49,7 +50,7 @@ class ModulePrinter {
     const known = this.#known.get(module);
     if (known !== undefined) return known;
     const className = module.className ?? '';
-    const originalName = `original_name=${className.slice(className.lastIndexOf('.') + 1)}`;
+    const originalName = `original_name=${visible(className.slice(className.lastIndexOf('.') + 1))}`;
     if (depth > MAX_DEPTH) return `RecursiveScriptModule(${originalName}...)`;
     this.#known.set(module, `RecursiveScriptModule(${originalName}...)`);
     const children: [string, string][] = [];
@@ -58,7 +59,7 @@ class ModulePrinter {
       if (!isScriptModule(child) || length > MAX_LENGTH) continue;
       const text = this.script(child, depth + 1);
       length += text.length;
-      children.push([keyText(key), text]);
+      children.push([visible(keyText(key)), text]);
     }
     const text = layout('', 'RecursiveScriptModule', originalName, children);
     this.#known.set(module, text);
@@ -108,7 +109,7 @@ function indentRest(text: string): string {
 /** A child that is no module with a state: None, or an object that pickles itself in a way of its own. */
 function unprintable(value: Value): string {
   if (value === null) return 'None';
-  if (value instanceof PyGlobal) return `${value.name}()`;
+  if (value instanceof PyGlobal) return `${visible(value.name)}()`;
   const className = (value as Partial<PyObject>).className ?? '...';
-  return `${className.slice(className.lastIndexOf('.') + 1)}()`;
+  return `${visible(className.slice(className.lastIndexOf('.') + 1))}()`;
 }

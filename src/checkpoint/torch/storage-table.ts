@@ -1,5 +1,5 @@
 import { MlfsError } from '../../errors.ts';
-import { quoteName } from '../../visible-text.ts';
+import { bounded, MAX_NAME_BYTES, quoteName } from '../../visible-text.ts';
 import { items } from '../pickle/builtin-reconstructors.ts';
 import { type PicklePlace, placeName } from '../pickle/refusal.ts';
 import { PyGlobal, PyTuple, type Value } from '../pickle/values.ts';
@@ -92,7 +92,7 @@ export class StorageTable {
     const kind = cls instanceof PyGlobal ? storageClass(cls.module, cls.name) : undefined;
     if (typeof key !== 'string') throw this.#refuse('a storage without a key');
     if (kind === undefined) {
-      const name = cls instanceof PyGlobal ? quoteName(cls.path) : 'no class';
+      const name = cls instanceof PyGlobal ? bounded(cls.path, MAX_NAME_BYTES) : 'no class';
       throw this.#refuse(`storage ${quoteName(key)} is of an unknown class, ${name}`);
     }
     const itemsize = kind === 'untyped' ? 1 : DTYPES[kind];

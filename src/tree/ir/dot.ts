@@ -1,8 +1,10 @@
 /**
  * Graphviz' language, as much as is needed: https://graphviz.org/doc/info/lang.html. Every name and label is a quoted string. In one, `"`
  * is escaped by a backslash; in a label backslashes are escapes too (`\n`, `\l`, `\N`), and `&` begins an HTML entity. NUL ends
- * a string whatever is around it, so control characters are shown as their codes.
+ * a string whatever is around it, and XML (dot writes SVG) has no place for control characters, so what is hidden is escaped first.
  */
+
+import { visible } from '../../visible-text.ts';
 import { DocumentWriter } from './document-writer.ts';
 
 /** More nodes than this nobody lays out; `dot` takes minutes and gigabytes for them. */
@@ -10,7 +12,7 @@ const MAX_NODES = 20_000;
 const LABEL_CHARACTERS = 200;
 
 export class DotWriter {
-  readonly #document = new DocumentWriter();
+  readonly #document = new DocumentWriter('text');
   #nodes = 0;
   #indent = '  ';
   /** Edges are written last, when every node has its place. */
@@ -56,7 +58,7 @@ export class DotWriter {
   }
 
   text(): string {
-    const tail = new DocumentWriter();
+    const tail = new DocumentWriter('text');
     for (const edge of this.#edges) tail.line(edge);
     const cut = this.full ? '  // The graph goes on: there are more nodes than can be laid out.\n' : '';
     // A document that was cut ends between two lines, perhaps inside of a cluster: then there are no braces to trust.
@@ -91,13 +93,4 @@ export function label(lines: readonly string[]): string {
     return visible(cut).replaceAll('&', '&amp;').replaceAll('\\', '\\\\').replaceAll('"', '\\"');
   });
   return `"${parts.join('\\n')}"`;
-}
-
-/** Control characters, halves of surrogate pairs and what XML has no place for: dot writes SVG. */
-const UNPRINTABLE = /[\p{Cc}\p{Cs}\ufffe\uffff]/gu;
-
-function visible(text: string): string {
-  return text.replace(UNPRINTABLE, (character) => {
-    return `\\x${(character.codePointAt(0) ?? 0).toString(16).padStart(2, '0')}`;
-  });
 }

@@ -2,21 +2,20 @@
 import { DocumentWriter } from './document-writer.ts';
 import { DotWriter } from './dot.ts';
 import type { ExportedGraph, ExportedInput, ExportedNode } from './exported-graph.ts';
-import { printable } from './printable.ts';
 
 export function exportedText(name: string, { inputs, nodes, outputs, facts }: ExportedGraph): string {
-  const document = new DocumentWriter();
-  document.line(`# ${printable(name)}: ${['exported program', ...facts].join(', ')}, ${nodes.length} nodes`);
+  const document = new DocumentWriter('text');
+  document.line(`# ${name}: ${['exported program', ...facts].join(', ')}, ${nodes.length} nodes`);
   document.line();
   document.line('inputs');
-  for (const input of inputs) document.line(`  ${printable(inputText(input))}`);
+  for (const input of inputs) document.line(`  ${inputText(input)}`);
   document.line();
   document.line('graph');
   writeNodes(nodes, '  ', document);
   document.line();
   document.line('outputs');
   for (const { text, role, target } of outputs) {
-    document.line(`  ${printable(`${text}  ${role}${target === '' ? '' : ` ${target}`}`)}`);
+    document.line(`  ${text}  ${role}${target === '' ? '' : ` ${target}`}`);
   }
   return document.text('# The graph goes on; it is too long to be shown.');
 }
@@ -25,14 +24,14 @@ function writeNodes(nodes: readonly ExportedNode[], indent: string, document: Do
   let module: string | undefined;
   for (const node of nodes) {
     if (node.module !== module) {
-      document.line(`${indent}# ${printable(node.module === '' ? '(root)' : node.module)}`);
+      document.line(`${indent}# ${node.module === '' ? '(root)' : node.module}`);
     }
     module = node.module;
-    document.line(`${indent}${printable(nodeText(node))}`);
+    document.line(`${indent}${nodeText(node)}`);
     for (const { name, inputs, nodes: inner, outputs } of node.graphs) {
-      document.line(`${indent}  ${printable(`${name}(${inputs.join(', ')}):`)}`);
+      document.line(`${indent}  ${name}(${inputs.join(', ')}):`);
       writeNodes(inner, `${indent}    `, document);
-      document.line(`${indent}    ${printable(`return ${outputs.join(', ')}`)}`);
+      document.line(`${indent}    return ${outputs.join(', ')}`);
     }
   }
 }

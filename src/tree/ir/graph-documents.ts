@@ -1,5 +1,6 @@
 /** The documents of a program, from its text: what a graph's process does. */
 import { objectOf } from '../../checkpoint/torch/json-record.ts';
+import { bounded, escapeJson, visibleJson } from '../../visible-text.ts';
 import { exportedDot, exportedText } from './exported-documents.ts';
 import { readExportedGraph } from './exported-graph.ts';
 import { scriptDot } from './script-dot.ts';
@@ -16,7 +17,9 @@ export type GraphSource =
 
 export function graphDocument(source: GraphSource, form: GraphForm): string {
   if (source.kind === 'exported') {
-    const graph = readExportedGraph(objectOf(JSON.parse(Buffer.from(source.json).toString('utf8'))));
+    const text = Buffer.from(source.json).toString('utf8');
+    if (form === 'json') return escapeJson(text);
+    const graph = readExportedGraph(objectOf(JSON.parse(text)));
     return form === 'dot' ? exportedDot(source.name, graph) : exportedText(source.name, graph);
   }
   const program = readProgram(source);
@@ -24,9 +27,11 @@ export function graphDocument(source: GraphSource, form: GraphForm): string {
   return form === 'dot' ? scriptDot(program) : scriptText(program);
 }
 
+const MAX_REASON_BYTES = 2000;
+
 /** The document in the place of one that could not be made. */
 export function refusal(form: GraphForm, reason: string): string {
-  const line = `the graph could not be made: ${reason.replace(/\s+/g, ' ')}`;
-  if (form === 'json') return `${JSON.stringify({ error: line })}\n`;
+  const line = `the graph could not be made: ${bounded(reason.replace(/\s+/g, ' '), MAX_REASON_BYTES)}`;
+  if (form === 'json') return `${visibleJson({ error: line })}\n`;
   return form === 'dot' ? `// ${line}\ndigraph {\n}\n` : `# ${line}\n`;
 }

@@ -3,16 +3,15 @@ import { numel, type Tensor } from '../../checkpoint/tensor.ts';
 import { DocumentWriter } from './document-writer.ts';
 import { DotWriter } from './dot.ts';
 import type { ModuleNode, ModuleTensor } from './module-tree.ts';
-import { printable } from './printable.ts';
 
 /** Yields between its parts; what it returns is the document. */
 type Slices = Generator<void, string>;
 
 export function* treeText(title: string, root: ModuleNode): Slices {
-  const document = new DocumentWriter();
+  const document = new DocumentWriter('text');
   const totals = yield* totalsOf(root);
   document.line(
-    `# ${printable(title)}: ${counted(totals.parameters, 'parameter')} in ${counted(totals.tensors, 'tensor')} of ${counted(totals.modules, 'module')}`,
+    `# ${title}: ${counted(totals.parameters, 'parameter')} in ${counted(totals.tensors, 'tensor')} of ${counted(totals.modules, 'module')}`,
   );
   document.line(headOf(root));
   yield* branches(root, '', document);
@@ -22,7 +21,7 @@ export function* treeText(title: string, root: ModuleNode): Slices {
 function* branches(node: ModuleNode, indent: string, document: DocumentWriter): Generator<void, void> {
   const last = node.tensors.length + node.modules.length - 1;
   for (const [index, tensor] of node.tensors.entries()) {
-    document.line(`${indent}${index === last ? '└─ ' : '├─ '}${printable(tensorText(tensor))}`);
+    document.line(`${indent}${index === last ? '└─ ' : '├─ '}${tensorText(tensor)}`);
     yield;
   }
   for (const [index, module] of node.modules.entries()) {
@@ -38,7 +37,7 @@ function headOf(node: ModuleNode): string {
   const name = node.path === '' ? '(root)' : node.name;
   const type = classOf(node);
   const same = node.same === undefined ? '' : `  the same as ${node.same === '' ? '(root)' : node.same}`;
-  return printable(`${name}${type === '' ? '' : `  ${type}`}${same}`);
+  return `${name}${type === '' ? '' : `  ${type}`}${same}`;
 }
 
 function classOf({ className, extra }: ModuleNode): string {
@@ -53,7 +52,7 @@ function tensorText({ name, tensor, parameter }: ModuleTensor): string {
 
 /** An object with one module a line. */
 export function* treeJson(title: string, root: ModuleNode): Slices {
-  const document = new DocumentWriter();
+  const document = new DocumentWriter('json');
   const totals = yield* totalsOf(root);
   document.line(
     `{"file": ${JSON.stringify(title)}, "parameters": ${totals.parameters}, "tensors": ${totals.tensors},`,

@@ -23,7 +23,7 @@ export function scriptJson({ source, declarations, graphs }: ScriptProgram): str
     ],
     ['graphs', graphs.map(graphJson)],
   ];
-  const document = new DocumentWriter();
+  const document = new DocumentWriter('json');
   document.line('{');
   document.line(`"format": "torchscript",`);
   document.line(`"file": ${JSON.stringify(source.name)},`);

@@ -3,17 +3,16 @@
  * that the code has no name for is `%N`; after `->` is the method of the archive's own code that is reached.
  */
 import { DocumentWriter } from './document-writer.ts';
-import { printable } from './printable.ts';
 import type { FunctionDeclaration } from './script/declarations.ts';
 import type { GraphNode, MethodGraph } from './script/graph.ts';
 import { kindOf, type ScriptProgram } from './script-program.ts';
 
 export function scriptText(program: ScriptProgram): string {
   const { source, declarations, graphs } = program;
-  const document = new DocumentWriter();
+  const document = new DocumentWriter('text');
   const { classes, functions, kept } = declarations;
   document.line(
-    `# ${printable(source.name)}: TorchScript, ${counted(source.modules.length, 'module')}, ${counted(classes.length, 'class', 'classes')}, ${counted(functions.length, 'function')}`,
+    `# ${source.name}: TorchScript, ${counted(source.modules.length, 'module')}, ${counted(classes.length, 'class', 'classes')}, ${counted(functions.length, 'function')}`,
   );
   if (kept > 0)
     document.line(`# ${counted(kept, 'line')} of the code could not be taken apart; they are text`);
@@ -21,20 +20,18 @@ export function scriptText(program: ScriptProgram): string {
   document.line('modules');
   const width = Math.min(60, Math.max(6, ...source.modules.slice(0, 10_000).map(({ path }) => path.length)));
   for (const { path, className } of source.modules) {
-    document.line(`  ${printable(path === '' ? '(root)' : path).padEnd(width)}  ${printable(className)}`);
+    document.line(`  ${(path === '' ? '(root)' : path).padEnd(width)}  ${className}`);
   }
   for (const declared of classes) {
     document.line();
-    document.line(
-      `${kindOf(declared)} ${declared.qualified}    # code/${printable(declared.file)}:${declared.line}`,
-    );
+    document.line(`${kindOf(declared)} ${declared.qualified}    # code/${declared.file}:${declared.line}`);
     for (const { name, type, value } of declared.attributes) {
       const role = declared.parameters.includes(name)
         ? '    # parameter'
         : declared.buffers.includes(name)
           ? '    # buffer'
           : '';
-      document.line(`  ${printable(name)}: ${type}${value === undefined ? '' : ` = ${value}`}${role}`);
+      document.line(`  ${name}: ${type}${value === undefined ? '' : ` = ${value}`}${role}`);
     }
   }
   for (const graph of graphs) writeGraph(graph, document);
@@ -44,7 +41,7 @@ export function scriptText(program: ScriptProgram): string {
 function writeGraph({ declared, nodes }: MethodGraph, document: DocumentWriter): void {
   document.line();
   document.line(
-    `def ${declared.qualified}${signature(declared)}    # code/${printable(declared.file)}:${declared.line}`,
+    `def ${declared.qualified}${signature(declared)}    # code/${declared.file}:${declared.line}`,
   );
   for (const node of nodes) {
     if (node.kind !== 'input') document.line(`${'  '.repeat(Math.min(node.depth, 50) + 1)}${nodeText(node)}`);

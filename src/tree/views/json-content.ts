@@ -8,6 +8,7 @@ import { type HistogramBucket, hasStatistics, type Statistics } from '../../numb
 import type { StatisticsCache } from '../../numbers/statistics-cache.ts';
 import type { FixedContent, ImageRange, RenderedContent } from '../../storage/content.ts';
 import { extentLength } from '../../storage/extent.ts';
+import { bounded, visibleJson } from '../../visible-text.ts';
 import { fileOffset } from '../tensor-files.ts';
 import { npyCarrier } from './npy-array.ts';
 
@@ -60,7 +61,7 @@ export class JsonContent implements RenderedContent {
       return statisticsJson(await statistics.of(tensor, content));
     } catch (cause) {
       if (!(cause instanceof MlfsError)) throw cause;
-      return JSON.stringify({ error: cause.message.slice(0, LONGEST_REST / 4) });
+      return visibleJson({ error: bounded(cause.message, LONGEST_REST / 4) });
     }
   }
 
@@ -89,9 +90,7 @@ function describe({ tensor, names }: JsonSources): string {
     ...(carrier === undefined ? {} : { npy_carrier: carrier }),
     aliases,
   };
-  const lines = Object.entries(fields).map(
-    ([key, value]) => `  ${JSON.stringify(key)}: ${JSON.stringify(value)}`,
-  );
+  const lines = Object.entries(fields).map(([key, value]) => `  ${visibleJson(key)}: ${visibleJson(value)}`);
   return `{\n${lines.join(',\n')}`;
 }
 
@@ -99,11 +98,11 @@ function statisticsJson(found: Statistics): string {
   const { count, min = null, max = null, mean = null, std = null, zeros, nans, infs } = found;
   const numbers = { count, min, max, mean, std, zeros, nan: nans, inf: infs };
   const buckets = joined(found.histogram).map(
-    ({ from, to, count: n }) => `      ${JSON.stringify([from, to, n])}`,
+    ({ from, to, count: n }) => `      ${visibleJson([from, to, n])}`,
   );
   const histogram = buckets.length === 0 ? '[]' : `[\n${buckets.join(',\n')}\n    ]`;
   const lines = Object.entries(numbers).map(
-    ([key, value]) => `    ${JSON.stringify(key)}: ${JSON.stringify(value)}`,
+    ([key, value]) => `    ${visibleJson(key)}: ${visibleJson(value)}`,
   );
   return `{\n${lines.join(',\n')},\n    "histogram": ${histogram}\n  }`;
 }

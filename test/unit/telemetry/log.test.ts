@@ -51,14 +51,14 @@ test('a full log begins anew, and its lines are in the rotated one', async () =>
   assert.ok(log.rotated.size() > 500);
 });
 
-test('what a user appends is kept as lines, its control characters made visible', async () => {
+test('what a user appends is kept as lines, what is hidden in them escaped', async () => {
   const log = new Log({ now });
   const user = log.appender();
-  user.append(Buffer.from('one\n\ntwo \x1b[31m'));
+  user.append(Buffer.from('one\n\ntwo \x1b[31m\t\u202e\u0085'));
   log.info('x');
   user.end();
   const lines = (await text(log)).split('\n');
-  assert.deepEqual([lines[0], lines[2]], ['one', 'two \\u001b[31m']);
+  assert.deepEqual([lines[0], lines[2]], ['one', 'two \\x1b[31m\\t\\u202e\\x85']);
 });
 
 test('lines that come in parts are whole, whoever else writes meanwhile', async () => {
