@@ -121,6 +121,9 @@ function lastWords(file: number): string {
   const length = Math.min(size, LAST_BYTES);
   const bytes = Buffer.alloc(length);
   readSync(file, bytes, 0, length, size - length);
-  const text = bytes.toString().trim();
+  const text = bytes
+    .toString()
+    .trim()
+    .replace(/\s*\n\s*/g, ' ');
   return text === '' ? '' : `: ${text}`;
 }

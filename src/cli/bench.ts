@@ -1,6 +1,8 @@
 import { constants } from 'node:os';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { MeasuredSide, ThroughputReport, ThroughputRow } from '../throughput/throughput.ts';
+import { visible } from '../visible-text.ts';
+import { printJson, printText } from './output.ts';
 
 interface BenchOptions {
   readonly json?: boolean;
@@ -45,11 +47,12 @@ async function runBench(checkpoint: string, options: BenchOptions): Promise<void
       signal: interrupted.signal,
       onProgress: ({ done, of, what }) => {
         bar.setTotal(of);
-        bar.update(done, { what });
+        bar.update(done, { what: visible(what) });
       },
     });
     bar.stop();
-    process.stdout.write(options.json ? `${JSON.stringify(report, null, 2)}\n` : asText(report));
+    if (options.json) printJson(report, 2);
+    else printText(asText(report));
   } catch (cause) {
     if (!interrupted.signal.aborted) throw cause;
     // As a shell says it: 128 and the number of the signal.
@@ -72,9 +75,9 @@ function asText(report: ThroughputReport): string {
       .trimEnd(),
   );
   const mebibytes = (report.bytes / 2 ** 20).toFixed(1);
-  const head = `${report.checkpoint}: ${report.tensors} tensors, ${mebibytes} MiB, transport ${report.transport}`;
+  const head = `${visible(report.checkpoint)}: ${report.tensors} tensors, ${mebibytes} MiB, transport ${report.transport}`;
   const reasons = report.rows.flatMap((row) =>
-    row.reason ? [`${row.what}: not measured, ${row.reason}`] : [],
+    row.reason ? [visible(`${row.what}: not measured, ${row.reason}`)] : [],
   );
   return `${[head, '', ...table, ...(reasons.length > 0 ? ['', ...reasons] : [])].join('\n')}\n`;
 }

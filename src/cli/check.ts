@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
 import { EXIT, MlfsError } from '../errors.ts';
 import type { TensorTarget } from '../mount/tensor-target.ts';
-import { plural, printable } from './printable.ts';
+import { printJson, printLine } from './output.ts';
+import { plural } from './printable.ts';
 
 interface CheckFlags {
   readonly grads?: boolean;
@@ -43,12 +44,11 @@ async function check(name: string, flags: CheckFlags): Promise<void> {
   } finally {
     await target.close();
   }
-  if (flags.json)
-    process.stdout.write(`${JSON.stringify({ path: name, ok: problems.length === 0, problems })}\n`);
+  if (flags.json) printJson({ path: name, ok: problems.length === 0, problems });
   else {
-    for (const { path, problem } of problems) process.stdout.write(`${printable(`${path}: ${problem}`)}\n`);
+    for (const { path, problem } of problems) printLine(`${path}: ${problem}`);
     const verdict = problems.length === 0 ? 'all is well' : plural(problems.length, 'problem');
-    process.stdout.write(`${printable(name)}: ${checked.join(', ')}: ${verdict}\n`);
+    printLine(`${name}: ${checked.join(', ')}: ${verdict}`);
   }
   if (problems.length > 0) process.exitCode = EXIT.failure;
 }

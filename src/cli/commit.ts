@@ -3,7 +3,8 @@ import type { Command } from 'commander';
 import { MlfsError } from '../errors.ts';
 import type { CommitReport } from '../storage/edits.ts';
 import { notice } from './notice.ts';
-import { exactBytes, plural, printable } from './printable.ts';
+import { printJson, printLine } from './output.ts';
+import { exactBytes, plural } from './printable.ts';
 
 interface CommitFlags {
   readonly to?: string;
@@ -52,9 +53,8 @@ async function commit(target: string, flags: CommitFlags): Promise<void> {
   } finally {
     bar.stop();
   }
-  process.stdout.write(
-    flags.json ? `${JSON.stringify(report)}\n` : `${printable(asText(target, flags, report))}\n`,
-  );
+  if (flags.json) printJson(report);
+  else printLine(asText(target, flags, report));
 }
 
 function asText(target: string, { to, dryRun = false }: CommitFlags, report: CommitReport): string {

@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
 import type { NamedTensorToWrite } from '../checkpoint/torch/writer.ts';
 import { MlfsError } from '../errors.ts';
-import { colours, exactBytes, plural, printable } from './printable.ts';
+import { printLine, printStyled, printText } from './output.ts';
+import { exactBytes, plural } from './printable.ts';
 
 /** `mlfs demo`: a small model, mounted, read and edited, from nothing. */
 export function registerDemo(program: Command): void {
@@ -73,7 +74,7 @@ async function mountAndWalk(
       for (const name of (await readdir(folder)).sort()) {
         const found = await stat(join(folder, name));
         const size = found.isDirectory() ? '/' : `  ${found.size}`;
-        say(`${'  '.repeat(depth)}${printable(name)}${size}`);
+        say(`${'  '.repeat(depth)}${name}${size}`);
         if (found.isDirectory()) await walk(join(folder, name), depth + 1);
       }
     };
@@ -81,7 +82,7 @@ async function mountAndWalk(
 
     heading('Read like any file');
     say('$ cat sys/model_str');
-    process.stdout.write(await readFile(join(mountpoint, 'sys/model_str')));
+    printText(await readFile(join(mountpoint, 'sys/model_str'), 'utf8'));
     const weight = await readFile(join(mountpoint, 'model/fc1/weight.bin'));
     say('$ sha256sum model/fc1/weight.bin');
     say(createHash('sha256').update(weight).digest('hex'));
@@ -154,9 +155,11 @@ function floats(bytes: Buffer): string[] {
 }
 
 function heading(text: string): void {
-  process.stdout.write(colours(process.stdout) ? `\n\x1b[1m${text}\x1b[22m\n` : `\n${text}\n`);
+  printText('\n');
+  printStyled(text);
+  printText('\n');
 }
 
 function say(text: string): void {
-  process.stdout.write(`  ${text}\n`);
+  printLine(`  ${text}`);
 }

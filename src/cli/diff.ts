@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
 import { EXIT } from '../errors.ts';
 import type { Described, TensorDifference } from '../mount/difference.ts';
-import { grouped, humanBytes, plural, printable } from './printable.ts';
+import { printJson, printLine } from './output.ts';
+import { grouped, humanBytes, plural } from './printable.ts';
 
 interface DiffFlags {
   readonly json?: boolean;
@@ -39,7 +40,8 @@ async function diff(before: string, after: string, flags: DiffFlags): Promise<vo
       for await (const difference of differences(a, b, (progress) => bar.update(progress))) {
         found++;
         if (flags.quiet) break;
-        process.stdout.write(`${flags.json ? JSON.stringify(difference) : printable(asLine(difference))}\n`);
+        if (flags.json) printJson(difference);
+        else printLine(asLine(difference));
       }
     } finally {
       await b.close();
@@ -51,9 +53,7 @@ async function diff(before: string, after: string, flags: DiffFlags): Promise<vo
   if (found > 0) process.exitCode = EXIT.failure;
   if (flags.quiet || flags.json) return;
   const all = plural(a.tensors.length, 'tensor');
-  process.stdout.write(
-    found === 0 ? `no difference in ${all}\n` : `${plural(found, 'difference')}, ${all} compared\n`,
-  );
+  printLine(found === 0 ? `no difference in ${all}` : `${plural(found, 'difference')}, ${all} compared`);
 }
 
 function asLine(difference: TensorDifference): string {

@@ -1,7 +1,8 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { notice } from './notice.ts';
-import { exactBytes, plural, printable } from './printable.ts';
+import { printJson, printLine } from './output.ts';
+import { exactBytes, plural } from './printable.ts';
 
 interface DiscardFlags {
   readonly state?: string;
@@ -31,7 +32,6 @@ async function discard(target: string, flags: DiscardFlags): Promise<void> {
     report.bytes === 0
       ? 'nothing to discard'
       : `dropped ${exactBytes(report.bytes)} in ${plural(report.ranges, 'range')}`;
-  process.stdout.write(
-    flags.json ? `${JSON.stringify(report)}\n` : `${printable(`${target}: ${dropped}`)}\n`,
-  );
+  if (flags.json) printJson(report);
+  else printLine(`${target}: ${dropped}`);
 }

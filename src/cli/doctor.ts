@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { EXIT, MlfsError } from '../errors.ts';
 import type { Finding } from '../mount/diagnosis.ts';
-import { colours, printable } from './printable.ts';
+import { printJson, printLine, printStyled } from './output.ts';
 
 /** `mlfs doctor`: can this machine mount, and what to do if not. */
 export function registerDoctor(program: Command): void {
@@ -18,7 +18,7 @@ async function examine(options: { readonly json?: boolean }): Promise<void> {
   const findings = await diagnose();
   if (!options.json) print(findings);
   const trial = await trialMount();
-  if (options.json) process.stdout.write(`${JSON.stringify([...findings, trial], undefined, 2)}\n`);
+  if (options.json) printJson([...findings, trial], 2);
   else print([trial]);
   if ([...findings, trial].some(({ state }) => state === 'problem')) process.exitCode = EXIT.failure;
 }
@@ -62,12 +62,9 @@ async function trialMount(): Promise<Finding> {
 const COLOUR = { ok: 32, note: 33, problem: 31 } as const;
 
 function print(findings: readonly Finding[]): void {
-  const coloured = colours(process.stdout);
   for (const { name, state, detail, advice } of findings) {
-    const padded = state.padEnd(7);
-    const shown = coloured ? `\x1b[${COLOUR[state]}m${padded}\x1b[39m` : padded;
-    process.stdout.write(`${shown}  ${name.padEnd(14)}  ${printable(detail)}\n`);
-    if (advice !== undefined && state !== 'ok')
-      process.stdout.write(`         ${''.padEnd(14)}  → ${printable(advice)}\n`);
+    printStyled(state.padEnd(7), [COLOUR[state], 39]);
+    printLine(`  ${name.padEnd(14)}  ${detail}`);
+    if (advice !== undefined && state !== 'ok') printLine(`         ${''.padEnd(14)}  → ${advice}`);
   }
 }

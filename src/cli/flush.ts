@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { notice } from './notice.ts';
-import { printable } from './printable.ts';
+import { printJson, printLine } from './output.ts';
 
 interface FlushFlags {
   readonly state?: string;
@@ -27,7 +27,6 @@ async function flush(target: string, flags: FlushFlags): Promise<void> {
     ...(flags.state === undefined ? {} : { stateDirectory: resolve(flags.state) }),
   });
   await edits.flush();
-  process.stdout.write(
-    flags.json ? `${JSON.stringify({ flushed: true })}\n` : `${printable(target)}: flushed\n`,
-  );
+  if (flags.json) printJson({ flushed: true });
+  else printLine(`${target}: flushed`);
 }

@@ -1,6 +1,8 @@
 import type { Command } from 'commander';
 import type { OpenedCheckpoint } from '../index.ts';
-import { exactBytes, plural, printable } from './printable.ts';
+import { bounded, MAX_NAME_BYTES, visible } from '../visible-text.ts';
+import { printJson, printText } from './output.ts';
+import { exactBytes, plural } from './printable.ts';
 
 /** `mlfs info CHECKPOINT`: what kind of file it is, and whether there is anything to be careful about. */
 export function registerInfo(program: Command): void {
@@ -21,7 +23,8 @@ async function showInfo(path: string, options: { readonly json?: boolean }): Pro
   await using checkpoint = await openCheckpoint(path);
   if (!options.json) await noteKeptEdits(path);
   const facts = factsOf(checkpoint);
-  process.stdout.write(options.json ? `${JSON.stringify(facts, undefined, 2)}\n` : asText(facts));
+  if (options.json) printJson(facts, 2);
+  else printText(asText(facts));
 }
 
 type Facts = ReturnType<typeof factsOf>;
@@ -58,7 +61,7 @@ const MAX_GLOBALS = 20;
 
 function asText(facts: Facts): string {
   const lines = [
-    ['path', printable(facts.path)],
+    ['path', visible(facts.path)],
     ['format', facts.format],
     ['file', exactBytes(facts.file_bytes)],
     ['tensors', `${plural(facts.tensors, 'tensor')}, ${exactBytes(facts.tensor_bytes)}`],
@@ -69,16 +72,17 @@ function asText(facts: Facts): string {
     lines.push([dtype, `${plural(tensors, 'tensor')}, ${exactBytes(bytes)}`]);
   }
   for (const [key, value] of Object.entries(facts.metadata))
-    lines.push([printable(key), printable(value).slice(0, 200)]);
+    lines.push([bounded(key, MAX_NAME_BYTES), bounded(value, MAX_NAME_BYTES)]);
   const width = Math.max(...lines.map(([key]) => key?.length ?? 0));
   const text = lines.map(([key, value]) => `${key?.padEnd(width)}  ${value}`);
   if (facts.unknown_globals.length > 0) {
     text.push('', 'The pickle names these, which MLFS does not know. None was imported or called;');
     text.push('torch.load without weights_only=True would:');
-    for (const name of facts.unknown_globals.slice(0, MAX_GLOBALS)) text.push(`  ${printable(name)}`);
+    for (const name of facts.unknown_globals.slice(0, MAX_GLOBALS))
+      text.push(`  ${bounded(name, MAX_NAME_BYTES)}`);
     const more = facts.unknown_globals.length - MAX_GLOBALS;
     if (more > 0) text.push(`  … and ${more} more (--json lists all)`);
   }
-  for (const { message } of facts.warnings) text.push('', `warning: ${printable(message)}`);
+  for (const { message } of facts.warnings) text.push('', `warning: ${message}`);
   return `${text.join('\n')}\n`;
 }

@@ -1,7 +1,9 @@
 import type { Command } from 'commander';
 import { MlfsError } from '../errors.ts';
 import type { TensorInfo } from '../index.ts';
-import { colours, grouped, printable, table } from './printable.ts';
+import { notice } from './notice.ts';
+import { printJson, printTable } from './output.ts';
+import { grouped, table } from './printable.ts';
 
 interface LsOptions {
   readonly long?: boolean;
@@ -41,15 +43,15 @@ async function listTensors(path: string, prefix: string | undefined, options: Ls
       requires_grad: requiresGrad,
       file_offset: fileOffset ?? null,
     }));
-    process.stdout.write(`${JSON.stringify(rows, undefined, 2)}\n`);
+    printJson(rows, 2);
     return;
   }
   const columns = options.long ? LONG : SHORT;
   const rows = tensors.map((tensor) => columns.map(({ cell }) => cell(tensor)));
   const right = new Set(columns.flatMap(({ right }, index) => (right ? [index] : [])));
   const titles = columns.map(({ title }) => title);
-  if (rows.length > 0) process.stdout.write(table(titles, rows, right, colours(process.stdout)));
-  else process.stderr.write(`mlfs: ${path}: holds no tensors\n`);
+  if (rows.length > 0) printTable(table(titles, rows, right));
+  else notice(`${path}: holds no tensors`);
 }
 
 /** `layers.1` is the module and not `layers.10` too, unless nothing is called so. */
@@ -65,7 +67,7 @@ interface Column {
 }
 
 const SHORT: readonly Column[] = [
-  { title: 'name', cell: ({ name }) => printable(name) },
+  { title: 'name', cell: ({ name }) => name },
   { title: 'dtype', cell: ({ dtype }) => dtype },
   { title: 'shape', cell: ({ shape }) => `[${shape.join(', ')}]` },
   { title: 'bytes', cell: ({ nbytes }) => grouped(nbytes), right: true },
@@ -73,7 +75,7 @@ const SHORT: readonly Column[] = [
 const LONG: readonly Column[] = [
   ...SHORT,
   { title: 'stride', cell: ({ stride }) => `[${stride.join(', ')}]` },
-  { title: 'storage', cell: ({ storage }) => printable(storage) },
+  { title: 'storage', cell: ({ storage }) => storage },
   {
     title: 'offset',
     cell: ({ fileOffset }) => (fileOffset === undefined ? '-' : grouped(fileOffset)),

@@ -4,7 +4,8 @@ import type { MountOptions, MountSummary } from '../mount.ts';
 import { LEVELS, type Level } from '../telemetry/log.ts';
 import { parseDashO } from './mount-options.ts';
 import { notice } from './notice.ts';
-import { humanBytes, plural, printable } from './printable.ts';
+import { printJson, printLine } from './output.ts';
+import { humanBytes, plural } from './printable.ts';
 
 interface MountFlags {
   readonly foreground?: boolean;
@@ -88,12 +89,10 @@ async function mountCheckpoint(checkpoint: string, directory: string, flags: Mou
   if (options.readOnly && options.writeBack) {
     notice(`--${flags.writeBack ? 'write-back' : 'unsafe-write'} has no effect on a read-only mount`);
   }
-  const onMounted = (mountpoint: string, summary: MountSummary) =>
-    void process.stdout.write(
-      flags.json
-        ? `${JSON.stringify({ checkpoint, mountpoint, ...summary })}\n`
-        : `${printable(mountedLine(checkpoint, directory, summary))}\n`,
-    );
+  const onMounted = (mountpoint: string, summary: MountSummary) => {
+    if (flags.json) printJson({ checkpoint, mountpoint, ...summary });
+    else printLine(mountedLine(checkpoint, directory, summary));
+  };
   if (flags.foreground) {
     const { serveInForeground } = await import('./foreground.ts');
     await serveInForeground(checkpoint, directory, options, { onMounted, notice });

@@ -1,17 +1,21 @@
 import { EXIT, MlfsError } from '../errors.ts';
-import { printable } from './printable.ts';
+import { bounded, visibleLines } from '../visible-text.ts';
+
+/** MlfsErrors are within it; others may say anything. */
+const MAX_BYTES = 2000;
 
 /** `mlfs: what: why`, and a line with what to do next. The stack is for MLFS_DEBUG=1. */
 export function printError(error: unknown): void {
   const message = error instanceof Error ? error.message : String(error);
-  const lines = [`mlfs: ${printable(message)}`];
+  const lines = [`mlfs: ${bounded(message, MAX_BYTES)}`];
   if (error instanceof MlfsError) {
-    if (error.advice !== undefined) lines.push(`  try: ${printable(error.advice)}`);
+    if (error.advice !== undefined) lines.push(`  try: ${error.advice}`);
   } else {
     lines.push('  this is a fault of mlfs; MLFS_DEBUG=1 shows where it happened');
   }
   process.stderr.write(`${lines.join('\n')}\n`);
-  if (process.env.MLFS_DEBUG && error instanceof Error) process.stderr.write(`${stackOf(error)}\n`);
+  if (process.env.MLFS_DEBUG && error instanceof Error)
+    process.stderr.write(`${visibleLines(stackOf(error))}\n`);
 }
 
 export function exitCodeOf(error: unknown): number {

@@ -1,9 +1,5 @@
-/** Names come from files of strangers: control characters would reach the terminal. */
-export function printable(text: string): string {
-  return text.replace(/\p{Cc}/gu, (control) =>
-    control === '\n' || control === '\t' ? ' ' : `\\x${control.charCodeAt(0).toString(16).padStart(2, '0')}`,
-  );
-}
+/** How numbers and tables are printed. */
+import { visible } from '../visible-text.ts';
 
 /** `46.8 MB`: decimal units, as disks and `ls --si` have them. */
 export function humanBytes(bytes: number): string {
@@ -32,28 +28,38 @@ export function plural(count: number, noun: string): string {
   return `${grouped(count)} ${noun}${count === 1 ? '' : 's'}`;
 }
 
-/** Whether to colour what goes to a stream: https://no-color.org. */
-export function colours(stream: NodeJS.WriteStream): boolean {
-  return stream.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb';
+/** Columns that a terminal gives to a visible text: two for wide characters, none for combining ones. */
+export function columnsOf(text: string): number {
+  if (/^[ -~]*$/.test(text)) return text.length;
+  let columns = 0;
+  for (const character of text) columns += /\p{M}/u.test(character) ? 0 : WIDE.test(character) ? 2 : 1;
+  return columns;
 }
 
-/** Columns as wide as their widest cell; `right` names those aligned to the right. */
+/** East Asian Wide and Fullwidth (Unicode's annex 11), by blocks, and emoji. */
+const WIDE =
+  /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\ua960-\ua97c\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff01-\uff60\uffe0-\uffe6\u{17000}-\u{18cff}\u{1b000}-\u{1b2ff}\u{20000}-\u{3fffd}\p{Emoji_Presentation}]/u;
+
+/** A name of a million characters does not make every line as long. */
+const WIDEST_COLUMN = 120;
+
+/** The lines of a table. Cells are made visible; columns are as wide as their widest cell; `right` names those aligned to the right. */
 export function table(
   header: readonly string[],
   rows: readonly (readonly string[])[],
   right: ReadonlySet<number>,
-  bold: boolean,
-): string {
-  const widths = header.map((title, column) =>
-    rows.reduce((width, row) => Math.max(width, row[column]?.length ?? 0), title.length),
+): string[] {
+  const cells = [header, ...rows.map((row) => row.map(visible))];
+  const widths = header.map((_, column) =>
+    cells.reduce((width, row) => Math.max(width, Math.min(columnsOf(row[column] ?? ''), WIDEST_COLUMN)), 0),
   );
-  const line = (cells: readonly string[]) =>
-    cells
-      .map((cell, column) =>
-        right.has(column) ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0),
-      )
+  return cells.map((row) =>
+    row
+      .map((cell, column) => {
+        const space = ' '.repeat(Math.max(0, (widths[column] ?? 0) - columnsOf(cell)));
+        return right.has(column) ? space + cell : cell + space;
+      })
       .join('  ')
-      .trimEnd();
-  const title = line(header);
-  return [bold ? `\x1b[1m${title}\x1b[22m` : title, ...rows.map(line)].map((text) => `${text}\n`).join('');
+      .trimEnd(),
+  );
 }

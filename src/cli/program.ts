@@ -5,6 +5,7 @@
 import { Command, CommanderError } from 'commander';
 import { EXIT } from '../errors.ts';
 import { VERSION } from '../mount/version.ts';
+import { visibleLines } from '../visible-text.ts';
 import { registerCat } from './cat.ts';
 import { registerCheck } from './check.ts';
 import { registerCommit } from './commit.ts';
@@ -66,7 +67,10 @@ async function createProgram(argv: readonly string[]): Promise<Command> {
     .version(`mlfs ${VERSION}`, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'show help')
     .showHelpAfterError('  try: mlfs --help')
-    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'mlfs: ')) })
+    .configureOutput({
+      // It quotes words of the command line.
+      outputError: (text, write) => write(visibleLines(text.replace(/^error: /, 'mlfs: '))),
+    })
     .exitOverride()
     .addHelpText(
       'after',

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { MlfsError } from '../errors.ts';
-import { printable } from './printable.ts';
+import { printJson, printLine } from './output.ts';
 
 /** `mlfs reload DIRECTORY`: the mount shows the checkpoint file that is there now. */
 export function registerReload(program: Command): void {
@@ -27,7 +27,6 @@ async function reload(directory: string, flags: { readonly json?: boolean }): Pr
   }
   const answer = (await new MountClient(mountpoint).reload()) as { readonly reloaded: boolean };
   const text = answer.reloaded ? 'shows the new file' : 'the file is the one that is shown already';
-  process.stdout.write(
-    flags.json ? `${JSON.stringify(answer)}\n` : `${printable(`${directory}: ${text}`)}\n`,
-  );
+  if (flags.json) printJson(answer);
+  else printLine(`${directory}: ${text}`);
 }

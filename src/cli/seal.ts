@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { notice } from './notice.ts';
+import { printText } from './output.ts';
 import { plural } from './printable.ts';
 
 interface SealFlags {
@@ -32,7 +33,7 @@ async function sealTarget(name: string, flags: SealFlags): Promise<void> {
   try {
     const sealed = await seal(target, (progress) => bar.update(progress));
     const text = formatSeal(sealed);
-    if (flags.output === undefined) process.stdout.write(text);
+    if (flags.output === undefined) printText(text);
     else {
       await writeFile(flags.output, text);
       notice(`${flags.output}: ${plural(sealed.length, 'tensor')} of ${name} sealed`);

@@ -2,7 +2,8 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { TargetStatus } from '../mount/edit-target.ts';
 import { notice } from './notice.ts';
-import { colours, exactBytes, grouped, plural, printable, table } from './printable.ts';
+import { printJson, printLine, printTable } from './output.ts';
+import { exactBytes, grouped, plural, table } from './printable.ts';
 
 interface StatusFlags {
   readonly state?: string;
@@ -28,10 +29,11 @@ async function showStatus(target: string, flags: StatusFlags): Promise<void> {
     ...(flags.state === undefined ? {} : { stateDirectory: resolve(flags.state) }),
   });
   const status = await edits.status();
-  process.stdout.write(flags.json ? `${JSON.stringify(status, undefined, 2)}\n` : asText(status));
+  if (flags.json) printJson(status, 2);
+  else printStatus(status);
 }
 
-function asText(status: TargetStatus): string {
+function printStatus(status: TargetStatus): void {
   const facts: [string, string][] = [['checkpoint', `${status.checkpoint}, ${stateOf(status)}`]];
   if (status.mountpoint !== null) {
     facts.push(['mount', `${status.mountpoint}, ${status.mode}, process ${status.pid}`]);
@@ -43,9 +45,8 @@ function asText(status: TargetStatus): string {
     facts.push(['commit', 'one was interrupted: mlfs commit, or a read-write mount, finishes it']);
   }
   const width = Math.max(...facts.map(([name]) => name.length));
-  const lines = facts.map(([name, fact]) => `${name.padEnd(width)}  ${printable(fact)}\n`);
-  if (status.dirty_tensors.length > 0) lines.push('\n', tensorTable(status));
-  return lines.join('');
+  for (const [name, fact] of facts) printLine(`${name.padEnd(width)}  ${fact}`);
+  if (status.dirty_tensors.length > 0) printTensors(status);
 }
 
 function stateOf({ state, stale_reason, commit }: TargetStatus): string {
@@ -65,13 +66,10 @@ function journalOf(journal: NonNullable<TargetStatus['journal']>): string {
   return `${journal.state_directory}: ${exactBytes(journal.bytes)}${limit} in ${plural(journal.segments, 'segment')}${failed}`;
 }
 
-function tensorTable({ dirty_tensors, dirty_tensors_total }: TargetStatus): string {
-  const rows = dirty_tensors.map(({ name, bytes, ranges }) => [
-    printable(name),
-    grouped(bytes),
-    grouped(ranges),
-  ]);
+function printTensors({ dirty_tensors, dirty_tensors_total }: TargetStatus): void {
+  const rows = dirty_tensors.map(({ name, bytes, ranges }) => [name, grouped(bytes), grouped(ranges)]);
   const more = dirty_tensors_total - rows.length;
-  const text = table(['tensor', 'dirty bytes', 'ranges'], rows, new Set([1, 2]), colours(process.stdout));
-  return more > 0 ? `${text}… and ${plural(more, 'tensor')} more\n` : text;
+  printLine('');
+  printTable(table(['tensor', 'dirty bytes', 'ranges'], rows, new Set([1, 2])));
+  if (more > 0) printLine(`… and ${plural(more, 'tensor')} more`);
 }

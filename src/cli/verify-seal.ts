@@ -2,7 +2,8 @@ import { readFile } from 'node:fs/promises';
 import { EXIT, MlfsError } from '../errors.ts';
 import { compareSeals, parseSeal, type SealReport, seal } from '../mount/seal.ts';
 import { tensorTarget } from '../mount/tensor-target.ts';
-import { plural, printable } from './printable.ts';
+import { printJson, printLine } from './output.ts';
+import { plural } from './printable.ts';
 import { progressBar } from './progress-bar.ts';
 
 /** `mlfs verify TARGET --seal SEAL`: names what is not as it was sealed, a line each; exit code 3 when there is anything. */
@@ -21,14 +22,13 @@ export async function verifySeal(name: string, sealFile: string, json: boolean):
     bar.stop();
     await target.close();
   }
-  process.stdout.write(
-    json ? `${JSON.stringify({ path: name, seal: sealFile, ...report })}\n` : asText(name, report),
-  );
+  if (json) printJson({ path: name, seal: sealFile, ...report });
+  else for (const line of asLines(name, report)) printLine(line);
   if (report.changed.length + report.missing.length + report.added.length > 0)
     process.exitCode = EXIT.malformed;
 }
 
-function asText(name: string, { changed, missing, added, intact }: SealReport): string {
+function asLines(name: string, { changed, missing, added, intact }: SealReport): string[] {
   const lines = [
     ...changed.map((path) => `${path}: changed`),
     ...missing.map((path) => `${path}: missing`),
@@ -39,5 +39,5 @@ function asText(name: string, { changed, missing, added, intact }: SealReport): 
     lines.length === 0
       ? `${name}: ${sound}`
       : `${name}: ${changed.length} changed, ${missing.length} missing, ${added.length} not sealed, ${sound}`;
-  return [...lines, summary].map((line) => `${printable(line)}\n`).join('');
+  return [...lines, summary];
 }

@@ -1,7 +1,9 @@
 import type { Command } from 'commander';
 import type { VerifyProgress, VerifyReport } from '../checkpoint/verify.ts';
 import { EXIT } from '../errors.ts';
-import { exactBytes, plural, printable } from './printable.ts';
+import { bounded, MAX_NAME_BYTES } from '../visible-text.ts';
+import { printJson, printLine } from './output.ts';
+import { exactBytes, plural } from './printable.ts';
 
 interface VerifyOptions {
   readonly json?: boolean;
@@ -43,7 +45,8 @@ async function verify(path: string, options: VerifyOptions): Promise<void> {
     progress.stop();
     await checkpoint.close();
   }
-  process.stdout.write(options.json ? asJson(path, report) : asText(path, report));
+  if (options.json) printJson(facts(path, report), 2);
+  else for (const line of asLines(path, report)) printLine(line);
   if (!report.ok) process.exitCode = EXIT.malformed;
 }
 
@@ -61,41 +64,42 @@ async function showProgress(): Promise<{ update(progress: VerifyProgress): void;
   return {
     update: ({ done, total, entry }) => {
       bar.setTotal(Math.max(1, total));
-      bar.update(done, { entry: printable(entry).slice(0, 60) });
+      bar.update(done, { entry: bounded(entry, 60) });
     },
     stop: () => bar.stop(),
   };
 }
 
-function asText(path: string, report: VerifyReport): string {
+function asLines(path: string, report: VerifyReport): string[] {
   const bad = report.entries.filter(({ problem }) => problem !== undefined);
   const lines = bad.map(({ entry, tensors, problem }) => {
     const named = tensors.length === 0 ? '' : `${listed(tensors)}: `;
-    return printable(`${path}: ${named}${entry}: ${problem}`);
+    return `${path}: ${named}${bounded(entry, MAX_NAME_BYTES)}: ${problem}`;
   });
   const what = `${plural(report.entries.length, report.checked === 'crc32' ? 'entry' : 'storage')}`.replace(
     'entrys',
     'entries',
   );
-  if (bad.length > 0) lines.push(`${printable(path)}: ${bad.length} of ${what} bad`);
+  if (bad.length > 0) lines.push(`${path}: ${bad.length} of ${what} bad`);
   else if (report.checked === 'crc32') {
-    lines.push(`${printable(path)}: ${what}, ${exactBytes(report.bytes)}: every CRC-32 is right`);
+    lines.push(`${path}: ${what}, ${exactBytes(report.bytes)}: every CRC-32 is right`);
   } else {
-    lines.push(
-      `${printable(path)}: ${what}, ${exactBytes(report.bytes)}: all there; the format has no checksums`,
-    );
+    lines.push(`${path}: ${what}, ${exactBytes(report.bytes)}: all there; the format has no checksums`);
   }
-  return `${lines.join('\n')}\n`;
+  return lines;
 }
 
-function asJson(path: string, report: VerifyReport): string {
+function facts(path: string, report: VerifyReport): object {
   const entries = report.entries.map(({ storageKey, ...entry }) => ({ ...entry, storage: storageKey }));
-  return `${JSON.stringify({ path, ...report, entries }, undefined, 2)}\n`;
+  return { path, ...report, entries };
 }
 
 const LISTED = 5;
 
 function listed(names: readonly string[]): string {
   const more = names.length - LISTED;
-  return `${names.slice(0, LISTED).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+  return `${names
+    .slice(0, LISTED)
+    .map((name) => bounded(name, MAX_NAME_BYTES))
+    .join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
 }

@@ -20,6 +20,7 @@ import type {
 import { O_ACCMODE, O_RDONLY, O_TRUNC } from '../fuse/open-policy.ts';
 import { permits, R_OK, W_OK, X_OK } from '../fuse/permission.ts';
 import { RefusingFilesystem } from '../fuse/refusing-filesystem.ts';
+import { visibleJson, visibleLines } from '../visible-text.ts';
 import { Call, type CallFile } from './call.ts';
 import { CallQueue, type Lease } from './call-queue.ts';
 import { WorkerPresence } from './worker-presence.ts';
@@ -349,7 +350,7 @@ export class RpcFilesystem extends RefusingFilesystem {
         ? {}
         : { id: folder.name, input: folder.inputName, output: folder.outputName, answer: 'answer' };
     const bytes = Buffer.alloc(NEXT_BYTES, ' ');
-    bytes.write(JSON.stringify(request));
+    bytes.write(visibleJson(request));
     bytes.write('\n', NEXT_BYTES - 1);
     return this.#opened({ kind: 'next', bytes, lease });
   }
@@ -417,12 +418,12 @@ export class RpcFilesystem extends RefusingFilesystem {
   #statusDocument(): Buffer {
     const { workers, queued, running } = this.#queue;
     const calls = [...this.#folders.values()].map(({ name, call }) => ({ id: name, state: call.state }));
-    return Buffer.from(`${JSON.stringify({ workers, queued, running, calls })}\n`);
+    return Buffer.from(`${visibleJson({ workers, queued, running, calls })}\n`);
   }
 
   #text({ call }: Folder, part: Part): Buffer {
     if (part === 'status') return Buffer.from(`${call.state}\n`);
-    return Buffer.from(call.error === '' ? '' : `${call.error}\n`);
+    return Buffer.from(call.error === '' ? '' : `${visibleLines(call.error)}\n`);
   }
 
   #opened(handle: Handle): OpenReply {

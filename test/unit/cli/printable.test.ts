@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { exactBytes, grouped, humanBytes, plural, printable, table } from '../../../src/cli/printable.ts';
+import { exactBytes, grouped, humanBytes, plural, table } from '../../../src/cli/printable.ts';
 
 test('sizes are human, and exact beside it', () => {
   assert.deepEqual([0, 999, 1000, 46_827_520, 99_960, 999_600, 1_099_511_627_776].map(humanBytes), [
@@ -19,21 +19,36 @@ test('sizes are human, and exact beside it', () => {
   assert.equal(plural(20_000, 'tensor'), '20,000 tensors');
 });
 
-test("a stranger's name cannot reach the terminal's controls", () => {
-  assert.equal(printable('a\x1b[31mb\u009bc\nd'), 'a\\x1b[31mb\\x9bc d');
+test('columns are as wide as they must be', () => {
+  const rows = [
+    ['long', '1'],
+    ['x', '23'],
+  ];
+  assert.deepEqual(table(['n', 'bytes'], rows, new Set([1])), ['n     bytes', 'long      1', 'x        23']);
 });
 
-test('columns are as wide as they must be', () => {
-  assert.equal(
-    table(
-      ['n', 'bytes'],
-      [
-        ['long', '1'],
-        ['x', '23'],
-      ],
-      new Set([1]),
-      false,
-    ),
-    'n     bytes\nlong      1\nx        23\n',
-  );
+test('columns are counted as the terminal counts them, and cells are escaped before', () => {
+  const rows = [
+    ['重み', '1'],
+    ['gro\u0308ße', '1'],
+    ['a\x1b\n', '1'],
+    ['🚀', '1'],
+  ];
+  assert.deepEqual(table(['name', 'n'], rows, new Set()), [
+    'name     n',
+    '重み     1',
+    'gro\u0308ße    1',
+    'a\\x1b\\n  1',
+    '🚀       1',
+  ]);
+});
+
+test('a very long cell is whole and does not widen the others', () => {
+  const rows = [
+    ['x'.repeat(100_000), '1'],
+    ['y', '2'],
+  ];
+  const lines = table(['name', 'n'], rows, new Set());
+  assert.equal(lines[1], `${'x'.repeat(100_000)}  1`);
+  assert.equal(lines[2]?.length, 120 + 3);
 });
