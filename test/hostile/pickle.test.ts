@@ -13,6 +13,7 @@ import { modelStr } from '../../src/checkpoint/torch/module-str.ts';
 import { TorchReconstructors } from '../../src/checkpoint/torch/reconstructors.ts';
 import { StorageTable } from '../../src/checkpoint/torch/storage-table.ts';
 import { MlfsError } from '../../src/errors.ts';
+import { assertExplained } from '../support/clean-text.ts';
 import {
   assemble,
   global,
@@ -337,7 +338,8 @@ function refusalOf(call: () => unknown): MlfsError | undefined {
     call();
     return undefined;
   } catch (cause) {
-    if (cause instanceof MlfsError) return cause;
-    throw cause;
+    if (!(cause instanceof MlfsError)) throw cause;
+    assertExplained(cause);
+    return cause;
   }
 }

@@ -8,6 +8,7 @@ import { readArchive } from '../../src/checkpoint/zip/archive.ts';
 import { readEntry } from '../../src/checkpoint/zip/read-entry.ts';
 import { type ErrorCode, MlfsError } from '../../src/errors.ts';
 import type { ByteSource } from '../../src/storage/byte-source.ts';
+import { assertExplained } from '../support/clean-text.ts';
 import { temporaryDirectory } from '../support/tmp.ts';
 import { buildZip, DEFLATED, type EndPlan, type EntryPlan, zip64End } from './zip-builder.ts';
 
@@ -223,7 +224,7 @@ function sentence(message: RegExp): string {
 for (const [message, code, bytes] of refusals) {
   test(`refused: ${sentence(message)}`, async () => {
     await assert.rejects(readArchive(source(bytes)), (error: unknown) => {
-      assert.ok(error instanceof MlfsError, `${error}`);
+      assertExplained(error);
       assert.match(error.message, message);
       assert.match(error.message, /^hostile\.pt: /);
       assert.deepEqual([error.code, error.exitCode], [code, 3]);
@@ -267,7 +268,8 @@ async function openOrRefuse(bytes: Buffer): Promise<boolean> {
     for (const entry of entries) await readEntry(image, entry, 1 << 20);
     return true;
   } catch (error) {
-    assert.ok(error instanceof MlfsError && error.exitCode === 3, `${error}`);
+    assertExplained(error);
+    assert.equal(error.exitCode, 3);
     return false;
   }
 }

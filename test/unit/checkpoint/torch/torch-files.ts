@@ -5,8 +5,9 @@ import type { TestContext } from 'node:test';
 import type { Checkpoint } from '../../../../src/checkpoint/checkpoint.ts';
 import { openCheckpoint } from '../../../../src/checkpoint/open.ts';
 import type { Tensor } from '../../../../src/checkpoint/tensor.ts';
-import { MlfsError } from '../../../../src/errors.ts';
+import type { MlfsError } from '../../../../src/errors.ts';
 import { buildZip, type EntryPlan } from '../../../hostile/zip-builder.ts';
+import { assertExplained } from '../../../support/clean-text.ts';
 import { temporaryDirectory } from '../../../support/tmp.ts';
 import { assemble, int, type Part, text, u8 } from '../pickle/assembler.ts';
 
@@ -22,7 +23,7 @@ export async function refusal(t: TestContext, bytes: Uint8Array, name?: string):
   try {
     await open(t, bytes, name);
   } catch (cause) {
-    assert.ok(cause instanceof MlfsError, String(cause));
+    assertExplained(cause);
     assert.equal(cause.exitCode, 3);
     return cause;
   }
