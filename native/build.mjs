@@ -27,6 +27,7 @@ function build() {
   // Set to get an older dependency built (mmap-io wants -std=c++17); ours says its standard itself.
   const { CXXFLAGS: _, ...env } = process.env;
 
+  console.log('mlfs: building the native data plane, which takes about a minute');
   // npm puts its own node-gyp on the PATH of scripts.
   const built = spawnSync('node-gyp', args, { encoding: 'utf8', env });
   if (!built.error && built.status === 0) return;

@@ -63,11 +63,12 @@ const COLOUR = { ok: 32, note: 33, problem: 31 } as const;
 
 function print(findings: readonly Finding[]): void {
   const coloured = colours(process.stdout);
-  for (const { name, state, detail, advice } of findings) {
+  for (const { name, state, detail, advice, command } of findings) {
     const padded = state.padEnd(7);
     const shown = coloured ? `\x1b[${COLOUR[state]}m${padded}\x1b[39m` : padded;
     process.stdout.write(`${shown}  ${name.padEnd(14)}  ${printable(detail)}\n`);
-    if (advice !== undefined && state !== 'ok')
-      process.stdout.write(`         ${''.padEnd(14)}  → ${printable(advice)}\n`);
+    for (const hint of state === 'ok' ? [] : [command, advice]) {
+      if (hint !== undefined) process.stdout.write(`         ${''.padEnd(14)}  → ${printable(hint)}\n`);
+    }
   }
 }
