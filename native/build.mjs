@@ -27,6 +27,9 @@ function build() {
   // Set to get an older dependency built (mmap-io wants -std=c++17); ours says its standard itself.
   const { CXXFLAGS: _, ...env } = process.env;
 
+  const missing = ['make', 'python3', process.env.CXX ?? 'g++'].filter((program) => !runs(program));
+  if (missing.length > 0) return complain(`there is no ${missing.join(', no ')}`);
+
   console.log('mlfs: building the native data plane, which takes about a minute');
   // npm puts its own node-gyp on the PATH of scripts.
   const built = spawnSync('node-gyp', args, { encoding: 'utf8', env });
@@ -34,8 +37,16 @@ function build() {
   if (process.env.MLFS_BUILD_VERBOSE || process.env.CI) {
     process.stderr.write(`${built.stdout ?? ''}${built.stderr ?? ''}${built.error ?? ''}\n`);
   }
+  complain('its build failed; MLFS_BUILD_VERBOSE=1 shows how');
+}
+
+/** `program` may have arguments, as in CXX="ccache g++". */
+function runs(program) {
+  return spawnSync(`${program} --version`, { shell: true, stdio: 'ignore' }).status === 0;
+}
+
+function complain(reason) {
   process.stderr.write(
-    'mlfs: the native data plane was not built, so mounts use the slower fuse-native package where it is installed. ' +
-      'It needs g++, make and python3. MLFS_BUILD_VERBOSE=1 shows why it failed.\n',
+    `mlfs: the native data plane was not built: ${reason}. Mounts use the slower fuse-native package where it is installed.\n`,
   );
 }

@@ -38,9 +38,9 @@ if ((${#wanted[@]} > 0)); then
   as_root=()
   possible=yes
   if [[ $(id -u) -eq 0 ]]; then
-    say "installing ${wanted[*]}"
+    say "installing ${wanted[*]}, which may take minutes"
   elif command -v sudo >/dev/null; then
-    say "installing ${wanted[*]} as root: sudo may ask for your password"
+    say "installing ${wanted[*]}, which may take minutes, as root: sudo may ask for your password"
     as_root=(sudo)
   else
     possible=no
