@@ -32,24 +32,32 @@ else
   done
 fi
 
+as_root=()
+how=
+may_install=yes
+if [[ $(id -u) -ne 0 ]]; then
+  as_root=(sudo)
+  how=' as root: sudo may ask for your password'
+  command -v sudo >/dev/null || may_install=no
+fi
+
 if ((${#wanted[@]} > 0)); then
   install=(env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1) # Run level 1: no service is started by its installation.
   install+=(apt-get install -qq -y --no-install-recommends "${wanted[@]}")
-  as_root=()
-  possible=yes
-  if [[ $(id -u) -eq 0 ]]; then
-    say "installing ${wanted[*]}, which may take minutes"
-  elif command -v sudo >/dev/null; then
-    say "installing ${wanted[*]}, which may take minutes, as root: sudo may ask for your password"
-    as_root=(sudo)
-  else
-    possible=no
-  fi
-  if [[ $possible == no ]]; then
+  if [[ $may_install == no ]]; then
     say "cannot install ${wanted[*]}: that needs root or sudo. Going on without."
-  elif ! quietly "${as_root[@]}" apt-get update -qq || ! quietly "${as_root[@]}" "${install[@]}"; then
-    say "apt-get could not install ${wanted[*]}. Going on without."
+  else
+    say "installing ${wanted[*]}, which may take minutes$how"
+    if ! quietly "${as_root[@]}" apt-get update -qq || ! quietly "${as_root[@]}" "${install[@]}"; then
+      say "apt-get could not install ${wanted[*]}. Going on without."
+    fi
   fi
+fi
+
+# fusermount3 looks up there what it unmounts. A Debian that was never booted does not have it.
+if [[ ! -e /etc/mtab && $may_install == yes ]]; then
+  say "making /etc/mtab, which fusermount3 reads$how"
+  "${as_root[@]}" ln -s ../proc/self/mounts /etc/mtab || say 'could not make /etc/mtab. Going on without.'
 fi
 
 if ! node setup/packages-are-current.mjs; then

@@ -1,5 +1,5 @@
 /** Is FUSE usable here, and what to do if not: facts about the machine, without mounting anything. */
-import { constants, type Stats } from 'node:fs';
+import { constants, existsSync, type Stats } from 'node:fs';
 import { access, open, readFile, stat } from 'node:fs/promises';
 import { release } from 'node:os';
 import { delimiter, join } from 'node:path';
@@ -150,8 +150,15 @@ async function programFinding(root: boolean): Promise<Finding> {
       command: asRoot(`chmod u+s ${quoted(found.path)}`),
     };
   }
+  if (!root && !existsSync(MOUNT_TABLE)) {
+    const detail = `cannot unmount: ${MOUNT_TABLE} is not there`;
+    return { name, state: 'problem', detail, command: asRoot(`ln -s ../proc/self/mounts ${MOUNT_TABLE}`) };
+  }
   return { name, state: 'ok', detail: found.path };
 }
+
+/** fusermount3 looks up there whose mount it is. Debian makes it when it is booted for the first time. */
+const MOUNT_TABLE = '/etc/mtab';
 
 const SETUID = 0o4000;
 
