@@ -14,9 +14,9 @@ const START_CONTAINER = 'docker run --device /dev/fuse --cap-add SYS_ADMIN IMAGE
 /** FUSE's device has the major number of miscellaneous devices and a minor number of its own (linux/miscdevice.h, FUSE_MINOR). */
 const MAKE_DEVICE = 'mknod -m 666 /dev/fuse c 10 229';
 
-/** `packages`: Debian's names. */
+/** `packages`: Debian's names. A new machine has no lists of packages, and old lists name files that are gone. */
 export function installCommand(packages: readonly string[]): string {
-  return asRoot(`apt-get install -y ${packages.join(' ')}`);
+  return `${asRoot('apt-get update')} && ${asRoot(`apt-get install -y ${packages.join(' ')}`)}`;
 }
 
 /** Builds the addon where this MLFS is installed. `packages`: what is missing for that. */

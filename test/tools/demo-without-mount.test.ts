@@ -59,7 +59,7 @@ test('without a transport and a compiler that command installs the compiler firs
   const shown = await demo(`${HIDE_ADDON}\n${HIDE_FUSE_NATIVE}\nPATH=/nothing`);
   assert.match(
     lastCommand(shown) ?? '',
-    /^apt-get install -y g\+\+ make python3 && npm --prefix \S+ run install$/,
+    /^apt-get update && apt-get install -y g\+\+ make python3 && npm --prefix \S+ run install$/,
   );
 });
 
