@@ -82,7 +82,7 @@ export class Report {
       this.#tallies.failed++;
       const reason = explain(data.details.error);
       // A run that is ended before its time has no list of failures.
-      this.#write(`✖ ${place}${title}: ${reason.split('\n', 1)[0]}\n`);
+      this.#write(`✖ ${place}${title}: ${reason.trim().split('\n', 1)[0]}\n`);
       this.fail(`${place}${title}`, reason);
     }
   }
