@@ -91,9 +91,14 @@ export const mlfsFuseNative: Driver = mlfs('fuse-native', 'MLFS on the fuse-nati
 function whyUnusable(transport: 'kernel' | 'fuse-native'): string | undefined {
   if (!isInstalled(CLI)) return 'not built (npm run build)';
   if (transport === 'kernel') return undefined;
-  const probe = spawnSync(process.execPath, ['--input-type=module', '-e', "import 'fuse-native'"], {
-    cwd: path.dirname(CLI),
+  const probe = spawnSync(process.execPath, ['--input-type=module', '-e', LOADS_FUSE_NATIVE], {
     stdio: 'ignore',
   });
-  return probe.status === 0 ? undefined : 'not installed (fuse-native)';
+  return probe.status === 0 ? undefined : 'does not load (fuse-native)';
 }
+
+/** As the product loads it: the package's own library where the machine has no libfuse2. In another process, which a bad addon may end. */
+const LOADS_FUSE_NATIVE = `
+  import { loadFuseNative } from ${JSON.stringify(path.join(path.dirname(CLI), '../fuse/transport/fuse-native-module.js'))};
+  loadFuseNative();
+`;

@@ -9,7 +9,7 @@ export function registerDemo(program: Command): void {
   program
     .command('demo')
     .description(
-      'make a small checkpoint, mount it, read it, edit it, commit, unmount; leaves nothing behind',
+      'make a small checkpoint, mount it, read it, edit it, commit, unmount; leaves nothing behind. Where nothing can mount, shows the library',
     )
     .addOption(
       program
@@ -39,11 +39,27 @@ async function demonstrate(options: {
       await mountAndWalk(checkpoint, folder, options.transport);
     } catch (error) {
       if (!(error instanceof MlfsError) || error.code !== 'ERR_MLFS_FUSE') throw error;
-      heading('Mounting does not work on this machine');
-      say(error.message);
-      say('mlfs doctor says what is missing. ls, info, cat, verify and the library need no mount.');
+      await explainNoMount(error);
     }
   });
+}
+
+/** Ends with one command. */
+async function explainNoMount(error: MlfsError): Promise<void> {
+  const [{ diagnose }, { repairCommand }] = await Promise.all([
+    import('../mount/diagnosis.ts'),
+    import('../mount/repair-commands.ts'),
+  ]);
+  heading('Mounting does not work on this machine');
+  say(error.message);
+  const findings = await diagnose();
+  for (const { name, state, detail } of findings) {
+    if (state === 'problem') say(`${name}: ${detail}`);
+  }
+  say('ls, info, cat, verify and the library need no mount.');
+  const command = repairCommand(findings);
+  heading(command === undefined ? 'This says what is missing' : 'This makes mounting work');
+  say(`$ ${command ?? 'mlfs doctor'}`);
 }
 
 async function readAsLibrary(checkpoint: string): Promise<void> {

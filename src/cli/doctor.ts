@@ -62,9 +62,11 @@ async function trialMount(): Promise<Finding> {
 const COLOUR = { ok: 32, note: 33, problem: 31 } as const;
 
 function print(findings: readonly Finding[]): void {
-  for (const { name, state, detail, advice } of findings) {
+  for (const { name, state, detail, advice, command } of findings) {
     printStyled(state.padEnd(7), [COLOUR[state], 39]);
     printLine(`  ${name.padEnd(14)}  ${detail}`);
-    if (advice !== undefined && state !== 'ok') printLine(`         ${''.padEnd(14)}  → ${advice}`);
+    for (const hint of state === 'ok' ? [] : [command, advice]) {
+      if (hint !== undefined) printLine(`         ${''.padEnd(14)}  → ${hint}`);
+    }
   }
 }

@@ -1,9 +1,18 @@
 /** Is FUSE usable here, and what to do if not: facts about the machine, without mounting anything. */
-import { constants, type Stats } from 'node:fs';
+import { constants, existsSync, type Stats } from 'node:fs';
 import { access, open, readFile, stat } from 'node:fs/promises';
 import { release } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { loadNative, nativeLoadError } from '../storage/native.ts';
+import { rootHas } from './capabilities.ts';
+import {
+  asRoot,
+  buildAddonCommand,
+  deviceCommand,
+  installCommand,
+  privilegeCommand,
+  quoted,
+} from './repair-commands.ts';
 
 export interface Finding {
   readonly name: string;
@@ -12,11 +21,13 @@ export interface Finding {
   readonly detail: string;
   /** What to do, when there is something. */
   readonly advice?: string;
+  /** What puts it right, as a shell takes it. */
+  readonly command?: string;
 }
 
 /** Every check, in the order in which a mount would fail. */
 export async function diagnose(): Promise<Finding[]> {
-  const native = nativeFinding();
+  const native = await nativeFinding();
   const portable = await portableFinding();
   const neither = native.state !== 'ok' && portable.state !== 'ok';
   return [
@@ -25,6 +36,7 @@ export async function diagnose(): Promise<Finding[]> {
     neither ? { ...native, state: 'problem' } : native,
     portable,
     ...(await deviceFindings()),
+    ...(await privilegeFindings()),
     await allowOtherFinding(),
   ];
 }
@@ -61,16 +73,25 @@ function kernelFinding(): Finding {
     : { name: 'kernel', state: 'ok', detail: release() };
 }
 
-function nativeFinding(): Finding {
+async function nativeFinding(): Promise<Finding> {
   if (loadNative() !== undefined)
     return { name: 'addon', state: 'ok', detail: 'the kernel transport is built and loads' };
   return {
     name: 'addon',
     state: 'note',
     detail: `the kernel transport is not there: ${nativeLoadError()}`,
-    advice:
-      'apt-get install g++ make, then npm rebuild mlfs; until then mounts use fuse-native, which is slower',
+    command: buildAddonCommand(await missingBuildTools()),
+    advice: 'until it is built, mounts use fuse-native, which is slower',
   };
+}
+
+/** What node-gyp builds with; the programs have the names of Debian's packages. */
+async function missingBuildTools(): Promise<string[]> {
+  const missing: string[] = [];
+  for (const program of ['g++', 'make', 'python3']) {
+    if ((await findProgram(program)) === undefined) missing.push(program);
+  }
+  return missing;
 }
 
 async function portableFinding(): Promise<Finding> {
@@ -96,36 +117,48 @@ async function deviceFindings(): Promise<Finding[]> {
   const name = DEVICE;
   if (failure === undefined) return [{ name, state: 'ok', detail: 'there, and may be opened' }, fusermount];
   if (failure.code === 'ENOENT') {
-    const advice = 'modprobe fuse; in a container: --device /dev/fuse --cap-add SYS_ADMIN';
-    return [{ name, state: 'problem', detail: 'is not there', advice }, fusermount];
+    return [{ name, state: 'problem', detail: 'is not there', command: await deviceCommand() }, fusermount];
   }
   if (failure.code === 'ENODEV' || failure.code === 'ENXIO') {
-    return [{ name, state: 'problem', detail: 'has no driver', advice: 'modprobe fuse' }, fusermount];
+    return [{ name, state: 'problem', detail: 'has no driver', command: await deviceCommand() }, fusermount];
   }
-  const detail = `cannot be opened: ${failure.code}`;
-  const advice = 'chmod 666 /dev/fuse; in a container: --device /dev/fuse --cap-add SYS_ADMIN';
-  // fusermount3 is setuid root, and opens the device as the user who called it all the same.
-  return [{ name, state: 'problem', detail, advice }, fusermount];
+  // EPERM: the container's list of devices. Otherwise it is the mode; fusermount3 opens the device as the user who called it.
+  const command = failure.code === 'EPERM' ? privilegeCommand() : asRoot(`chmod 666 ${DEVICE}`);
+  return [{ name, state: 'problem', detail: `cannot be opened: ${failure.code}`, command }, fusermount];
+}
+
+/** mount(2) wants CAP_SYS_ADMIN, of root and of the setuid program fusermount3. */
+async function privilegeFindings(): Promise<Finding[]> {
+  if (await rootHas('SYS_ADMIN')) return [];
+  const detail = 'mounting is not allowed here: CAP_SYS_ADMIN was taken away, as containers do';
+  return [{ name: 'privilege', state: 'problem', detail, command: privilegeCommand() }];
 }
 
 async function programFinding(root: boolean): Promise<Finding> {
   const name = 'fusermount3';
-  const advice = 'apt-get install fuse3';
+  const command = installCommand(['fuse3']);
   const found = await findProgram(name);
   if (found === undefined) {
     const detail = root ? 'is not installed; root does not need it' : 'is not installed';
-    return { name, state: root ? 'note' : 'problem', detail, advice };
+    return { name, state: root ? 'note' : 'problem', detail, command };
   }
   if (!root && (found.stats.mode & constants.S_IFMT) !== 0 && (found.stats.mode & SETUID) === 0) {
     return {
       name,
       state: 'problem',
       detail: `${found.path} is not setuid root`,
-      advice: `chmod u+s ${found.path}`,
+      command: asRoot(`chmod u+s ${quoted(found.path)}`),
     };
+  }
+  if (!root && !existsSync(MOUNT_TABLE)) {
+    const detail = `cannot unmount: ${MOUNT_TABLE} is not there`;
+    return { name, state: 'problem', detail, command: asRoot(`ln -s ../proc/self/mounts ${MOUNT_TABLE}`) };
   }
   return { name, state: 'ok', detail: found.path };
 }
+
+/** fusermount3 looks up there whose mount it is. Debian makes it when it is booted for the first time. */
+const MOUNT_TABLE = '/etc/mtab';
 
 const SETUID = 0o4000;
 

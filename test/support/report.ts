@@ -80,7 +80,10 @@ export class Report {
       this.#tallies.passed++;
     } else if (!failedOnlyBelow(data.details.error)) {
       this.#tallies.failed++;
-      this.fail(`${place}${title}`, explain(data.details.error));
+      const reason = explain(data.details.error);
+      // A run that is ended before its time has no list of failures.
+      this.#write(`✖ ${place}${title}: ${reason.trim().split('\n', 1)[0]}\n`);
+      this.fail(`${place}${title}`, reason);
     }
   }
 

@@ -27,7 +27,7 @@ const NEEDS: Readonly<Record<string, () => boolean>> = {
   fuse: () => opens('/dev/fuse') || (existsSync('/dev/fuse') && onPath('fusermount3')),
   addon: () => existsSync(ADDON),
   'fuse-native': () => existsSync(packageFolder('fuse-native')),
-  'mmap-io': () => existsSync(packageFolder('mmap-io')),
+  'mmap-io': () => existsSync(join(packageFolder('mmap-io'), 'build/Release/mmap-io.node')),
   sshd: () => onPath('sshd') || executable('/usr/sbin/sshd'),
   root: () => process.getuid?.() === 0,
   corpus: () => existsSync(CORPUS),

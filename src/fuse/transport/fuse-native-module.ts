@@ -117,7 +117,7 @@ export function loadFuseNative(): FuseNativeClass {
     packageFolder = dirname(require.resolve('fuse-native/package.json'));
   } catch (cause) {
     throw new MlfsError('ERR_MLFS_FUSE', 'the package fuse-native is not installed', {
-      advice: 'npm install fuse-native, or mount with --transport kernel',
+      advice: 'mlfs doctor says what is missing here; or mount with --transport kernel',
       cause,
     });
   }

@@ -77,7 +77,7 @@ class KernelSession implements TransportSession {
     const addon = loadNative();
     if (addon === undefined) {
       throw new MlfsError('ERR_MLFS_FUSE', `the native data plane is not there: ${nativeLoadError()}`, {
-        advice: 'npm rebuild mlfs, or mount with --transport fuse-native',
+        advice: 'mlfs doctor says how to build it; or mount with --transport fuse-native',
       });
     }
     const threads = Math.max(2, Math.min(4, availableParallelism()));
