@@ -14,6 +14,7 @@
 
 #include "crc32c.h"
 #include "device.h"
+#include "file_times.h"
 #include "numbers_binding.h"
 #include "page_cache.h"
 #include "session.h"
@@ -90,6 +91,45 @@ Napi::Value TryLock(const Napi::CallbackInfo& info) {
     throw system_error(info.Env(), errno, std::string("flock: ") + strerror(errno));
   }
   return Napi::Boolean::New(info.Env(), result == 0);
+}
+
+/// A change of times, which may wait for the disk, in a thread of libuv's pool.
+class TimesChange : public Napi::AsyncWorker {
+ public:
+  TimesChange(Napi::Env env, int fd, const timespec& accessed, const timespec& modified)
+      : Napi::AsyncWorker(env, "mlfs-times"),
+        deferred_(Napi::Promise::Deferred::New(env)),
+        fd_(fd),
+        times_{accessed, modified} {}
+
+  Napi::Promise start() {
+    Napi::Promise promise = deferred_.Promise();
+    Queue();
+    return promise;
+  }
+
+ private:
+  void Execute() override { error_ = set_file_times(fd_, times_); }
+
+  void OnOK() override {
+    if (error_ == 0) return deferred_.Resolve(Env().Undefined());
+    deferred_.Reject(system_error(Env(), error_, std::string("utimensat: ") + strerror(error_)).Value());
+  }
+
+  Napi::Promise::Deferred deferred_;
+  const int fd_;
+  const timespec times_[2];
+  int error_ = 0;
+};
+
+/// setTimes(fd, accessedSeconds, accessedNanoseconds, modifiedSeconds, modifiedNanoseconds): Promise<void>
+Napi::Value SetTimes(const Napi::CallbackInfo& info) {
+  auto time = [&info](size_t at) {
+    return timespec{.tv_sec = static_cast<time_t>(info[at].As<Napi::Number>().Int64Value()),
+                    .tv_nsec = static_cast<long>(info[at + 1].As<Napi::Number>().Int64Value())};
+  };
+  auto* change = new TimesChange(info.Env(), info[0].As<Napi::Number>().Int32Value(), time(1), time(3));
+  return change->start();
 }
 
 /// What crosses from a thread of the session to JavaScript: a request, a notification that was sent, or the end.
@@ -369,6 +409,7 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("readIfCached", Napi::Function::New<ReadIfCached>(env));
   exports.Set("crc32c", Napi::Function::New<Crc32c>(env));
   exports.Set("tryLock", Napi::Function::New<TryLock>(env));
+  exports.Set("setTimes", Napi::Function::New<SetTimes>(env));
   define_numbers(env, exports);
   exports.Set("Session", NativeSession::Define(env));
   return exports;

@@ -10,6 +10,7 @@
         "elements.cc",
         "epochs.cc",
         "file_layout.cc",
+        "file_times.cc",
         "near_server.cc",
         "notifier.cc",
         "numbers_binding.cc",

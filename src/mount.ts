@@ -50,7 +50,9 @@ export interface MountOptions {
   readonly metricsAddress?: string;
   /** How long a read in /rpc waits for its answer; default a minute. */
   readonly rpcTimeoutMs?: number;
+  /** Let every user in. The kernel then checks mode bits, owners and sticky folders (default_permissions), always. */
   readonly allowOther?: boolean;
+  /** Let the kernel check them on a mount for its own user, too. */
   readonly defaultPermissions?: boolean;
   /** What /proc/mounts shows as the device; default the checkpoint's path. */
   readonly fsname?: string;
@@ -256,6 +258,7 @@ async function serve(
   registry.register(() => mountMetrics(status));
   const filesystem = new TreeFilesystem(served.built.tree, {
     readOnly,
+    shared: options.allowOther ?? false,
     flush: () => served.flush(),
     makeScratch: () => served.makeScratch(),
     log: (message) => log.warn(message),

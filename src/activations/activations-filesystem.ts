@@ -20,7 +20,7 @@ import type {
   Statfs,
 } from '../fuse/filesystem.ts';
 import { O_ACCMODE } from '../fuse/open-policy.ts';
-import { mayChange, permits, R_OK, W_OK, X_OK } from '../fuse/permission.ts';
+import { mayRemove, permits, R_OK, refusalOfChange, W_OK, X_OK } from '../fuse/permission.ts';
 import { RefusingFilesystem } from '../fuse/refusing-filesystem.ts';
 import { CsvFiles, type CsvText } from './csv-files.ts';
 import { Folders, type FoldersOptions } from './folders.ts';
@@ -32,8 +32,8 @@ import { arrayBeside, csvBeside, kindOf, type Node, Nodes } from './nodes.ts';
 const { O_CREAT, O_DSYNC, O_EXCL, O_RDONLY, O_SYNC, O_TRUNC, O_WRONLY, S_IFMT, S_IFREG } = constants;
 const RENAME_NOREPLACE = 1;
 const SEEK_DATA = 3;
-const PERMISSIONS = 0o7777;
-const ROOT_MODE = 0o755;
+/** The set-user-id and set-group-id bits are never kept nor shown: what a forward pass leaves behind is no program. */
+const PERMISSIONS = 0o1777;
 /** Who may read the array may read its text. */
 const CSV_MODE = 0o444;
 const NAME_MAX = 255;
@@ -58,6 +58,12 @@ export class ActivationsFilesystem extends RefusingFilesystem {
   /** Folders whose names changed since the last sync. */
   readonly #changed = new Set<Node>();
   readonly #bornMs = Date.now();
+  /** Of /activations itself, which is a part of the mount: on disk it stays its owner's alone. */
+  #top: { readonly mode: number; readonly uid: number; readonly gid: number } = {
+    mode: 0o755,
+    uid: process.getuid?.() ?? 0,
+    gid: process.getgid?.() ?? 0,
+  };
   #lastHandle = 0;
   #namesVersion = 0;
 
@@ -88,7 +94,7 @@ export class ActivationsFilesystem extends RefusingFilesystem {
 
   override async setattr(nodeid: number, change: AttrChange, context: RequestContext): Promise<AttrReply> {
     const node = this.#nodes.get(nodeid);
-    if (node.kind === 'csv' || node.parent === undefined) throw errno('EPERM');
+    if (node.kind === 'csv') throw errno('EPERM');
     if (change.size !== undefined) await this.#resize(node, change.size, change.handle, context);
     else await this.#changeAttributes(node, change, context);
     return this.getattr(nodeid);
@@ -164,14 +170,16 @@ export class ActivationsFilesystem extends RefusingFilesystem {
   override async statfs(): Promise<Statfs> {
     for (let path = this.#folder; ; path = dirname(path)) {
       try {
-        const { bsize, blocks, bavail, files } = await host.statfs(path);
+        const { bsize, blocks, bfree, bavail, files, ffree } = await host.statfs(path);
         let scale = 1;
         while (blocks / scale >= MOST_BLOCKS) scale *= 2;
         return {
           blockSize: bsize * scale,
           blocks: Math.floor(blocks / scale),
-          blocksFree: Math.floor(bavail / scale),
+          blocksFree: Math.floor(bfree / scale),
+          blocksAvailable: Math.floor(bavail / scale),
           files,
+          filesFree: ffree,
           nameMax: NAME_MAX,
         };
       } catch (cause) {
@@ -242,6 +250,7 @@ export class ActivationsFilesystem extends RefusingFilesystem {
     const found = await this.#find(folder, name);
     if (found === undefined) throw errno('ENOENT');
     if (found.node.kind === 'directory') throw errno('EISDIR');
+    await this.#requireRemovable(folder, found, context);
     if (found.node.kind === 'csv') {
       // `rm -r` removes every name that it was told: this one does not come back until the array does.
       folder.hidden.add(name);
@@ -255,10 +264,13 @@ export class ActivationsFilesystem extends RefusingFilesystem {
   override async rmdir(parent: number, name: string, context: RequestContext): Promise<void> {
     const folder = this.#nodes.folder(parent);
     await this.#require(folder, W_OK | X_OK, context);
+    const found = await this.#find(folder, name);
+    if (found === undefined) throw errno('ENOENT');
+    if (found.node.kind !== 'directory') throw errno('ENOTDIR');
+    await this.#requireRemovable(folder, found, context);
     await this.#folders.use(folder, (fd) => host.removeFolder(fd, name));
     this.#changed.add(folder);
-    const node = this.#nodes.known(folder, name);
-    if (node !== undefined) this.#left(node);
+    this.#left(found.node);
   }
 
   override async rename(
@@ -279,6 +291,8 @@ export class ActivationsFilesystem extends RefusingFilesystem {
     const target = await this.#find(to, newName);
     if (target !== undefined && (flags & RENAME_NOREPLACE) !== 0) throw errno('EEXIST');
     if (target?.node === moving.node) return;
+    await this.#requireRemovable(from, moving, context);
+    if (target !== undefined) await this.#requireRemovable(to, target, context);
     await this.#folders.use(from, (fd) =>
       this.#folders.use(to, (newFd) => host.rename(fd, name, newFd, newName)),
     );
@@ -340,16 +354,14 @@ export class ActivationsFilesystem extends RefusingFilesystem {
     const absent: Attr = {
       nodeid: root.nodeid,
       kind: 'directory',
-      mode: ROOT_MODE,
+      ...this.#top,
       nlink: 1,
-      uid: process.getuid?.() ?? 0,
-      gid: process.getgid?.() ?? 0,
       size: 0,
       mtimeMs: this.#bornMs,
     };
     return this.#inside(root, absent, async (fd) => ({
       ...attrOf(root, host.statDescriptor(fd)),
-      mode: ROOT_MODE,
+      ...this.#top,
     }));
   }
 
@@ -421,6 +433,7 @@ export class ActivationsFilesystem extends RefusingFilesystem {
     try {
       const stat = host.statDescriptor(fd);
       if (!stat.isFile() || stat.ino !== node.ino) throw this.#lost(node);
+      if ((flags & O_ACCMODE) !== O_RDONLY) await host.dropSetId(fd, stat);
       if ((flags & O_TRUNC) !== 0) await host.truncate(fd, 0);
     } catch (cause) {
       await host.close(fd);
@@ -448,6 +461,7 @@ export class ActivationsFilesystem extends RefusingFilesystem {
       try {
         const stat = host.statDescriptor(fd);
         if (!stat.isFile() || stat.ino !== node.ino) throw this.#lost(node);
+        await host.dropSetId(fd, stat);
         await host.truncate(fd, size);
       } finally {
         await host.close(fd);
@@ -456,20 +470,31 @@ export class ActivationsFilesystem extends RefusingFilesystem {
   }
 
   async #changeAttributes(node: Node, change: AttrChange, context: RequestContext): Promise<void> {
-    const attr = await this.#attr(node);
-    if (!mayChange(attr, change, context)) throw errno('EPERM');
-    const apply = async (fd: number) => {
-      const { uid, gid, mode, atimeMs, mtimeMs } = change;
-      if (uid !== undefined || gid !== undefined)
-        await host.place.chown(fd, uid ?? attr.uid, gid ?? attr.gid);
-      if (mode !== undefined) await host.place.chmod(fd, mode);
-      if (atimeMs !== undefined || mtimeMs !== undefined) {
-        await host.place.utimes(fd, atimeMs ?? attr.atimeMs ?? attr.mtimeMs, mtimeMs ?? attr.mtimeMs);
-      }
+    const refusal = refusalOfChange(await this.#attr(node), change, context);
+    if (refusal !== undefined) throw errno(refusal);
+    if (node.parent === undefined) return this.#changeTop(node, change);
+    const { uid, gid, mode, atime, mtime } = change;
+    const times = atime !== undefined || mtime !== undefined;
+    await this.#folders.usePlace(node, async (fd) => {
+      // A change of nothing, `chown -1 -1`, raises the ctime alone.
+      if (uid !== undefined || gid !== undefined || (mode === undefined && !times))
+        await host.place.chown(fd, uid, gid);
+      if (mode !== undefined) await host.place.chmod(fd, mode & PERMISSIONS);
+      if (times) await host.place.utimes(fd, { atime, mtime });
+    });
+  }
+
+  /** The times are those of the folder on disk, the rest lasts as long as the mount. */
+  async #changeTop(root: Node, { uid, gid, mode, atime, mtime }: AttrChange): Promise<void> {
+    const kept = this.#top;
+    this.#top = {
+      mode: mode === undefined ? kept.mode : mode & PERMISSIONS,
+      uid: uid ?? kept.uid,
+      gid: gid ?? kept.gid,
     };
-    const [open] = node.open;
-    if (open === undefined) await this.#folders.usePlace(node, apply);
-    else await apply(open);
+    if (atime !== undefined || mtime !== undefined)
+      await this.#folders.change(root, (fd) => host.place.utimes(fd, { atime, mtime }));
+    else await this.#inside(root, undefined, (fd) => host.place.chown(fd));
   }
 
   async #names(folder: Node) {
@@ -507,6 +532,16 @@ export class ActivationsFilesystem extends RefusingFilesystem {
     if (context.uid === 0 && (mask & X_OK) === 0) return;
     if (context.uid === 0 && node.kind === 'directory') return;
     if (!permits(await this.#attr(node), mask, context)) throw errno('EACCES');
+  }
+
+  /** Throws EPERM for what is somebody else's in a sticky folder. A virtual file is nobody's: it only stands beside its array. */
+  async #requireRemovable(
+    folder: Node,
+    { node, attr }: { readonly node: Node; readonly attr: Attr },
+    context: RequestContext,
+  ): Promise<void> {
+    if (context.uid === 0 || node.kind === 'csv') return;
+    if (!mayRemove(await this.#attr(folder), attr, context)) throw errno('EPERM');
   }
 
   /** A name has come to a folder: the CSV beside an array is shown again. */
@@ -564,13 +599,14 @@ function attrOf(node: Node, stat: host.Stat): Attr {
     gid: Number(stat.gid),
     size: Number(stat.size),
     mtimeMs: Number(stat.mtimeNs) / 1e6,
-    atimeMs: Number(stat.atimeNs) / 1e6,
+    exactTimes: { atimeNs: stat.atimeNs, mtimeNs: stat.mtimeNs, ctimeNs: stat.ctimeNs },
+    blocks: Number(stat.blocks),
   };
 }
 
 function csvAttr(node: Node, array: host.Stat, size: number): Attr {
-  const attr = attrOf(node, array);
-  return { ...attr, mode: attr.mode & CSV_MODE, nlink: 1, size };
+  const { blocks: _, ...shown } = attrOf(node, array);
+  return { ...shown, mode: shown.mode & CSV_MODE, nlink: 1, size };
 }
 
 /** What of open(2)'s flags the file on disk is opened with: where to write is the kernel's affair, cutting ours. */

@@ -1,5 +1,5 @@
 import { errno } from '../errors.ts';
-import { close, openFolder, openPlace, pathIn, statDescriptor } from './host-files.ts';
+import { close, openAgain, openFolder, openPlace, pathIn, statDescriptor } from './host-files.ts';
 import { type Lease, Leases } from './leases.ts';
 import { kindOf, type Node } from './nodes.ts';
 
@@ -47,9 +47,21 @@ export class Folders {
     return this.use(node, work);
   }
 
-  /** A file or folder for a change of its attributes. Throws ESTALE when something else lies there now. */
+  /**
+   * A file or folder for a change of its attributes, by a descriptor that nobody else closes. A file without a name is reached while it is
+   * open. Throws ESTALE when something else lies there now.
+   */
   async usePlace<T>(node: Node, work: (fd: number) => Promise<T>): Promise<T> {
     const { parent } = node;
+    const [open] = node.open;
+    if (node.gone && open !== undefined) {
+      const fd = openAgain(open);
+      try {
+        return await work(fd);
+      } finally {
+        await close(fd);
+      }
+    }
     if (parent === undefined || node.kind === 'directory') return this.use(node, work);
     return this.use(parent, async (folder) => {
       const fd = await openPlace(folder, node.name);

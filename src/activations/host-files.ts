@@ -6,9 +6,11 @@
  * inode by its path (chmod, utimes) acts on a descriptor that was looked at first.
  */
 import * as fs from 'node:fs';
-import { promisify } from 'node:util';
+import { getSystemErrorName, promisify } from 'node:util';
 import { type ErrnoName, errno, MlfsError } from '../errors.ts';
 import { ERRNO } from '../fuse/protocol/errno.ts';
+import { decodeName, encodeName, hasRawBytes } from '../fuse/protocol/name-bytes.ts';
+import { type NewTimes, setFileTimes } from './file-times.ts';
 
 const { O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = fs.constants;
 /** Linux's, which Node does not name: a descriptor of the place and not of the contents, for which no permission is needed. */
@@ -27,7 +29,6 @@ const calls = {
   fchown: promisify(fs.fchown),
   chmod: promisify(fs.chmod),
   chown: promisify(fs.chown),
-  utimes: promisify(fs.utimes),
   mkdir: promisify(fs.mkdir),
   rmdir: promisify(fs.rmdir),
   unlink: promisify(fs.unlink),
@@ -41,13 +42,18 @@ export type Stat = fs.BigIntStats;
 /** The errno of a failed call for whoever made the request. */
 export function hostError(cause: unknown): MlfsError {
   if (cause instanceof MlfsError) return cause;
-  const code = (cause as NodeJS.ErrnoException).code ?? '';
+  const code = codeOf(cause as NodeJS.ErrnoException);
   if (Object.hasOwn(ERRNO, code)) return errno(code as ErrnoName);
   const same = SAME[code];
   if (same !== undefined) return errno(same);
   return new MlfsError('ERR_MLFS_IO', `activations: ${cause instanceof Error ? cause.message : cause}`, {
     cause,
   });
+}
+
+/** Node's name of an errno; the addon tells the number alone. */
+function codeOf({ code, errno: number }: NodeJS.ErrnoException): string {
+  return code ?? (number === undefined ? '' : getSystemErrorName(-Math.abs(number)));
 }
 
 /** Errnos that are told as another. A symbolic link is refused. */
@@ -62,9 +68,10 @@ async function told<T>(call: Promise<T>): Promise<T> {
 }
 
 /** The path of a name in an open folder. Throws EINVAL for what is no name. */
-export function pathIn(folder: number, name: string): string {
+export function pathIn(folder: number, name: string): string | Buffer {
   if (name === '' || name === '.' || name === '..' || /[/\0]/.test(name)) throw errno('EINVAL');
-  return `${pathOf(folder)}/${name}`;
+  const path = `${pathOf(folder)}/${name}`;
+  return hasRawBytes(name) ? encodeName(path) : path;
 }
 
 function pathOf(fd: number): string {
@@ -72,13 +79,25 @@ function pathOf(fd: number): string {
 }
 
 /** A folder by its path. Throws ENOENT, ENOTDIR. */
-export function openFolder(path: string): Promise<number> {
+export function openFolder(path: string | Buffer): Promise<number> {
   return told(calls.open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW));
 }
 
 /** A name in a folder as it is, without permission for its contents. Throws ENOENT. */
 export function openPlace(folder: number, name: string): Promise<number> {
   return told(calls.open(pathIn(folder, name), O_PATH | O_NOFOLLOW));
+}
+
+/**
+ * Another descriptor of what one leads to, of the place: ours alone, so that nobody closes it while it is used. At once, because the first one
+ * may be closed as soon as anybody else has a turn.
+ */
+export function openAgain(fd: number): number {
+  try {
+    return fs.openSync(pathOf(fd), O_PATH);
+  } catch (cause) {
+    throw hostError(cause);
+  }
 }
 
 /** `flags` without those that create or cut are the caller's affair. A pipe that somebody put there is not waited for. */
@@ -156,13 +175,33 @@ export async function own(fd: number, mode: number, uid: number, gid: number): P
   if ((Number(stat.mode) & 0o7777) !== mode) await told(calls.fchmod(fd, mode));
 }
 
+/** Leaves an id as it is. */
+const SAME_ID = -1;
+
 /** Attributes of what a descriptor leads to, one of `openPlace` too. */
 export const place = {
   chmod: (fd: number, mode: number) => told(calls.chmod(pathOf(fd), mode)),
-  chown: (fd: number, uid: number, gid: number) => told(calls.chown(pathOf(fd), uid, gid)),
-  utimes: (fd: number, atimeMs: number, mtimeMs: number) =>
-    told(calls.utimes(pathOf(fd), atimeMs / 1000, mtimeMs / 1000)),
+  /** With neither id nothing changes but the ctime. */
+  chown: (fd: number, uid = SAME_ID, gid = SAME_ID) => told(calls.chown(pathOf(fd), uid, gid)),
+  utimes: (fd: number, times: NewTimes) => told(setFileTimes(fd, times, () => statDescriptor(fd))),
 };
+
+/** S_ISUID and S_ISGID. */
+const SET_ID = 0o6000;
+
+/**
+ * Takes the set-user-id and set-group-id bits from a file that is going to be written. Any other file system does so at the write, but only
+ * of a writer who is not root, which we may be in his place. Who may not change the mode is not root either.
+ */
+export async function dropSetId(fd: number, stat: Stat): Promise<void> {
+  const mode = Number(stat.mode) & 0o7777;
+  if ((mode & SET_ID) === 0) return;
+  try {
+    await calls.fchmod(fd, mode & ~SET_ID);
+  } catch (cause) {
+    if (hostError(cause).errno !== 'EPERM') throw hostError(cause);
+  }
+}
 
 export function makeFolder(folder: number, name: string): Promise<void> {
   return told(calls.mkdir(pathIn(folder, name), 0o700).then(() => undefined));
@@ -182,17 +221,14 @@ export function rename(folder: number, name: string, newFolder: number, newName:
 
 /** Names of the files and folders; what is neither is left out. */
 export async function list(folder: number): Promise<{ name: string; kind: 'file' | 'directory' }[]> {
-  const found = await told(calls.readdir(pathOf(folder), { withFileTypes: true }));
+  const found = await told(calls.readdir(pathOf(folder), { withFileTypes: true, encoding: 'buffer' }));
   return found
-    .filter((entry) => (entry.isFile() || entry.isDirectory()) && !entry.name.includes(NOT_UTF8))
+    .filter((entry) => entry.isFile() || entry.isDirectory())
     .map((entry) => ({
-      name: entry.name,
+      name: decodeName(entry.name),
       kind: entry.isFile() ? ('file' as const) : ('directory' as const),
     }));
 }
-
-/** What a byte that is no UTF-8 is read as: such a name could not be found again. */
-const NOT_UTF8 = '\ufffd';
 
 /** Makes the names in a folder durable. */
 export async function syncFolder(folder: number): Promise<void> {

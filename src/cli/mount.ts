@@ -79,7 +79,10 @@ export function registerMount(program: Command): void {
 Examples:
   mlfs mount model.pt /mnt/m
   mlfs mount -f -o allow_other,fsname=llama model.safetensors /mnt/m
-  mlfs --model model.pt --mount /mnt/m --foreground`,
+  mlfs --model model.pt --mount /mnt/m --foreground
+
+-o allow_other lets other users in. The kernel then checks mode bits and owners: allow_other always implies default_permissions.
+Who is not root needs the line user_allow_other in /etc/fuse.conf.`,
     )
     .action(mountCheckpoint);
 }

@@ -1,5 +1,5 @@
 import type { Inode } from '../tree/inode.ts';
-import type { AttrChange } from './filesystem.ts';
+import type { AttrChange, NewTime } from './filesystem.ts';
 
 /** What is different from what the tree says of an inode. */
 export interface ChangedAttributes {
@@ -8,6 +8,11 @@ export interface ChangedAttributes {
   readonly gid?: number;
   readonly mtimeMs?: number;
   readonly atimeMs?: number;
+  /** When any of these, or the bytes, changed. */
+  readonly ctimeMs?: number;
+  /** The same as the times in milliseconds, as somebody set them. */
+  readonly mtimeNs?: bigint | undefined;
+  readonly atimeNs?: bigint | undefined;
 }
 
 /** A checkpoint has nowhere to keep set-user-id, set-group-id and sticky bits, and nobody should find them on a tensor. */
@@ -23,13 +28,25 @@ export class AttributeChanges {
     return this.#changed.get(nodeid);
   }
 
-  apply(nodeid: number, { mode, uid, gid, mtimeMs, atimeMs }: AttrChange): void {
+  apply(nodeid: number, { mode, uid, gid, mtime, atime }: AttrChange): void {
+    const nowMs = Date.now();
     this.#merge(nodeid, {
+      ctimeMs: nowMs,
       ...(mode === undefined ? {} : { mode: mode & KEPT_MODE_BITS }),
       ...(uid === undefined ? {} : { uid }),
       ...(gid === undefined ? {} : { gid }),
-      ...(mtimeMs === undefined ? {} : { mtimeMs }),
-      ...(atimeMs === undefined ? {} : { atimeMs }),
+      ...(mtime === undefined ? {} : { mtimeMs: msOf(mtime, nowMs), mtimeNs: nsOf(mtime) }),
+      ...(atime === undefined ? {} : { atimeMs: msOf(atime, nowMs), atimeNs: nsOf(atime) }),
+    });
+  }
+
+  /** A file takes the place of another: it has the other's attributes from then on, as far as these were changed. */
+  inherit(nodeid: number, source: Inode): void {
+    this.#merge(nodeid, {
+      mtimeMs: source.mtimeMs,
+      mtimeNs: undefined,
+      ...this.of(source.nodeid),
+      ctimeMs: Date.now(),
     });
   }
 
@@ -43,7 +60,7 @@ export class AttributeChanges {
     const before = this.mtimeMs(inode.nodeid, inode.mtimeMs);
     const mtimeMs = Math.max(Date.now(), Math.floor(before) + 1);
     this.#lastTouchedMs = Math.max(this.#lastTouchedMs, mtimeMs);
-    this.#merge(inode.nodeid, { mtimeMs });
+    this.#merge(inode.nodeid, { mtimeMs, mtimeNs: undefined, ctimeMs: mtimeMs });
   }
 
   /** Another file's bytes are shown from here on: later than any that changed, as libfuse tells old pages by mtime and size. */
@@ -58,4 +75,12 @@ export class AttributeChanges {
   #merge(nodeid: number, changes: ChangedAttributes): void {
     this.#changed.set(nodeid, { ...this.#changed.get(nodeid), ...changes });
   }
+}
+
+function msOf(time: NewTime, nowMs: number): number {
+  return time === 'now' ? nowMs : Number(time) / 1e6;
+}
+
+function nsOf(time: NewTime): bigint | undefined {
+  return time === 'now' ? undefined : time;
 }

@@ -1,6 +1,6 @@
 import type { FileInode, Inode } from '../tree/inode.ts';
-import type { AttributeChanges } from './attribute-changes.ts';
-import type { AbsentEntry, Attr, Entry } from './filesystem.ts';
+import type { AttributeChanges, ChangedAttributes } from './attribute-changes.ts';
+import type { AbsentEntry, Attr, Entry, ExactTimes } from './filesystem.ts';
 import type { Inodes } from './inodes.ts';
 import { isScratch } from './scratch-files.ts';
 import type { Snapshots } from './snapshots.ts';
@@ -68,8 +68,7 @@ export class Attributes {
       uid: changed?.uid ?? uid,
       gid: changed?.gid ?? gid,
       size,
-      mtimeMs: changes.mtimeMs(inode.nodeid, mtimeMs),
-      ...(changed?.atimeMs === undefined ? {} : { atimeMs: changed.atimeMs }),
+      ...timesOf(changes.mtimeMs(inode.nodeid, mtimeMs), changed),
     };
   }
 
@@ -100,4 +99,24 @@ export class Attributes {
         return { size: content.size, mtimeMs: inode.mtimeMs };
     }
   }
+}
+
+/** Exact where somebody set a time to the nanosecond. */
+function timesOf(
+  mtimeMs: number,
+  changed: ChangedAttributes | undefined,
+): Partial<Attr> & { mtimeMs: number } {
+  if (changed === undefined) return { mtimeMs };
+  const { atimeMs = mtimeMs, ctimeMs = mtimeMs, atimeNs, mtimeNs } = changed;
+  if (atimeNs === undefined && mtimeNs === undefined) return { mtimeMs, atimeMs, ctimeMs };
+  const exactTimes: ExactTimes = {
+    atimeNs: atimeNs ?? nanoseconds(atimeMs),
+    mtimeNs: mtimeNs ?? nanoseconds(mtimeMs),
+    ctimeNs: nanoseconds(ctimeMs),
+  };
+  return { mtimeMs, atimeMs, ctimeMs, exactTimes };
+}
+
+function nanoseconds(ms: number): bigint {
+  return BigInt(Math.floor(ms)) * 1_000_000n;
 }

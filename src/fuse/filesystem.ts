@@ -4,7 +4,8 @@ import type { Extent } from '../storage/extent.ts';
 /**
  * The seam between the transports and what they serve: operations on inodes. The kernel transport decodes wire messages
  * into these calls, the fuse-native transport resolves paths into them; both encode the results. A refusal is a thrown
- * MlfsError with its errno. Sizes and offsets are safe integers in bytes, times are milliseconds.
+ * MlfsError with its errno. Sizes and offsets are safe integers in bytes, times are milliseconds. In a name, a byte that is no part of UTF-8
+ * is a lone surrogate (protocol/name-bytes.ts).
  */
 export interface Filesystem {
   lookup(parent: number, name: string, context: RequestContext): MaybePromise<Entry | AbsentEntry>;
@@ -129,7 +130,23 @@ export interface Attr {
   readonly mtimeMs: number;
   /** When absent: the mtime. */
   readonly atimeMs?: number;
+  /** When absent: the mtime. */
+  readonly ctimeMs?: number;
+  /** The times to the nanosecond, where they are known so: they win over those in milliseconds. */
+  readonly exactTimes?: ExactTimes;
+  /** st_blocks, in units of 512 bytes. When absent: as many as the size needs. */
+  readonly blocks?: number;
 }
+
+/** Nanoseconds since 1970, negative before it. */
+export interface ExactTimes {
+  readonly atimeNs: bigint;
+  readonly mtimeNs: bigint;
+  readonly ctimeNs: bigint;
+}
+
+/** A time that somebody sets: that of the server's clock, or nanoseconds since 1970. */
+export type NewTime = 'now' | bigint;
 
 /** How long the kernel may keep an answer without asking again. */
 export interface Entry {
@@ -154,8 +171,8 @@ export interface AttrChange {
   readonly mode?: number;
   readonly uid?: number;
   readonly gid?: number;
-  readonly mtimeMs?: number;
-  readonly atimeMs?: number;
+  readonly mtime?: NewTime;
+  readonly atime?: NewTime;
   readonly handle?: number;
 }
 
@@ -188,7 +205,10 @@ export interface DirectoryEntry {
 export interface Statfs {
   readonly blocks: number;
   readonly blocksFree: number;
+  /** Free to those who are not root. */
+  readonly blocksAvailable: number;
   readonly files: number;
+  readonly filesFree: number;
   readonly blockSize: number;
   readonly nameMax: number;
 }

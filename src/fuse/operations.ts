@@ -25,8 +25,9 @@ import { Invalidations } from './invalidation.ts';
 import { isDocument, NO_HANDLE, OpenFiles } from './open-files.ts';
 import { OpenHandles } from './open-handles.ts';
 import { O_ACCMODE, O_EXCL, O_RDONLY, O_WRONLY, type OpenPolicy, openPolicy } from './open-policy.ts';
-import { mayChange, permits, R_OK, W_OK } from './permission.ts';
+import { permits, R_OK, refusalOfChange, W_OK } from './permission.ts';
 import { NAME_MAX } from './protocol/request.ts';
+import { isScratch } from './scratch-files.ts';
 import { Snapshots } from './snapshots.ts';
 import type { ScratchContent } from './staged-replacement.ts';
 import { WritableRooms } from './writable-rooms.ts';
@@ -38,6 +39,8 @@ export interface TreeFilesystemOptions {
   /** Who owns every inode; the process's own ids when absent. */
   readonly uid?: number;
   readonly gid?: number;
+  /** Whether users other than the one who mounted may enter (allow_other). */
+  readonly shared?: boolean;
   /** Makes acknowledged edits durable. */
   readonly flush?: () => Promise<void>;
   /** A nameless file for a staged replacement or a scratch file. Without it there are none. */
@@ -58,6 +61,7 @@ export interface TreeFilesystemOptions {
  */
 export class TreeFilesystem implements Filesystem {
   readonly #readOnly: boolean;
+  readonly #shared: boolean;
   readonly #log: (message: string) => void;
   readonly #flush: () => Promise<void>;
   readonly #inodes: Inodes;
@@ -74,6 +78,7 @@ export class TreeFilesystem implements Filesystem {
   constructor(tree: InodeTree, options: TreeFilesystemOptions) {
     const { readOnly, log = () => undefined, makeScratch = noScratch } = options;
     this.#readOnly = readOnly;
+    this.#shared = options.shared ?? false;
     this.#log = log;
     this.#flush = options.flush ?? (() => Promise.resolve());
     const inodes = new Inodes(tree);
@@ -185,9 +190,11 @@ export class TreeFilesystem implements Filesystem {
     this.#refuseReadOnly();
     const inode = this.#inodes.inode(nodeid);
     if (change.size === undefined) {
-      const may = this.#rooms.has(inode) && mayChange(this.#attributes.attr(inode), change, context);
-      if (!may) throw errno('EPERM');
+      const before = this.#attributes.attr(inode);
+      const refusal = this.#rooms.has(inode) ? refusalOfChange(before, change, context) : 'EPERM';
+      if (refusal !== undefined) throw errno(refusal);
       this.#changes.apply(inode.nodeid, change);
+      this.#tellWhatStaysReadable(inode, before.mode, change.mode);
     } else {
       if (inode.kind === 'directory') throw errno('EISDIR');
       const handle = change.handle ?? NO_HANDLE;
@@ -273,7 +280,9 @@ export class TreeFilesystem implements Filesystem {
       blockSize: STATFS_BLOCK,
       blocks: Math.ceil(totalBytes / STATFS_BLOCK),
       blocksFree: 0,
+      blocksAvailable: 0,
       files: inodeCount,
+      filesFree: 0,
       nameMax: NAME_MAX,
     };
   }
@@ -350,6 +359,16 @@ export class TreeFilesystem implements Filesystem {
     return operation === 'link' || operation === 'symlink' ? 'EPERM' : 'EOPNOTSUPP';
   }
 
+  /** The bytes of a tensor have many names, each with a mode of its own: who takes the right to read from one is told of the others. */
+  #tellWhatStaysReadable(inode: Inode, before: number, mode: number = before): void {
+    if (!this.#shared || isScratch(inode) || (before & ~mode & READABLE) === 0) return;
+    const path = this.#inodes.pathOf(inode);
+    this.#log(
+      `${path}: mode ${(mode & PERMISSIONS).toString(8)} protects this name only, and /views, /export, /viz and /sys go on showing what ` +
+        'it holds. To keep other users out, mount without allow_other',
+    );
+  }
+
   #policy(inode: FileInode, flags: number): OpenPolicy {
     try {
       return openPolicy(inode, flags, this.#readOnly);
@@ -375,6 +394,10 @@ export class TreeFilesystem implements Filesystem {
     if (this.#readOnly) throw errno('EROFS');
   }
 }
+
+/** Read permission of anybody. */
+const READABLE = 0o444;
+const PERMISSIONS = 0o777;
 
 /** access(2)'s mask for open(2)'s flags. */
 function accessOf(flags: number): number {

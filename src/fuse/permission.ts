@@ -1,3 +1,11 @@
+/**
+ * The server's own rules of who may do what. With `allow_other` the kernel checks mode bits, owners and sticky folders before it asks
+ * (default_permissions: transport/transport.ts), because only the kernel sees every step of a path. Without it the kernel lets nobody in but
+ * the user who mounted. These rules hold either way: they are the second lock, and the only one where the server does more than the kernel
+ * can know, such as a CREATE that finds a file there.
+ */
+import { readFileSync } from 'node:fs';
+import type { ErrnoName } from '../errors.ts';
 import type { Attr, AttrChange, RequestContext } from './filesystem.ts';
 
 /** access(2)'s mask bits. */
@@ -5,26 +13,61 @@ export const X_OK = 1;
 export const W_OK = 2;
 export const R_OK = 4;
 
-/**
- * Whether mode bits grant `mask` to the caller. Supplementary groups are not in a request; the mount option
- * default_permissions lets the kernel decide, which knows them.
- */
-export function permits(attr: Attr, mask: number, caller: RequestContext): boolean {
+const STICKY = 0o1000;
+
+/** Who asks. */
+export type Caller = Pick<RequestContext, 'uid' | 'gid' | 'pid'>;
+
+/** Whether mode bits grant `mask` to the caller. */
+export function permits(attr: Attr, mask: number, caller: Caller): boolean {
   if (caller.uid === 0) {
     const executable = attr.kind === 'directory' || (attr.mode & 0o111) !== 0;
     return (mask & X_OK) === 0 || executable;
   }
-  const granted =
-    caller.uid === attr.uid ? attr.mode >> 6 : caller.gid === attr.gid ? attr.mode >> 3 : attr.mode;
-  return (mask & ~granted & 0o7) === 0;
+  const grants = (bits: number) => (mask & ~bits & 0o7) === 0;
+  if (caller.uid === attr.uid) return grants(attr.mode >> 6);
+  const [asMember, asOther] = [grants(attr.mode >> 3), grants(attr.mode)];
+  if (asMember === asOther) return asOther;
+  return isMember(caller, attr.gid) ? asMember : asOther;
 }
 
-/** Whether the caller may change attributes: the owner's affair, except that who may write may say that it is now. */
-export function mayChange(attr: Attr, change: AttrChange, caller: RequestContext): boolean {
-  if (caller.uid === 0) return true;
-  const ownership = change.uid !== undefined && change.uid !== attr.uid;
-  if (ownership) return false;
-  if (caller.uid === attr.uid) return true;
-  const onlyTimes = change.mode === undefined && change.uid === undefined && change.gid === undefined;
-  return onlyTimes && permits(attr, W_OK, caller);
+/**
+ * Why the caller may not change attributes, or undefined when he may. Only root gives files away; the owner changes the mode, the times, and
+ * the group to one of his own; who may write may say that it is now.
+ */
+export function refusalOfChange(attr: Attr, change: AttrChange, caller: Caller): ErrnoName | undefined {
+  if (caller.uid === 0) return undefined;
+  const { mode, uid, gid, atime, mtime } = change;
+  const owns = caller.uid === attr.uid;
+  if (uid !== undefined && (!owns || uid !== attr.uid)) return 'EPERM';
+  if (gid !== undefined && (!owns || (gid !== attr.gid && !isMember(caller, gid)))) return 'EPERM';
+  if (mode !== undefined && !owns) return 'EPERM';
+  if (owns || (atime === undefined && mtime === undefined)) return undefined;
+  if (atime !== 'now' || mtime !== 'now') return 'EPERM';
+  return permits(attr, W_OK, caller) ? undefined : 'EACCES';
+}
+
+/** Whether the caller may remove or move a name from a folder in which he may write: in a sticky one only his own, or those of his folder. */
+export function mayRemove(folder: Attr, named: Attr, caller: Caller): boolean {
+  if ((folder.mode & STICKY) === 0 || caller.uid === 0) return true;
+  return caller.uid === named.uid || caller.uid === folder.uid;
+}
+
+function isMember(caller: Caller, gid: number): boolean {
+  return caller.gid === gid || supplementaryGroups(caller.pid).includes(gid);
+}
+
+/**
+ * The supplementary groups of a thread that waits for our answer, which are not in its request. None when they cannot be told: it has
+ * ended, or is in another PID namespace. At once, because /proc waits for no disk, and only asked when a group makes a difference.
+ */
+function supplementaryGroups(pid: number): readonly number[] {
+  let status: string;
+  try {
+    status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  } catch {
+    return [];
+  }
+  const groups = /^Groups:[ \t]*(.*)$/m.exec(status)?.[1]?.trim() ?? '';
+  return groups === '' ? [] : groups.split(/\s+/).map(Number);
 }

@@ -82,7 +82,15 @@ export abstract class RefusingFilesystem implements Filesystem {
   }
 
   statfs(_context: RequestContext, _nodeid?: number): MaybePromise<Statfs> {
-    return { blockSize: 4096, blocks: 0, blocksFree: 0, files: 0, nameMax: 255 };
+    return {
+      blockSize: 4096,
+      blocks: 0,
+      blocksFree: 0,
+      blocksAvailable: 0,
+      files: 0,
+      filesFree: 0,
+      nameMax: 255,
+    };
   }
 
   getxattr(_nodeid: number, _name: string, _context: RequestContext): MaybePromise<Uint8Array> {

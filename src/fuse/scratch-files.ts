@@ -7,6 +7,7 @@ import { errno } from '../errors.ts';
 import type { Content } from '../storage/content.ts';
 import type { DirectoryInode, FileInode, Inode } from '../tree/inode.ts';
 import type { Inodes } from './inodes.ts';
+import { hasRawBytes } from './protocol/name-bytes.ts';
 import type { ScratchContent } from './staged-replacement.ts';
 
 /** renameat2(2)'s flags. */
@@ -118,6 +119,7 @@ export class ScratchFiles {
     const inode = childOf(parent, name);
     if (!isScratch(inode)) throw fixed(parent);
     if (newParent.writable !== true) throw errno('EACCES');
+    requireText(newName);
     const target = newParent.children.get(newName);
     if (target === inode) return;
     if (target !== undefined) {
@@ -187,6 +189,12 @@ export class ScratchFiles {
 function requireRoom(parent: DirectoryInode, name: string): void {
   if (parent.children.has(name)) throw errno('EEXIST');
   if (parent.writable !== true) throw errno('EACCES');
+  requireText(name);
+}
+
+/** What a checkpoint's folders show are names that JSON, logs and terminals can say. */
+function requireText(name: string): void {
+  if (hasRawBytes(name)) throw errno('EINVAL', 'the name is not UTF-8');
 }
 
 function childOf(parent: DirectoryInode, name: string): Inode {

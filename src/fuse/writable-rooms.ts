@@ -130,7 +130,7 @@ export class WritableRooms {
       await coherence.drop(target);
     }
     // A rename brings the file's own times along, and what it was given by chmod and chown.
-    changes.apply(target.nodeid, { mtimeMs: source.mtimeMs, ...changes.of(source.nodeid) });
+    changes.inherit(target.nodeid, source);
     // Who still holds the scratch file sees the other's bytes, which a fill made different from its own.
     coherence.forget(source);
     source.became = target;

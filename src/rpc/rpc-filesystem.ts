@@ -19,6 +19,7 @@ import type {
 } from '../fuse/filesystem.ts';
 import { O_ACCMODE, O_RDONLY, O_TRUNC } from '../fuse/open-policy.ts';
 import { permits, R_OK, W_OK, X_OK } from '../fuse/permission.ts';
+import { hasRawBytes } from '../fuse/protocol/name-bytes.ts';
 import { RefusingFilesystem } from '../fuse/refusing-filesystem.ts';
 import { visibleJson, visibleLines } from '../visible-text.ts';
 import { Call, type CallFile } from './call.ts';
@@ -254,6 +255,7 @@ export class RpcFilesystem extends RefusingFilesystem {
     if (parent !== ROOT) throw errno('EPERM', 'a call has no folders');
     this.#require(ROOT, W_OK | X_OK, context);
     if (this.#inRoot(name) !== undefined) throw errno('EEXIST');
+    if (hasRawBytes(name)) throw errno('EINVAL', 'the name is not UTF-8');
     return this.#entry(nodeidOf(this.#make(name, context, false).number, 'folder'));
   }
 

@@ -17,6 +17,17 @@ export interface NativeAddon {
   crc32c(bytes: Uint8Array, previous: number): number;
   /** flock(LOCK_EX | LOCK_NB) of a descriptor: false when somebody else holds it. Throws an Error with `errno`. */
   tryLock(fd: number): boolean;
+  /**
+   * utimensat(2) of what a descriptor leads to, one of a place (O_PATH) too. Seconds since 1970 may be negative; the nanoseconds may be
+   * UTIME_NOW or UTIME_OMIT. Rejects with an Error with `errno`.
+   */
+  setTimes(
+    fd: number,
+    accessedSeconds: number,
+    accessedNanoseconds: number,
+    modifiedSeconds: number,
+    modifiedNanoseconds: number,
+  ): Promise<void>;
   /** Whether the elements of a dtype are numbers: what the three below accept. */
   isNumber(dtype: string): boolean;
   /**

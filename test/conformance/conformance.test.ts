@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { requires } from '../support/requires.ts';
 import { APPEND_CASES, type Case, INTERRUPT_CASES, READ_CASES } from './cases.ts';
-import { Mounted, type TransportName } from './mounted.ts';
+import { type Access, Mounted, type TransportName } from './mounted.ts';
 import { writeImage } from './synthetic.ts';
 import { COHERENT_CASES, WRITE_CASES } from './write-cases.ts';
 
@@ -27,6 +27,18 @@ const TRANSPORTS: Readonly<Record<TransportName, Suite>> = {
   'fuse-native': { needs: 'fuse-native', reading: READ_CASES, writing: { ...APPEND_CASES, ...WRITE_CASES } },
 };
 
+/**
+ * Of what the kernel may decide instead of us when everybody may enter: modes, owners, what is created, removed, renamed, cut and opened. The
+ * other cases are of bytes. All of them hold (EVERY_CASE=1 runs them).
+ */
+const PERMISSIONS =
+  /^(stat tells|nothing can be changed|the log|lines appended|what (has bytes|the checkpoint|parses)|cp, cat and dd|the size of a file|ftruncate to nothing|scratch|a file that is renamed|sed -i|outside the writable|modes, owners|a gradient|a line written|fallocate|a file without a name)/;
+
+function ofPermissions(cases: Readonly<Record<string, Case>>): Readonly<Record<string, Case>> {
+  if (process.env.EVERY_CASE === '1') return cases;
+  return Object.fromEntries(Object.entries(cases).filter(([title]) => PERMISSIONS.test(title)));
+}
+
 for (const [transport, { needs, reading, writing }] of Object.entries(TRANSPORTS) as [
   TransportName,
   (typeof TRANSPORTS)[TransportName],
@@ -42,7 +54,7 @@ for (const [transport, { needs, reading, writing }] of Object.entries(TRANSPORTS
     });
     after(() => rm(folder, { recursive: true, force: true }));
 
-    const suite = (name: string, access: 'ro' | 'rw', cases: Readonly<Record<string, Case>>) =>
+    const suite = (name: string, access: Access, cases: Readonly<Record<string, Case>>) =>
       describe(name, () => {
         let mounted: Mounted;
         before(async () => {
@@ -60,6 +72,8 @@ for (const [transport, { needs, reading, writing }] of Object.entries(TRANSPORTS
       });
     suite('mounted read-only', 'ro', reading);
     suite('mounted for writing', 'rw', writing);
+    suite('mounted read-only for everybody', 'ro everybody', ofPermissions(reading));
+    suite('mounted for writing for everybody', 'rw everybody', ofPermissions(writing));
 
     test('a mount that somebody else unmounts ends the server', { timeout: CASE_TIMEOUT_MS }, async () => {
       const mounted = await Mounted.start(folder, transport, image, 'ro', 'elsewhere');

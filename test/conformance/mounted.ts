@@ -8,6 +8,9 @@ import { FACTS } from './facts.ts';
 
 export type TransportName = 'kernel' | 'fuse-native';
 
+/** Whether it can be written, and whether everybody may enter (allow_other). */
+export type Access = 'ro' | 'rw' | 'ro everybody' | 'rw everybody';
+
 export interface Outcome {
   readonly code: number | string | null;
   readonly stdout: string;
@@ -67,15 +70,14 @@ export class Mounted {
     folder: string,
     transport: TransportName,
     imagePath: string,
-    access: 'ro' | 'rw',
-    name: string = access,
+    access: Access,
+    name: string = access.replace(' ', '-'),
   ): Promise<Mounted> {
     const path = join(folder, `${transport}-${name}`);
     await mkdir(path);
     const script = fileURLToPath(new URL('./server.ts', import.meta.url));
-    const server = spawn(process.execPath, ['--import', 'tsx', script, transport, path, imagePath, access], {
-      stdio: ['pipe', 'pipe', 'pipe'],
-    });
+    const args = ['--import', 'tsx', script, transport, path, imagePath, ...access.split(' ')];
+    const server = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'pipe'] });
     const mounted = new Mounted(path, transport, server, createInterface({ input: server.stdout }));
     server.stderr.on('data', (chunk) => {
       mounted.#stderr += chunk;

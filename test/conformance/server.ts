@@ -1,5 +1,5 @@
 /**
- * Serves the synthetic tree: `server.ts TRANSPORT MOUNTPOINT IMAGE ro|rw`. Prints READY when the mount answers, BLOCKED
+ * Serves the synthetic tree: `server.ts TRANSPORT MOUNTPOINT IMAGE ro|rw [everybody]`, with `everybody` as allow_other. Prints READY when the mount answers, BLOCKED
  * when a request waits for what never comes, CLOSED when the mount is gone, `LOG …` for each line that the file system logs. Unmounts and
  * ends on SIGTERM. When its standard input ends, whoever started it is gone, and it takes the mount away whoever uses it.
  */
@@ -12,7 +12,7 @@ import { Image } from '../../src/storage/image.ts';
 import { editedTree } from './edited-tree.ts';
 import { syntheticTree } from './synthetic.ts';
 
-const [transportName, mountpoint, imagePath, access] = process.argv.slice(2);
+const [transportName, mountpoint, imagePath, access, users] = process.argv.slice(2);
 if (mountpoint === undefined || imagePath === undefined) throw new Error('usage: see the head of this file');
 
 const say = (line: string) => process.stdout.write(`${line}\n`);
@@ -31,7 +31,7 @@ const session = await transport.mount(filesystem, {
   mountpoint,
   fsname: 'conformance, with a comma',
   readOnly,
-  allowOther: false,
+  allowOther: users === 'everybody',
   defaultPermissions: false,
   onWarning: (message) => process.stderr.write(`warning: ${message}\n`),
 });

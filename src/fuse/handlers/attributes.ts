@@ -1,4 +1,3 @@
-import { errno } from '../../errors.ts';
 import { after } from '../maybe-promise.ts';
 import { decodeAccess } from '../protocol/access.ts';
 import { encodeAttr } from '../protocol/attr.ts';
@@ -29,7 +28,6 @@ export const statfs: Handler = (session, request) =>
 export const getxattr: Handler = (session, request) => {
   const room = decodeXattrRoom(request);
   const name = decodeXattrName(request);
-  if (name === undefined) throw errno('ENODATA');
   return after(session.filesystem.getxattr(request.nodeid, name, request), (value) =>
     encodeXattr(request, value, room),
   );

@@ -1,4 +1,3 @@
-import { errno } from '../../errors.ts';
 import { after } from '../maybe-promise.ts';
 import { encodeAbsent, encodeEntry } from '../protocol/attr.ts';
 import { decodeBatchForget, decodeForget } from '../protocol/forget.ts';
@@ -7,8 +6,6 @@ import type { Handler } from './handler.ts';
 
 export const lookup: Handler = (session, request) => {
   const name = request.name(BODY);
-  // Every name of ours is UTF-8.
-  if (name === undefined) throw errno('ENOENT');
   return after(session.filesystem.lookup(request.nodeid, name, request), (entry) => {
     if ('absent' in entry) return encodeAbsent(request, entry.entryTimeoutMs);
     session.inodes.remember(entry.attr.nodeid);

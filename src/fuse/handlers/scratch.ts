@@ -7,7 +7,7 @@ import {
   decodeCreate,
   decodeMkdir,
   decodeMknod,
-  decodeName,
+  decodeRemoved,
   decodeRename,
   decodeRename2,
 } from '../protocol/names.ts';
@@ -42,10 +42,12 @@ export const mkdir: Handler = (session, request) => {
 };
 
 export const unlink: Handler = (session, request) =>
-  after(session.filesystem.unlink(request.nodeid, nameThere(request), request), () => replyTo(request, 0));
+  after(session.filesystem.unlink(request.nodeid, decodeRemoved(request), request), () =>
+    replyTo(request, 0),
+  );
 
 export const rmdir: Handler = (session, request) =>
-  after(session.filesystem.rmdir(request.nodeid, nameThere(request), request), () => replyTo(request, 0));
+  after(session.filesystem.rmdir(request.nodeid, decodeRemoved(request), request), () => replyTo(request, 0));
 
 export const rename: Handler = (session, request) => renameAs(session, request, decodeRename(request));
 
@@ -63,10 +65,4 @@ export function never(operation: NeverDone): Handler {
   return (session) => {
     throw errno(session.filesystem.refusal(operation));
   };
-}
-
-function nameThere(request: Request): string {
-  const name = decodeName(request);
-  if (name === undefined) throw errno('ENOENT');
-  return name;
 }

@@ -1,5 +1,5 @@
 import type { Attr, AttrReply, Entry } from '../filesystem.ts';
-import { writeTime, writeU64 } from './fields.ts';
+import { writeExactTime, writeTime, writeU64 } from './fields.ts';
 import { OPEN_OUT, type OpenedHow, writeOpen } from './file-io.ts';
 import { REPLY_BODY, replyTo } from './reply.ts';
 import type { Request } from './request.ts';
@@ -24,9 +24,26 @@ export function fileMode(attr: Attr): number {
   return (attr.kind === 'directory' ? S_IFDIR : S_IFREG) | attr.mode;
 }
 
-export function sectors(size: number): number {
-  return Math.ceil(size / SECTOR);
+/** st_blocks. */
+export function sectors({ size, blocks }: Attr): number {
+  return blocks ?? Math.ceil(size / SECTOR);
 }
+
+/** Writes the three times, each as its seconds and nanoseconds at the places that are given for it. */
+export function writeTimes(reply: Buffer, attr: Attr, at: Record<'atime' | 'mtime' | 'ctime', Place>): void {
+  const { exactTimes: exact, mtimeMs } = attr;
+  if (exact === undefined) {
+    writeTime(reply, attr.atimeMs ?? mtimeMs, ...at.atime);
+    writeTime(reply, mtimeMs, ...at.mtime);
+    writeTime(reply, attr.ctimeMs ?? mtimeMs, ...at.ctime);
+  } else {
+    writeExactTime(reply, exact.atimeNs, ...at.atime);
+    writeExactTime(reply, exact.mtimeNs, ...at.mtime);
+    writeExactTime(reply, exact.ctimeNs, ...at.ctime);
+  }
+}
+
+type Place = readonly [secondsAt: number, nanosecondsAt: number];
 
 /** Writes struct fuse_attr at `at`. The bytes there must be zero. */
 export function writeAttr(reply: Buffer, at: number, attr: Attr): void {
@@ -44,10 +61,12 @@ export function writeAttr(reply: Buffer, at: number, attr: Attr): void {
   // 84  flags      u32, zero
   writeU64(reply, attr.nodeid, at);
   writeU64(reply, attr.size, at + 8);
-  writeU64(reply, sectors(attr.size), at + 16);
-  writeTime(reply, attr.atimeMs ?? attr.mtimeMs, at + 24, at + 48);
-  writeTime(reply, attr.mtimeMs, at + 32, at + 52);
-  writeTime(reply, attr.mtimeMs, at + 40, at + 56);
+  writeU64(reply, sectors(attr), at + 16);
+  writeTimes(reply, attr, {
+    atime: [at + 24, at + 48],
+    mtime: [at + 32, at + 52],
+    ctime: [at + 40, at + 56],
+  });
   reply.writeUInt32LE(fileMode(attr), at + 60);
   reply.writeUInt32LE(attr.nlink, at + 64);
   reply.writeUInt32LE(attr.uid, at + 68);

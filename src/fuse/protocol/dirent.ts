@@ -1,6 +1,7 @@
 import type { DirectoryEntry } from '../filesystem.ts';
 import { ENTRY_OUT, fileMode, writeEntry } from './attr.ts';
 import { writeU64 } from './fields.ts';
+import { encodeName } from './name-bytes.ts';
 import { REPLY_BODY, replyTo, shortened } from './reply.ts';
 import type { Request } from './request.ts';
 
@@ -17,14 +18,14 @@ function writeDirent(reply: Buffer, at: number, entry: DirectoryEntry): number {
   // 16  namelen  u32
   // 20  type     u32, the type bits of the mode (DT_*)
   // 24  name, then zeroes up to a multiple of 8
-  const nameBytes = Buffer.byteLength(entry.name);
-  const end = at + align8(DIRENT + nameBytes);
+  const name = encodeName(entry.name);
+  const end = at + align8(DIRENT + name.byteLength);
   if (end > reply.length) return 0;
   writeU64(reply, entry.entry.attr.nodeid, at);
   writeU64(reply, entry.offset, at + 8);
-  reply.writeUInt32LE(nameBytes, at + 16);
+  reply.writeUInt32LE(name.byteLength, at + 16);
   reply.writeUInt32LE(fileMode(entry.entry.attr) >> 12, at + 20);
-  reply.write(entry.name, at + DIRENT, 'utf8');
+  name.copy(reply, at + DIRENT);
   return end;
 }
 

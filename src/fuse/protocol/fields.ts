@@ -30,7 +30,22 @@ export function writeU64(message: Buffer, value: number, offset: number): void {
   message.writeInt32LE(high, offset + 4);
 }
 
-/** Writes a time as seconds and nanoseconds in two places, as fuse_attr has them. */
+const NANOSECONDS = 1_000_000_000n;
+
+/** The same for a time in nanoseconds. */
+export function writeExactTime(message: Buffer, ns: bigint, secondsAt: number, nanosecondsAt: number): void {
+  // BigInt division rounds towards zero: a time before 1970 has nanoseconds above its second, too.
+  const within = ((ns % NANOSECONDS) + NANOSECONDS) % NANOSECONDS;
+  message.writeBigInt64LE((ns - within) / NANOSECONDS, secondsAt);
+  message.writeUInt32LE(Number(within), nanosecondsAt);
+}
+
+/** Reads an i64 of seconds and a u32 of nanoseconds as nanoseconds. */
+export function readExactTime(message: Buffer, secondsAt: number, nanosecondsAt: number): bigint {
+  return message.readBigInt64LE(secondsAt) * NANOSECONDS + BigInt(message.readUInt32LE(nanosecondsAt));
+}
+
+/** Writes a time in milliseconds as seconds and nanoseconds in two places, as fuse_attr has them. */
 export function writeTime(message: Buffer, ms: number, secondsAt: number, nanosecondsAt: number): void {
   const seconds = Math.floor(ms / 1000);
   writeU64(message, seconds, secondsAt);

@@ -1,13 +1,6 @@
-import { errno } from '../../errors.ts';
 import { readU64 } from './fields.ts';
+import { encodeName } from './name-bytes.ts';
 import { BODY, type Request } from './request.ts';
-
-/** The name that a request carries after its struct. Throws EINVAL when it is no UTF-8: every name of ours is. */
-function nameAt(request: Request, offset: number): string {
-  const name = request.name(offset);
-  if (name === undefined) throw errno('EINVAL', 'the name is not UTF-8');
-  return name;
-}
 
 /** MKNOD. */
 export function decodeMknod(request: Request): { readonly mode: number; readonly name: string } {
@@ -17,7 +10,7 @@ export function decodeMknod(request: Request): { readonly mode: number; readonly
   // 12  padding  u32
   // 16  name
   request.require(16, 'fuse_mknod_in');
-  return { mode: request.message.readUInt32LE(BODY), name: nameAt(request, BODY + 16) };
+  return { mode: request.message.readUInt32LE(BODY), name: request.name(BODY + 16) };
 }
 
 /** MKDIR. */
@@ -26,7 +19,7 @@ export function decodeMkdir(request: Request): { readonly mode: number; readonly
   //  4  umask  u32, which the kernel has applied
   //  8  name
   request.require(8, 'fuse_mkdir_in');
-  return { mode: request.message.readUInt32LE(BODY), name: nameAt(request, BODY + 8) };
+  return { mode: request.message.readUInt32LE(BODY), name: request.name(BODY + 8) };
 }
 
 /** CREATE. */
@@ -45,12 +38,12 @@ export function decodeCreate(request: Request): {
   return {
     flags: message.readUInt32LE(BODY),
     mode: message.readUInt32LE(BODY + 4),
-    name: nameAt(request, BODY + 16),
+    name: request.name(BODY + 16),
   };
 }
 
-/** UNLINK and RMDIR. Undefined when the name is no UTF-8: then it is not there. */
-export function decodeName(request: Request): string | undefined {
+/** UNLINK and RMDIR. */
+export function decodeRemoved(request: Request): string {
   // 0  name
   return request.name(BODY);
 }
@@ -83,11 +76,11 @@ export function decodeRename2(request: Request): RenameRequest {
 
 function decodeRenameFrom(request: Request, structBytes: number, flags: number): RenameRequest {
   const at = BODY + structBytes;
-  const name = nameAt(request, at);
+  const name = request.name(at);
   return {
     name,
     newParent: readU64(request.message, BODY, 'newdir'),
-    newName: nameAt(request, at + Buffer.byteLength(name) + 1),
+    newName: request.name(at + encodeName(name).byteLength + 1),
     flags,
   };
 }

@@ -1,7 +1,7 @@
-import { isUtf8 } from 'node:buffer';
 import { errno } from '../../errors.ts';
 import type { RequestContext } from '../filesystem.ts';
 import { readU64 } from './fields.ts';
+import { decodeName } from './name-bytes.ts';
 import { opcodeName } from './opcodes.ts';
 
 /** sizeof(struct fuse_in_header): where a request's body starts. */
@@ -69,21 +69,16 @@ export class Request implements RequestContext {
     }
   }
 
-  /** Reads the NUL-terminated name at `offset` of the message. Undefined when it is not UTF-8. */
-  name(offset: number): string | undefined {
+  /** Reads the NUL-terminated name at `offset` of the message, whatever its bytes. */
+  name(offset: number): string {
     const end = this.message.indexOf(0, offset);
     if (end < 0) {
       throw errno('EINVAL', `${opcodeName(this.opcode)}: the name at byte ${offset} has no end`);
     }
     if (end - offset > NAME_MAX) throw errno('ENAMETOOLONG');
-    const name = this.message.toString('utf8', offset, end);
-    const suspect = name.includes(REPLACEMENT);
-    return suspect && !isUtf8(this.message.subarray(offset, end)) ? undefined : name;
+    return decodeName(this.message.subarray(offset, end));
   }
 }
-
-/** What decoding puts in the place of bytes that are no UTF-8; a name may also contain it rightly. */
-const REPLACEMENT = '\uFFFD';
 
 /** Longest name in bytes. */
 export const NAME_MAX = 255;

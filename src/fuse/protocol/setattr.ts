@@ -1,6 +1,6 @@
 import { errno } from '../../errors.ts';
 import type { AttrChange } from '../filesystem.ts';
-import { readPosition, readU64 } from './fields.ts';
+import { readExactTime, readPosition, readU64 } from './fields.ts';
 import { BODY, type Request } from './request.ts';
 
 /** Bits of fuse_setattr_in.valid (FATTR_*): which fields are meant. */
@@ -40,17 +40,13 @@ export function decodeSetattr(request: Request): AttrChange {
     if (change.size === Number.MAX_SAFE_INTEGER) throw errno('EFBIG');
   }
   if (valid & VALID.ATIME) {
-    change.atimeMs = valid & VALID.ATIME_NOW ? Date.now() : readTime(message, BODY + 32, BODY + 56);
+    change.atime = valid & VALID.ATIME_NOW ? 'now' : readExactTime(message, BODY + 32, BODY + 56);
   }
   if (valid & VALID.MTIME) {
-    change.mtimeMs = valid & VALID.MTIME_NOW ? Date.now() : readTime(message, BODY + 40, BODY + 60);
+    change.mtime = valid & VALID.MTIME_NOW ? 'now' : readExactTime(message, BODY + 40, BODY + 60);
   }
   if (valid & VALID.MODE) change.mode = message.readUInt32LE(BODY + 68) & PERMISSIONS;
   if (valid & VALID.UID) change.uid = message.readUInt32LE(BODY + 76);
   if (valid & VALID.GID) change.gid = message.readUInt32LE(BODY + 80);
   return change;
-}
-
-function readTime(message: Buffer, secondsAt: number, nanosecondsAt: number): number {
-  return Number(message.readBigInt64LE(secondsAt)) * 1000 + message.readUInt32LE(nanosecondsAt) / 1e6;
 }

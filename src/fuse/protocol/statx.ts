@@ -1,5 +1,5 @@
 import type { AttrReply } from '../filesystem.ts';
-import { BLOCK_SIZE, fileMode, sectors } from './attr.ts';
+import { BLOCK_SIZE, fileMode, sectors, writeTimes } from './attr.ts';
 import { writeTime, writeU64 } from './fields.ts';
 import { REPLY_BODY, replyTo } from './reply.ts';
 import type { Request } from './request.ts';
@@ -33,8 +33,11 @@ export function encodeStatx(request: Request, answer: AttrReply): Buffer {
   reply.writeUInt16LE(fileMode(attr), at + 60);
   writeU64(reply, attr.nodeid, at + 64);
   writeU64(reply, attr.size, at + 72);
-  writeU64(reply, sectors(attr.size), at + 80);
-  writeTime(reply, attr.atimeMs ?? attr.mtimeMs, at + 96, at + 104);
-  for (const time of [128, 144]) writeTime(reply, attr.mtimeMs, at + time, at + time + 8);
+  writeU64(reply, sectors(attr), at + 80);
+  writeTimes(reply, attr, {
+    atime: [at + 96, at + 104],
+    ctime: [at + 128, at + 136],
+    mtime: [at + 144, at + 152],
+  });
   return reply;
 }

@@ -9,8 +9,8 @@ export function decodeXattrRoom(request: Request): number {
   return request.message.readUInt32LE(BODY);
 }
 
-/** The name of GETXATTR. Undefined when it is not UTF-8. */
-export function decodeXattrName(request: Request): string | undefined {
+/** The name of GETXATTR. */
+export function decodeXattrName(request: Request): string {
   return request.name(BODY + 8);
 }
 

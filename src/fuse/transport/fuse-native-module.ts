@@ -26,6 +26,8 @@ export interface FuseNativeStatfs {
   readonly bfree: number;
   readonly bavail: number;
   readonly files: number;
+  readonly ffree: number;
+  readonly favail: number;
   readonly namemax: number;
 }
 

@@ -3,6 +3,7 @@ import type { Attr, AttrChange, Filesystem, MaybePromise, NeverDone, RequestCont
 import { after } from '../maybe-promise.ts';
 import { BLOCK_SIZE, fileMode, sectors } from '../protocol/attr.ts';
 import { ERRNO } from '../protocol/errno.ts';
+import { hasRawBytes } from '../protocol/name-bytes.ts';
 import { encodeXattrNames } from '../protocol/xattr.ts';
 import type {
   Done,
@@ -70,7 +71,7 @@ export class FuseNativeBridge {
       readdir: (path, done) =>
         this.#run('readdir', done, path, (nodeid) =>
           after(filesystem.readdir(nodeid, 0, this.#context), (entries) => {
-            const listing = [...entries];
+            const listing = [...entries].filter(({ name }) => !hasRawBytes(name));
             const names = listing.map(({ name }) => name);
             done(
               0,
@@ -122,8 +123,10 @@ export class FuseNativeBridge {
               frsize: statfs.blockSize,
               blocks: statfs.blocks,
               bfree: statfs.blocksFree,
-              bavail: statfs.blocksFree,
+              bavail: statfs.blocksAvailable,
               files: statfs.files,
+              ffree: statfs.filesFree,
+              favail: statfs.filesFree,
               namemax: statfs.nameMax,
             };
             done(0, answer);
@@ -140,19 +143,23 @@ export class FuseNativeBridge {
       chmod: (path, mode, done) => this.#change(path, { mode: mode & PERMISSIONS }, done),
       chown: (path, uid, gid, done) =>
         this.#change(path, { ...(uid === NO_ID ? {} : { uid }), ...(gid === NO_ID ? {} : { gid }) }, done),
-      utimens: (path, atimeMs, mtimeMs, done) => this.#change(path, { atimeMs, mtimeMs }, done),
+      utimens: (path, atimeMs, mtimeMs, done) =>
+        this.#run('setattr', done, path, (nodeid) => {
+          const change = { atime: nanoseconds(atimeMs), mtime: nanoseconds(mtimeMs) };
+          return after(filesystem.setattr(nodeid, change, this.#context), () => done(0));
+        }),
       create: (path, mode, done) =>
-        this.#runIn('create', done, path, (parent, name) =>
+        this.#runNew('create', done, path, (parent, name) =>
           after(filesystem.create(parent, name, mode, O_RDWR, this.#context), ({ entry, opened }) =>
             done(0, this.#opened(entry.attr.nodeid, opened.handle)),
           ),
         ),
       mknod: (path, mode, _device, done) =>
-        this.#runIn('mknod', done, path, (parent, name) =>
+        this.#runNew('mknod', done, path, (parent, name) =>
           after(filesystem.mknod(parent, name, mode, this.#context), () => done(0)),
         ),
       mkdir: (path, mode, done) =>
-        this.#runIn('mkdir', done, path, (parent, name) =>
+        this.#runNew('mkdir', done, path, (parent, name) =>
           after(filesystem.mkdir(parent, name, mode, this.#context), () => done(0)),
         ),
       unlink: (path, done) =>
@@ -166,6 +173,7 @@ export class FuseNativeBridge {
       rename: (path, newPath, done) =>
         this.#runIn('rename', done, path, (parent, name) => {
           const to = splitPath(newPath);
+          requireText(to.name);
           return after(this.#paths.nodeid(to.parent), (newParent) =>
             after(filesystem.rename(parent, name, newParent, to.name, 0, this.#context), () =>
               this.#moved(done, path, newPath),
@@ -255,6 +263,19 @@ export class FuseNativeBridge {
     this.#run(name, done, path.slice(0, slash) || '/', (parent) => operation(parent, splitPath(path).name));
   }
 
+  /** The same for a name that is made. */
+  #runNew(
+    operation: string,
+    done: Done,
+    path: string,
+    make: (parent: number, name: string) => MaybePromise<void>,
+  ): void {
+    this.#runIn(operation, done, path, (parent, name) => {
+      requireText(name);
+      return make(parent, name);
+    });
+  }
+
   #change(path: string, change: AttrChange, done: Done): void {
     this.#run('setattr', done, path, (nodeid) =>
       after(this.#filesystem.setattr(nodeid, change, this.#context), () => done(0)),
@@ -295,6 +316,9 @@ const LARGEST_DESCRIPTOR = 2 ** 31 - 1;
 const PERMISSIONS = 0o7777;
 /** What chown(2) calls -1. */
 const NO_ID = 0xffff_ffff;
+const NANOSECONDS_PER_MS = 1_000_000n;
+/** The last second of ext4, in the year 2446, has fewer. */
+const LARGEST_MS = 2 ** 62;
 /** What a file that is made is open for, as far as we are told. */
 const O_RDWR = 2;
 
@@ -320,11 +344,28 @@ function statOf(attr: Attr): FuseNativeStat {
     nlink: attr.nlink,
     ino: attr.nodeid,
     blksize: BLOCK_SIZE,
-    blocks: sectors(attr.size),
-    atime: attr.atimeMs ?? attr.mtimeMs,
-    mtime: attr.mtimeMs,
-    ctime: attr.mtimeMs,
+    blocks: sectors(attr),
+    ...timesOf(attr),
   };
+}
+
+/** Whole milliseconds since 1970: the package has no others. */
+function timesOf({ exactTimes: exact, mtimeMs, atimeMs = mtimeMs, ctimeMs = mtimeMs }: Attr) {
+  const shown = (ms: number) => Math.max(0, Math.floor(ms));
+  if (exact === undefined) return { atime: shown(atimeMs), mtime: shown(mtimeMs), ctime: shown(ctimeMs) };
+  const ms = (ns: bigint) => shown(Number(ns / NANOSECONDS_PER_MS));
+  return { atime: ms(exact.atimeNs), mtime: ms(exact.mtimeNs), ctime: ms(exact.ctimeNs) };
+}
+
+/** Throws EINVAL for a time before 1970, which the package hands on as one of the far future. */
+function nanoseconds(ms: number): bigint {
+  if (ms > LARGEST_MS) throw errno('EINVAL', 'a time before 1970');
+  return BigInt(Math.floor(ms)) * NANOSECONDS_PER_MS;
+}
+
+/** Every byte that is no UTF-8 has become the same character: what is made under such a name would be found under others. */
+function requireText(name: string): void {
+  if (name.includes('\uFFFD')) throw errno('EINVAL', 'the name is not UTF-8');
 }
 
 function describe(cause: unknown): string {

@@ -5,7 +5,7 @@ import type { Filesystem } from '../filesystem.ts';
 import { type FuseNative, type FuseNativeOptions, loadFuseNative } from './fuse-native-module.ts';
 import { FuseNativeBridge } from './fuse-native-operations.ts';
 import { mountTableEntry } from './mount-table.ts';
-import type { Transport, TransportOptions, TransportSession } from './transport.ts';
+import { kernelChecks, type Transport, type TransportOptions, type TransportSession } from './transport.ts';
 import { unmountPath } from './unmount.ts';
 
 /**
@@ -20,7 +20,10 @@ import { unmountPath } from './unmount.ts';
  *   in the kernel's pages of the file while they are staged.
  * - libfuse moves the name of an open file away before it is removed or replaced, which is refused for a tensor.
  * - There is no INTERRUPT: a reader that is killed goes, the operation that it waited for stays until the mount is gone.
- * - Of the two times of utimensat(2) it hands on the first twice: `touch -r` and `cp -p` set both to the access time.
+ * - It does not tell who calls: what other users make in a mount with allow_other belongs to the user who mounted.
+ * - Of the two times of utimensat(2) it hands on the first twice: `touch -r` and `cp -p` set both to the access time. Times are
+ *   milliseconds since 1970, and none lies before it.
+ * - Names are text to it: two names whose bytes are no UTF-8 would be one.
  * - It passes 64-bit offsets and sizes as two words of 32, correctly; inode numbers have 32.
  * - Its getxattr and listxattr overrun libfuse's buffer, its unmount hands the path to a shell: neither is used.
  */
@@ -116,7 +119,7 @@ function packageOptions(options: TransportOptions): FuseNativeOptions {
     fsname: options.fsname.replace(/[\\,]/g, '\\$&').slice(0, FSNAME_MAX),
     subtype: ['mlfs', ...more].join(','),
     allowOther: options.allowOther,
-    defaultPermissions: options.defaultPermissions,
+    defaultPermissions: kernelChecks(options),
   };
 }
 

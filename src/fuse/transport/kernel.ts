@@ -12,7 +12,13 @@ import { deviceNumberOf } from './mount-table.ts';
 import { NativeRooms } from './native-rooms.ts';
 import { Passthrough } from './passthrough.ts';
 import { PublishedImages } from './published-images.ts';
-import type { NativeReads, Transport, TransportOptions, TransportSession } from './transport.ts';
+import {
+  kernelChecks,
+  type NativeReads,
+  type Transport,
+  type TransportOptions,
+  type TransportSession,
+} from './transport.ts';
 import { unmountPath } from './unmount.ts';
 
 /**
@@ -81,7 +87,8 @@ class KernelSession implements TransportSession {
       });
     }
     const threads = Math.max(2, Math.min(4, availableParallelism()));
-    const native = new addon.Session(openDevice(addon, options), {
+    const device = openDevice(addon, { ...options, defaultPermissions: kernelChecks(options) });
+    const native = new addon.Session(device, {
       threads,
       maxWriteBytes: DEFAULT_MAX_PAGES * PAGE_BYTES,
       nearServer: true,

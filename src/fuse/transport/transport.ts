@@ -27,8 +27,9 @@ export interface TransportOptions {
   /** What /proc/mounts shows as the device. */
   readonly fsname: string;
   readonly readOnly: boolean;
+  /** Everybody may enter, and the kernel checks mode bits, owners and sticky folders (`kernelChecks`). */
   readonly allowOther: boolean;
-  /** The kernel checks mode bits itself. */
+  /** The kernel checks them for the user who mounts, too. */
   readonly defaultPermissions: boolean;
   /** Files that lie in a folder on disk are read and written by the kernel itself where it can; default true. */
   readonly passthrough?: boolean;
@@ -49,4 +50,12 @@ export interface TransportSession {
 export interface NativeReads {
   readonly bytes: number;
   readonly seconds: HistogramCounts;
+}
+
+/**
+ * Whether the mount gets the option default_permissions. Always with allow_other: a server is not asked about the folders that a path leads
+ * through, so that nothing but the kernel can keep other users out of a folder.
+ */
+export function kernelChecks(options: Pick<TransportOptions, 'allowOther' | 'defaultPermissions'>): boolean {
+  return options.allowOther || options.defaultPermissions;
 }

@@ -69,7 +69,15 @@ class Room extends RefusingFilesystem {
     this.asked.push(`rename ${parent}/${name} ${newParent}/${newName}`);
   }
   override statfs(_context: unknown, nodeid?: number): Statfs {
-    return { blockSize: 512, blocks: nodeid ?? 0, blocksFree: 0, files: 0, nameMax: 255 };
+    return {
+      blockSize: 512,
+      blocks: nodeid ?? 0,
+      blocksFree: 0,
+      blocksAvailable: 0,
+      files: 0,
+      filesFree: 0,
+      nameMax: 255,
+    };
   }
 }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { decodeFallocate, decodeWrite } from '../../../../src/fuse/protocol/file-io.ts';
+import { encodeName } from '../../../../src/fuse/protocol/name-bytes.ts';
 import {
   decodeCreate,
   decodeMkdir,
@@ -54,9 +55,15 @@ test('RENAME has the new folder before both names, RENAME2 the flags, too', () =
   });
 });
 
-test('a name that is no UTF-8, has no end, or is not there is refused', () => {
-  const bad = Buffer.concat([Buffer.alloc(8), Buffer.of(0xff, 0xfe, 0)]);
-  assert.throws(() => decodeMkdir(new Request(message('MKDIR', { body: bad }))), refusedWith('EINVAL'));
+test('a name may have any bytes, and the one behind it is found', () => {
+  const raw = Buffer.of(0x61, 0xff, 0xc3, 0x28, 0xf0, 0x9f, 0x98);
+  const body = Buffer.concat([Buffer.alloc(8), raw, Buffer.of(0), Buffer.from('new\0')]);
+  const { name, newName } = decodeRename(new Request(message('RENAME', { body })));
+  assert.deepEqual(encodeName(name), raw);
+  assert.equal(newName, 'new');
+});
+
+test('a name that has no end, or is not there, is refused', () => {
   const endless = Buffer.concat([Buffer.alloc(8), Buffer.from('abc')]);
   assert.throws(() => decodeMkdir(new Request(message('MKDIR', { body: endless }))), refusedWith('EINVAL'));
   assert.throws(() => decodeRename(request([9, 0], 'only one')), refusedWith('EINVAL'));

@@ -1,0 +1,50 @@
+import * as fs from 'node:fs';
+import { promisify } from 'node:util';
+import type { NewTime } from '../fuse/filesystem.ts';
+import { loadNative } from '../storage/native.ts';
+import type { Stat } from './host-files.ts';
+
+/** What utimensat(2) has in the place of nanoseconds for "now" and "leave as it is". */
+const UTIME_NOW = 2 ** 30 - 1;
+const UTIME_OMIT = 2 ** 30 - 2;
+const NANOSECONDS = 1_000_000_000n;
+/** The seconds that a double has exactly; what is beyond no file system keeps. */
+const MOST_SECONDS = BigInt(Number.MAX_SAFE_INTEGER);
+
+const utimes = promisify(fs.utimes);
+
+/** Times to set; what is absent stays. */
+export interface NewTimes {
+  readonly atime?: NewTime | undefined;
+  readonly mtime?: NewTime | undefined;
+}
+
+/**
+ * Sets the times of what a descriptor leads to, one of a place (O_PATH) too: to the nanosecond with the native addon. Node by itself takes
+ * seconds as a double, which are a few hundred nanoseconds off, and sets both. Rejects with an Error with `errno` or `code`.
+ */
+export async function setFileTimes(fd: number, times: NewTimes, stat: () => Stat): Promise<void> {
+  const native = loadNative();
+  if (native === undefined) return roundedTimes(fd, times, stat());
+  const { atime, mtime } = times;
+  await native.setTimes(fd, ...secondsAndNanoseconds(atime), ...secondsAndNanoseconds(mtime));
+}
+
+/** Exported for its test: what is done without the addon. */
+export function roundedTimes(fd: number, { atime, mtime }: NewTimes, stat: Stat): Promise<void> {
+  return utimes(`/proc/self/fd/${fd}`, seconds(atime ?? stat.atimeNs), seconds(mtime ?? stat.mtimeNs));
+}
+
+/** As a string: Node takes a negative number for the time of its clock. */
+function seconds(time: NewTime): string {
+  return String(time === 'now' ? Date.now() / 1000 : Number(time) / 1e9);
+}
+
+function secondsAndNanoseconds(time: NewTime | undefined): [seconds: number, nanoseconds: number] {
+  if (time === undefined) return [0, UTIME_OMIT];
+  if (time === 'now') return [0, UTIME_NOW];
+  const within = ((time % NANOSECONDS) + NANOSECONDS) % NANOSECONDS;
+  const whole = (time - within) / NANOSECONDS;
+  const kept = whole > MOST_SECONDS ? MOST_SECONDS : whole < -MOST_SECONDS ? -MOST_SECONDS : whole;
+  return [Number(kept), Number(within)];
+}
