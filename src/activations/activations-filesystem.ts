@@ -20,7 +20,7 @@ import type {
   Statfs,
 } from '../fuse/filesystem.ts';
 import { O_ACCMODE } from '../fuse/open-policy.ts';
-import { mayRemove, permits, R_OK, refusalOfChange, W_OK, X_OK } from '../fuse/permission.ts';
+import { accessOf, mayRemove, permits, R_OK, refusalOfChange, W_OK, X_OK } from '../fuse/permission.ts';
 import { RefusingFilesystem } from '../fuse/refusing-filesystem.ts';
 import { CsvFiles, type CsvText } from './csv-files.ts';
 import { Folders, type FoldersOptions } from './folders.ts';
@@ -29,7 +29,7 @@ import type { Lease } from './leases.ts';
 import { Listings, listedAfter } from './listings.ts';
 import { arrayBeside, csvBeside, kindOf, type Node, Nodes } from './nodes.ts';
 
-const { O_CREAT, O_DSYNC, O_EXCL, O_RDONLY, O_SYNC, O_TRUNC, O_WRONLY, S_IFMT, S_IFREG } = constants;
+const { O_CREAT, O_DSYNC, O_EXCL, O_RDONLY, O_RDWR, O_SYNC, O_TRUNC, O_WRONLY, S_IFMT, S_IFREG } = constants;
 const RENAME_NOREPLACE = 1;
 const SEEK_DATA = 3;
 /** The set-user-id and set-group-id bits are never kept nor shown: what a forward pass leaves behind is no program. */
@@ -433,7 +433,7 @@ export class ActivationsFilesystem extends RefusingFilesystem {
     try {
       const stat = host.statDescriptor(fd);
       if (!stat.isFile() || stat.ino !== node.ino) throw this.#lost(node);
-      if ((flags & O_ACCMODE) !== O_RDONLY) await host.dropSetId(fd, stat);
+      if (changesBytes(flags)) await host.dropSetId(fd, stat);
       if ((flags & O_TRUNC) !== 0) await host.truncate(fd, 0);
     } catch (cause) {
       await host.close(fd);
@@ -611,13 +611,12 @@ function csvAttr(node: Node, array: host.Stat, size: number): Attr {
 
 /** What of open(2)'s flags the file on disk is opened with: where to write is the kernel's affair, cutting ours. */
 function hostFlags(flags: number): number {
-  return flags & (O_ACCMODE | O_SYNC | O_DSYNC);
+  const onlyCuts = (flags & O_ACCMODE) === O_RDONLY && changesBytes(flags);
+  return (flags & (O_ACCMODE | O_SYNC | O_DSYNC)) | (onlyCuts ? O_RDWR : 0);
 }
 
-function accessOf(flags: number): number {
-  const mode = flags & O_ACCMODE;
-  if (mode === O_RDONLY) return R_OK;
-  return mode === O_WRONLY ? W_OK : R_OK | W_OK;
+function changesBytes(flags: number): boolean {
+  return (flags & O_ACCMODE) !== O_RDONLY || (flags & O_TRUNC) !== 0;
 }
 
 function isForeign({ uid, gid }: RequestContext): boolean {

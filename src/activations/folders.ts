@@ -53,8 +53,9 @@ export class Folders {
    */
   async usePlace<T>(node: Node, work: (fd: number) => Promise<T>): Promise<T> {
     const { parent } = node;
-    const [open] = node.open;
-    if (node.gone && open !== undefined) {
+    if (node.gone) {
+      const [open] = node.open;
+      if (open === undefined) throw errno('ESTALE');
       const fd = openAgain(open);
       try {
         return await work(fd);

@@ -24,8 +24,8 @@ import { interruptible } from './interruptible.ts';
 import { Invalidations } from './invalidation.ts';
 import { isDocument, NO_HANDLE, OpenFiles } from './open-files.ts';
 import { OpenHandles } from './open-handles.ts';
-import { O_ACCMODE, O_EXCL, O_RDONLY, O_WRONLY, type OpenPolicy, openPolicy } from './open-policy.ts';
-import { permits, R_OK, refusalOfChange, W_OK } from './permission.ts';
+import { O_EXCL, type OpenPolicy, openPolicy } from './open-policy.ts';
+import { accessOf, permits, refusalOfChange, W_OK } from './permission.ts';
 import { NAME_MAX } from './protocol/request.ts';
 import { isScratch } from './scratch-files.ts';
 import { Snapshots } from './snapshots.ts';
@@ -398,13 +398,6 @@ export class TreeFilesystem implements Filesystem {
 /** Read permission of anybody. */
 const READABLE = 0o444;
 const PERMISSIONS = 0o777;
-
-/** access(2)'s mask for open(2)'s flags. */
-function accessOf(flags: number): number {
-  const mode = flags & O_ACCMODE;
-  if (mode === O_RDONLY) return R_OK;
-  return mode === O_WRONLY ? W_OK : R_OK | W_OK;
-}
 
 function noScratch(): never {
   throw errno('EROFS', 'there is no place for scratch files');

@@ -7,6 +7,7 @@
 import { readFileSync } from 'node:fs';
 import type { ErrnoName } from '../errors.ts';
 import type { Attr, AttrChange, RequestContext } from './filesystem.ts';
+import { O_ACCMODE, O_RDONLY, O_TRUNC, O_WRONLY } from './open-policy.ts';
 
 /** access(2)'s mask bits. */
 export const X_OK = 1;
@@ -14,6 +15,13 @@ export const W_OK = 2;
 export const R_OK = 4;
 
 const STICKY = 0o1000;
+
+/** access(2)'s mask for open(2)'s flags: who cuts a file must be allowed to write, also when he then only reads. */
+export function accessOf(flags: number): number {
+  const mode = flags & O_ACCMODE;
+  const writes = mode !== O_RDONLY || (flags & O_TRUNC) !== 0;
+  return (mode === O_WRONLY ? 0 : R_OK) | (writes ? W_OK : 0);
+}
 
 /** Who asks. */
 export type Caller = Pick<RequestContext, 'uid' | 'gid' | 'pid'>;

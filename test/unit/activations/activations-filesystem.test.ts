@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, rm, stat, statfs, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { ActivationsFilesystem } from '../../../src/activations/activations-filesystem.ts';
@@ -10,6 +10,7 @@ const ROOT = 1;
 const O_RDONLY = 0;
 const O_WRONLY = 1;
 const O_RDWR = 2;
+const O_TRUNC = 0o1000;
 const uid = process.getuid?.() ?? 0;
 const gid = process.getgid?.() ?? 0;
 const { signal } = new AbortController();
@@ -101,6 +102,56 @@ test('who may not is refused', async (t) => {
   await refuses(filesystem.rename(ROOT, 'secret.npy', ROOT, 'mine', 0, other), 'EACCES');
   await refuses(filesystem.create(ROOT, 'new', 0o644, O_RDWR, other), 'EACCES');
   await refuses(filesystem.mkdir(ROOT, 'new', 0o755, other), 'EACCES');
+});
+
+test('space is told as the file system below tells it', async (t) => {
+  const { filesystem, folder } = await scene(t);
+  const below = await statfs(join(folder, '..'));
+  const told = await filesystem.statfs();
+  assert.equal(told.blockSize * told.blocks, below.bsize * below.blocks);
+  // Others write meanwhile.
+  const near = (one: number, other: number) => Math.abs(one - other) * told.blockSize < 2 ** 30;
+  assert.ok(near(told.blocksFree, below.bfree) && near(told.blocksAvailable, below.bavail));
+  assert.ok(told.blocksFree >= told.blocksAvailable);
+  assert.equal(told.files, below.files);
+  assert.ok(told.filesFree > 0 || below.ffree === 0);
+});
+
+test('a sparse file has the blocks that it has on disk, and a folder one link', async (t) => {
+  const { filesystem, folder, put } = await scene(t);
+  const { nodeid } = await put('sparse', Buffer.from('x'));
+  await truncate(join(folder, 'sparse'), 2 ** 33);
+  const { attr } = await filesystem.getattr(nodeid);
+  assert.equal(attr.size, 2 ** 33);
+  assert.equal(attr.blocks, (await stat(join(folder, 'sparse'))).blocks);
+  assert.equal((await filesystem.getattr(ROOT)).attr.nlink, 1);
+});
+
+test('a file that is opened to be cut and then read is cut, by who may write', async (t) => {
+  const { filesystem, folder, put } = await scene(t);
+  const { nodeid } = await put('x', Buffer.from('bytes'), 0o644);
+  await refuses(filesystem.open(nodeid, O_RDONLY | O_TRUNC, other), 'EACCES');
+  const { handle } = await filesystem.open(nodeid, O_RDONLY | O_TRUNC, me);
+  assert.equal((await filesystem.read(nodeid, handle, 0, 10)).byteLength, 0);
+  assert.equal((await stat(join(folder, 'x'))).size, 0);
+  await filesystem.release(nodeid, handle);
+});
+
+test('a file that somebody finds where he wanted to make one is opened by its own mode', async (t) => {
+  const { filesystem, put } = await scene(t);
+  await put('secret', Buffer.from('1'), 0o600);
+  await filesystem.setattr(ROOT, { mode: 0o777 }, me);
+  await refuses(filesystem.create(ROOT, 'secret', 0o644, O_RDWR, other), 'EACCES');
+});
+
+test('in a sticky folder everybody removes his own', async (t) => {
+  const { filesystem, put, names } = await scene(t);
+  await put('x', Buffer.from('1'), 0o666);
+  await filesystem.setattr(ROOT, { mode: 0o1777 }, me);
+  await refuses(filesystem.unlink(ROOT, 'x', other), 'EPERM');
+  await refuses(filesystem.rename(ROOT, 'x', ROOT, 'y', 0, other), 'EPERM');
+  await filesystem.unlink(ROOT, 'x', me);
+  assert.deepEqual(await names(), []);
 });
 
 test('what somebody else put or took is told as it is', async (t) => {
