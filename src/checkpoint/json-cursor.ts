@@ -1,4 +1,5 @@
 import { MlfsError } from '../errors.ts';
+import { NAME_LENGTH } from './name-length.ts';
 import { quoteName } from './quote-name.ts';
 
 /** What a message is about; made only when there is a message. */
@@ -69,6 +70,7 @@ export class JsonCursor {
 
   key(place: Place): string {
     const key = this.string(() => `a key of ${place()}`);
+    if (key.length > NAME_LENGTH) throw this.limit(`a key of more than ${NAME_LENGTH} characters`);
     if (!this.#take(':')) throw this.error('the JSON needs ":" after a key');
     return key;
   }
