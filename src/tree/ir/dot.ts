@@ -3,7 +3,7 @@
  * is escaped by a backslash; in a label backslashes are escapes too (`\n`, `\l`, `\N`), and `&` begins an HTML entity. NUL ends
  * a string whatever is around it, so control characters are shown as their codes.
  */
-import { DocumentWriter } from './document-writer.ts';
+import { DocumentWriter } from '../document-writer.ts';
 
 /** More nodes than this nobody lays out; `dot` takes minutes and gigabytes for them. */
 const MAX_NODES = 20_000;
