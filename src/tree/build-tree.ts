@@ -62,7 +62,7 @@ export function buildTree(checkpoint: Checkpoint, sources: TreeSources): BuiltTr
   const mtimeMs = Number(checkpoint.image.base.fingerprint.mtimeNs / 1_000_000n);
   const { editing } = sources;
   const writable = editing !== undefined;
-  const table = new InodeTable(mtimeMs, sources.firstNodeid);
+  const table = new InodeTable(mtimeMs, sources.firstNodeid, checkpoint.path);
   const model = modelOf(checkpoint, sources.stateDict);
   const files = new TensorFiles(table, {
     cache: sources.cache,
