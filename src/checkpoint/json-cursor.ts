@@ -1,5 +1,6 @@
 import { MlfsError } from '../errors.ts';
 import { quoteName } from '../visible-text.ts';
+import { NAME_LENGTH } from './name-length.ts';
 
 /** What a message is about; made only when there is a message. */
 export type Place = () => string;
@@ -69,6 +70,7 @@ export class JsonCursor {
 
   key(place: Place): string {
     const key = this.string(() => `a key of ${place()}`);
+    if (key.length > NAME_LENGTH) throw this.limit(`a key of more than ${NAME_LENGTH} characters`);
     if (!this.#take(':')) throw this.error('the JSON needs ":" after a key');
     return key;
   }

@@ -5,8 +5,8 @@
  * A container that contains itself, and a large one that was already written, is `{"$ref": path}`; what is beyond the bounds
  * of size and depth is `{"$omitted": why}`. Ints beyond 2^53 and floats that are no numbers are strings.
  */
-
 import { visibleJson } from '../visible-text.ts';
+import { NAME_LENGTH } from './name-length.ts';
 import { type NumpyArray, numpyArray, numpyElements, numpyTypeName } from './pickle/numpy.ts';
 import { floatRepr } from './pickle/python-repr.ts';
 import {
@@ -38,12 +38,82 @@ const SHOWN_BYTES = 32;
 const REPEATABLE = 200;
 /** A NumPy array with more elements is described by its size. */
 const SHOWN_ELEMENTS = 64;
+/** A field of an object takes at least as many bytes: `"": 0, `. */
+const LEAST_FIELD = 6;
 /** An array or object that fits is written on one line. */
 const LINE = 96;
 
-/** The JSON text of a value, indented by two, without a newline at the end. */
+/** The JSON text of a value, indented by two, without a newline at the end. Holds the event loop: for what is small. */
 export function valueToJson(value: Value, options: JsonOptions = {}): string {
-  return new JsonWriter(options).value(value, { pointer: [], names: [] }, '');
+  return wholeJson(value, options).text;
+}
+
+/** The same, and whether the bounds left something out. */
+export function wholeJson(
+  value: Value,
+  options: JsonOptions = {},
+): { readonly text: string; readonly cut: boolean } {
+  const writer = new JsonWriter(options);
+  const work = writer.value(value, { pointer: [], names: [] }, '');
+  for (;;) {
+    const { done, value: text } = work.next();
+    if (done === true) return { text: piecesOf(text).join(''), cut: writer.cut };
+  }
+}
+
+/** The JSON of a value as bytes, with a newline at the end. Yields between its parts, so that it can be written in slices. */
+export function* jsonDocument(value: Value, options: JsonOptions = {}): Generator<void, Uint8Array> {
+  const text = yield* new JsonWriter(options).value(value, { pointer: [], names: [] }, '');
+  const bytes: Buffer[] = [];
+  for (const piece of piecesOf(text)) {
+    bytes.push(Buffer.from(piece));
+    yield;
+  }
+  bytes.push(Buffer.from('\n'));
+  return Buffer.concat(bytes);
+}
+
+/** Work that yields between its parts. */
+type Slices<T> = Generator<void, T>;
+/** Keys, or items, that are looked at between two yields. */
+const SLICE = 512;
+
+/** A text of more than `PIECE` characters, in pieces: joining it at each level that it is nested in would copy it as often. */
+class LongText {
+  readonly pieces: string[] = [];
+  length = 0;
+
+  add(text: Text): void {
+    this.length += text.length;
+    for (const piece of piecesOf(text)) {
+      const last = this.pieces.length - 1;
+      if (last >= 0 && (this.pieces[last] as string).length < PIECE && piece.length < PIECE) {
+        this.pieces[last] += piece;
+      } else {
+        this.pieces.push(piece);
+      }
+    }
+  }
+}
+
+const PIECE = 16 * 1024;
+
+type Text = string | LongText;
+
+function piecesOf(text: Text): readonly string[] {
+  return typeof text === 'string' ? [text] : text.pieces;
+}
+
+function* joined(open: string, parts: readonly Text[], between: string, close: string): Slices<Text> {
+  const long = new LongText();
+  long.add(open);
+  for (let index = 0; index < parts.length; index++) {
+    if (index > 0) long.add(between);
+    long.add(parts[index] as Text);
+    if (index % SLICE === SLICE - 1) yield;
+  }
+  long.add(close);
+  return long.pieces.length === 1 ? (long.pieces[0] as string) : long;
 }
 
 /** Where the writer is: in the document, and in the object tree. */
@@ -57,13 +127,19 @@ class JsonWriter {
   /** Containers that are being written, and large ones that were, by their path. */
   readonly #places = new Map<Value, string>();
   #bytesLeft: number;
+  #cut = false;
 
   constructor(options: JsonOptions) {
     this.#options = options;
     this.#bytesLeft = options.maxBytes ?? MAX_BYTES;
   }
 
-  value(value: Value, at: Place, indent: string): string {
+  /** Whether something was left out for its size or depth. */
+  get cut(): boolean {
+    return this.#cut;
+  }
+
+  *value(value: Value, at: Place, indent: string): Slices<Text> {
     if (!isContainer(value)) return this.#spend(this.#leaf(value, at));
     const place = this.#places.get(value);
     if (place !== undefined) return this.#spend(`{"$ref": ${visibleJson(place)}}`);
@@ -73,17 +149,17 @@ class JsonWriter {
       value,
       `#/${at.pointer.map((part) => part.replace(/~/g, '~0').replace(/\//g, '~1')).join('/')}`,
     );
-    const text = this.#container(value, at, indent);
+    const text = yield* this.#container(value, at, indent);
     if (text.length <= REPEATABLE) this.#places.delete(value);
     return text;
   }
 
-  #container(value: Value, at: Place, indent: string): string {
-    if (value instanceof PyDict) return this.#dict(value, at, indent);
-    if (value instanceof PyObject) return this.#object(value, at, indent);
+  *#container(value: Value, at: Place, indent: string): Slices<Text> {
+    if (value instanceof PyDict) return yield* this.#dict(value, at, indent);
+    if (value instanceof PyObject) return yield* this.#object(value, at, indent);
     if (value instanceof PySet)
-      return this.#fields([{ key: '$set', names: [], value: value.items }], at, indent);
-    return this.#array((value as PyList | PyTuple).items, at, indent);
+      return yield* this.#fields([{ key: '$set', names: [], value: value.items }], 1, at, indent);
+    return yield* this.#array((value as PyList | PyTuple).items, at, indent);
   }
 
   #leaf(value: Value, at: Place): string {
@@ -114,23 +190,29 @@ class JsonWriter {
     ]);
   }
 
-  #dict(dict: PyDict, at: Place, indent: string): string {
-    const keys = new Set(dict.entries.map(([key]) => keyText(key)));
-    if (keys.size !== dict.entries.length) {
-      const pairs = dict.entries.map((entry) => new PyTuple(entry));
-      return this.#fields([{ key: '$items', names: [], value: pairs }], at, indent);
-    }
-    const fields = dict.entries.map(([key, value]): Field => {
+  *#dict(dict: PyDict, at: Place, indent: string): Slices<Text> {
+    // What there is no room for is not looked at.
+    const count = Math.min(dict.entries.length, Math.ceil(this.#bytesLeft / LEAST_FIELD));
+    const fields: Field[] = [];
+    const keys = new Set<string>();
+    for (let index = 0; index < count; index++) {
+      const [key, value] = dict.entries[index] as [Value, Value];
       const name = keyText(key);
-      return { key: name.startsWith('$') ? `$${name}` : name, names: [name], value };
-    });
+      if (name.length <= NAME_LENGTH) keys.add(name);
+      fields.push({ key: name.startsWith('$') ? `$${name}` : name, names: [name], value });
+      if (index % SLICE === SLICE - 1) yield;
+    }
+    if (keys.size !== count) {
+      const pairs = dict.entries.slice(0, count).map((entry) => new PyTuple(entry));
+      return yield* this.#fields([{ key: '$items', names: [], value: pairs }], 1, at, indent);
+    }
     if (dict.attributes !== undefined) {
       fields.push({ key: '$attributes', names: ['<state>'], value: dict.attributes });
     }
-    return this.#fields(fields, at, indent);
+    return yield* this.#fields(fields, fields.length + dict.entries.length - count, at, indent);
   }
 
-  #object(object: PyObject, at: Place, indent: string): string {
+  *#object(object: PyObject, at: Place, indent: string): Slices<Text> {
     const array = numpyArray(object);
     if (array !== undefined) return this.#spend(this.#numpy(array));
     const { args, kwargs, listItems, dictItems, state } = object;
@@ -145,7 +227,7 @@ class JsonWriter {
     if (listItems !== undefined) fields.push({ key: 'items', names: [], value: listItems });
     if (dictItems !== undefined) fields.push({ key: 'entries', names: [], value: dictItems });
     if (state !== undefined) fields.push({ key: 'state', names: ['<state>'], value: state });
-    return this.#fields(fields, at, indent);
+    return yield* this.#fields(fields, fields.length, at, indent);
   }
 
   #numpy(array: NumpyArray): string {
@@ -162,68 +244,85 @@ class JsonWriter {
     return `{"$numpy": ${visibleJson(numpyTypeName(array.dtype))}, ${shape}${values}}`;
   }
 
-  #array(
+  *#array(
     items: readonly Value[],
     at: Place,
     indent: string,
     nameOf: (index: number) => string = String,
-  ): string {
-    return this.#join('[', ']', items.length, at, indent, (index, inner) =>
-      this.#inside(at, String(index), [nameOf(index)], () => this.value(items[index] as Value, at, inner)),
-    );
-  }
-
-  #fields(fields: readonly Field[], at: Place, indent: string): string {
-    return this.#join('{', '}', fields.length, at, indent, (index, inner) => {
-      const { key, names = [key], value, nameOf } = fields[index] as Field;
-      const text = this.#inside(at, key, names, () =>
-        Array.isArray(value) ? this.#array(value, at, inner, nameOf) : this.value(value as Value, at, inner),
-      );
-      return `${this.#spend(visibleJson(cut(key)))}: ${text}`;
+  ): Slices<Text> {
+    const writer = this;
+    return yield* this.#join('[', ']', items.length, at, indent, function* (index, inner) {
+      return yield* writer.#inside(at, String(index), [nameOf(index)], items[index] as Value, inner);
     });
   }
 
-  #inside(at: Place, key: string, names: readonly string[], write: () => string): string {
+  /** `count`: with those that there is no room for. */
+  *#fields(fields: readonly Field[], count: number, at: Place, indent: string): Slices<Text> {
+    const writer = this;
+    return yield* this.#join('{', '}', count, at, indent, function* (index, inner) {
+      const { key, names = [key], value, nameOf } = fields[index] as Field;
+      const text = yield* writer.#inside(at, key, names, value, inner, nameOf);
+      return yield* joined(`${writer.#spend(visibleJson(cut(key)))}: `, [text], '', '');
+    });
+  }
+
+  *#inside(
+    at: Place,
+    key: string,
+    names: readonly string[],
+    value: Value | readonly Value[],
+    indent: string,
+    nameOf?: (index: number) => string,
+  ): Slices<Text> {
     at.pointer.push(key);
     at.names.push(...names);
-    const text = write();
+    const text = Array.isArray(value)
+      ? yield* this.#array(value, at, indent, nameOf)
+      : yield* this.value(value as Value, at, indent);
     at.pointer.pop();
     at.names.length -= names.length;
     return text;
   }
 
   /** Parts on one line when they fit there, otherwise one a line; what the bounds leave no room for is counted. */
-  #join(
+  *#join(
     open: '[' | '{',
     close: ']' | '}',
     count: number,
     at: Place,
     indent: string,
-    part: (index: number, indent: string) => string,
-  ): string {
+    part: (index: number, indent: string) => Slices<Text>,
+  ): Slices<Text> {
     const inner = `${indent}  `;
-    const parts: string[] = [];
+    const parts: Text[] = [];
     let width = 0;
     for (let index = 0; index < count; index++) {
       if (this.#bytesLeft <= 0) {
         const rest = `${count - index} more`;
+        this.#cut = true;
         parts.push(open === '[' ? line([['$omitted', rest]]) : `"$omitted": ${visibleJson(rest)}`);
         break;
       }
-      const text = part(index, inner);
+      const text = yield* part(index, inner);
       // So many do not fit on a line: each has one of its own.
       if (index >= LINE / 3) this.#bytesLeft -= inner.length;
       parts.push(text);
       width += text.length + 2;
+      yield;
     }
-    const oneLine = width <= LINE && at.pointer.length > 0 && !parts.some((text) => text.includes('\n'));
+    const oneLine =
+      width <= LINE &&
+      at.pointer.length > 0 &&
+      !parts.some((text) => text instanceof LongText || text.includes('\n'));
     if (oneLine || parts.length === 0) return `${open}${parts.join(', ')}${close}`;
-    if (open === '[' && !parts.some((text) => /^[[{]/.test(text)))
-      return `[\n${filled(parts, inner)}\n${indent}]`;
-    return `${open}\n${inner}${parts.join(`,\n${inner}`)}\n${indent}${close}`;
+    if (open === '[' && !parts.some((text) => /^[[{]/.test(piecesOf(text)[0] ?? ''))) {
+      return yield* joined('[\n', yield* filled(parts as string[], inner), '\n', `\n${indent}]`);
+    }
+    return yield* joined(`${open}\n${inner}`, parts, `,\n${inner}`, `\n${indent}${close}`);
   }
 
   #omitted(why: string): string {
+    this.#cut = true;
     return this.#spend(line([['$omitted', why]]));
   }
 
@@ -275,17 +374,19 @@ function elementJson(array: NumpyArray, value: number | bigint | boolean): strin
 }
 
 /** Scalars, as many on a line as fit. */
-function filled(parts: readonly string[], indent: string): string {
+function* filled(parts: readonly string[], indent: string): Slices<string[]> {
   const lines: string[] = [];
   let text = '';
-  parts.forEach((part, index) => {
+  for (let index = 0; index < parts.length; index++) {
+    const part = parts[index] as string;
     const item = index === parts.length - 1 ? part : `${part},`;
     if (text !== '' && text.length + item.length + 1 > LINE) {
       lines.push(indent + text);
       text = '';
     }
     text += text === '' ? item : ` ${item}`;
-  });
+    if (index % SLICE === SLICE - 1) yield;
+  }
   lines.push(indent + text);
-  return lines.join('\n');
+  return lines;
 }

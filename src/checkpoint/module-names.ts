@@ -1,15 +1,22 @@
 /** What the tensors of a pickled module are called: the names of torch's `state_dict()`. */
 import { PyDict, PyObject, PySet, type Value } from './pickle/values.ts';
 import type { Tensor } from './tensor.ts';
-import { type Container, children, isContainer, isTensor, keyText } from './value-children.ts';
+import { isContainer, isTensor, keyText, sizeOf, visitParts } from './value-children.ts';
 
 const MAX_DEPTH = 500;
-/** Parts looked at and characters of names; 100,000 tensors take some 10 million. */
-const NAMING_WORK = 32_000_000;
+/** Parts looked at and characters of names, with what each name and each module takes besides; 150,000 tensors take some 22 million. */
+const NAMING_WORK = 24_000_000;
+const NAME_COST = 48;
+const MODULE_COST = 16;
 
 /** What naming may cost. Modules that share parts may have exponentially many names: what is too much has none. */
 export class NamingWork {
   #left = NAMING_WORK;
+
+  /** Whether nothing is left. */
+  get spent(): boolean {
+    return this.#left <= 0;
+  }
 
   /** Whether there was enough left. */
   spend(amount: number): boolean {
@@ -69,6 +76,7 @@ class Naming {
         if (isTensor(value) && !skipped.has(key)) this.#add(prefix + keyText(key), value);
       }
       for (const [key, child] of modules) {
+        if (this.#work.spent) break;
         if (isModule(child)) this.module(child, `${prefix}${keyText(key)}.`);
       }
     });
@@ -79,21 +87,22 @@ class Naming {
     if (isTensor(value)) this.#add(name, value);
     if (!isContainer(value)) return;
     this.#inside(value, sizeOf(value), () => {
-      for (const [parts, child] of children(value)) {
-        if (isJitList(child)) continue;
-        const added = parts.filter((part) => part !== '<state>' && !/^<arg\d+>$/.test(part));
-        this.script(child, [name, ...added].filter((part) => part !== '').join('.'));
-      }
+      visitParts(value, (step, child) => {
+        if (isJitList(child) || this.#work.spent) return;
+        const part = keyText(step);
+        const added = part === '' || part === '<state>' || /^<arg\d+>$/.test(part) ? '' : part;
+        this.script(child, added === '' || name === '' ? name + added : `${name}.${added}`);
+      });
     });
   }
 
   #add(name: string, tensor: Tensor): void {
-    if (this.#work.spend(name.length)) this.names.set(name, tensor);
+    if (this.#work.spend(NAME_COST + name.length)) this.names.set(name, tensor);
   }
 
   /** Runs `visit` unless it is under way for this value, is too deep, or there was too much. */
   #inside(value: Value, size: number, visit: () => void): void {
-    if (!this.#work.spend(size + 1) || this.#open.has(value) || this.#open.size > MAX_DEPTH) return;
+    if (!this.#work.spend(size + MODULE_COST) || this.#open.has(value) || this.#open.size > MAX_DEPTH) return;
     this.#open.add(value);
     visit();
     this.#open.delete(value);
@@ -102,13 +111,6 @@ class Naming {
 
 function entriesOf(value: Value | undefined): PyDict['entries'] {
   return value instanceof PyDict ? value.entries : [];
-}
-
-function sizeOf(value: Container): number {
-  if (value instanceof PyDict) return value.entries.length;
-  if (value instanceof PyObject)
-    return (value.dictItems?.entries.length ?? 0) + (value.listItems?.length ?? 0);
-  return value.items.length;
 }
 
 /** A list attribute of a script module, e.g. an LSTM's `_flat_weights`: it repeats parameters that have names. */

@@ -2,23 +2,32 @@
  * The object tree as names: every tensor at every path. A path's parts are dict keys as Python prints them, list and
  * tuple indices, and for the recorded objects `<state>` (what BUILD gave them), `<arg0>`… and `<kwargs>` before what is inside.
  *
- * An object that is reached twice is listed at both paths, one that contains itself is not entered again. A forged file can
- * make the number of paths exponential: after `SHARED_WORK`, what was seen before is not entered again either, so every
- * tensor still has at least one path; after `WORK` the file is refused.
+ * An object that is reached twice is listed at both paths, one that contains itself is not entered again. A forged file of a kilobyte can
+ * make the number of paths exponential. So names are counted: from `NAMES`, `SHARED_NAME_BYTES` or `SHARED_WORK` on, what was seen before is
+ * not entered again, so every tensor still has at least one path, and the list says that it is abridged; beyond `NAME_BYTES` or `WORK` the file
+ * is refused. What holds no tensor is entered once, and no set of containers is kept: the walk writes its marks on them.
  */
 import { MlfsError } from '../errors.ts';
+import { NAME_LENGTH, nameStart } from './name-length.ts';
 import type { Value } from './pickle/values.ts';
 import type { NamedTensor, Tensor } from './tensor.ts';
-import { type Container, children, isContainer, isTensor } from './value-children.ts';
+import { isContainer, isTensor, keyText, partAt, rowLength, rowsOf, stepAt } from './value-children.ts';
 
 export { findStateDict, type StateDict } from './state-dict.ts';
 
-/**
- * Children looked at, and the length of the paths listed, counting an object once for each of its paths. A checkpoint of 150,000
- * tensors, its optimizer included, takes some 10 million.
- */
-const SHARED_WORK = 16_000_000;
-const WORK = 128_000_000;
+/** Names that a checkpoint may have when some are of shared objects. The largest real checkpoints known have some 150,000. */
+export const NAMES = 262_144;
+/** Estimated bytes of the paths. 190,000 tensors with names of 100 characters take 36 million. */
+const SHARED_NAME_BYTES = 32 * 1024 * 1024;
+const NAME_BYTES = 64 * 1024 * 1024;
+/** What a name takes besides its characters, and what each part of it takes. */
+const NAME_COST = 32;
+const PART_COST = 8;
+/** Values looked at, counting an object once for each of its paths. */
+const SHARED_WORK = 8_000_000;
+const WORK = 96_000_000;
+/** Entering a container, in values looked at. */
+const ENTER = 8;
 /** Deeper than Python's own recursion limit lets a pickler go. */
 const DEPTH = 2_000;
 
@@ -28,53 +37,74 @@ export interface ObjectTree {
   readonly abridged: boolean;
 }
 
-/** Every tensor below `root`, in the tree's order. Throws ERR_MLFS_LIMIT when the tree is too deep. */
+/** Every tensor below `root`, in the tree's order. Throws ERR_MLFS_LIMIT when the tree is too deep or has too many names. */
 export function listTensors(root: Value, path: string, prefix: readonly string[] = []): ObjectTree {
   const walk = new TensorWalk(path, prefix);
   walk.enter(root);
   return { tensors: walk.tensors, abridged: walk.abridged };
 }
 
+/** Marks of one walk are three numbers above those of the walk before. */
+const MARKS = 4;
+let marks = 0;
+
 class TensorWalk {
   readonly tensors: NamedTensor[] = [];
   abridged = false;
   readonly #path: string;
-  readonly #parts: string[];
-  /** Characters of the parts. */
-  #length = 0;
-  readonly #open = new Set<Container>();
-  readonly #seen = new Set<Container | Tensor>();
-  /** Containers with no tensor below them: they need not be entered twice. */
-  readonly #barren = new Set<Container>();
+  /** What leads to the value that is looked at: keys, whose texts are made when there is a tensor to name. */
+  readonly #steps: Value[];
+  readonly #seen = new Set<Tensor>();
+  /** Being entered; entered, with tensors below; entered, without. */
+  readonly #open: number;
+  readonly #listed: number;
+  readonly #barren: number;
+  #depth = 0;
   #work = 0;
+  #nameBytes = 0;
 
   constructor(path: string, prefix: readonly string[]) {
     this.#path = path;
-    this.#parts = [...prefix];
+    this.#steps = [...prefix];
+    marks += MARKS;
+    this.#open = marks + 1;
+    this.#listed = marks + 2;
+    this.#barren = marks + 3;
   }
 
   /** Returns whether there is a tensor at or below `value`. */
   enter(value: Value): boolean {
     if (isTensor(value)) return this.#add(value);
-    if (!isContainer(value) || this.#open.has(value) || this.#barren.has(value)) return false;
-    if (this.#isLeftOut(value)) return false;
-    if (this.#open.size >= DEPTH) throw this.#refuse(`is nested deeper than ${DEPTH}`);
-    this.#open.add(value);
+    if (!isContainer(value) || value.mark === this.#open || value.mark === this.#barren) return false;
+    if (value.mark === this.#listed && this.#isLeftOut()) return true;
+    if (this.#depth >= DEPTH) throw this.#refuse(`is nested deeper than ${DEPTH}`);
+    this.#depth++;
+    value.mark = this.#open;
     let found = false;
-    for (const [parts, child] of children(value)) {
-      this.#work++;
-      if (!isTensor(child) && !isContainer(child)) continue;
-      this.#push(parts);
-      if (this.enter(child)) found = true;
-      this.#pop(parts);
+    for (const row of rowsOf(value)) {
+      const length = rowLength(row);
+      this.#spend(length + ENTER);
+      for (let index = 0; index < length; index++) {
+        const part = partAt(row, index);
+        if (part === undefined) continue;
+        this.#steps.push(stepAt(row, index));
+        if (this.enter(part)) found = true;
+        this.#steps.pop();
+      }
     }
-    this.#open.delete(value);
-    if (!found) this.#barren.add(value);
+    this.#depth--;
+    value.mark = found ? this.#listed : this.#barren;
     return found;
   }
 
+  #spend(work: number): void {
+    this.#work += work;
+    if (this.#work > WORK) throw this.#refuse('has more paths than any checkpoint');
+  }
+
   #add(tensor: Tensor): true {
-    if (this.#isLeftOut(tensor)) return true;
+    if (this.#seen.has(tensor) && this.#isLeftOut()) return true;
+    this.#seen.add(tensor);
     this.#list(tensor);
     const { scale, zeroPoint } = tensor.quantizer ?? {};
     if (typeof scale === 'object') this.#listComponent('scales', scale);
@@ -83,37 +113,40 @@ class TensorWalk {
   }
 
   #listComponent(name: string, tensor: Tensor): void {
-    this.#push([name]);
+    this.#steps.push(name);
     this.#list(tensor);
-    this.#pop([name]);
+    this.#steps.pop();
   }
 
   #list(tensor: Tensor): void {
-    this.#work += 8 + this.#parts.length * 2 + this.#length / 2;
-    this.tensors.push({ path: [...this.#parts], tensor });
-  }
-
-  /** Whether there were too many paths already for one more to what has one. */
-  #isLeftOut(value: Container | Tensor): boolean {
-    if (this.#work > WORK) throw this.#refuse('has more paths than any checkpoint');
-    if (this.#work > SHARED_WORK && this.#seen.has(value)) {
-      this.abridged = true;
-      return true;
+    const steps = this.#steps;
+    const path: string[] = new Array(steps.length);
+    let length = steps.length - 1;
+    for (let index = 0; index < steps.length; index++) {
+      const part = keyText(steps[index] as Value);
+      // Made once for all tensors below it.
+      steps[index] = part;
+      path[index] = part;
+      length += part.length;
     }
-    this.#seen.add(value);
-    return false;
-  }
-
-  #push(parts: readonly string[]): void {
-    for (const part of parts) {
-      this.#parts.push(part);
-      this.#length += part.length;
+    if (length > NAME_LENGTH) {
+      const start = JSON.stringify(nameStart(path.join('.')));
+      throw this.#refuse(`has a tensor with a name of more than ${NAME_LENGTH} characters: ${start}`);
     }
+    this.#nameBytes += NAME_COST + PART_COST * steps.length + length;
+    if (this.#nameBytes > NAME_BYTES) {
+      throw this.#refuse(`has names that take more than ${NAME_BYTES / 1024 / 1024} MiB`);
+    }
+    this.tensors.push({ path, tensor });
   }
 
-  #pop(parts: readonly string[]): void {
-    this.#parts.length -= parts.length;
-    for (const part of parts) this.#length -= part.length;
+  /** Whether there are too many paths already for one more to what has one. */
+  #isLeftOut(): boolean {
+    this.#work++;
+    const full =
+      this.tensors.length >= NAMES || this.#nameBytes > SHARED_NAME_BYTES || this.#work > SHARED_WORK;
+    if (full) this.abridged = true;
+    return full;
   }
 
   #refuse(what: string): MlfsError {

@@ -18,7 +18,7 @@ export interface SafetensorsHeader {
 }
 
 /** Far more than real files have, which come in shards of some thousand tensors; together with the header's length this bounds what a header can cost. */
-const MAX_TENSORS = 131_072;
+export const MAX_TENSORS = 131_072;
 const MAX_METADATA = 65_536;
 /** What torch's iterators can address. */
 const MAX_RANK = 64;

@@ -6,7 +6,7 @@
 import { isModule, isScriptObject, moduleNames, NamingWork } from './module-names.ts';
 import { PyDict, PyObject, type Value } from './pickle/values.ts';
 import type { Tensor } from './tensor.ts';
-import { children, isContainer, isTensor, keyText } from './value-children.ts';
+import { type Container, isContainer, isTensor, keyText, visitParts } from './value-children.ts';
 
 export interface StateDict {
   /** From the root of the object tree to the state dict or module; empty when it is the root. */
@@ -72,13 +72,8 @@ class Search {
   /** What the usual wrappers hold, also one inside another: `{'model': {'state_dict': …}}`. */
   #wrapped(value: Value | undefined, path: readonly string[], depth: number): StateDict | undefined {
     if (depth > 2 || !(value instanceof PyDict || value instanceof PyObject)) return undefined;
-    const byName = new Map<string, [readonly string[], Value]>();
-    for (const [parts, child] of childrenOf(value)) {
-      const name = parts[parts.length - 1];
-      if (name !== undefined && isContainer(child)) byName.set(name, [parts, child]);
-    }
     for (const name of WRAPPERS) {
-      const found = byName.get(name);
+      const found = childNamed(value, name);
       if (found === undefined) continue;
       const [parts, child] = found;
       const at = [...path, ...parts];
@@ -99,16 +94,16 @@ class Search {
       const next: [readonly string[], Value][] = [];
       for (const [path, value] of level) {
         if (!isContainer(value)) continue;
-        for (const [parts, child] of childrenOf(value)) {
-          if (!isContainer(child) || seen.has(child) || parts.some((part) => NOT_A_MODEL.test(part)))
-            continue;
-          if (seen.size > SEARCH_VISITS) return best;
+        visitContainers(value, (step, child) => {
+          if (seen.size > SEARCH_VISITS || seen.has(child)) return;
           seen.add(child);
+          const parts = step.map(keyText);
+          if (parts.some((part) => NOT_A_MODEL.test(part))) return;
           const at = [...path, ...parts];
           const found = this.#at(child, at);
           if (found !== undefined && found.names.size > (best?.names.size ?? 0)) best = found;
           if (found?.module === undefined) next.push([at, child]);
-        }
+        });
       }
       level = next;
     }
@@ -123,13 +118,29 @@ function isMostlyTensors(value: Value): boolean {
   return tensors * 2 >= value.entries.length;
 }
 
-/** Children, with an object's attributes as if they were its own. */
-function* childrenOf(value: Parameters<typeof children>[0]): Generator<[readonly string[], Value]> {
-  for (const [parts, child] of children(value)) {
-    if (parts[0] === '<state>' && child instanceof PyDict && value instanceof PyObject) {
-      for (const [key, attribute] of child.entries) yield [['<state>', keyText(key)], attribute];
-    } else {
-      yield [parts, child];
-    }
+/** A container by its key, or by an object's attribute. */
+function childNamed(value: PyDict | PyObject, name: string): [readonly string[], Container] | undefined {
+  if (value instanceof PyObject && value.state instanceof PyDict) {
+    const attribute = value.state.get(name);
+    if (isContainer(attribute)) return [['<state>', name], attribute];
   }
+  const child = (value instanceof PyDict ? value : value.dictItems)?.get(name);
+  return isContainer(child) ? [[name], child] : undefined;
+}
+
+/** Containers with something in them, an object's attributes as if they were its own. */
+function visitContainers(
+  container: Container,
+  visit: (steps: readonly Value[], child: Container) => void,
+): void {
+  const attributes = container instanceof PyObject ? container.state : undefined;
+  visitParts(container, (step, child) => {
+    if (child !== attributes || !(child instanceof PyDict)) {
+      if (isContainer(child)) visit([step], child);
+      return;
+    }
+    visitParts(child, (key, attribute) => {
+      if (isContainer(attribute)) visit(['<state>', key], attribute);
+    });
+  });
 }

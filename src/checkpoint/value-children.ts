@@ -1,5 +1,14 @@
 import { floatRepr, valueRepr } from './pickle/python-repr.ts';
-import { PyDict, PyFloat, PyGlobal, PyList, PyObject, PySet, PyTuple, type Value } from './pickle/values.ts';
+import {
+  PyDict,
+  PyFloat,
+  PyGlobal,
+  type PyList,
+  PyObject,
+  type PySet,
+  PyTuple,
+  type Value,
+} from './pickle/values.ts';
 import type { Storage, Tensor } from './tensor.ts';
 
 /** A value with others inside. */
@@ -7,6 +16,8 @@ export type Container = PyList | PyTuple | PySet | PyDict | PyObject;
 
 /** Longer than any file's name. */
 const KEY_LENGTH = 1024;
+/** Values looked at for a key that is a tuple: more do not fit into its length. */
+const KEY_VALUES = 64;
 
 /** A dict's key as a path's part: strings as they are, the rest as Python prints it. */
 export function keyText(key: Value): string {
@@ -16,7 +27,7 @@ export function keyText(key: Value): string {
   if (typeof key === 'number' || typeof key === 'bigint') return String(key);
   if (key instanceof PyFloat) return floatRepr(key.value);
   if (key instanceof PyGlobal) return key.path;
-  return valueRepr(key).slice(0, KEY_LENGTH);
+  return valueRepr(key, { values: KEY_VALUES, depth: 8, text: KEY_LENGTH }).slice(0, KEY_LENGTH);
 }
 
 export function isTensor(value: Value | undefined): value is Tensor {
@@ -27,34 +38,95 @@ export function isStorage(value: Value | undefined): value is Storage {
   return typeof value === 'object' && value !== null && value.type === 'storage';
 }
 
-/** The children of a container, each with the path's parts that lead to it. */
-export function* children(container: Container): Generator<[parts: readonly string[], child: Value]> {
+/** How many values are right inside. */
+export function sizeOf(container: Container): number {
+  if (container instanceof PyDict) return container.entries.length;
+  if (!(container instanceof PyObject)) return container.items.length;
+  const { args, listItems, dictItems } = container;
+  const given = args instanceof PyTuple ? args.items.length : 1;
+  return 1 + given + (listItems?.length ?? 0) + (dictItems?.entries.length ?? 0);
+}
+
+/** Values side by side in a container: of a dict with their keys, of the others with their places, or one with a step of its own. */
+export type Row =
+  | { readonly entries: readonly (readonly [key: Value, value: Value])[] }
+  | { readonly items: readonly Value[]; readonly prefix?: '<arg' }
+  | { readonly step: string; readonly value: Value };
+
+/** All that is right inside a container, in the order of its paths. Nothing is copied: a forged file has tens of millions of values. */
+export function rowsOf(container: Container): Row[] {
   if (container instanceof PyDict) {
-    for (const [key, value] of container.entries) yield [[keyText(key)], value];
-    if (container.attributes !== undefined) yield [['<state>'], container.attributes];
-  } else if (container instanceof PyObject) {
-    if (container.callable instanceof PyObject) yield [['<callable>'], container.callable];
-    yield* argumentsOf(container.args);
-    if (container.kwargs !== undefined) yield [['<kwargs>'], container.kwargs];
-    for (const [index, item] of (container.listItems ?? []).entries()) yield [[String(index)], item];
-    for (const [key, value] of container.dictItems?.entries ?? []) yield [[keyText(key)], value];
-    if (container.state !== undefined) yield [['<state>'], container.state];
-  } else {
-    for (const [index, item] of container.items.entries()) yield [[String(index)], item];
+    const rows: Row[] = [container];
+    if (container.attributes !== undefined) rows.push({ step: '<state>', value: container.attributes });
+    return rows;
+  }
+  if (!(container instanceof PyObject)) return [container];
+  const { callable, args, kwargs, listItems, dictItems, state } = container;
+  const rows: Row[] = [];
+  if (callable instanceof PyObject) rows.push({ step: '<callable>', value: callable });
+  rows.push(
+    args instanceof PyTuple ? { items: args.items, prefix: '<arg' } : { step: '<args>', value: args },
+  );
+  if (kwargs !== undefined) rows.push({ step: '<kwargs>', value: kwargs });
+  if (listItems !== undefined) rows.push({ items: listItems });
+  if (dictItems !== undefined) rows.push(dictItems);
+  if (state !== undefined) rows.push({ step: '<state>', value: state });
+  return rows;
+}
+
+/** How many values there are in a row. */
+export function rowLength(row: Row): number {
+  if ('entries' in row) return row.entries.length;
+  return 'items' in row ? row.items.length : 1;
+}
+
+/** The value at a place of a row, when it is, or may lead to, a tensor: a tensor, or a container that is not empty. */
+export function partAt(row: Row, index: number): Container | Tensor | undefined {
+  const value = 'entries' in row ? row.entries[index]?.[1] : 'items' in row ? row.items[index] : row.value;
+  return isPart(value) ? value : undefined;
+}
+
+/** What leads to it: `keyText` of the step is the path's part. It is not made here, because most values lead nowhere. */
+export function stepAt(row: Row, index: number): Value {
+  if ('entries' in row) return row.entries[index]?.[0] as Value;
+  if (!('items' in row)) return row.step;
+  return row.prefix === undefined ? index : `<arg${index}>`;
+}
+
+/** Calls `visit` for the children that are tensors, and for the containers that are not empty. */
+export function visitParts(
+  container: Container,
+  visit: (step: Value, child: Container | Tensor) => void,
+): void {
+  for (const row of rowsOf(container)) {
+    const length = rowLength(row);
+    for (let index = 0; index < length; index++) {
+      const part = partAt(row, index);
+      if (part !== undefined) visit(stepAt(row, index), part);
+    }
+  }
+}
+
+/** A tensor, or a container with something in it. */
+function isPart(value: Value | undefined): value is Container | Tensor {
+  if (typeof value !== 'object' || value === null) return false;
+  switch (value.type) {
+    case 'tensor':
+    case 'object':
+      return true;
+    case 'list':
+    case 'tuple':
+    case 'set':
+      return value.items.length > 0;
+    case 'dict':
+      return value.entries.length > 0 || value.attributes !== undefined;
+    default:
+      return false;
   }
 }
 
 export function isContainer(value: Value | undefined): value is Container {
-  return (
-    value instanceof PyDict ||
-    value instanceof PyTuple ||
-    value instanceof PyList ||
-    value instanceof PyObject ||
-    value instanceof PySet
-  );
-}
-
-function* argumentsOf(args: Value): Generator<[parts: readonly string[], child: Value]> {
-  if (!(args instanceof PyTuple)) yield [['<args>'], args];
-  else for (const [index, item] of args.items.entries()) yield [[`<arg${index}>`], item];
+  if (typeof value !== 'object' || value === null) return false;
+  const { type } = value;
+  return type === 'dict' || type === 'tuple' || type === 'list' || type === 'object' || type === 'set';
 }

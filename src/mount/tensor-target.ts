@@ -17,6 +17,7 @@ import { buildTree } from '../tree/build-tree.ts';
 import { pathOfTensorName } from '../tree/entry-name.ts';
 import type { DirectoryInode } from '../tree/inode.ts';
 import { TensorInode } from '../tree/tensor-files.ts';
+import type { OmittedTensors } from '../tree/tensors-json.ts';
 import { mountAround } from './find-mount.ts';
 import { VERSION } from './version.ts';
 
@@ -68,9 +69,23 @@ interface ListedTensor {
 }
 
 async function mountedTarget(name: string, mountpoint: string): Promise<TensorTarget> {
-  const listed = JSON.parse(await readFile(join(mountpoint, 'sys/tensors.json'), 'utf8')) as ListedTensor[];
+  const listed = JSON.parse(await readFile(join(mountpoint, 'sys/tensors.json'), 'utf8')) as (
+    | ListedTensor
+    | OmittedTensors
+  )[];
   const tensors = new Map<string, TargetTensor>();
-  for (const { dtype, shape, nbytes: size, file } of listed) {
+  for (const line of listed) {
+    if ('omitted' in line) {
+      throw new MlfsError(
+        'ERR_MLFS_LIMIT',
+        `${name}: ${line.omitted} tensors are missing in sys/tensors.json`,
+        {
+          path: name,
+          advice: 'name the checkpoint file instead of the mount',
+        },
+      );
+    }
+    const { dtype, shape, nbytes: size, file } = line;
     if (file === null || tensors.has(file)) continue;
     const content = fileContent(join(mountpoint, file), size);
     tensors.set(file, { path: file.slice(1), dtype, shape, content });

@@ -25,7 +25,9 @@ export function chooseRanges(tensorsJson: string, budgetBytes: number): TensorRa
   const seen = new Set<string>();
   const candidates = (JSON.parse(tensorsJson) as TensorLine[]).flatMap((line): TensorRange[] => {
     const { file, file_offset: offset, nbytes: length } = line;
-    if (file === null || offset === null || length === 0 || seen.has(file) || !isContiguous(line)) return [];
+    // The line that says that others were left out has no file.
+    if (typeof file !== 'string' || offset === null || length === 0 || seen.has(file) || !isContiguous(line))
+      return [];
     seen.add(file);
     return [{ file, offset, length }];
   });

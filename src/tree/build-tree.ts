@@ -1,8 +1,9 @@
 /** The whole tree of one mount, room by room. */
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
-import { valueToJson } from '../checkpoint/json.ts';
+import { jsonDocument } from '../checkpoint/json.ts';
 import { PyDict } from '../checkpoint/pickle/values.ts';
-import { modelStr } from '../checkpoint/torch/module-str.ts';
+import type { Tensor } from '../checkpoint/tensor.ts';
+import { modelStrInSlices } from '../checkpoint/torch/module-str.ts';
 import { StatisticsCache } from '../numbers/statistics-cache.ts';
 import type { Checksums } from '../storage/checksums.ts';
 import type { CommandContent, StoredContent } from '../storage/content.ts';
@@ -15,8 +16,8 @@ import { InodeTable } from './inode-table.ts';
 import { addIrRoom } from './ir-room.ts';
 import { addLogsRoom, type RotatedLog } from './logs-room.ts';
 import { addModelRoom } from './model-room.ts';
-import { type Model, modelOf, nameTensors } from './model-tensors.ts';
-import { outline } from './outline.ts';
+import { eachTensor, type Model, modelOf } from './model-tensors.ts';
+import { outlineInSlices } from './outline.ts';
 import { savedGradients } from './saved-gradients.ts';
 import { addSysRoom, bannerOf } from './sys-room.ts';
 import { TensorFiles } from './tensor-files.ts';
@@ -61,7 +62,7 @@ export function buildTree(checkpoint: Checkpoint, sources: TreeSources): BuiltTr
   const mtimeMs = Number(checkpoint.image.base.fingerprint.mtimeNs / 1_000_000n);
   const { editing } = sources;
   const writable = editing !== undefined;
-  const table = new InodeTable(mtimeMs, sources.firstNodeid);
+  const table = new InodeTable(mtimeMs, sources.firstNodeid, checkpoint.path);
   const model = modelOf(checkpoint, sources.stateDict);
   const files = new TensorFiles(table, {
     cache: sources.cache,
@@ -79,13 +80,12 @@ export function buildTree(checkpoint: Checkpoint, sources: TreeSources): BuiltTr
     addCheckpointRoom(table, room, checkpoint.root, {
       files,
       cache: sources.cache,
-      json: (value) => `${valueToJson(value)}\n`,
     });
     const strays = checkpoint.tensors.filter(({ tensor }) => !files.has(tensor));
     addStrayTensors(table, room, strays, files);
   }
   const statistics = new StatisticsCache();
-  addViewsRoom(table, { model: modelRoom, tensors: model.tensors, writable, statistics });
+  addViewsRoom(table, { model: modelRoom, writable, statistics });
   addIrRoom(table, { checkpoint, model, cache: sources.cache });
   addVizRoom(table, { checkpoint, tensors: model.tensors, statistics, cache: sources.cache });
   addExportRoom(table, table.folder(root, 'export'), {
@@ -104,11 +104,10 @@ export function buildTree(checkpoint: Checkpoint, sources: TreeSources): BuiltTr
       return bannerOf(checkpoint, sources.version, summary, root.children.keys());
     },
     modelStr: () => modelText(checkpoint, model),
-    checkpointJson: () => {
-      const names = new Map(nameTensors(checkpoint, model).map(({ name, tensor }) => [tensor, name]));
-      return valueToJson(checkpoint.root, { nameOf: (tensor) => names.get(tensor) });
+    checkpointJson: () => checkpointText(checkpoint, model),
+    tensorsJson: function* () {
+      return yield* tensorsJson(() => eachTensor(checkpoint, model), yield* files.paths());
     },
-    tensorsJson: () => tensorsJson(nameTensors(checkpoint, model), files.paths()),
     status: sources.status,
     metrics: sources.metrics,
     ...(editing === undefined ? {} : { control: editing.control }),
@@ -116,15 +115,25 @@ export function buildTree(checkpoint: Checkpoint, sources: TreeSources): BuiltTr
   return {
     tree: table,
     tensors: count,
-    dirtyTensors: () => dirtyTensors(checkpoint.image.overlay, nameTensors(checkpoint, model)),
+    dirtyTensors: () => dirtyTensors(checkpoint.image.overlay, eachTensor(checkpoint, model)),
   };
 }
 
-function modelText(checkpoint: Checkpoint, model: Model): string {
-  const printed = modelStr(model.module ?? checkpoint.root);
-  if (printed !== undefined) return printed;
-  if (model.tensors.length > 0) return outline('StateDict', model.tensors);
-  return 'This file holds no model; checkpoint.json shows what it holds.';
+function* modelText(checkpoint: Checkpoint, model: Model): Generator<void, Uint8Array> {
+  const printed = modelStrInSlices(model.module ?? checkpoint.root);
+  if (printed !== undefined) return Buffer.from(`${yield* printed}\n`);
+  if (model.tensors.length > 0) return Buffer.from(`${yield* outlineInSlices('StateDict', model.tensors)}\n`);
+  return Buffer.from('This file holds no model; checkpoint.json shows what it holds.\n');
+}
+
+/** Tensors are called as everywhere else, by the last of their names. */
+function* checkpointText(checkpoint: Checkpoint, model: Model): Generator<void, Uint8Array> {
+  const names = new Map<Tensor, string>();
+  for (const { name, tensor } of eachTensor(checkpoint, model)) {
+    names.set(tensor, name);
+    if (names.size % 1024 === 0) yield;
+  }
+  return yield* jsonDocument(checkpoint.root, { nameOf: (tensor) => names.get(tensor) });
 }
 
 /** Whether /model shows all there is: then the object tree needs no room of its own. */

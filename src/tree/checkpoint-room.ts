@@ -7,13 +7,15 @@
  * where it is; so does an object that was already shown, once the room has REPEATED_ENTRIES entries.
  */
 
+import { jsonDocument, wholeJson } from '../checkpoint/json.ts';
 import { PyDict, PyList, PyObject, PySet, PyTuple, type Value } from '../checkpoint/pickle/values.ts';
 import type { NamedTensor, Storage, Tensor } from '../checkpoint/tensor.ts';
 import { rawStorageContent } from '../checkpoint/tensor-content.ts';
 import { isStorage, isTensor, keyText } from '../checkpoint/value-children.ts';
+import type { Content } from '../storage/content.ts';
 import type { PageCache } from '../storage/page-cache.ts';
 import { visibleJson } from '../visible-text.ts';
-import { textFile } from './documents.ts';
+import { documentContent, inlineContent } from './documents.ts';
 import { escapeKey, pathOfTensorName } from './entry-name.ts';
 import type { DirectoryInode } from './inode.ts';
 import { freeStem, type InodeTable } from './inode-table.ts';
@@ -26,8 +28,6 @@ const MAX_DEPTH = 1000;
 export interface CheckpointRoomSources {
   readonly files: TensorFiles;
   readonly cache: PageCache;
-  /** The JSON text of a value without tensors. */
-  readonly json: (value: Value) => string;
 }
 
 interface Place {
@@ -60,7 +60,7 @@ export function addCheckpointRoom(
     }
     const children = childrenOf(value);
     if (children === undefined) {
-      addJson(at, key, () => sources.json(value));
+      addDocument(at, key, () => jsonContent(value));
       return;
     }
     const seen = shown.get(value);
@@ -98,11 +98,14 @@ export function addCheckpointRoom(
     });
   };
 
-  const addJson = (at: Place, key: string, text: () => string): void => {
+  const addJson = (at: Place, key: string, text: () => string) =>
+    addDocument(at, key, () => inlineContent(Buffer.from(text())));
+
+  const addDocument = (at: Place, key: string, content: () => Content): void => {
     const path = escapeKey(key);
     const stem = path.pop() ?? key;
     const folder = table.folderAt(at.folder, path);
-    table.add(folder, `${freeStem(folder, stem, ['.json'])}.json`, textFile(text));
+    table.add(folder, `${freeStem(folder, stem, ['.json'])}.json`, { content });
   };
 
   const top = { folder: room, path: '/checkpoint' };
@@ -132,6 +135,15 @@ export function addStrayTensors(
     const folder = table.folderAt(room, parts);
     files.place(folder, stem, tensor);
   }
+}
+
+/** Written at once, and kept. */
+const SMALL_JSON_BYTES = 16 * 1024;
+
+/** A value without tensors: nearly always a number or a few; what is long is written in slices, when somebody asks for it. */
+function jsonContent(value: Value): Content {
+  const { text, cut } = wholeJson(value, { maxBytes: SMALL_JSON_BYTES });
+  return cut ? documentContent(() => jsonDocument(value)) : inlineContent(Buffer.from(`${text}\n`));
 }
 
 /** The named parts of a value that is shown as a folder; undefined for what is a document. */

@@ -13,7 +13,7 @@ export interface DirtyTensor {
 /** The tensors with dirty bytes, each under the first of its names. */
 export function dirtyTensors(
   overlay: Overlay,
-  tensors: readonly { readonly name: string; readonly tensor: Tensor }[],
+  tensors: Iterable<{ readonly name: string; readonly tensor: Tensor }>,
 ): DirtyTensor[] {
   if (overlay.empty) return [];
   const dirty: DirtyTensor[] = [];

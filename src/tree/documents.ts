@@ -1,6 +1,8 @@
 /** Documents that MLFS itself writes into a mount. */
-import type { Content, RenderedContent } from '../storage/content.ts';
+import type { Content } from '../storage/content.ts';
+import { inSlices } from './in-slices.ts';
 import type { FileDescription } from './inode-table.ts';
+import { UnchangingDocument } from './unchanging-document.ts';
 
 /** A small text that is there from the start. */
 export function textFile(text: () => string): FileDescription {
@@ -8,45 +10,21 @@ export function textFile(text: () => string): FileDescription {
 }
 
 /**
- * A text that may be megabytes: rendered when somebody first asks for its size or its bytes, and given up again when
- * memory is wanted. `text` must give the same string every time.
+ * A document that may be megabytes: made in slices when somebody first asks for its size or opens it, and given up again when
+ * memory is wanted. `write` must give the same bytes every time.
  */
-export function documentFile(text: () => string): FileDescription {
-  return { content: () => new DocumentContent(text) };
+export function documentFile(write: () => Generator<void, Uint8Array>): FileDescription {
+  return { content: () => documentContent(write) };
 }
 
-function inlineContent(bytes: Uint8Array): Content {
+export function documentContent(write: () => Generator<void, Uint8Array>): Content {
+  return new UnchangingDocument(() => inSlices(write()));
+}
+
+export function inlineContent(bytes: Uint8Array): Content {
   return {
     kind: 'extents',
     size: bytes.byteLength,
     extents: bytes.byteLength === 0 ? [] : [{ kind: 'inline', bytes }],
   };
-}
-
-class DocumentContent implements RenderedContent {
-  readonly kind = 'rendered';
-  readonly #text: () => string;
-  #bytes: WeakRef<Buffer> | undefined;
-  #size: number | undefined;
-
-  constructor(text: () => string) {
-    this.#text = text;
-  }
-
-  get size(): number {
-    this.#size ??= this.#render().byteLength;
-    return this.#size;
-  }
-
-  async read(offset: number, length: number): Promise<Uint8Array> {
-    return this.#render().subarray(offset, offset + length);
-  }
-
-  #render(): Buffer {
-    const kept = this.#bytes?.deref();
-    if (kept !== undefined) return kept;
-    const bytes = Buffer.from(this.#text());
-    this.#bytes = new WeakRef(bytes);
-    return bytes;
-  }
 }

@@ -4,6 +4,7 @@
  */
 import { extname } from 'node:path';
 import type { Checkpoint, CheckpointFormat } from '../checkpoint/checkpoint.ts';
+import { MAX_TENSORS } from '../checkpoint/safetensors-header.ts';
 import type { Checksums } from '../storage/checksums.ts';
 import type { ExtentContent } from '../storage/content.ts';
 import type { Extent } from '../storage/extent.ts';
@@ -30,7 +31,7 @@ export function addExportRoom(
   table.add(room, `model${suffixOf(checkpoint)}`, {
     content: () => new ExportContent(checkpoint.image, checksums),
   });
-  if (checkpoint.format !== 'safetensors' && tensors.length > 0) {
+  if (checkpoint.format !== 'safetensors' && tensors.length > 0 && tensors.length <= MAX_TENSORS) {
     table.add(room, 'model.safetensors', { content: () => new SafetensorsExport(tensors, cache) });
   }
 }

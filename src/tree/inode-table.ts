@@ -5,6 +5,7 @@
  *
  * Invariants: a name leads to one inode and is never changed; a directory has one name; a file has `nlink` names.
  */
+import { MlfsError } from '../errors.ts';
 import type { Content } from '../storage/content.ts';
 import { separated } from './entry-name.ts';
 import { type DirectoryInode, type FileInode, type Inode, type InodeTree, ROOT_NODEID } from './inode.ts';
@@ -17,6 +18,9 @@ export interface FileDescription {
   /** The size where it is known beforehand: counted in statfs. */
   readonly size?: number;
 }
+
+/** Of one tree. A folder takes some 500 bytes; the largest real models have some 100,000 modules. */
+const MAX_FOLDERS = 262_144;
 
 /** Numbers that were kept for inodes that come later. */
 export interface InodeBlock {
@@ -31,11 +35,14 @@ export class InodeTable implements InodeTree {
   readonly #mtimeMs: number;
   /** Inodes from here on are made for this room, until the next begins. */
   readonly #rooms: { readonly from: number; readonly name: string }[] = [];
+  readonly #path: string;
   #totalBytes = 0;
+  #folders = 0;
 
-  /** `firstNodeid`: an earlier tree of the same mount gave out those below. */
-  constructor(mtimeMs: number, firstNodeid: number = ROOT_NODEID + 1) {
+  /** `firstNodeid`: an earlier tree of the same mount gave out those below. `path`: the checkpoint's, for messages. */
+  constructor(mtimeMs: number, firstNodeid: number = ROOT_NODEID + 1, path = '') {
     this.#mtimeMs = mtimeMs;
+    this.#path = path;
     this.#firstNodeid = firstNodeid;
     this.root = newDirectory(ROOT_NODEID, ROOT_NODEID, mtimeMs, false);
   }
@@ -131,7 +138,18 @@ export class InodeTable implements InodeTree {
     return inode;
   }
 
+  /** Throws ERR_MLFS_LIMIT when the checkpoint's names make more folders than any model has modules. */
   #newDirectory(parent: number, writable: boolean): DirectoryInode {
+    if (++this.#folders > MAX_FOLDERS) {
+      throw new MlfsError(
+        'ERR_MLFS_LIMIT',
+        `${this.#path}: its names make more than ${MAX_FOLDERS} folders`,
+        {
+          path: this.#path,
+          advice: 'the library and mlfs ls, cat and info work without folders',
+        },
+      );
+    }
     const inode = newDirectory(this.nextNodeid, parent, this.#mtimeMs, writable);
     this.#inodes.push(inode);
     return inode;

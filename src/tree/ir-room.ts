@@ -16,17 +16,17 @@ import type { FixedContent } from '../storage/content.ts';
 import { InflatedContent } from '../storage/inflated-content.ts';
 import type { PageCache } from '../storage/page-cache.ts';
 import { escapeKey } from './entry-name.ts';
+import { inSlices } from './in-slices.ts';
 import type { DirectoryInode } from './inode.ts';
 import type { InodeTable } from './inode-table.ts';
 import type { GraphSource } from './ir/graph-documents.ts';
 import { makeGraph } from './ir/graph-process.ts';
-import { inSlices } from './ir/in-slices.ts';
 import { treeDot, treeJson, treeText } from './ir/module-documents.ts';
 import { type ModuleNode, moduleTree } from './ir/module-tree.ts';
 import { type CodeFile, codeFiles, exportedPrograms } from './ir/program-source.ts';
 import type { ModuleInstance } from './ir/script-program.ts';
-import { UNCHANGING, UnchangingDocument } from './ir/unchanging-document.ts';
 import type { Model } from './model-tensors.ts';
+import { UNCHANGING, UnchangingDocument } from './unchanging-document.ts';
 
 export interface IrSources {
   readonly checkpoint: Checkpoint;

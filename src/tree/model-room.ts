@@ -29,6 +29,6 @@ export function addModelRoom(
     }
     const path = escapeKey(name === '' && tensors.length === 1 ? NAMELESS : name.slice(dot + 1));
     const stem = path.pop() ?? NAMELESS;
-    files.place(table.folderAt(folder, path), stem, tensor, parameter ? name : undefined);
+    files.place(table.folderAt(folder, path), stem, tensor, parameter ? name : undefined).call(name);
   }
 }

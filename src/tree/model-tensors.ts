@@ -42,14 +42,24 @@ export function modelOf(checkpoint: Checkpoint, stateDict?: string): Model {
 
 /** Every tensor with the name that `mlfs ls`, `mlfs cat` and tensors.json know it by, the model's first if it is a module. */
 export function nameTensors(checkpoint: Checkpoint, model: Model): { name: string; tensor: Tensor }[] {
-  const rest = checkpoint.tensors.map(({ path, tensor }) => ({ path, tensor, name: path.join('.') }));
-  if (model.module === undefined) return rest;
-  const own = new Set(model.tensors.map(({ tensor }) => tensor));
+  return [...eachTensor(checkpoint, model)];
+}
+
+/** The same one by one: a checkpoint may have hundreds of thousands. */
+export function* eachTensor(
+  checkpoint: Checkpoint,
+  model: Model,
+): Generator<{ readonly name: string; readonly tensor: Tensor }, void> {
+  const isModule = model.module !== undefined;
+  const own = new Set<Tensor>();
+  for (const { name, tensor } of isModule ? model.tensors : []) {
+    own.add(tensor);
+    yield { name: [...model.path, name].join('.'), tensor };
+  }
   const within = (path: readonly string[]) => model.path.every((part, index) => path[index] === part);
-  return [
-    ...model.tensors.map(({ name, tensor }) => ({ name: [...model.path, name].join('.'), tensor })),
-    ...rest.filter(({ path, tensor }) => !(own.has(tensor) && within(path))),
-  ];
+  for (const { path, tensor } of checkpoint.tensors) {
+    if (!(isModule && own.has(tensor) && within(path))) yield { name: path.join('.'), tensor };
+  }
 }
 
 function chosenModel(checkpoint: Checkpoint, key: string): Model {

@@ -2,22 +2,33 @@
  * /sys/model_str of a file that holds no module: the state dict as nested modules in the manner of `str(model)`, with dtypes
  * and shapes where torch would print a layer's arguments.
  */
-
+import type { Tensor } from '../checkpoint/tensor.ts';
 import { visible } from '../visible-text.ts';
+import { DocumentWriter } from './document-writer.ts';
 import type { ModelTensor } from './model-tensors.ts';
 
 interface Module {
   readonly modules: Map<string, Module>;
-  readonly tensors: string[];
+  readonly tensors: { readonly leaf: string; readonly tensor: Tensor }[];
 }
 
-export function outline(title: string, tensors: readonly ModelTensor[]): string {
+/** Longer than anybody reads; 100,000 tensors take some 8 million characters. */
+const MAX_CHARACTERS = 16 * 1024 * 1024;
+
+/** Without a newline at the end. Yields between its lines. */
+export function* outlineInSlices(title: string, tensors: readonly ModelTensor[]): Generator<void, string> {
   const root: Module = { modules: new Map(), tensors: [] };
+  let left = MAX_CHARACTERS;
+  let taken = 0;
   for (const { name, tensor } of tensors) {
+    // What does not fit is not even put in its place.
+    left -= name.length;
+    if (left < 0) break;
+    taken++;
     const path = name.split('.');
     const leaf = path.pop() ?? name;
     let module = root;
-    for (const part of path) {
+    for (const part of path.slice(0, MAX_INDENT)) {
       let next = module.modules.get(part);
       if (next === undefined) {
         next = { modules: new Map(), tensors: [] };
@@ -25,24 +36,33 @@ export function outline(title: string, tensors: readonly ModelTensor[]): string 
       }
       module = next;
     }
-    module.tensors.push(`(${visible(leaf)}): ${tensor.dtype} [${tensor.shape.join(', ')}]`);
+    if (path.length < MAX_INDENT) module.tensors.push({ leaf, tensor });
+    yield;
   }
-  const lines = [`${visible(title)}(`];
-  print(root, 1, lines);
-  lines.push(')');
-  return lines.length === 2 ? `${visible(title)}()` : lines.join('\n');
+  const lines = new DocumentWriter('text', MAX_CHARACTERS);
+  lines.line(`${title}(`);
+  yield* print(root, 1, lines);
+  lines.line(')');
+  const rest = 'The outline goes on; it is too long to be shown.';
+  const text = lines.text(rest).trimEnd();
+  if (tensors.length === 0) return `${visible(title)}()`;
+  return taken === tensors.length ? text : `${text}\n${rest}`;
 }
 
-/** Deeper modules are printed at this depth: a hostile name of 100,000 dots makes no megabytes of indentation. */
+/** Deeper modules are not printed: a hostile name of thousands of dots makes no megabytes of indentation. */
 const MAX_INDENT = 64;
 
-function print(module: Module, depth: number, lines: string[]): void {
+function* print(module: Module, depth: number, lines: DocumentWriter): Generator<void, void> {
   const indent = '  '.repeat(Math.min(depth, MAX_INDENT));
-  for (const line of module.tensors) lines.push(indent + line);
+  for (const { leaf, tensor } of module.tensors) {
+    lines.line(`${indent}(${leaf}): ${tensor.dtype} [${tensor.shape.join(', ')}]`);
+    yield;
+  }
   for (const [name, child] of module.modules) {
-    lines.push(`${indent}(${visible(name)}): (`);
-    if (depth < MAX_INDENT) print(child, depth + 1, lines);
-    else lines.push(`${indent}  …`);
-    lines.push(`${indent})`);
+    if (lines.full) return;
+    lines.line(`${indent}(${name}): (`);
+    if (depth < MAX_INDENT) yield* print(child, depth + 1, lines);
+    else lines.line(`${indent}  …`);
+    lines.line(`${indent})`);
   }
 }

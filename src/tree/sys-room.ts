@@ -1,20 +1,23 @@
 /** /sys: what MLFS knows about the checkpoint and about itself. */
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import type { CommandContent } from '../storage/content.ts';
-import { visible, visibleJson, visibleLines } from '../visible-text.ts';
+import { visible, visibleJson } from '../visible-text.ts';
 import { documentFile, textFile } from './documents.ts';
 import type { DirectoryInode } from './inode.ts';
 import type { InodeTable } from './inode-table.ts';
+
+/** Yields between its parts; what it returns are the bytes. */
+type Document = Generator<void, Uint8Array>;
 
 export interface SysSources {
   /** MLFS's own version. */
   readonly version: string;
   readonly banner: () => string;
   /** What `str(model)` prints, or the outline of a state dict. */
-  readonly modelStr: () => string;
+  readonly modelStr: () => Document;
   /** The whole object tree as JSON. */
-  readonly checkpointJson: () => string;
-  readonly tensorsJson: () => string;
+  readonly checkpointJson: () => Document;
+  readonly tensorsJson: () => Document;
   /** Made anew at each open. */
   readonly status: () => Promise<object>;
   /** Prometheus' text format, made anew at each open. */
@@ -30,16 +33,8 @@ export function addSysRoom(table: InodeTable, room: DirectoryInode, sources: Sys
     textFile(() => `mlfs ${sources.version}\n`),
   );
   table.add(room, 'banner', textFile(sources.banner));
-  table.add(
-    room,
-    'model_str',
-    documentFile(() => endLine(visibleLines(sources.modelStr()))),
-  );
-  table.add(
-    room,
-    'checkpoint.json',
-    documentFile(() => endLine(sources.checkpointJson())),
-  );
+  table.add(room, 'model_str', documentFile(sources.modelStr));
+  table.add(room, 'checkpoint.json', documentFile(sources.checkpointJson));
   table.add(room, 'tensors.json', documentFile(sources.tensorsJson));
   table.add(room, 'status.json', {
     content: () => ({
@@ -87,7 +82,3 @@ const ROOMS: Readonly<Record<string, string>> = {
   export: 'the whole checkpoint with the edits in it, as one file, and as safetensors',
   logs: 'what the mount does, a line each; lines may be appended',
 };
-
-function endLine(text: string): string {
-  return text.endsWith('\n') ? text : `${text}\n`;
-}

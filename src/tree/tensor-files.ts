@@ -40,30 +40,40 @@ export class TensorFiles {
   }
 
   /** Puts NAME.bin, and for a parameter NAME.grad, into a folder. `parameter` is its name in the state dict. */
-  place(folder: DirectoryInode, stem: string, tensor: Tensor, parameter?: string): void {
+  place(folder: DirectoryInode, stem: string, tensor: Tensor, parameter?: string): TensorInode {
     const free = freeStem(folder, stem, parameter === undefined ? ALONE : WITH_GRADIENT);
     const inode = this.#inodeOf(tensor);
     this.#table.link(folder, `${free}.bin`, inode);
     if (parameter !== undefined) this.#table.link(folder, `${free}.grad`, this.#gradientOf(inode, parameter));
+    return inode;
   }
 
   has(tensor: Tensor): boolean {
     return this.#find(tensor) !== undefined;
   }
 
-  /** Where a tensor's file is, by the first of its names: `/model/fc/weight.bin`. For many tensors: one walk. */
-  paths(): (tensor: Tensor) => string | undefined {
+  /** Where a tensor's file is, by the first of its names: `/model/fc/weight.bin`. For many tensors: one walk, which yields between folders. */
+  *paths(): Generator<void, (tensor: Tensor) => string | undefined> {
     const paths = new Map<Inode, string>();
-    const walk = (folder: DirectoryInode, prefix: string) => {
-      for (const [name, inode] of folder.children) {
-        if (inode.kind !== 'directory') {
-          if (inode instanceof TensorInode && !paths.has(inode)) paths.set(inode, prefix + name);
-        } else if (inode.unmade !== true) {
-          walk(inode, `${prefix}${name}/`);
-        }
+    const open: { readonly prefix: string; readonly entries: Iterator<[string, Inode]> }[] = [
+      { prefix: '/', entries: this.#table.root.children.entries() },
+    ];
+    for (let looked = 0; ; looked++) {
+      const { prefix, entries } = open.at(-1) ?? {};
+      if (entries === undefined || prefix === undefined) break;
+      const { done, value } = entries.next();
+      if (done === true) {
+        open.pop();
+        continue;
       }
-    };
-    walk(this.#table.root, '/');
+      const [name, inode] = value;
+      if (inode.kind === 'directory') {
+        if (inode.unmade !== true) {
+          open.push({ prefix: `${prefix}${name}/`, entries: inode.children.entries() });
+        }
+      } else if (inode instanceof TensorInode && !paths.has(inode)) paths.set(inode, prefix + name);
+      if (looked % 256 === 0) yield;
+    }
     return (tensor) => {
       const inode = this.#find(tensor);
       return inode === undefined ? undefined : paths.get(inode);
@@ -115,6 +125,9 @@ export class TensorFiles {
   }
 }
 
+/** Names of one tensor that are kept besides the first: a document lists no more. */
+export const MAX_ALIASES = 16;
+
 const ALONE = ['.bin'] as const;
 const WITH_GRADIENT = ['.bin', '.grad'] as const;
 
@@ -128,12 +141,24 @@ export class TensorInode implements FileInode {
   gradient: FileInode | undefined = undefined;
   readonly options: TensorFilesOptions;
   made: Content | undefined = undefined;
+  /** Its first name in the model, the next ones, and how many there are. */
+  firstName: string | undefined = undefined;
+  otherNames: string[] | undefined = undefined;
+  namesTotal = 0;
 
   constructor(nodeid: number, mtimeMs: number, tensor: Tensor, options: TensorFilesOptions) {
     this.nodeid = nodeid;
     this.mtimeMs = mtimeMs;
     this.tensor = tensor;
     this.options = options;
+  }
+
+  /** The model has it under this name, too. */
+  call(name: string): void {
+    this.namesTotal++;
+    if (this.firstName === undefined) this.firstName = name;
+    else if (this.otherNames === undefined) this.otherNames = [name];
+    else if (this.otherNames.length < MAX_ALIASES) this.otherNames.push(name);
   }
 
   get content(): Content {

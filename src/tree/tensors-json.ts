@@ -1,25 +1,61 @@
 /**
  * /sys/tensors.json: a JSON array with one tensor a line, so that both `jq` and `grep` are at home in it. Every name of
- * the object tree has its line; `aliases` are the other names of the same bytes, `file` is where the mount shows them.
+ * the object tree has its line; `aliases` are the first other names of the same bytes, `aliases_total` says how many there are, and `file` is
+ * where the mount shows them.
+ *
+ * A file of a kilobyte may have hundreds of thousands of names of one tensor. So each line lists few of the others, all lines together
+ * list a bounded number of characters of them, and the document ends with a line that says how many are missing when it would be too large.
  */
 import { nbytes, type Tensor } from '../checkpoint/tensor.ts';
 import { visibleJson } from '../visible-text.ts';
-import { fileOffset, viewKey } from './tensor-files.ts';
+import { fileOffset, MAX_ALIASES, viewKey } from './tensor-files.ts';
 
-export function tensorsJson(
-  tensors: readonly { readonly name: string; readonly tensor: Tensor }[],
+/** Of all lines together, in characters. A model with 100,000 tied pairs of names of 80 characters needs half of it. */
+const ALIAS_CHARACTERS = 16 * 1024 * 1024;
+/** 150,000 tensors take some 50 MB. */
+const MAX_BYTES = 64 * 1024 * 1024;
+/** Tensors between two yields. */
+const SLICE = 64;
+/** Lines are joined up to this length. */
+const PIECE = 64 * 1024;
+
+export interface NameAndTensor {
+  readonly name: string;
+  readonly tensor: Tensor;
+}
+
+/** The last line of a document that was cut. */
+export interface OmittedTensors {
+  readonly omitted: number;
+  readonly reason: string;
+}
+
+/** The first of the names of the same bytes, and how many there are. */
+interface Names {
+  readonly first: string[];
+  total: number;
+}
+
+/** Yields between its parts. `tensors` is gone through twice. */
+export function* tensorsJson(
+  tensors: () => Iterable<NameAndTensor>,
   pathOf: (tensor: Tensor) => string | undefined,
-): string {
-  const namesOf = new Map<string, string[]>();
-  const named = tensors.map(({ name, tensor }) => {
-    const key = viewKey(tensor);
-    const names = namesOf.get(key);
-    if (names === undefined) namesOf.set(key, [name]);
-    else names.push(name);
-    return { name, key, tensor };
-  });
-  const lines = named.map(({ name, key, tensor }) =>
-    visibleJson({
+  maxBytes: number = MAX_BYTES,
+): Generator<void, Uint8Array> {
+  const { names, count } = yield* namesByView(tensors());
+  const pieces: Buffer[] = [];
+  let bytes = 0;
+  let text = '[\n';
+  let lines = 0;
+  let aliasCharacters = ALIAS_CHARACTERS;
+  for (const { name, tensor } of tensors()) {
+    const group = names.get(viewKey(tensor));
+    const others =
+      group === undefined || group.total === 1 ? [] : group.first.filter((other) => other !== name);
+    const aliases = aliasCharacters > 0 ? others.slice(0, MAX_ALIASES) : [];
+    for (const alias of aliases) aliasCharacters -= alias.length;
+    text += lines === 0 ? '' : ',\n';
+    text += visibleJson({
       name,
       dtype: tensor.dtype,
       shape: tensor.shape,
@@ -29,9 +65,45 @@ export function tensorsJson(
       nbytes: nbytes(tensor),
       requires_grad: tensor.requiresGrad,
       ...(tensor.note === undefined ? {} : { note: tensor.note }),
-      aliases: namesOf.get(key)?.filter((other) => other !== name) ?? [],
+      aliases,
+      aliases_total: (group?.total ?? 1) - 1,
       file: pathOf(tensor) ?? null,
-    }),
-  );
-  return `[\n${lines.join(',\n')}${lines.length === 0 ? '' : '\n'}]\n`;
+    });
+    lines++;
+    if (text.length >= PIECE) {
+      const piece = Buffer.from(text);
+      pieces.push(piece);
+      bytes += piece.byteLength;
+      text = '';
+    }
+    if (bytes >= maxBytes && lines < count) {
+      text += `,\n${visibleJson(omittedAfter(lines, count))}`;
+      break;
+    }
+    if (lines % SLICE === 0) yield;
+  }
+  pieces.push(Buffer.from(`${text}${lines === 0 ? '' : '\n'}]\n`));
+  return Buffer.concat(pieces);
+}
+
+function omittedAfter(lines: number, count: number): OmittedTensors {
+  return { omitted: count - lines, reason: 'the document is too large; mlfs ls lists all' };
+}
+
+function* namesByView(
+  tensors: Iterable<NameAndTensor>,
+): Generator<void, { readonly names: ReadonlyMap<string, Names>; readonly count: number }> {
+  const names = new Map<string, Names>();
+  let count = 0;
+  for (const { name, tensor } of tensors) {
+    const key = viewKey(tensor);
+    const group = names.get(key);
+    if (group === undefined) names.set(key, { first: [name], total: 1 });
+    else {
+      group.total++;
+      if (group.first.length <= MAX_ALIASES) group.first.push(name);
+    }
+    if (++count % SLICE === 0) yield;
+  }
+  return { names, count };
 }

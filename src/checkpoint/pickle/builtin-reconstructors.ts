@@ -1,4 +1,5 @@
 import type { Account } from './account.ts';
+import { chargeKey } from './key-cost.ts';
 import { HEAP_COST } from './limits.ts';
 import type { Reconstructor } from './machine.ts';
 import { PyBytes, PyDict, PyGlobal, PyList, PyObject, PySet, PyTuple, type Value } from './values.ts';
@@ -69,6 +70,7 @@ function dictOf(
   for (const pair of pairs) {
     const parts = Array.isArray(pair) ? pair : sequence(pair as Value);
     if (parts?.length !== 2) return undefined;
+    chargeKey(account, dict, parts[0] as Value);
     dict.set(parts[0] as Value, parts[1] as Value);
   }
   return dict;

@@ -38,18 +38,21 @@ export const HEAP_COST = {
   float: 56,
   bigint: 48,
   bytes: 160,
-  list: 72,
-  tuple: 64,
-  dict: 144,
-  set: 96,
+  list: 96,
+  tuple: 112,
+  dict: 152,
+  set: 120,
   object: 120,
   slot: 10,
+  /** A place in an array that grows, or on the stack: growing by half, V8 holds the old one and the new one for a moment. */
+  grownSlot: 24,
   /** The first item of a growing array: V8 makes room for seventeen. */
   firstItem: 168,
   /** A dict's pair: the entry, and its place in the index. */
   item: 168,
   memo: 24,
-  global: 560,
+  /** It stays small: real files name some hundreds, and each is looked up in several tables. */
+  global: 2400,
   storage: 480,
   tensor: 360,
 } as const;

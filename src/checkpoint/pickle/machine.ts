@@ -7,10 +7,11 @@
  * cannot ask for unbounded time or memory; memoised values keep their identity; bytes objects are views of the input.
  * Whatever is wrong with the input becomes an MlfsError with the file, the entry, the byte and the opcode.
  */
-
 import { quoteName } from '../../visible-text.ts';
+import { NAME_LENGTH } from '../name-length.ts';
 import { Account } from './account.ts';
 import { ArgumentReader } from './arguments.ts';
+import { chargeKey } from './key-cost.ts';
 import { HEAP_COST, type PickleLimits } from './limits.ts';
 import { Memo } from './memo.ts';
 import { PickleFault } from './refusal.ts';
@@ -55,7 +56,7 @@ export class Machine {
     this.account = new Account(limits);
     this.account.heap(bytes.length);
     this.input = new ArgumentReader(bytes, start, this.account, limits);
-    this.stack = new ValueStack(limits.stackDepth, limits.markDepth);
+    this.stack = new ValueStack(this.account, limits.stackDepth, limits.markDepth);
     this.memo = new Memo(this.account, limits.memoEntries);
     this.#hooks = hooks;
   }
@@ -63,6 +64,7 @@ export class Machine {
   // Containers
 
   tuple(items: Value[]): PyTuple {
+    if (items.length === 0) return PyTuple.EMPTY;
     this.account.heap(HEAP_COST.tuple + HEAP_COST.slot * items.length);
     return new PyTuple(items);
   }
@@ -106,7 +108,7 @@ export class Machine {
     if (dict.entries.length === 0 && items.length > 0) this.account.heap(HEAP_COST.firstItem);
     for (let at = 0; at < items.length; at += 2) {
       const key = items[at] as Value;
-      if (typeof key === 'string') this.account.steps(key.length >>> 6);
+      chargeKey(this.account, dict, key);
       this.account.heap(HEAP_COST.item);
       dict.set(key, items[at + 1] as Value);
     }
@@ -120,13 +122,19 @@ export class Machine {
 
   #extend(list: Value[], items: readonly Value[]): void {
     if (list.length === 0 && items.length > 0) this.account.heap(HEAP_COST.firstItem);
-    this.account.heap(HEAP_COST.slot * items.length);
+    this.account.heap(HEAP_COST.grownSlot * items.length);
     for (const item of items) list.push(item);
   }
 
   // Names, calls and state
 
   global(module: string, name: string): PyGlobal {
+    if (module.length + name.length > NAME_LENGTH) {
+      throw new PickleFault(
+        `a global's name of ${module.length + name.length} characters; the limit is ${NAME_LENGTH}`,
+        'ERR_MLFS_LIMIT',
+      );
+    }
     const key = `${module}\n${name}`;
     const seen = this.globals.get(key);
     if (seen !== undefined) return seen;
@@ -188,6 +196,7 @@ export class Machine {
     for (const [key, value] of [...before.entries, ...after.entries]) {
       this.account.steps(8);
       this.account.heap(HEAP_COST.item);
+      chargeKey(this.account, merged, key);
       merged.set(key, value);
     }
     return merged;

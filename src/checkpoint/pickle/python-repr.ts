@@ -57,32 +57,36 @@ const REPR_BYTES = 256;
 /** Values in one repr; it is for keys and arguments of layers, which are short. */
 const REPR_VALUES = 1000;
 const REPR_DEPTH = 50;
+const REPR_TEXT = 64 * 1024;
 
 interface Budget {
   values: number;
   depth: number;
+  /** Characters of texts in it: each is cut where they end, and what follows is left out. */
+  text: number;
 }
 
 /** repr() of a value; what is no plain value is shown by the name of its class, what is too much as `...`. */
 export function valueRepr(
   value: Value | undefined,
-  budget: Budget = { values: REPR_VALUES, depth: REPR_DEPTH },
+  budget: Budget = { values: REPR_VALUES, depth: REPR_DEPTH, text: REPR_TEXT },
 ): string {
   if (value === undefined || value === null) return 'None';
   if (typeof value === 'boolean') return value ? 'True' : 'False';
   if (typeof value === 'number' || typeof value === 'bigint') return String(value);
-  if (typeof value === 'string') return stringRepr(value);
+  if (typeof value === 'string') return boundedText(value, budget);
   if (value instanceof PyFloat) return floatRepr(value.value);
   if (value instanceof PyBytes) return bytesRepr(value);
   if (value instanceof PyGlobal) return visible(value.path);
   if (value instanceof PyObject) return `<${visible(value.className ?? 'object')}>`;
   if (value instanceof PyDict) {
+    const shown = value.entries.slice(0, Math.max(0, budget.values) + 1);
     const keys = parts(
-      value.entries.map(([key]) => key),
+      shown.map(([key]) => key),
       budget,
     );
     const items = parts(
-      value.entries.slice(0, keys.length).map(([, item]) => item),
+      shown.slice(0, keys.length).map(([, item]) => item),
       budget,
     );
     return `{${items.map((item, index) => `${keys[index]}: ${item}`).join(', ')}}`;
@@ -97,6 +101,13 @@ export function valueRepr(
     return value.items.length === 0 ? 'set()' : `{${parts(value.items, budget).join(', ')}}`;
   }
   return `<${value.type}>`;
+}
+
+function boundedText(text: string, budget: Budget): string {
+  const shown = text.length <= budget.text ? text : `${text.slice(0, Math.max(0, budget.text))}...`;
+  budget.text -= shown.length;
+  if (budget.text <= 0) budget.values = 0;
+  return stringRepr(shown);
 }
 
 function parts(items: readonly Value[], budget: Budget): string[] {

@@ -1,5 +1,10 @@
+import type { Account } from './account.ts';
+import { HEAP_COST } from './limits.ts';
 import { PickleFault } from './refusal.ts';
 import type { Value } from './values.ts';
+
+/** Room on the stack is charged in such pieces. */
+const CHARGED = 16_384;
 
 /** The machine's stack and its MARKs. Nothing below the last MARK can be popped. */
 export class ValueStack {
@@ -7,19 +12,30 @@ export class ValueStack {
   /** Heights of the stack at the open MARKs. */
   readonly #marks: number[] = [];
   #floor = 0;
+  /** How high the stack may become before more is charged. */
+  #charged = 0;
+  readonly #account: Account;
   readonly #depthLimit: number;
   readonly #markLimit: number;
 
-  constructor(depthLimit: number, markLimit: number) {
+  constructor(account: Account, depthLimit: number, markLimit: number) {
+    this.#account = account;
     this.#depthLimit = depthLimit;
     this.#markLimit = markLimit;
   }
 
   push(value: Value): void {
+    if (this.#values.length >= this.#charged) this.#grow();
+    this.#values.push(value);
+  }
+
+  #grow(): void {
     if (this.#values.length >= this.#depthLimit) {
       throw new PickleFault(`more than ${this.#depthLimit} values on the stack`, 'ERR_MLFS_LIMIT');
     }
-    this.#values.push(value);
+    const height = Math.min(this.#depthLimit, this.#charged + CHARGED);
+    this.#account.heap(HEAP_COST.grownSlot * (height - this.#charged));
+    this.#charged = height;
   }
 
   pop(): Value {

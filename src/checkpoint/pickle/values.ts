@@ -20,6 +20,14 @@ export type Value =
   | PyObject
   | PersistentValue;
 
+/**
+ * What walks over an object tree write on a container, so that they need no set of all the containers they met: a forged file has
+ * millions. The numbers are the walk's own (object-tree.ts); 0 means that no walk was here.
+ */
+abstract class Container {
+  mark = 0;
+}
+
 /** Values that a persistent-id or a known reconstructor put in place of a PyObject: storages and tensors. */
 export interface PersistentValue {
   readonly type: 'storage' | 'tensor';
@@ -44,27 +52,31 @@ export class PyBytes {
   }
 }
 
-export class PyList {
+export class PyList extends Container {
   readonly type = 'list';
   readonly items: Value[] = [];
 }
 
-export class PyTuple {
+export class PyTuple extends Container {
+  /** `()`: Python has one of it, too. */
+  static readonly EMPTY = new PyTuple([]);
   readonly type = 'tuple';
   readonly items: readonly Value[];
   /** `torch.Size`, when it is not a plain tuple. */
   readonly className: string | undefined;
   constructor(items: readonly Value[], className?: string) {
+    super();
     this.items = items;
     this.className = className;
   }
 }
 
-export class PySet {
+export class PySet extends Container {
   readonly type = 'set';
   readonly frozen: boolean;
   readonly items: Value[];
   constructor(items: Value[] = [], frozen = false) {
+    super();
     this.items = items;
     this.frozen = frozen;
   }
@@ -74,13 +86,15 @@ export class PySet {
 const INDEXED_FROM = 8;
 
 /** A dict or OrderedDict in insertion order; a later equal key replaces the earlier value in place. */
-export class PyDict {
+export class PyDict extends Container {
   readonly type = 'dict';
   /** `collections.OrderedDict`, `collections.defaultdict`, … when it is not a plain dict. */
   className: string | undefined;
   /** Attributes set by BUILD, e.g. `_metadata` of a state dict. */
   attributes: PyDict | undefined;
   readonly entries: [key: Value, value: Value][] = [];
+  /** Keys whose texts are longer than any name: whoever adds them counts them, because they cost more than others. */
+  longKeys = 0;
   #index: Map<unknown, number> | undefined;
 
   set(key: Value, value: Value): void {
@@ -127,7 +141,7 @@ export class PyGlobal {
 }
 
 /** An object that a pickle would have made by calling `callable`: kept as its recipe. */
-export class PyObject {
+export class PyObject extends Container {
   readonly type = 'object';
   /** A PyGlobal nearly always; the result of another REDUCE in hostile or odd files. */
   readonly callable: Value;
@@ -139,6 +153,7 @@ export class PyObject {
   listItems: Value[] | undefined;
   dictItems: PyDict | undefined;
   constructor(callable: Value, args: Value, kwargs?: Value) {
+    super();
     this.callable = callable;
     this.args = args;
     this.kwargs = kwargs;
@@ -152,6 +167,9 @@ export class PyObject {
 /** Parts, text and nesting of a tuple key that is compared by value; what is beyond is compared by identity. */
 const TUPLE_KEY = { parts: 16, text: 256, depth: 3 };
 
+/** V8 hashes numbers without a secret: of larger ones a forged file may choose thousands that collide. */
+const PLAIN_NUMBERS = 0x100_0000;
+
 /**
  * Equal Python keys map to one identity: 1 == True == 1.0, strings and short bytes by value, tuples by parts, the rest by
  * object. A string stands for itself, so that its hash is computed once; other identities of that type start with NUL.
@@ -159,12 +177,18 @@ const TUPLE_KEY = { parts: 16, text: 256, depth: 3 };
 function keyIdentity(key: Value): unknown {
   if (typeof key === 'string') return key;
   if (typeof key === 'boolean') return key ? 1 : 0;
-  if (key instanceof PyFloat) return key.value;
+  if (typeof key === 'number') return numberIdentity(key);
+  if (typeof key === 'bigint') return `\0i${key.toString(16)}`;
+  if (key instanceof PyFloat) return numberIdentity(key.value);
   if (key instanceof PyTuple) return tupleIdentity(key, TUPLE_KEY.depth) ?? key;
   if (key instanceof PyBytes && key.bytes.length <= TUPLE_KEY.text) {
     return `\0b${Buffer.from(key.bytes).toString('latin1')}`;
   }
   return key;
+}
+
+function numberIdentity(value: number): unknown {
+  return Number.isInteger(value) && value >= 0 && value < PLAIN_NUMBERS ? value + 0 : `\0n${value + 0}`;
 }
 
 function tupleIdentity(tuple: PyTuple, depth: number): string | undefined {

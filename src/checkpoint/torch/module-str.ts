@@ -11,10 +11,25 @@ import { extraRepr, ModuleAttributes } from './layer-repr.ts';
 
 /** Real models are some twenty levels deep and print in a few hundred kilobytes. */
 const MAX_DEPTH = 200;
+/** Of one module with all that is in it. */
 const MAX_LENGTH = 2 * 1024 * 1024;
+/** Characters laid out for all modules: each level indents what is inside it once more. */
+const MAX_WORK = 64 * 1024 * 1024;
+/** Children that are no modules, between two yields. */
+const SLICE = 64;
 
-/** undefined when `root` is no pickled module. */
+/** undefined when `root` is no pickled module. Holds the event loop. */
 export function modelStr(root: Value): string | undefined {
+  const work = modelStrInSlices(root);
+  for (;;) {
+    if (work === undefined) return undefined;
+    const { done, value } = work.next();
+    if (done === true) return value;
+  }
+}
+
+/** The same in parts, between which it yields. */
+export function modelStrInSlices(root: Value): Generator<void, string> | undefined {
   if (isModule(root)) return new ModulePrinter().module(root, 0);
   return isScriptModule(root) ? new ModulePrinter().script(root, 0) : undefined;
 }
@@ -22,49 +37,77 @@ export function modelStr(root: Value): string | undefined {
 class ModulePrinter {
   /** Shared modules are printed each time and represented once. */
   readonly #known = new Map<PyObject, string>();
+  #left = MAX_WORK;
 
-  module(module: PyObject & { state: PyDict }, depth: number): string {
+  *module(module: PyObject & { state: PyDict }, depth: number): Generator<void, string> {
     const known = this.#known.get(module);
     if (known !== undefined) return known;
     const className = module.className ?? '';
     const name = visible(className.slice(className.lastIndexOf('.') + 1));
-    if (depth > MAX_DEPTH) return `${name}(...)`;
+    if (depth > MAX_DEPTH || this.#left <= 0) return `${name}(...)`;
     // Printed again inside itself: torch would recurse for ever.
     this.#known.set(module, `${name}(...)`);
     const modules = module.state.get('_modules');
-    const children: [string, string][] = [];
-    let length = 0;
+    const children = new Children();
     for (const [key, child] of modules instanceof PyDict ? modules.entries : []) {
-      const text = isModule(child) ? this.module(child, depth + 1) : unprintable(child);
-      length += text.length;
-      children.push([visible(keyText(key)), length > MAX_LENGTH ? '...' : text]);
-      if (length > MAX_LENGTH) break;
+      const text = isModule(child) ? yield* this.module(child, depth + 1) : unprintable(child);
+      if (!children.add(visible(keyText(key)), text)) break;
+      if (children.list.length % SLICE === 0) yield;
     }
-    const text = layout(className, name, extraRepr(className, new ModuleAttributes(module)) ?? '', children);
-    this.#known.set(module, text);
-    return text;
+    const extra = extraRepr(className, new ModuleAttributes(module)) ?? '';
+    return yield* this.#laidOut(module, className, name, extra, children);
   }
 
   /** `RecursiveScriptModule(original_name=…)`, as `str(torch.jit.load(…))` prints. */
-  script(module: PyObject & { state: Value }, depth: number): string {
+  *script(module: PyObject & { state: Value }, depth: number): Generator<void, string> {
     const known = this.#known.get(module);
     if (known !== undefined) return known;
     const className = module.className ?? '';
     const originalName = `original_name=${visible(className.slice(className.lastIndexOf('.') + 1))}`;
-    if (depth > MAX_DEPTH) return `RecursiveScriptModule(${originalName}...)`;
-    this.#known.set(module, `RecursiveScriptModule(${originalName}...)`);
-    const children: [string, string][] = [];
-    let length = 0;
+    const short = `RecursiveScriptModule(${originalName}...)`;
+    if (depth > MAX_DEPTH || this.#left <= 0) return short;
+    this.#known.set(module, short);
+    const children = new Children();
     for (const [key, child] of module.state instanceof PyDict ? module.state.entries : []) {
-      if (!isScriptModule(child) || length > MAX_LENGTH) continue;
-      const text = this.script(child, depth + 1);
-      length += text.length;
-      children.push([visible(keyText(key)), text]);
+      if (!isScriptModule(child)) continue;
+      if (!children.add(visible(keyText(key)), yield* this.script(child, depth + 1))) break;
     }
-    const text = layout('', 'RecursiveScriptModule', originalName, children);
+    return yield* this.#laidOut(module, '', 'RecursiveScriptModule', originalName, children);
+  }
+
+  *#laidOut(
+    module: PyObject,
+    className: string,
+    name: string,
+    extra: string,
+    children: Children,
+  ): Generator<void, string> {
+    const text = layout(className, name, extra, children.list);
+    this.#left -= text.length;
     this.#known.set(module, text);
+    yield;
     return text;
   }
+}
+
+/** The children of one module: what would make it too long is `...`. */
+class Children {
+  readonly list: [key: string, text: string][] = [];
+  #left = MAX_LENGTH;
+
+  /** Whether there may be more. */
+  add(key: string, text: string): boolean {
+    this.#left -= key.length + text.length + 2 * newlines(text);
+    if (this.#left > 0) this.list.push([key, text]);
+    else this.list.push([key.slice(0, 100), '...']);
+    return this.#left > 0;
+  }
+}
+
+function newlines(text: string): number {
+  let count = 0;
+  for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) count++;
+  return count;
 }
 
 /** A script object that is a module: objects of custom C++ classes are none. */

@@ -1,8 +1,8 @@
 import { PyList, PyTuple, type Value } from '../pickle/values.ts';
 import { DTYPES, type DType, PACKED_ELEMENTS } from '../tensor.ts';
 
-/** More dimensions than any tensor library can use. */
-const MAX_DIMENSIONS = 256;
+/** What torch's iterators can address. */
+const MAX_DIMENSIONS = 64;
 
 export interface Geometry {
   readonly shape: readonly number[];

@@ -3,9 +3,8 @@
  * is escaped by a backslash; in a label backslashes are escapes too (`\n`, `\l`, `\N`), and `&` begins an HTML entity. NUL ends
  * a string whatever is around it, and XML (dot writes SVG) has no place for control characters, so what is hidden is escaped first.
  */
-
 import { visible } from '../../visible-text.ts';
-import { DocumentWriter } from './document-writer.ts';
+import { DocumentWriter } from '../document-writer.ts';
 
 /** More nodes than this nobody lays out; `dot` takes minutes and gigabytes for them. */
 const MAX_NODES = 20_000;

@@ -1,5 +1,5 @@
 /** graph.txt and graph.dot of an exported program. */
-import { DocumentWriter } from './document-writer.ts';
+import { DocumentWriter } from '../document-writer.ts';
 import { DotWriter } from './dot.ts';
 import type { ExportedGraph, ExportedInput, ExportedNode } from './exported-graph.ts';
 

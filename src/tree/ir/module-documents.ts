@@ -1,6 +1,6 @@
 /** module_tree.txt, .json and .dot. Made in slices: a model of 100,000 tensors has megabytes of it. */
 import { numel, type Tensor } from '../../checkpoint/tensor.ts';
-import { DocumentWriter } from './document-writer.ts';
+import { DocumentWriter } from '../document-writer.ts';
 import { DotWriter } from './dot.ts';
 import type { ModuleNode, ModuleTensor } from './module-tree.ts';
 

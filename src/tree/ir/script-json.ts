@@ -1,5 +1,5 @@
 /** graph.json of TorchScript: what graph.txt says, for programs. One class, function or module a line. */
-import { DocumentWriter } from './document-writer.ts';
+import { DocumentWriter } from '../document-writer.ts';
 import type { MethodGraph } from './script/graph.ts';
 import { kindOf, type ScriptProgram } from './script-program.ts';
 

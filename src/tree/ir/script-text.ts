@@ -2,7 +2,7 @@
  * graph.txt of TorchScript. A line a node: `%0 = self.conv.forward(x) : Tensor  -> __torch__.….Conv2d.forward`. What a call gives
  * that the code has no name for is `%N`; after `->` is the method of the archive's own code that is reached.
  */
-import { DocumentWriter } from './document-writer.ts';
+import { DocumentWriter } from '../document-writer.ts';
 import type { FunctionDeclaration } from './script/declarations.ts';
 import type { GraphNode, MethodGraph } from './script/graph.ts';
 import { kindOf, type ScriptProgram } from './script-program.ts';

@@ -24,8 +24,12 @@ export interface JsonSources {
   readonly tensor: Tensor;
   /** What the tensor's own file shows. */
   readonly content: FixedContent;
-  /** The dotted names of the tensor; the first is the one it is called by. */
-  readonly names: () => readonly string[];
+  /** The dotted names of the tensor: the one it is called by, the next ones, and how many there are. */
+  readonly names: {
+    readonly firstName: string | undefined;
+    readonly otherNames: readonly string[] | undefined;
+    readonly namesTotal: number;
+  };
   readonly statistics: StatisticsCache;
 }
 
@@ -73,10 +77,9 @@ export class JsonContent implements RenderedContent {
 }
 
 function describe({ tensor, names }: JsonSources): string {
-  const [name = '', ...aliases] = names();
   const carrier = npyCarrier(tensor.dtype);
   const fields = {
-    name,
+    name: names.firstName ?? '',
     dtype: tensor.dtype,
     shape: tensor.shape,
     stride: tensor.stride,
@@ -88,7 +91,8 @@ function describe({ tensor, names }: JsonSources): string {
     ...(tensor.note === undefined ? {} : { note: tensor.note }),
     // numpy has no such dtype: /views/npy shows the bits as unsigned integers.
     ...(carrier === undefined ? {} : { npy_carrier: carrier }),
-    aliases,
+    aliases: names.otherNames ?? [],
+    aliases_total: Math.max(0, names.namesTotal - 1),
   };
   const lines = Object.entries(fields).map(([key, value]) => `  ${visibleJson(key)}: ${visibleJson(value)}`);
   return `{\n${lines.join(',\n')}`;

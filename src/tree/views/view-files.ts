@@ -88,11 +88,8 @@ export function textView(format: TextFormat, limit: number): View {
 }
 
 /** `namesOf`: the dotted names of a tensor. */
-export function jsonView(
-  namesOf: (tensor: TensorInode) => readonly string[],
-  statistics: StatisticsCache,
-): View {
+export function jsonView(statistics: StatisticsCache): View {
   return view('.json', (inode, content) => ({
-    content: new JsonContent({ tensor: inode.tensor, content, names: () => namesOf(inode), statistics }),
+    content: new JsonContent({ tensor: inode.tensor, content, names: inode, statistics }),
   }));
 }

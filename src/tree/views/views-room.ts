@@ -2,8 +2,6 @@
 import type { StatisticsCache } from '../../numbers/statistics-cache.ts';
 import type { DirectoryInode } from '../inode.ts';
 import type { InodeTable } from '../inode-table.ts';
-import type { ModelTensor } from '../model-tensors.ts';
-import { viewKey } from '../tensor-files.ts';
 import { DEFAULT_TEXT_ELEMENTS } from './text-content.ts';
 import { jsonView, npyView, textView } from './view-files.ts';
 import { inodesBelow, Views } from './view-folders.ts';
@@ -11,7 +9,6 @@ import { inodesBelow, Views } from './view-folders.ts';
 export interface ViewsSources {
   /** The folder /model, whose tensors are shown. */
   readonly model: DirectoryInode;
-  readonly tensors: readonly ModelTensor[];
   readonly writable: boolean;
   readonly statistics: StatisticsCache;
   /** More elements than this are shown as a head in txt and csv. */
@@ -19,13 +16,12 @@ export interface ViewsSources {
 }
 
 export function addViewsRoom(table: InodeTable, sources: ViewsSources): void {
-  const { model, tensors, writable, statistics, textElements = DEFAULT_TEXT_ELEMENTS } = sources;
-  const names = namesByView(tensors);
+  const { model, writable, statistics, textElements = DEFAULT_TEXT_ELEMENTS } = sources;
   const views = {
     npy: npyView(),
     txt: textView('txt', textElements),
     csv: textView('csv', textElements),
-    json: jsonView(({ tensor }) => names().get(viewKey(tensor)) ?? [], statistics),
+    json: jsonView(statistics),
   };
   const room = table.folder(table.root, 'views');
   const count = inodesBelow(model);
@@ -33,20 +29,4 @@ export function addViewsRoom(table: InodeTable, sources: ViewsSources): void {
     const folders = new Views(table.reserve(count), view, writable && name !== 'json');
     room.children.set(name, folders.folder(model, room.nodeid));
   }
-}
-
-/** Worked out when somebody first reads a document. */
-function namesByView(tensors: readonly ModelTensor[]): () => ReadonlyMap<string, readonly string[]> {
-  let made: Map<string, string[]> | undefined;
-  return () => {
-    if (made !== undefined) return made;
-    made = new Map();
-    for (const { name, tensor } of tensors) {
-      const key = viewKey(tensor);
-      const names = made.get(key);
-      if (names === undefined) made.set(key, [name]);
-      else names.push(name);
-    }
-    return made;
-  };
 }

@@ -10,10 +10,11 @@ import {
 } from '../../../src/checkpoint/pickle/values.ts';
 import { PageCache } from '../../../src/storage/page-cache.ts';
 import { addCheckpointRoom } from '../../../src/tree/checkpoint-room.ts';
+import { atOnce } from '../../../src/tree/in-slices.ts';
 import { InodeTable } from '../../../src/tree/inode-table.ts';
 import { addModelRoom } from '../../../src/tree/model-room.ts';
 import { looksLikeParameter } from '../../../src/tree/model-tensors.ts';
-import { outline } from '../../../src/tree/outline.ts';
+import { outlineInSlices } from '../../../src/tree/outline.ts';
 import { TensorFiles } from '../../../src/tree/tensor-files.ts';
 import { at, IMAGE, paths, storage, tensor } from './tree-fixtures.ts';
 
@@ -135,7 +136,7 @@ test('/checkpoint shows dicts as folders, scalars as documents and the tensors o
     'optimizer/param_groups/0/betas.json',
   ]);
   assert.equal(at(checkpoint, 'model/fc/weight.bin'), at(model, 'fc/weight.bin'));
-  assert.equal(files.paths()(weight), '/model/fc/weight.bin');
+  assert.equal(atOnce(files.paths())(weight), '/model/fc/weight.bin');
 });
 
 test('a folder and a file that want one name stay apart in /checkpoint', () => {
@@ -220,10 +221,12 @@ test('nodeids are dense and what a file is made of is worked out once, at the fi
 });
 
 test('a state dict is outlined like a module', () => {
-  const text = outline('StateDict', [
-    { name: 'conv.weight', tensor: tensor(storage('0', 24), [2, 3]), parameter: true },
-    { name: 'scale', tensor: tensor(storage('1', 4), []), parameter: true },
-  ]);
+  const text = atOnce(
+    outlineInSlices('StateDict', [
+      { name: 'conv.weight', tensor: tensor(storage('0', 24), [2, 3]), parameter: true },
+      { name: 'scale', tensor: tensor(storage('1', 4), []), parameter: true },
+    ]),
+  );
   assert.equal(text, 'StateDict(\n  (scale): float32 []\n  (conv): (\n    (weight): float32 [2, 3]\n  )\n)');
 });
 

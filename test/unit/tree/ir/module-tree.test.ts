@@ -9,7 +9,7 @@ import {
   type Value,
 } from '../../../../src/checkpoint/pickle/values.ts';
 import type { Tensor } from '../../../../src/checkpoint/tensor.ts';
-import { inSlices } from '../../../../src/tree/ir/in-slices.ts';
+import { inSlices } from '../../../../src/tree/in-slices.ts';
 import { treeDot, treeText } from '../../../../src/tree/ir/module-documents.ts';
 import { moduleTree } from '../../../../src/tree/ir/module-tree.ts';
 import { storage, tensor } from '../tree-fixtures.ts';

@@ -1,5 +1,5 @@
 /** Lines of a document with a bound: a graph of a hostile file may print a thousand times as long as it is. */
-import { escapeJson, visible } from '../../visible-text.ts';
+import { escapeJson, visible } from '../visible-text.ts';
 
 /** Much more than anybody reads, and a large model's graph fits. */
 const MAX_CHARACTERS = 16 * 1024 * 1024;

@@ -1,4 +1,4 @@
-import type { FixedContent, SnapshotContent } from '../../storage/content.ts';
+import type { FixedContent, SnapshotContent } from '../storage/content.ts';
 
 /** What no edit changes. */
 export const UNCHANGING: FixedContent = { kind: 'extents', size: 0, extents: [] };

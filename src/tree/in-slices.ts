@@ -1,0 +1,30 @@
+/** Longer nothing else of the mount waits, however many documents are being made. */
+const SLICE_MS = 8;
+
+/** Works that are under way: they share the slice. */
+let running = 0;
+
+/** Runs work that yields between its parts, and lets the event loop go on now and then. */
+export async function inSlices<T>(work: Generator<void, T>): Promise<T> {
+  running++;
+  try {
+    for (;;) {
+      const until = performance.now() + SLICE_MS / running;
+      do {
+        const { done, value } = work.next();
+        if (done === true) return value;
+      } while (performance.now() < until);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  } finally {
+    running--;
+  }
+}
+
+/** The same at once: for what is small. */
+export function atOnce<T>(work: Generator<void, T>): T {
+  for (;;) {
+    const { done, value } = work.next();
+    if (done === true) return value;
+  }
+}

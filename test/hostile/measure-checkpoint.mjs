@@ -1,0 +1,144 @@
+/**
+ * `node measure-checkpoint.mjs FILE`: opens a checkpoint as the library does, then makes its tree and every document of it as a mount does, and prints
+ * one line of JSON: what came out, CPU seconds and the largest resident set of each step, and the longest that the event loop was held
+ * while documents were made. The process is the measure: its memory is nobody else's.
+ */
+import { readFileSync } from 'node:fs';
+import { openCheckpoint } from '../../dist/checkpoint/open.js';
+import { TreeFilesystem } from '../../dist/fuse/operations.js';
+import { openCheckpoint as openLibrary } from '../../dist/index.js';
+import { PageCache } from '../../dist/storage/page-cache.js';
+import { Log } from '../../dist/telemetry/log.js';
+import { buildTree } from '../../dist/tree/build-tree.js';
+
+const [path, mode] = process.argv.slice(2);
+const peakBytes = () => Number(/VmHWM:\s*(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]) * 1024;
+const cpuSeconds = () => {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
+};
+/** Processor time of the main thread: what holds the event loop, whatever else the machine does. */
+const threadMs = () =>
+  Number(readFileSync(`/proc/self/task/${process.pid}/schedstat`, 'utf8').split(' ')[0]) / 1e6;
+const report = {
+  outcome: 'opened',
+  tensors: 0,
+  opened: {},
+  mounted: {},
+  documents: {},
+  holdMs: 0,
+  sizes: {},
+};
+const mark = (step) => Object.assign(report[step], { cpuSeconds: cpuSeconds(), peakBytes: peakBytes() });
+
+const refused = (cause) => {
+  if (typeof cause?.code !== 'string' || !cause.code.startsWith('ERR_MLFS')) throw cause;
+  report.outcome = cause.code;
+  report.message = cause.message.slice(0, 200);
+};
+
+if (mode !== 'mount') {
+  try {
+    const opened = await openLibrary(path);
+    report.tensors = opened.tensors.length;
+    report.warnings = opened.warnings.map(({ message }) => message);
+    await opened.close();
+  } catch (cause) {
+    refused(cause);
+  }
+  mark('opened');
+} else {
+  try {
+    const checkpoint = await openCheckpoint(path);
+    const { tree, tensors } = buildTree(checkpoint, {
+      cache: new PageCache(64 * 1024 * 1024),
+      version: '0',
+      log: new Log(),
+      status: async () => ({}),
+      metrics: () => '',
+    });
+    report.tensors = tensors;
+    report.inodes = tree.inodeCount;
+    mark('mounted');
+    const filesystem = new TreeFilesystem(tree, { readOnly: true, uid: 0, gid: 0 });
+    await readEverything(filesystem);
+    mark('documents');
+    await checkpoint.close();
+  } catch (cause) {
+    refused(cause);
+    mark('mounted');
+  }
+}
+process.stdout.write(`${JSON.stringify(report)}\n`);
+
+/** What `find`, `ls -lR` and `cat sys/* ir/*` ask for, in the same way. */
+async function readEverything(filesystem) {
+  const context = { uid: 0, gid: 0, pid: 0, signal: new AbortController().signal };
+  const turn = () => new Promise((resolve) => setImmediate(resolve));
+  let last = threadMs();
+  let where = '';
+  const tick = async () => {
+    await turn();
+    observe();
+  };
+  const observe = () => {
+    const now = threadMs();
+    if (now - last > report.holdMs) {
+      report.holdMs = Math.round(now - last);
+      report.heldBy = where;
+    }
+    last = now;
+  };
+  // Whatever is awaited, the event loop is looked at in each of its turns.
+  let watching = true;
+  const watch = () => {
+    observe();
+    if (watching) setImmediate(watch);
+  };
+  watch();
+  let asked = 0;
+  const folders = [[1, '']];
+  let left = 300;
+  while (folders.length > 0 && left-- > 0) {
+    const [nodeid, at] = folders.shift();
+    where = `readdir ${at.slice(0, 60)}`;
+    let offset = 0;
+    for (;;) {
+      let page = 0;
+      for (const entry of filesystem.readdir(nodeid, offset)) {
+        offset = entry.offset ?? offset + 1;
+        if (entry.name !== '.' && entry.name !== '..' && entry.entry !== undefined) {
+          const { attr } = entry.entry;
+          if (attr.kind === 'directory' && folders.length < 300)
+            folders.push([attr.nodeid, `${at}/${entry.name}`]);
+          else if (attr.kind === 'file') await look(attr.nodeid, `${at}/${entry.name}`);
+        }
+        if (++page >= 64) break;
+      }
+      await tick();
+      if (page < 64 || --left < 0) break;
+    }
+  }
+  watching = false;
+
+  async function look(nodeid, name) {
+    if (++asked > 1_000 && !/^\/(sys|ir|viz|export)\//.test(name)) return;
+    where = `stat ${name.slice(0, 60)}`;
+    const { attr } = await filesystem.getattr(nodeid, context);
+    await tick();
+    if (!/^\/(sys|ir)\//.test(name) && !(/\.json$/.test(name) && asked < 200)) return;
+    where = `read ${name.slice(0, 60)}`;
+    const { handle } = await filesystem.open(nodeid, 0, context);
+    await tick();
+    let at = 0;
+    for (;;) {
+      const bytes = await filesystem.read(nodeid, handle, at, 1024 * 1024, context);
+      await tick();
+      at += bytes.byteLength;
+      if (bytes.byteLength === 0) break;
+    }
+    if (at !== attr.size && attr.size !== 0) report.sizes[name] = `${at} bytes, stat said ${attr.size}`;
+    if (name.startsWith('/sys/') || name.startsWith('/ir/') || at > 1e6) report.sizes[name.slice(0, 60)] = at;
+    await filesystem.release(nodeid, handle);
+  }
+}
