@@ -5,7 +5,7 @@
 import { Command, CommanderError } from 'commander';
 import { EXIT } from '../errors.ts';
 import { VERSION } from '../mount/version.ts';
-import { visibleLines } from '../visible-text.ts';
+import { visible } from '../visible-text.ts';
 import { registerCat } from './cat.ts';
 import { registerCheck } from './check.ts';
 import { registerCommit } from './commit.ts';
@@ -68,8 +68,7 @@ async function createProgram(argv: readonly string[]): Promise<Command> {
     .helpOption('-h, --help', 'show help')
     .showHelpAfterError('  try: mlfs --help')
     .configureOutput({
-      // It quotes words of the command line.
-      outputError: (text, write) => write(visibleLines(text.replace(/^error: /, 'mlfs: '))),
+      outputError: (text, write) => write(`${usageError(text)}\n`),
     })
     .exitOverride()
     .addHelpText(
@@ -96,6 +95,12 @@ MLFS_DEBUG=1 shows where an error came from.`,
     command.showHelpAfterError(`  try: mlfs ${command.name()} --help`);
   }
   return program;
+}
+
+/** commander's message, which quotes words of the command line; a suggestion stands on a line of its own. */
+function usageError(text: string): string {
+  const lines = text.trimEnd().split(/\n(?=\(Did you mean )/);
+  return lines.map((line) => visible(line.replace(/^error: /, 'mlfs: '))).join('\n');
 }
 
 /** `mlfs ls model.pt | head` ends when head does. */

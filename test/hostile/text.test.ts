@@ -60,11 +60,17 @@ async function commandLines(lines: readonly (readonly string[])[]): Promise<Comm
 
 const bytesOf = (base64: string) => Buffer.from(base64, 'base64');
 
+/** A name's line break makes no line: what follows it in `evil` begins none. */
+function assertOneLineEach(text: string, what: string): void {
+  assert.doesNotMatch(text, /^\s*\\t\\x08/m, `${what}: a name goes on in the next line`);
+}
+
 /** Nothing hidden on either stream, except a tensor's bytes. */
 function assertCleanRun({ args, stdout, stderr }: CommandRun): void {
   const what = `mlfs ${args[0]}`;
   if (args[0] !== 'cat') assertClean(bytesOf(stdout), `${what}: stdout`);
   assertClean(bytesOf(stderr), `${what}: stderr`);
+  for (const said of [stdout, stderr]) assertOneLineEach(bytesOf(said).toString(), what);
   if (args.includes('--json')) {
     const printed = bytesOf(stdout).toString();
     if (printed !== '') assert.doesNotThrow(() => JSON.parse(printed.split('\n}\n{')[0] ?? ''), what);
@@ -241,6 +247,7 @@ for (const transport of TRANSPORTS) {
         const texts = await textsOf(mountpoint);
         for (const { path: name, bytes } of texts) {
           assertClean(bytes, name);
+          assertOneLineEach(bytes.toString(), name);
           if (name.endsWith('.json')) JSON.parse(bytes.toString());
         }
         const names = texts.map(({ path: name }) => name);
