@@ -13,8 +13,8 @@ const MOUNTED = [
   'a dict shared 12 levels deep',
   'a dict shared 20 levels deep',
   'a list shared 20 levels deep',
-  'a module shared 20 levels deep',
-  'a script object shared 20 levels deep',
+  'a module shared 12 levels deep',
+  'a script object shared 12 levels deep',
   'a list of 400 levels around a long text',
   'a chain of 190 modules around 20,000',
   'a dict of 500,000 numbers 1,000 times',
@@ -43,3 +43,12 @@ test('names that make millions of folders are refused when the file is mounted, 
   assert.match(message ?? '', /hostile\.pt: its names make more than 262144 folders/);
   assertCheap(mounted, 'refusing');
 });
+
+for (const name of ['a module shared 20 levels deep', 'a script object shared 20 levels deep']) {
+  test(`a mount is refused for its folders, and the library lists what there is room for: ${name}`, async (t) => {
+    assert.equal((await measured(t, name, 'open')).outcome, 'opened');
+    const { outcome, mounted } = await measured(t, name, 'mount');
+    assert.equal(outcome, 'ERR_MLFS_LIMIT');
+    assertCheap(mounted, 'refusing');
+  });
+}
