@@ -16,7 +16,7 @@ export interface Served {
   readonly inodes: number;
   /** Absent on a read-only mount. */
   readonly edits: Edits | undefined;
-  readonly dirtyTensors: () => readonly DirtyTensorReport[];
+  readonly dirtyTensors: () => Promise<readonly DirtyTensorReport[]>;
 }
 
 export interface StatusSources {
@@ -42,6 +42,9 @@ export interface StatusSources {
   readonly nativeReads: () => ReadonlyMap<string, NativeReads>;
 }
 
+/** Globals that are listed; `mlfs info --json` has all. */
+const LISTED = 1000;
+
 export type StatusDocument = Awaited<ReturnType<typeof statusDocument>>;
 
 export async function statusDocument(sources: StatusSources) {
@@ -49,7 +52,7 @@ export async function statusDocument(sources: StatusSources) {
   const state = await watch.state();
   const { checkpoint, tensors, tensorBytes, inodes, edits, dirtyTensors } = sources.served();
   const { base } = checkpoint.image;
-  const report = editsReport(checkpoint, edits, dirtyTensors());
+  const report = editsReport(checkpoint, edits, await dirtyTensors());
   return {
     version: sources.version,
     pid: process.pid,
@@ -80,7 +83,8 @@ export async function statusDocument(sources: StatusSources) {
     counters: sources.counters(),
     rss_bytes: process.memoryUsage.rss(),
     warnings: checkpoint.warnings.map((warning) => ({ code: warning.code, message: warning.message })),
-    unknown_globals: checkpoint.unknownGlobals,
+    unknown_globals: checkpoint.unknownGlobals.slice(0, LISTED),
+    unknown_globals_total: checkpoint.unknownGlobals.length,
   };
 }
 

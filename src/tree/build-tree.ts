@@ -9,8 +9,9 @@ import type { Checksums } from '../storage/checksums.ts';
 import type { CommandContent, StoredContent } from '../storage/content.ts';
 import type { PageCache } from '../storage/page-cache.ts';
 import { addCheckpointRoom, addStrayTensors } from './checkpoint-room.ts';
-import { type DirtyTensor, dirtyTensors } from './dirty-tensors.ts';
+import { type DirtyTensor, dirtyTensorsInSlices } from './dirty-tensors.ts';
 import { addExportRoom } from './export-room.ts';
+import { inSlices } from './in-slices.ts';
 import type { InodeTree } from './inode.ts';
 import { InodeTable } from './inode-table.ts';
 import { addIrRoom } from './ir-room.ts';
@@ -54,7 +55,7 @@ export interface BuiltTree {
   /** Tensors by name. */
   readonly tensors: number;
   /** Tensors that edits reach into, by the first of their names; quick when there are none. */
-  readonly dirtyTensors: () => DirtyTensor[];
+  readonly dirtyTensors: () => Promise<DirtyTensor[]>;
 }
 
 /** Throws ERR_MLFS_USAGE when `stateDict` names nothing. */
@@ -115,7 +116,8 @@ export function buildTree(checkpoint: Checkpoint, sources: TreeSources): BuiltTr
   return {
     tree: table,
     tensors: count,
-    dirtyTensors: () => dirtyTensors(checkpoint.image.overlay, eachTensor(checkpoint, model)),
+    dirtyTensors: () =>
+      inSlices(dirtyTensorsInSlices(checkpoint.image.overlay, eachTensor(checkpoint, model))),
   };
 }
 

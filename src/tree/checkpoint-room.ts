@@ -22,6 +22,8 @@ import { freeStem, type InodeTable } from './inode-table.ts';
 import type { TensorFiles } from './tensor-files.ts';
 
 const REPEATED_ENTRIES = 100_000;
+/** Entries of the room besides tensors: a list of millions of numbers with one dict in it would be as many files. */
+const MAX_ENTRIES = 200_000;
 /** Deeper than any real checkpoint, and than PATH_MAX reaches. */
 const MAX_DEPTH = 1000;
 
@@ -44,6 +46,7 @@ export function addCheckpointRoom(
   const shown = new Map<Value, string>();
   const ancestors = new Set<Value>();
   let entries = 0;
+  let omitted = 0;
 
   const place = (at: Place, key: string, value: Value): void => {
     entries++;
@@ -56,6 +59,10 @@ export function addCheckpointRoom(
     }
     if (isStorage(value)) {
       placeStorage(at, key, value);
+      return;
+    }
+    if (entries > MAX_ENTRIES) {
+      omitted++;
       return;
     }
     const children = childrenOf(value);
@@ -117,6 +124,11 @@ export function addCheckpointRoom(
   shown.set(root, top.path);
   ancestors.add(root);
   for (const [key, child] of children) place(top, key, child);
+  if (omitted > 0) {
+    // Tensors in what is left out are placed as those that no folder leads to.
+    const reason = `more than ${MAX_ENTRIES} entries; see sys/checkpoint.json`;
+    addJson(top, 'omitted', () => `${JSON.stringify({ omitted, reason })}\n`);
+  }
 }
 
 /**

@@ -1,6 +1,7 @@
 import type { Tensor } from '../checkpoint/tensor.ts';
 import type { Overlay } from '../storage/overlay.ts';
 import { dirtyBytes } from './dirty-bytes.ts';
+import { atOnce } from './in-slices.ts';
 import { viewKey } from './tensor-files.ts';
 
 /** A tensor that edits reach into. */
@@ -10,15 +11,27 @@ export interface DirtyTensor {
   readonly ranges: number;
 }
 
+interface Named {
+  readonly name: string;
+  readonly tensor: Tensor;
+}
+
 /** The tensors with dirty bytes, each under the first of its names. */
-export function dirtyTensors(
+export function dirtyTensors(overlay: Overlay, tensors: Iterable<Named>): DirtyTensor[] {
+  return atOnce(dirtyTensorsInSlices(overlay, tensors));
+}
+
+/** The same; yields between tensors. */
+export function* dirtyTensorsInSlices(
   overlay: Overlay,
-  tensors: Iterable<{ readonly name: string; readonly tensor: Tensor }>,
-): DirtyTensor[] {
+  tensors: Iterable<Named>,
+): Generator<void, DirtyTensor[]> {
   if (overlay.empty) return [];
   const dirty: DirtyTensor[] = [];
   const seen = new Set<string>();
+  let looked = 0;
   for (const { name, tensor } of tensors) {
+    if (++looked % SLICE === 0) yield;
     const count = dirtyBytes(overlay, tensor);
     if (count.bytes === 0) continue;
     const key = viewKey(tensor);
@@ -28,3 +41,6 @@ export function dirtyTensors(
   }
   return dirty;
 }
+
+/** Tensors between two yields. */
+const SLICE = 256;

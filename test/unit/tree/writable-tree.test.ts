@@ -214,15 +214,15 @@ test('what is dirty shows at the tensor and in the list, until it is committed',
   const tree = await writable(t, dict({ wte: tied, head: tied, clean: floats(2) }));
   const dirtyOf = (path: string) => file(tree, path).xattrs?.get('user.mlfs.dirty');
   assert.equal(dirtyOf('model/wte.bin'), '0');
-  assert.deepEqual(tree.dirtyTensors(), []);
+  assert.deepEqual(await tree.dirtyTensors(), []);
   const { image, offset } = storageBytes(tree.edited.checkpoint.tensors[0]?.tensor ?? assert.fail());
   await image.update((update) => update.write(offset + 4, Buffer.from([9, 9, 9])));
   assert.equal(dirtyOf('model/head.bin'), '3');
   assert.equal(dirtyOf('model/clean.bin'), '0');
-  assert.deepEqual(tree.dirtyTensors(), [{ name: 'wte', bytes: 3, ranges: 1 }]);
+  assert.deepEqual(await tree.dirtyTensors(), [{ name: 'wte', bytes: 3, ranges: 1 }]);
   await tree.edited.edits.commit();
   assert.equal(dirtyOf('model/wte.bin'), '0');
-  assert.deepEqual(tree.dirtyTensors(), []);
+  assert.deepEqual(await tree.dirtyTensors(), []);
 });
 
 test('a tree that takes the place of another begins where that one ended, but for the root', async (t) => {

@@ -1,0 +1,54 @@
+/** Files of bounded-shapes.ts that open: their trees, listings and documents, as a mount makes them, in a process of its own. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { assertCheap, measured, PEAK_BYTES } from './measured-checkpoint.ts';
+
+/** Processor time that the main thread takes in one turn of the event loop, garbage collection included. */
+const HOLD_MS = 250;
+
+const MOUNTED = [
+  '20,000 names of one tensor',
+  '51,000 names of one tensor, 500 characters long',
+  '91,000 tensors',
+  'a dict shared 12 levels deep',
+  'a dict shared 20 levels deep',
+  'a list shared 20 levels deep',
+  'a module shared 12 levels deep',
+  'a script object shared 12 levels deep',
+  'a list of 400 levels around a long text',
+  'a chain of 190 modules around 20,000',
+  'a dict of 500,000 numbers 1,000 times',
+  '2 million numbers beside a dict',
+];
+
+for (const name of MOUNTED) {
+  test(`mounted, listed and every document read, without holding the event loop: ${name}`, async (t) => {
+    const { outcome, mounted, documents, holdMs, heldBy, sizes } = await measured(t, name, 'mount');
+    assert.equal(outcome, 'opened');
+    assertCheap(mounted, 'mounting');
+    assert.ok((documents.peakBytes ?? 0) <= 2 * PEAK_BYTES, `documents: ${documents.peakBytes} bytes`);
+    assert.ok(holdMs <= HOLD_MS, `${heldBy} held the event loop for ${holdMs} ms`);
+    for (const [path, size] of Object.entries(sizes)) {
+      assert.equal(typeof size, 'number', `${path}: ${size}`);
+      assert.ok(size <= 66 * 1024 * 1024, `${path} has ${size} bytes`);
+    }
+  });
+}
+
+test('names that make millions of folders are refused when the file is mounted, and listed by the library', async (t) => {
+  const name = '2,000 names of 2,000 parts';
+  assert.equal((await measured(t, name, 'open')).tensors, 2_000);
+  const { outcome, message, mounted } = await measured(t, name, 'mount');
+  assert.equal(outcome, 'ERR_MLFS_LIMIT');
+  assert.match(message ?? '', /hostile\.pt: its names make more than 262144 folders/);
+  assertCheap(mounted, 'refusing');
+});
+
+for (const name of ['a module shared 20 levels deep', 'a script object shared 20 levels deep']) {
+  test(`a mount is refused for its folders, and the library lists what there is room for: ${name}`, async (t) => {
+    assert.equal((await measured(t, name, 'open')).outcome, 'opened');
+    const { outcome, mounted } = await measured(t, name, 'mount');
+    assert.equal(outcome, 'ERR_MLFS_LIMIT');
+    assertCheap(mounted, 'refusing');
+  });
+}
