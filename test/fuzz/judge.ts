@@ -6,10 +6,10 @@ import { MlfsError } from '../../src/errors.ts';
 export const CPU_BOUND_MS = 2000;
 /** Resident memory of a process that opens one input, its own memory included. */
 export const MEMORY_BOUND_MB = 512;
-/** Of a message, in UTF-16 units. Longer ones flood a terminal and a log. */
-const MESSAGE_BOUND = 4096;
+/** Of a message, in bytes. Longer ones flood a terminal and a log. */
+const MESSAGE_BOUND = 2000;
 /** What a terminal acts on, what reverses or hides text, and what ends lines; docs/SECURITY.md. */
-export const DECEPTIVE = /[\p{Cc}\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\u{e0000}-\u{e007f}]/u;
+export const DECEPTIVE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u;
 
 /** `opened`: everything that was asked for was there. The code is the refusal's. */
 export type Outcome = { readonly kind: 'opened' } | { readonly kind: 'refused'; readonly code: string };
@@ -29,8 +29,8 @@ export function refusal(cause: unknown, path?: string): Outcome {
   // What opening makes of an untyped error.
   if (code === 'ERR_MLFS_INTERNAL') throw new Fault(`untyped: ${describe(cause.cause ?? cause)}`);
   if (!code.startsWith('ERR_MLFS_')) throw new Fault(`code ${code}`);
-  if (message.length > MESSAGE_BOUND) {
-    throw new Fault(`${code}: the message has ${message.length} characters: ${message.slice(0, 200)}`);
+  if (Buffer.byteLength(message) > MESSAGE_BOUND) {
+    throw new Fault(`${code}: the message has ${Buffer.byteLength(message)} bytes: ${message.slice(0, 200)}`);
   }
   const shown = path === undefined ? message : message.replaceAll(path, '');
   if (DECEPTIVE.test(`${shown}${cause.advice ?? ''}`)) {

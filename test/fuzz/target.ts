@@ -8,7 +8,7 @@ export interface Target {
   /** How often it is chosen, in relation to the others. */
   readonly weight: number;
   /** Depends on the generator and the corpus only. */
-  make(random: Random, corpus: Corpus): Mutant;
+  make(random: Random, corpus: Corpus, number: number): Mutant;
 }
 
 export interface Mutant {

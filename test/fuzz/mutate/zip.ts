@@ -99,6 +99,12 @@ function mutateContent(random: Random, name: string, content: Buffer): Buffer {
     );
   }
   if (content.length === 0) return random.bytes(4);
+  if (!random.once(4)) {
+    // Numbers of a tensor, which may be any.
+    const changed = Buffer.from(content);
+    random.bytes(Math.min(content.length, 16)).copy(changed, random.below(content.length));
+    return changed;
+  }
   return random.pick([
     content.subarray(0, random.below(content.length)),
     Buffer.concat([content, content]),
