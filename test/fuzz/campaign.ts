@@ -100,7 +100,7 @@ export function saveFailure(
   const [seed = 0, number = 0] = id.split(':').map(Number);
   const path = join(folder, id.replace(':', '-'));
   writeFileSync(path, makeMutant(seed, number, corpus, target).bytes);
-  writeFileSync(`${path}.txt`, `${replayCommand(id, target)}\n\n${reason}\n`);
+  writeFileSync(`${path}.txt`, `${replayCommand(id, target)}\ncorpus ${corpus.digest}\n\n${reason}\n`);
   return path;
 }
 

@@ -47,6 +47,7 @@ async function replay(id: string): Promise<boolean> {
   writeFileSync(path, makeMutant(seed, number, corpus, target).bytes);
   const { outcome, ...verdict } = await driver.drive(seed, number);
   say(`mutant ${id}: ${verdict.target}, made from ${verdict.label}, ${verdict.size} bytes: ${path}`);
+  say(`corpus ${corpus.digest}`);
   say(`slowest step ${Math.round(verdict.slowestMs)} ms (${verdict.slowestStep}), ${verdict.peakMb} MB`);
   say(outcome.kind === 'failed' ? `failed: ${outcome.reason}` : JSON.stringify(outcome));
   return outcome.kind !== 'failed';

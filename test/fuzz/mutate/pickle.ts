@@ -182,10 +182,14 @@ function anyValue(random: Random): Opcode {
   ]);
 }
 
+/** Longer pickles take longer to make than to read. */
+const LONGEST_REPEAT_BYTES = 2 << 20;
+
 function repeated(random: Random, opcodes: Opcode[]): Opcode[] {
   const at = random.below(opcodes.length);
   const span = opcodes.slice(at, at + random.pick([1, 1, 2, 8, 40]));
-  const times = random.pick([1, 1, 2, 20, 1000]);
+  const spanBytes = span.reduce((sum, { bytes }) => sum + bytes.length, 0);
+  const times = Math.min(random.pick([1, 1, 2, 20, 1000]), Math.ceil(LONGEST_REPEAT_BYTES / spanBytes));
   return replaced(opcodes, at, Array.from({ length: times + 1 }, () => span).flat(), span.length);
 }
 
