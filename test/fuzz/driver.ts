@@ -1,7 +1,9 @@
 /** Drives mutants in a child process, which is ended and begun again when one crashes it or takes too long. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CPU_BOUND_MS, MEMORY_BOUND_MB } from './judge.ts';
 import type { Made, Order, Result } from './worker.ts';
@@ -99,10 +101,18 @@ export class Driver {
 
 function start({ others }: DriverOptions): ChildProcess {
   const program = fileURLToPath(new URL('./worker.ts', import.meta.url));
-  return fork(program, [others ? 'all' : 'fixtures'], {
+  const folder = mkdtempSync(join(tmpdir(), 'mlfs-fuzz-'));
+  const child = fork(program, [others ? 'all' : 'fixtures', folder], {
     execArgv: ['--import', 'tsx', '--expose-gc', `--max-old-space-size=${HEAP_MB}`],
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
+  const remove = () => rmSync(folder, { recursive: true, force: true });
+  process.once('exit', remove);
+  child.once('exit', () => {
+    process.off('exit', remove);
+    remove();
+  });
+  return child;
 }
 
 function excess({ slowestMs, slowestStep, peakMb }: Result): string | undefined {

@@ -97,6 +97,9 @@ function summary({ executions, opened, refused, failures }: Tally): string {
   return `${executions} executions, ${opened} opened, ${refused} refused, ${failures.length} failed`;
 }
 
+// With their processes and folders.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
+
 const good = values.replay === undefined ? await campaign() : await replay(values.replay);
 await driver.close();
 process.exitCode = good ? 0 : 1;

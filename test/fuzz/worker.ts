@@ -1,6 +1,5 @@
 /** A process that makes and drives mutants, one after the other. Its parent ends it when one takes too long. */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { readCorpus } from './corpus.ts';
 import { Fault, type Outcome, peakMemoryMb, resetPeakMemory, Stopwatch } from './judge.ts';
@@ -32,18 +31,33 @@ export interface Result {
 const TIDY_FROM_MB = 220;
 
 const corpus = readCorpus(process.argv[2] === 'all');
-const root = mkdtempSync(join(tmpdir(), 'mlfs-fuzz-'));
+/** Made and removed by the parent, so that nothing is left when this process is killed. */
+const root = process.argv[3] as string;
 const folder = join(root, 'now');
 const kept = join(root, 'kept');
 mkdirSync(kept);
-process.on('exit', () => rmSync(root, { recursive: true, force: true }));
 process.on('disconnect', () => process.exit());
 let lost: unknown;
 process.on('unhandledRejection', (cause) => {
   lost ??= cause;
 });
 
-async function carryOut({ seed, number, target: only }: Order): Promise<void> {
+async function carryOut(order: Order): Promise<void> {
+  try {
+    await drive(order);
+  } catch (cause) {
+    // Not a defect of what is fuzzed, and yet nothing to go on from.
+    const reason = `the mutator failed: ${cause instanceof Error ? cause.stack : cause}`;
+    process.send?.({
+      outcome: { kind: 'failed', reason },
+      slowestMs: 0,
+      slowestStep: '',
+      peakMb: 0,
+    } satisfies Result);
+  }
+}
+
+async function drive({ seed, number, target: only }: Order): Promise<void> {
   const mutant = makeMutant(seed, number, corpus, only);
   const { target, label, bytes } = mutant;
   process.send?.({ made: true, target, label, size: bytes.byteLength } satisfies Made);

@@ -108,9 +108,10 @@ export function memoPut(index: number): Opcode {
   return opcode(OP.LONG_BINPUT, bytes);
 }
 
-/** The value of an opcode that `integer` makes, or of BININT2. */
+/** The value of an opcode that `integer` makes, or of BININT2; mutated opcodes may have any bytes. */
 export function integerOf({ code, bytes }: Opcode): bigint | undefined {
-  if (code === OP.BININT1 || code === OP.BININT2) return BigInt(bytes.readUIntLE(1, bytes.length - 1));
+  if (code === OP.BININT1 && bytes.length === 2) return BigInt(bytes.readUInt8(1));
+  if (code === OP.BININT2 && bytes.length === 3) return BigInt(bytes.readUInt16LE(1));
   if (code === OP.BININT && bytes.length === 5) return BigInt(bytes.readInt32LE(1));
   return undefined;
 }
