@@ -22,6 +22,12 @@ compile() { # variant, compiler flags
   g++ "${flags[@]}" "$@" test/unit_test.cc "${objects[@]}" -o "$build/unit_test.$variant"
   g++ "${flags[@]}" "$@" test/numbers_test.cc "${objects[@]}" -o "$build/numbers_test.$variant"
   g++ "${flags[@]}" "$@" test/one_file_server.cc "${objects[@]}" -o "$build/one_file_server.$variant"
+  if [[ $variant == asan ]]; then
+    for fuzz in test/fuzz/*_fuzz.cc; do
+      local name=${fuzz##*/}
+      g++ "${flags[@]}" "$@" "$fuzz" test/fuzz/random_driver.cc "${objects[@]}" -o "$build/${name%.cc}.$variant"
+    done
+  fi
 }
 
 compile plain -O2
@@ -29,6 +35,12 @@ compile asan -O1 -fsanitize=address,undefined -fno-sanitize-recover=all
 compile tsan -O1 -fsanitize=thread
 
 passed=0
+# What fuzz.sh drives with libFuzzer, with random inputs that are the same at every run.
+for fuzz in test/fuzz/*_fuzz.cc; do
+  name=${fuzz##*/}
+  "$build/${name%.cc}.asan" 1500 "${MLFS_SEED:-1}"
+  passed=$((passed + 1))
+done
 for variant in plain asan tsan; do
   echo "native unit tests ($variant)"
   "$build/unit_test.$variant"
