@@ -61,8 +61,8 @@ export interface MountOptions {
   /** Budget of the LRU page cache. */
   readonly cacheBytes?: number;
   readonly logLevel?: Level;
-  /** Gets every line of the log. */
-  readonly logSink?: (line: string) => void;
+  /** Gets every line of the log, with its newline; lines that somebody appended together come together. */
+  readonly logSink?: (lines: string) => void;
   /** Hears what the user should know at once: a dead mount that was detached, edits that were brought back. */
   readonly onNotice?: (message: string) => void;
 }

@@ -138,7 +138,7 @@ export class OpenFiles {
   async release(nodeid: number, handle: number): Promise<void> {
     const open = this.#handles.remove(handle);
     if (open?.kind === 'document') this.#snapshots.released(nodeid);
-    if (open?.kind === 'append') open.appender.end();
+    if (open?.kind === 'append') await open.appender.end();
     if (open?.kind === 'command') {
       for (const transcripts of this.#transcripts.values()) transcripts.delete(open.transcript);
     }
@@ -206,8 +206,8 @@ export class OpenFiles {
   }
 
   /** Wherever the offset points: two writers of one log must not overwrite each other. */
-  #append(handle: number, bytes: Uint8Array): number {
-    this.#handles.append(handle).appender.append(bytes);
+  async #append(handle: number, bytes: Uint8Array): Promise<number> {
+    await this.#handles.append(handle).appender.append(bytes);
     this.#counters.append_bytes_total += bytes.byteLength;
     return bytes.byteLength;
   }
