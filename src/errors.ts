@@ -19,6 +19,8 @@ export type ErrnoName =
   | 'ENOMEM'
   | 'EACCES'
   | 'EBUSY'
+  | 'ENFILE'
+  | 'EMFILE'
   | 'EEXIST'
   | 'ENOTDIR'
   | 'EISDIR'
