@@ -299,6 +299,8 @@ export class ActivationsFilesystem extends RefusingFilesystem {
       this.#folders.use(to, (newFd) => host.rename(fd, name, newFd, newName)),
     );
     if (target !== undefined) this.#left(target.node);
+    const csv = csvBeside(name);
+    if (csv !== undefined) from.hidden.delete(csv);
     this.#nodes.move(moving.node, to, newName);
     this.#arrived(to, newName);
     this.#changed.add(from).add(to);
@@ -326,7 +328,10 @@ export class ActivationsFilesystem extends RefusingFilesystem {
   async #begin(folder: Node): Promise<readonly Listed[]> {
     const group =
       this.#listing.get(folder) ??
-      new GroupSync(async () => void this.#listings.begin(folder, await this.#names(folder)));
+      new GroupSync(async () => {
+        const found = await this.#inside(folder, [], (fd) => host.list(fd));
+        await this.#listings.beginInTurns(folder, this.#names(folder, found));
+      });
     this.#listing.set(folder, group);
     await group.run();
     return this.#listings.begun(folder) ?? [];
@@ -518,16 +523,15 @@ export class ActivationsFilesystem extends RefusingFilesystem {
     else await apply(open);
   }
 
-  async #names(folder: Node) {
-    const found = await this.#inside(folder, [], (fd) => host.list(fd));
-    const real = new Set(found.map(({ name }) => name));
-    return found.flatMap(({ name, kind }) => {
-      const csv = kind === 'file' ? csvBeside(name) : undefined;
-      const shown = csv !== undefined && !real.has(csv) && !folder.hidden.has(csv);
-      const own = { name, kind } as const;
+  /** With the virtual CSVs. A name that comes twice is the file. */
+  *#names(folder: Node, found: readonly Omit<Listed, 'offset'>[]): Generator<Omit<Listed, 'offset'>> {
+    for (const own of found) {
+      const csv = own.kind === 'file' ? csvBeside(own.name) : undefined;
       // First, so that who removes names in the order of a listing finds each.
-      return shown ? [{ name: csv, kind: 'csv' } as const, own] : [own];
-    });
+      if (csv !== undefined && !folder.hidden.has(csv)) yield { name: csv, kind: 'csv' };
+      yield own;
+    }
+    for (const own of found) if (arrayBeside(own.name) !== undefined) yield own;
   }
 
   *#entries(
@@ -562,6 +566,9 @@ export class ActivationsFilesystem extends RefusingFilesystem {
   }
 
   #left(node: Node): void {
+    // Without the array there is no CSV to hide: nothing stays of names that come and go.
+    const csv = csvBeside(node.name);
+    if (csv !== undefined) node.parent?.hidden.delete(csv);
     this.#nodes.remove(node);
     this.#folders.drop(node);
   }

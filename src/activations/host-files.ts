@@ -32,7 +32,7 @@ const calls = {
   rmdir: promisify(fs.rmdir),
   unlink: promisify(fs.unlink),
   rename: promisify(fs.rename),
-  readdir: promisify(fs.readdir),
+  opendir: (path: string, options: fs.OpenDirOptions) => fs.promises.opendir(path, options),
   statfs: promisify(fs.statfs),
 };
 
@@ -182,14 +182,23 @@ export function rename(folder: number, name: string, newFolder: number, newName:
 
 /** Names of the files and folders; what is neither is left out. */
 export async function list(folder: number): Promise<{ name: string; kind: 'file' | 'directory' }[]> {
-  const found = await told(calls.readdir(pathOf(folder), { withFileTypes: true }));
-  return found
-    .filter((entry) => (entry.isFile() || entry.isDirectory()) && !entry.name.includes(NOT_UTF8))
-    .map((entry) => ({
-      name: entry.name,
-      kind: entry.isFile() ? ('file' as const) : ('directory' as const),
-    }));
+  const directory = await told(calls.opendir(pathOf(folder), { bufferSize: NAMES_AT_ONCE }));
+  const found: { name: string; kind: 'file' | 'directory' }[] = [];
+  try {
+    for (let entry = await told(directory.read()); entry !== null; entry = await told(directory.read())) {
+      const { name } = entry;
+      if (name.includes(NOT_UTF8)) continue;
+      if (entry.isFile()) found.push({ name, kind: 'file' });
+      else if (entry.isDirectory()) found.push({ name, kind: 'directory' });
+    }
+  } finally {
+    await told(directory.close());
+  }
+  return found;
 }
+
+/** Names that come from the disk together; between two batches other requests are answered. */
+const NAMES_AT_ONCE = 256;
 
 /** What a byte that is no UTF-8 is read as: such a name could not be found again. */
 const NOT_UTF8 = '\ufffd';

@@ -75,8 +75,10 @@ export interface ScratchFilesOptions {
   readonly names: Supply;
   /** Puts the bytes of a scratch file in the place of a file of the tree, of which it is another name from then on. */
   readonly replace: (target: FileInode, source: ScratchFile) => Promise<void>;
-  /** The entries of a folder are others. */
-  readonly changed: (directory: DirectoryInode) => void;
+  /** A folder has an entry of this name now, the last of its entries. */
+  readonly linked: (directory: DirectoryInode, name: string, inode: Inode) => void;
+  /** It has none any more. */
+  readonly unlinked: (directory: DirectoryInode, name: string) => void;
   /** Nothing asks for the inode any more: what was kept about it can go. */
   readonly removed: (inode: ScratchFile | ScratchFolder) => void;
 }
@@ -189,12 +191,12 @@ export class ScratchFiles {
     // At the end of the listing, even when it takes the place of another.
     parent.children.delete(name);
     parent.children.set(name, inode);
-    this.#options.changed(parent);
+    this.#options.linked(parent, name, inode);
   }
 
   #unlink(parent: DirectoryInode, name: string): void {
     parent.children.delete(name);
-    this.#options.changed(parent);
+    this.#options.unlinked(parent, name);
   }
 
   /** The file has no name any more; its bytes stay for who has it open. */

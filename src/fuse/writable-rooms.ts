@@ -45,8 +45,12 @@ export class WritableRooms {
       makeScratch: options.makeScratch,
       names: options.names,
       replace: (target, source) => this.#renameOver(target, source),
-      changed: (directory) => {
-        options.listings.changed(directory);
+      linked: (directory, name, inode) => {
+        options.listings.added(directory, name, inode);
+        options.changes.touch(directory);
+      },
+      unlinked: (directory, name) => {
+        options.listings.removed(directory, name);
         options.changes.touch(directory);
       },
       removed: (inode) => {
