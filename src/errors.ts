@@ -20,6 +20,8 @@ export type ErrnoName =
   | 'ENOMEM'
   | 'EACCES'
   | 'EBUSY'
+  | 'ENFILE'
+  | 'EMFILE'
   | 'EEXIST'
   | 'ENOTDIR'
   | 'EISDIR'

@@ -8,8 +8,10 @@
 import { resolve } from 'node:path';
 import { activationsRoom } from './activations/activations.ts';
 import { MlfsError } from './errors.ts';
+import { ClaimedScratch } from './fuse/claimed-scratch.ts';
 import { type Graft, joinFilesystems } from './fuse/joined-filesystem.ts';
 import { TreeFilesystem } from './fuse/operations.ts';
+import { makeSupplies, type Supplies } from './fuse/supplies.ts';
 import { Traffic } from './fuse/traffic.ts';
 import type { Transport, TransportSession } from './fuse/transport/transport.ts';
 import { unmountPath } from './fuse/transport/unmount.ts';
@@ -63,8 +65,8 @@ export interface MountOptions {
   /** Budget of the LRU page cache. */
   readonly cacheBytes?: number;
   readonly logLevel?: Level;
-  /** Gets every line of the log. */
-  readonly logSink?: (line: string) => void;
+  /** Gets every line of the log, with its newline; lines that somebody appended together come together. */
+  readonly logSink?: (lines: string) => void;
   /** Hears what the user should know at once: a dead mount that was detached, edits that were brought back. */
   readonly onNotice?: (message: string) => void;
 }
@@ -256,15 +258,18 @@ async function serve(
     nativeReads: () => session?.nativeReads?.() ?? new Map(),
   };
   registry.register(() => mountMetrics(status));
+  const supplies = makeSupplies((message) => log.warn(message));
   const filesystem = new TreeFilesystem(served.built.tree, {
     readOnly,
     shared: options.allowOther ?? false,
+    supplies,
     flush: () => served.flush(),
     makeScratch: () => served.makeScratch(),
     log: (message) => log.warn(message),
   });
   served.showOn(filesystem);
-  const rooms = readOnly ? [] : ownRooms(served, log, options.rpcTimeoutMs ?? DEFAULT_RPC_TIMEOUT_MS);
+  const rpcTimeoutMs = options.rpcTimeoutMs ?? DEFAULT_RPC_TIMEOUT_MS;
+  const rooms = readOnly ? [] : ownRooms(served, log, supplies, rpcTimeoutMs);
   registry.register(() => rooms.flatMap((room) => [...(room.metrics?.() ?? [])]));
   try {
     session = await transport.mount(joinFilesystems(filesystem, rooms, traffic), {
@@ -273,6 +278,7 @@ async function serve(
       readOnly,
       allowOther: options.allowOther ?? false,
       defaultPermissions: options.defaultPermissions ?? false,
+      pendingBytes: supplies.pendingBytes,
       onWarning: (message) => log.warn(message),
     });
   } catch (cause) {
@@ -334,13 +340,19 @@ function editingOptions(options: MountOptions, mountpoint: string) {
 }
 
 /** The rooms that are file systems of their own. */
-function ownRooms(served: ServedCheckpoint, log: Log, rpcTimeoutMs: number): readonly Graft[] {
+function ownRooms(
+  served: ServedCheckpoint,
+  log: Log,
+  supplies: Supplies,
+  rpcTimeoutMs: number,
+): readonly Graft[] {
   const warn = (message: string) => log.warn(message);
   return [
-    activationsRoom({ ...served.activations(), log: warn }),
+    activationsRoom({ ...served.activations(), log: warn, supplies }),
     rpcRoom({
       timeoutMs: rpcTimeoutMs,
-      makeFile: () => served.makeScratch(),
+      supplies,
+      makeFile: (uid) => new ClaimedScratch(served.makeScratch(), supplies.descriptors, uid),
       log: (level, message) => log.write(level, message),
     }),
   ];

@@ -22,11 +22,13 @@ import type {
 import { O_ACCMODE } from '../fuse/open-policy.ts';
 import { accessOf, mayRemove, permits, R_OK, refusalOfChange, W_OK, X_OK } from '../fuse/permission.ts';
 import { RefusingFilesystem } from '../fuse/refusing-filesystem.ts';
+import { type Claim, claimOpenFile, makeSupplies, type Supplies } from '../fuse/supplies.ts';
+import { GroupSync } from '../storage/journal/group-sync.ts';
 import { CsvFiles, type CsvText } from './csv-files.ts';
 import { Folders, type FoldersOptions } from './folders.ts';
 import * as host from './host-files.ts';
 import type { Lease } from './leases.ts';
-import { Listings, listedAfter } from './listings.ts';
+import { type Listed, Listings, listedAfter } from './listings.ts';
 import { arrayBeside, csvBeside, kindOf, type Node, Nodes } from './nodes.ts';
 
 const { O_CREAT, O_DSYNC, O_EXCL, O_RDONLY, O_RDWR, O_SYNC, O_TRUNC, O_WRONLY, S_IFMT, S_IFREG } = constants;
@@ -55,6 +57,11 @@ export class ActivationsFilesystem extends RefusingFilesystem {
   readonly #listings = new Listings();
   readonly #csv: CsvFiles;
   readonly #handles = new Map<number, Handle>();
+  /** What each of them takes from the server. */
+  readonly #claims = new Map<number, Claim>();
+  readonly #supplies: Supplies;
+  /** Listings of a folder that begin at the same time are read once. */
+  readonly #listing = new WeakMap<Node, GroupSync>();
   /** Folders whose names changed since the last sync. */
   readonly #changed = new Set<Node>();
   readonly #bornMs = Date.now();
@@ -67,8 +74,9 @@ export class ActivationsFilesystem extends RefusingFilesystem {
   #lastHandle = 0;
   #namesVersion = 0;
 
-  constructor(options: FoldersOptions) {
+  constructor(options: FoldersOptions & { readonly supplies?: Supplies }) {
     super();
+    this.#supplies = options.supplies ?? makeSupplies();
     this.#folder = options.folder;
     this.#folders = new Folders(options);
     this.#csv = new CsvFiles(dirname(options.folder));
@@ -103,9 +111,13 @@ export class ActivationsFilesystem extends RefusingFilesystem {
   override async open(nodeid: number, flags: number, context: RequestContext): Promise<OpenReply> {
     const node = this.#nodes.get(nodeid);
     if (node.kind === 'directory') throw errno('EISDIR');
+    return this.#onAccount(context, (claim) => this.#open(node, flags, context, claim));
+  }
+
+  async #open(node: Node, flags: number, context: RequestContext, claim: Claim): Promise<OpenReply> {
     if (node.kind === 'csv') {
-      if ((flags & O_ACCMODE) === O_RDONLY) return this.#openCsv(node, context);
-      return this.#writeInPlaceOfCsv(node, flags, context);
+      if ((flags & O_ACCMODE) === O_RDONLY) return this.#openCsv(node, context, claim);
+      return this.#writeInPlaceOfCsv(node, flags, context, claim);
     }
     const { parent } = node;
     if (parent === undefined || node.gone) throw errno('ESTALE');
@@ -113,7 +125,7 @@ export class ActivationsFilesystem extends RefusingFilesystem {
     const fd = await this.#folders.use(parent, (folder) =>
       host.openFile(folder, node.name, hostFlags(flags)),
     );
-    return this.#opened(node, fd, flags);
+    return this.#opened(node, fd, flags, claim);
   }
 
   override async read(_nodeid: number, handle: number, offset: number, length: number): Promise<Uint8Array> {
@@ -132,6 +144,8 @@ export class ActivationsFilesystem extends RefusingFilesystem {
   override async release(_nodeid: number, handle: number): Promise<void> {
     const open = this.#handles.get(handle);
     this.#handles.delete(handle);
+    this.#claims.get(handle)?.giveBack();
+    this.#claims.delete(handle);
     if (open?.kind === 'csv') open.text.release();
     if (open?.kind !== 'file') return;
     open.node.open.delete(open.fd);
@@ -158,7 +172,7 @@ export class ActivationsFilesystem extends RefusingFilesystem {
   override async readdir(nodeid: number, offset: number): Promise<Iterable<DirectoryEntry>> {
     const folder = this.#nodes.folder(nodeid);
     const begun = offset > 0 ? this.#listings.begun(folder) : undefined;
-    const listing = begun ?? this.#listings.begin(folder, await this.#names(folder));
+    const listing = begun ?? (await this.#begin(folder));
     const above = folder.parent ?? folder;
     return this.#entries(folder, above, listing, offset);
   }
@@ -204,9 +218,11 @@ export class ActivationsFilesystem extends RefusingFilesystem {
     const folder = this.#nodes.folder(parent);
     await this.#require(folder, W_OK | X_OK, context);
     try {
-      const { node, fd } = await this.#make(folder, name, mode, flags, context);
-      const opened = await this.#opened(node, fd, flags & ~O_TRUNC);
-      return { entry: await this.#entry(node), opened };
+      return await this.#onAccount(context, async (claim) => {
+        const { node, fd } = await this.#make(folder, name, mode, flags, context);
+        const opened = await this.#opened(node, fd, flags & ~O_TRUNC, claim);
+        return { entry: await this.#entry(node), opened };
+      });
     } catch (cause) {
       if ((cause as { errno?: string }).errno !== 'EEXIST' || (flags & O_EXCL) !== 0) throw cause;
     }
@@ -297,6 +313,8 @@ export class ActivationsFilesystem extends RefusingFilesystem {
       this.#folders.use(to, (newFd) => host.rename(fd, name, newFd, newName)),
     );
     if (target !== undefined) this.#left(target.node);
+    const csv = csvBeside(name);
+    if (csv !== undefined) from.hidden.delete(csv);
     this.#nodes.move(moving.node, to, newName);
     this.#arrived(to, newName);
     this.#changed.add(from).add(to);
@@ -307,6 +325,30 @@ export class ActivationsFilesystem extends RefusingFilesystem {
     for (const handle of [...this.#handles.keys()]) await this.release(0, handle);
     this.#folders.close();
     this.#csv.close();
+  }
+
+  /** An open file has a descriptor: it is on the account of who opens it. Throws ENFILE, before anything is opened. */
+  async #onAccount<T>({ uid }: RequestContext, open: (claim: Claim) => Promise<T>): Promise<T> {
+    const claim = claimOpenFile(this.#supplies, uid, 0);
+    try {
+      claim.take(this.#supplies.descriptors, 1, 'ENFILE');
+      return await open(claim);
+    } catch (cause) {
+      claim.giveBack();
+      throw cause;
+    }
+  }
+
+  async #begin(folder: Node): Promise<readonly Listed[]> {
+    const group =
+      this.#listing.get(folder) ??
+      new GroupSync(async () => {
+        const found = await this.#inside(folder, [], (fd) => host.list(fd));
+        await this.#listings.beginInTurns(folder, this.#names(folder, found));
+      });
+    this.#listing.set(folder, group);
+    await group.run();
+    return this.#listings.begun(folder) ?? [];
   }
 
   /** What lies there, or the virtual file that is shown there. Throws EPERM for what is neither a file nor a folder. */
@@ -388,15 +430,20 @@ export class ActivationsFilesystem extends RefusingFilesystem {
     });
   }
 
-  async #openCsv(node: Node, context: RequestContext): Promise<OpenReply> {
+  async #openCsv(node: Node, context: RequestContext, claim: Claim): Promise<OpenReply> {
     if (node.parent === undefined) throw errno('ESTALE');
     await this.#require(node, R_OK, context);
     const { text } = await this.#text(node, node.parent);
-    return { handle: this.#addHandle({ kind: 'csv', text }), caching: 'direct' };
+    return { handle: this.#addHandle({ kind: 'csv', text }, claim), caching: 'direct' };
   }
 
   /** `> X.csv` makes a file of its own. */
-  async #writeInPlaceOfCsv(node: Node, flags: number, context: RequestContext): Promise<OpenReply> {
+  async #writeInPlaceOfCsv(
+    node: Node,
+    flags: number,
+    context: RequestContext,
+    claim: Claim,
+  ): Promise<OpenReply> {
     const { parent: folder, name } = node;
     if (folder === undefined || (flags & O_TRUNC) === 0) throw errno('EACCES');
     await this.#require(folder, W_OK | X_OK, context);
@@ -407,7 +454,7 @@ export class ActivationsFilesystem extends RefusingFilesystem {
     node.kind = 'file';
     node.ino = host.statDescriptor(fd).ino;
     this.#changed.add(folder);
-    return this.#opened(node, fd, flags);
+    return this.#opened(node, fd, flags, claim);
   }
 
   async #make(
@@ -429,7 +476,7 @@ export class ActivationsFilesystem extends RefusingFilesystem {
   }
 
   /** Takes over the descriptor. */
-  async #opened(node: Node, fd: number, flags: number): Promise<OpenReply> {
+  async #opened(node: Node, fd: number, flags: number, claim: Claim): Promise<OpenReply> {
     try {
       const stat = host.statDescriptor(fd);
       if (!stat.isFile() || stat.ino !== node.ino) throw this.#lost(node);
@@ -441,7 +488,11 @@ export class ActivationsFilesystem extends RefusingFilesystem {
     }
     node.open.add(fd);
     const writes = (flags & O_ACCMODE) !== O_RDONLY;
-    return { handle: this.#addHandle({ kind: 'file', node, fd, writes }), caching: 'fresh', backing: fd };
+    return {
+      handle: this.#addHandle({ kind: 'file', node, fd, writes }, claim),
+      caching: 'fresh',
+      backing: fd,
+    };
   }
 
   async #resize(
@@ -497,16 +548,15 @@ export class ActivationsFilesystem extends RefusingFilesystem {
     else await this.#inside(root, undefined, (fd) => host.place.chown(fd));
   }
 
-  async #names(folder: Node) {
-    const found = await this.#inside(folder, [], (fd) => host.list(fd));
-    const real = new Set(found.map(({ name }) => name));
-    return found.flatMap(({ name, kind }) => {
-      const csv = kind === 'file' ? csvBeside(name) : undefined;
-      const shown = csv !== undefined && !real.has(csv) && !folder.hidden.has(csv);
-      const own = { name, kind } as const;
+  /** With the virtual CSVs. A name that comes twice is the file. */
+  *#names(folder: Node, found: readonly Omit<Listed, 'offset'>[]): Generator<Omit<Listed, 'offset'>> {
+    for (const own of found) {
+      const csv = own.kind === 'file' ? csvBeside(own.name) : undefined;
       // First, so that who removes names in the order of a listing finds each.
-      return shown ? [{ name: csv, kind: 'csv' } as const, own] : [own];
-    });
+      if (csv !== undefined && !folder.hidden.has(csv)) yield { name: csv, kind: 'csv' };
+      yield own;
+    }
+    for (const own of found) if (arrayBeside(own.name) !== undefined) yield own;
   }
 
   *#entries(
@@ -551,6 +601,9 @@ export class ActivationsFilesystem extends RefusingFilesystem {
   }
 
   #left(node: Node): void {
+    // Without the array there is no CSV to hide: nothing stays of names that come and go.
+    const csv = csvBeside(node.name);
+    if (csv !== undefined) node.parent?.hidden.delete(csv);
     this.#nodes.remove(node);
     this.#folders.drop(node);
   }
@@ -568,8 +621,9 @@ export class ActivationsFilesystem extends RefusingFilesystem {
     return open;
   }
 
-  #addHandle(handle: Handle): number {
+  #addHandle(handle: Handle, claim: Claim): number {
     this.#handles.set(++this.#lastHandle, handle);
+    this.#claims.set(this.#lastHandle, claim);
     return this.#lastHandle;
   }
 }

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Node } from './nodes.ts';
 
 export interface Listed {
@@ -9,6 +10,9 @@ export interface Listed {
 
 /** The first two offsets are those of `.` and `..`. */
 const FIRST_OFFSET = 2;
+
+/** Names that are looked at before other requests have their turn: a fraction of a millisecond. */
+const NAMES_PER_TURN = 512;
 
 /**
  * The order of a folder's names, so that an offset means the same name in every request of a listing, whatever is made and removed meanwhile.
@@ -22,23 +26,47 @@ export class Listings {
     return this.#known.get(folder);
   }
 
-  begin(folder: Node, names: readonly Omit<Listed, 'offset'>[]): readonly Listed[] {
-    const before = new Map(this.#known.get(folder)?.map(({ name, offset }) => [name, offset]));
-    let last = Math.max(
-      FIRST_OFFSET,
-      ...(this.#known
-        .get(folder)
-        ?.slice(-1)
-        .map(({ offset }) => offset) ?? []),
-    );
-    const old: Listed[] = [];
-    const fresh: Listed[] = [];
-    for (const found of names) {
-      const offset = before.get(found.name);
-      if (offset === undefined) fresh.push({ ...found, offset: ++last });
-      else old.push({ ...found, offset });
+  begin(folder: Node, names: Iterable<Omit<Listed, 'offset'>>): readonly Listed[] {
+    const steps = this.#begin(folder, names);
+    for (;;) {
+      const { done, value } = steps.next();
+      if (done) return value;
     }
-    const listing = [...old.sort((one, other) => one.offset - other.offset), ...fresh];
+  }
+
+  /** The same for a folder of any number of names: other requests are answered meanwhile. One at a time for each folder. */
+  async beginInTurns(folder: Node, names: Iterable<Omit<Listed, 'offset'>>): Promise<readonly Listed[]> {
+    const steps = this.#begin(folder, names);
+    for (;;) {
+      const { done, value } = steps.next();
+      if (done) return value;
+      await nextTurn();
+    }
+  }
+
+  *#begin(
+    folder: Node,
+    names: Iterable<Omit<Listed, 'offset'>>,
+  ): Generator<undefined, readonly Listed[], undefined> {
+    let steps = 0;
+    const found = new Map<string, Omit<Listed, 'offset'>>();
+    for (const one of names) {
+      found.set(one.name, one);
+      if (++steps % NAMES_PER_TURN === 0) yield;
+    }
+    const before = this.#known.get(folder) ?? [];
+    const listing: Listed[] = [];
+    for (const { name, offset } of before) {
+      const still = found.get(name);
+      if (still !== undefined) listing.push({ ...still, offset });
+      found.delete(name);
+      if (++steps % NAMES_PER_TURN === 0) yield;
+    }
+    let last = before.at(-1)?.offset ?? FIRST_OFFSET;
+    for (const fresh of found.values()) {
+      listing.push({ ...fresh, offset: ++last });
+      if (++steps % NAMES_PER_TURN === 0) yield;
+    }
     this.#known.set(folder, listing);
     return listing;
   }

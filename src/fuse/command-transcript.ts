@@ -1,4 +1,10 @@
+import { errno } from '../errors.ts';
 import type { CommandContent } from '../storage/content.ts';
+
+/** Of one write. The longest command has a path in it. */
+const MOST_COMMAND_BYTES = 16 * 1024;
+/** Commands and answers that one descriptor keeps; the last answer may be longer. */
+export const MOST_TRANSCRIPT_BYTES = 1024 * 1024;
 
 /**
  * What one descriptor of /sys/control has said and heard: its commands as they were written, each followed by its answer. So a reader
@@ -16,8 +22,15 @@ export class CommandTranscript {
     return this.#bytes.subarray(offset, offset + length);
   }
 
-  /** Carries out each line, one after the other. Rejects with the first failure. */
+  /**
+   * Carries out each line, one after the other. Rejects with the first failure; EFBIG for a write that is longer than any command, and for
+   * a descriptor that has said and heard too much.
+   */
   async say(content: CommandContent, offset: number, bytes: Uint8Array): Promise<void> {
+    if (bytes.byteLength > MOST_COMMAND_BYTES)
+      throw errno('EFBIG', `a command has at most ${MOST_COMMAND_BYTES} bytes`);
+    if (Math.max(offset, this.#bytes.byteLength) >= MOST_TRANSCRIPT_BYTES)
+      throw errno('EFBIG', 'the descriptor has heard too much: open the file again');
     const text = Buffer.from(bytes);
     const turn = this.#last.then(async () => {
       const answers: string[] = [];
@@ -31,10 +44,7 @@ export class CommandTranscript {
   }
 
   #upTo(offset: number): Buffer {
-    const before = this.#bytes.subarray(0, Math.min(offset, LARGEST_GAP));
-    return Buffer.concat([before, Buffer.alloc(Math.min(offset, LARGEST_GAP) - before.length, '\n')]);
+    const before = this.#bytes.subarray(0, offset);
+    return Buffer.concat([before, Buffer.alloc(offset - before.length, '\n')]);
   }
 }
-
-/** A write far behind the end makes no gigabytes. */
-const LARGEST_GAP = 1024 * 1024;

@@ -8,15 +8,79 @@ interface Named {
   readonly offset: number;
 }
 
-interface Listing {
-  readonly entries: readonly Named[];
-  readonly lastOffset: number;
-  current: boolean;
+/** Those of `.` and `..` come first. */
+const FIRST_OFFSET = 2;
+/** Gaps that are worth closing. */
+const MOST_GAPS = 1024;
+
+/** A directory as it was when a request last asked for its entries, and what was made and removed since. */
+class Listing {
+  /** By offset. A removed entry leaves a gap until there are many. */
+  #entries: (Named | undefined)[] = [];
+  /** Where a name stands in `entries`. */
+  readonly #indexes = new Map<string, number>();
+  #lastOffset = FIRST_OFFSET;
+  #gaps = 0;
+
+  constructor(directory: DirectoryInode) {
+    for (const [name, inode] of directory.children) this.add(name, inode);
+  }
+
+  /** Entries that came or went without a word. */
+  catchUp(directory: DirectoryInode): void {
+    if (this.#indexes.size === directory.children.size) return;
+    for (const name of [...this.#indexes.keys()]) if (!directory.children.has(name)) this.remove(name);
+    for (const [name, inode] of directory.children) if (!this.#indexes.has(name)) this.add(name, inode);
+  }
+
+  add(name: string, inode: Inode): void {
+    this.remove(name);
+    this.#indexes.set(name, this.#entries.length);
+    this.#entries.push({ name, inode, offset: ++this.#lastOffset });
+  }
+
+  remove(name: string): void {
+    const index = this.#indexes.get(name);
+    if (index === undefined) return;
+    this.#indexes.delete(name);
+    this.#entries[index] = undefined;
+    if (++this.#gaps > MOST_GAPS && this.#gaps > this.#entries.length / 2) this.#closeGaps();
+  }
+
+  *after(offset: number): Generator<Named> {
+    // Of one state: a request takes its entries at once.
+    const entries = this.#entries;
+    for (let index = this.#firstAfter(offset); index < entries.length; index++) {
+      const entry = entries[index];
+      if (entry !== undefined) yield entry;
+    }
+  }
+
+  #closeGaps(): void {
+    this.#entries = this.#entries.filter((entry) => entry !== undefined);
+    this.#gaps = 0;
+    for (const [index, entry] of this.#entries.entries()) this.#indexes.set((entry as Named).name, index);
+  }
+
+  /** Index of the first entry behind `offset`, or of a gap before it. */
+  #firstAfter(offset: number): number {
+    let low = 0;
+    let high = this.#entries.length;
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2);
+      let index = middle;
+      while (index < high && this.#entries[index] === undefined) index++;
+      const entry = index < high ? this.#entries[index] : undefined;
+      if (entry !== undefined && entry.offset <= offset) low = index + 1;
+      else high = middle;
+    }
+    return low;
+  }
 }
 
 /**
  * The order of a directory's entries, so that an offset means the same entry in every request, whatever is made and removed
- * between them. `.` has offset 1, `..` 2; a new entry comes last.
+ * between them. `.` has offset 1, `..` 2; a new entry comes last. To make or remove one costs the same however many there are.
  */
 export class DirectoryListings {
   readonly #listings = new WeakMap<DirectoryInode, Listing>();
@@ -27,45 +91,30 @@ export class DirectoryListings {
     offset: number,
     entryOf: (inode: Inode) => Entry,
   ): Generator<DirectoryEntry> {
-    const { entries } = this.#listing(directory);
+    const listing = this.#listing(directory);
     if (offset <= 0) yield { name: '.', offset: 1, entry: entryOf(directory) };
     if (offset <= 1) yield { name: '..', offset: 2, entry: entryOf(parent) };
-    for (let index = firstAfter(entries, offset); index < entries.length; index++) {
-      const { name, inode, offset: after } = entries[index] as Named;
+    for (const { name, inode, offset: after } of listing.after(offset)) {
       yield { name, offset: after, entry: entryOf(inode) };
     }
   }
 
-  /** The directory has other entries now; new ones are at the end of its children. */
-  changed(directory: DirectoryInode): void {
-    const listing = this.#listings.get(directory);
-    if (listing !== undefined) listing.current = false;
+  /** The directory has a new entry, or another one of the name. */
+  added(directory: DirectoryInode, name: string, inode: Inode): void {
+    this.#listings.get(directory)?.add(name, inode);
+  }
+
+  removed(directory: DirectoryInode, name: string): void {
+    this.#listings.get(directory)?.remove(name);
   }
 
   #listing(directory: DirectoryInode): Listing {
-    const before = this.#listings.get(directory);
-    if (before?.current && before.entries.length === directory.children.size) return before;
-    const offsets = new Map(before?.entries.map(({ inode, name, offset }) => [name, { inode, offset }]));
-    let lastOffset = before?.lastOffset ?? 2;
-    const entries: Named[] = [];
-    for (const [name, inode] of directory.children) {
-      const known = offsets.get(name);
-      entries.push({ name, inode, offset: known?.inode === inode ? known.offset : ++lastOffset });
+    let listing = this.#listings.get(directory);
+    if (listing === undefined) {
+      listing = new Listing(directory);
+      this.#listings.set(directory, listing);
     }
-    const listing = { entries, lastOffset, current: true };
-    this.#listings.set(directory, listing);
+    listing.catchUp(directory);
     return listing;
   }
-}
-
-/** Index of the first entry behind `offset`. */
-function firstAfter(entries: readonly Named[], offset: number): number {
-  let low = 0;
-  let high = entries.length;
-  while (low < high) {
-    const middle = Math.floor((low + high) / 2);
-    if ((entries[middle] as Named).offset > offset) high = middle;
-    else low = middle + 1;
-  }
-  return low;
 }

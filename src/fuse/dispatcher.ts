@@ -1,7 +1,7 @@
 import { errno, MlfsError } from '../errors.ts';
 import { Backings } from './backings.ts';
 import type { Filesystem } from './filesystem.ts';
-import type { Session } from './handlers/handler.ts';
+import type { Handler, Session } from './handlers/handler.ts';
 import { handlerOf, WITHOUT_REPLY } from './handlers/table.ts';
 import type { DispatcherHooks } from './hooks.ts';
 import { KnownInodes } from './known-inodes.ts';
@@ -82,15 +82,32 @@ export class Dispatcher {
   }
 
   #answer(request: Request): void {
-    const answer = handlerOf(request.opcode)(this.#session, request);
-    if (answer instanceof Promise) {
-      this.#wait(request, answer);
-    } else if (answer !== undefined) {
-      this.#send(answer);
-      if (request.opcode === OPCODES.INIT && this.#session.negotiated !== undefined) {
-        this.#hooks.initialized(this.#session.negotiated);
-      }
+    const giveBack = this.#account(request);
+    let answer: ReturnType<Handler>;
+    try {
+      answer = handlerOf(request.opcode)(this.#session, request);
+    } catch (refusal) {
+      giveBack?.();
+      throw refusal;
     }
+    if (answer instanceof Promise) {
+      this.#wait(request, giveBack === undefined ? answer : answer.finally(giveBack));
+      return;
+    }
+    giveBack?.();
+    if (answer === undefined) return;
+    this.#send(answer);
+    if (request.opcode === OPCODES.INIT && this.#session.negotiated !== undefined) {
+      this.#hooks.initialized(this.#session.negotiated);
+    }
+  }
+
+  /** A write that waits keeps its bytes in memory, a megabyte for each thread that writes. Throws ENOSPC. */
+  #account({ opcode, uid, message }: Request): (() => void) | undefined {
+    const { pendingBytes } = this.#hooks;
+    if (opcode !== OPCODES.WRITE || pendingBytes === undefined) return undefined;
+    pendingBytes.take(uid, message.byteLength, 'ENOSPC');
+    return () => pendingBytes.give(uid, message.byteLength);
   }
 
   #wait(request: Request, answer: Promise<Buffer>): void {

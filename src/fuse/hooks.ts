@@ -1,5 +1,6 @@
 import type { Extent } from '../storage/extent.ts';
 import type { Negotiated } from './protocol/init.ts';
+import type { Supply } from './supplies.ts';
 
 /** What a Dispatcher needs from the transport that owns the device. */
 export interface DispatcherHooks {
@@ -18,6 +19,8 @@ export interface DispatcherHooks {
   destroyed(): void;
   log(level: 'debug' | 'warn' | 'error', message: string): void;
   readonly limits: DispatcherLimits;
+  /** What users may have waiting; no bound when absent. */
+  readonly pendingBytes?: Supply;
 }
 
 export interface DispatcherLimits {

@@ -96,6 +96,11 @@ export class Inodes {
     this.#scratch.delete(nodeid);
   }
 
+  /** Whether the kernel refers to it. */
+  isReferenced(nodeid: number): boolean {
+    return this.#referenced.has(nodeid);
+  }
+
   remember(nodeid: number): void {
     this.#referenced.add(nodeid);
   }

@@ -4,7 +4,7 @@ import { readExtents } from '../storage/read-extents.ts';
 import type { FileInode, Inode } from '../tree/inode.ts';
 import type { AttributeChanges } from './attribute-changes.ts';
 import type { Coherence } from './coherence.ts';
-import { CommandTranscript } from './command-transcript.ts';
+import { CommandTranscript, MOST_TRANSCRIPT_BYTES } from './command-transcript.ts';
 import type { MaybePromise, OpenReply, RequestContext } from './filesystem.ts';
 import { interruptible } from './interruptible.ts';
 import type { OpenHandles } from './open-handles.ts';
@@ -23,6 +23,9 @@ export interface OpenFilesOptions {
 /** Positions of lseek(2) that a filesystem answers. */
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
+
+/** What an open log keeps of a line that was begun. */
+const LINE_BYTES = 8 * 1024;
 
 /** No handle: the inode says all that is needed. */
 export const NO_HANDLE = 0;
@@ -70,7 +73,7 @@ export class OpenFiles {
     const { content } = inode;
     switch (policy.serve) {
       case 'append':
-        return this.#openAppending(content as LiveContent, caching);
+        return this.#openAppending(content as LiveContent, caching, context.uid);
       case 'read':
         return {
           handle: NO_HANDLE,
@@ -80,15 +83,14 @@ export class OpenFiles {
       case 'document':
         return this.#openDocument(inode.nodeid, content as SnapshotContent, caching, context);
       case 'command': {
+        const claim = this.#handles.claim(context.uid, MOST_TRANSCRIPT_BYTES);
         const transcript = new CommandTranscript();
         const open = this.#transcripts.get(inode) ?? new Set();
         this.#transcripts.set(inode, open.add(transcript));
-        return { handle: this.#handles.add({ kind: 'command', transcript }), caching };
+        return { handle: this.#handles.add({ kind: 'command', transcript }, claim), caching };
       }
       default:
-        return this.#writing
-          .open(inode, flags, policy)
-          .then((handle) => ({ handle: this.#handles.add(handle), caching }));
+        return this.#openWriting(inode, flags, policy, context);
     }
   }
 
@@ -137,8 +139,8 @@ export class OpenFiles {
 
   async release(nodeid: number, handle: number): Promise<void> {
     const open = this.#handles.remove(handle);
-    if (open?.kind === 'document') this.#snapshots.released(nodeid);
-    if (open?.kind === 'append') open.appender.end();
+    if (open?.kind === 'document') this.#snapshots.released(nodeid, open);
+    if (open?.kind === 'append') await open.appender.end();
     if (open?.kind === 'command') {
       for (const transcripts of this.#transcripts.values()) transcripts.delete(open.transcript);
     }
@@ -189,7 +191,7 @@ export class OpenFiles {
     caching: OpenReply['caching'],
     context: RequestContext,
   ): Promise<OpenReply> {
-    const opened = this.#snapshots.open(nodeid, content);
+    const opened = this.#snapshots.open(nodeid, content, context);
     return interruptible(opened, context.signal).then(
       (handle) => ({ handle, caching }),
       (cause) => {
@@ -200,14 +202,31 @@ export class OpenFiles {
     );
   }
 
-  #openAppending(content: LiveContent, caching: OpenReply['caching']): OpenReply {
+  #openAppending(content: LiveContent, caching: OpenReply['caching'], uid: number): OpenReply {
     if (content.appender === undefined) throw errno('EPERM');
-    return { handle: this.#handles.add({ kind: 'append', appender: content.appender() }), caching };
+    const claim = this.#handles.claim(uid, LINE_BYTES);
+    return { handle: this.#handles.add({ kind: 'append', appender: content.appender() }, claim), caching };
+  }
+
+  async #openWriting(
+    inode: FileInode,
+    flags: number,
+    policy: OpenPolicy,
+    context: RequestContext,
+  ): Promise<OpenReply> {
+    const claim = this.#handles.claim(context.uid);
+    try {
+      const handle = await this.#writing.open(inode, flags, policy, context);
+      return { handle: this.#handles.add(handle, claim), caching: policy.caching };
+    } catch (cause) {
+      claim.giveBack();
+      throw cause;
+    }
   }
 
   /** Wherever the offset points: two writers of one log must not overwrite each other. */
-  #append(handle: number, bytes: Uint8Array): number {
-    this.#handles.append(handle).appender.append(bytes);
+  async #append(handle: number, bytes: Uint8Array): Promise<number> {
+    await this.#handles.append(handle).appender.append(bytes);
     this.#counters.append_bytes_total += bytes.byteLength;
     return bytes.byteLength;
   }

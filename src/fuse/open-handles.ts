@@ -3,11 +3,14 @@ import type { Appender } from '../storage/content.ts';
 import type { FileInode } from '../tree/inode.ts';
 import type { CommandTranscript } from './command-transcript.ts';
 import type { StagedReplacement } from './staged-replacement.ts';
+import { type Claim, claimOpenFile, type Supplies } from './supplies.ts';
 
 /** A document that was made at its open. */
 export interface DocumentHandle {
   readonly kind: 'document';
   readonly bytes: Uint8Array;
+  /** Who opened it. */
+  readonly uid: number;
 }
 
 /** A file that is open for writing. */
@@ -16,6 +19,8 @@ export interface WritingHandle {
   readonly inode: FileInode;
   /** open(2)'s. */
   readonly flags: number;
+  /** Who opened it. */
+  readonly uid: number;
   /** Present from O_TRUNC or ftruncate(0) on. */
   stage: StagedReplacement | undefined;
   /** fsync was called while the replacement was not carried out: it is to be durable when it is. */
@@ -36,18 +41,30 @@ export interface AppendHandle {
 
 export type OpenHandle = DocumentHandle | WritingHandle | CommandHandle | AppendHandle;
 
+interface Kept {
+  readonly open: OpenHandle;
+  readonly claim: Claim;
+}
+
 /** What open files keep between requests. Handles are numbered from 1: 0 says that the inode tells all that is needed. */
 export class OpenHandles {
-  readonly #open = new Map<number, OpenHandle>();
+  readonly #supplies: Pick<Supplies, 'openFiles' | 'openBytes'>;
+  readonly #open = new Map<number, Kept>();
   #last = 0;
 
-  add(handle: OpenHandle): number {
-    this.#open.set(++this.#last, handle);
-    return this.#last;
+  constructor(supplies: Pick<Supplies, 'openFiles' | 'openBytes'>) {
+    this.#supplies = supplies;
   }
 
-  get(handle: number): OpenHandle | undefined {
-    return this.#open.get(handle);
+  /** Room for one more open file of a user, which may keep so many bytes, before anything is done for it. Throws ENFILE. */
+  claim(uid: number, bytes = 0): Claim {
+    return claimOpenFile(this.#supplies, uid, bytes);
+  }
+
+  /** `claim` is given back when the handle is removed. */
+  add(open: OpenHandle, claim: Claim): number {
+    this.#open.set(++this.#last, { open, claim });
+    return this.#last;
   }
 
   document(handle: number): DocumentHandle {
@@ -63,18 +80,19 @@ export class OpenHandles {
   }
 
   writing(handle: number): WritingHandle | undefined {
-    const open = this.#open.get(handle);
+    const open = this.#open.get(handle)?.open;
     return open?.kind === 'writing' ? open : undefined;
   }
 
   remove(handle: number): OpenHandle | undefined {
-    const open = this.#open.get(handle);
+    const kept = this.#open.get(handle);
     this.#open.delete(handle);
-    return open;
+    kept?.claim.giveBack();
+    return kept?.open;
   }
 
   #of<K extends OpenHandle['kind']>(kind: K, handle: number): Extract<OpenHandle, { kind: K }> {
-    const open = this.#open.get(handle);
+    const open = this.#open.get(handle)?.open;
     if (open?.kind !== kind) throw errno('EBADF', `handle ${handle} is not open`);
     return open as Extract<OpenHandle, { kind: K }>;
   }

@@ -2,6 +2,7 @@ import { type ErrnoName, errno } from '../errors.ts';
 import type { DirectoryInode, FileInode, Inode, InodeTree } from '../tree/inode.ts';
 import { AttributeChanges } from './attribute-changes.ts';
 import { Attributes } from './attributes.ts';
+import { ClaimedScratch } from './claimed-scratch.ts';
 import { Coherence } from './coherence.ts';
 import { DirectoryListings } from './directory-listing.ts';
 import type {
@@ -30,6 +31,7 @@ import { NAME_MAX } from './protocol/request.ts';
 import { isScratch } from './scratch-files.ts';
 import { Snapshots } from './snapshots.ts';
 import type { ScratchContent } from './staged-replacement.ts';
+import { makeSupplies, type Supplies } from './supplies.ts';
 import { WritableRooms } from './writable-rooms.ts';
 import { Writing } from './writing.ts';
 
@@ -45,6 +47,8 @@ export interface TreeFilesystemOptions {
   readonly flush?: () => Promise<void>;
   /** A nameless file for a staged replacement or a scratch file. Without it there are none. */
   readonly makeScratch?: () => ScratchContent;
+  /** What users may take of the server's descriptors and memory; of its own when absent. */
+  readonly supplies?: Supplies;
   /** Takes a line that says why something was refused or dropped. */
   readonly log?: (message: string) => void;
 }
@@ -76,21 +80,24 @@ export class TreeFilesystem implements Filesystem {
   #namesVersion = 0;
 
   constructor(tree: InodeTree, options: TreeFilesystemOptions) {
-    const { readOnly, log = () => undefined, makeScratch = noScratch } = options;
+    const { readOnly, log = () => undefined, makeScratch: makeFile = noScratch } = options;
+    const supplies = options.supplies ?? makeSupplies(log);
+    const makeScratch = (uid: number) => new ClaimedScratch(makeFile(), supplies.descriptors, uid);
     this.#readOnly = readOnly;
     this.#shared = options.shared ?? false;
     this.#log = log;
     this.#flush = options.flush ?? (() => Promise.resolve());
     const inodes = new Inodes(tree);
     const changes = this.#changes;
-    const handles = new OpenHandles();
-    const snapshots = new Snapshots(handles);
+    const handles = new OpenHandles(supplies);
+    const snapshots = new Snapshots(handles, supplies.openBytes);
     const invalidations = new Invalidations(log);
     const coherence = new Coherence(invalidations, changes);
     const writing = new Writing({
       coherence,
       attributes: changes,
       makeScratch,
+      document: (content, context) => snapshots.document(content, context),
       flush: this.#flush,
       log,
       pathOf: (inode) => inodes.pathOf(inode),
@@ -116,6 +123,7 @@ export class TreeFilesystem implements Filesystem {
       listings: this.#listings,
       coherence,
       makeScratch,
+      names: supplies.scratchNames,
       requireOpen: (inode, flags) => void this.#policy(inode, flags),
       log,
     });
@@ -168,6 +176,7 @@ export class TreeFilesystem implements Filesystem {
     const inode = this.#inodes.find(nodeid);
     if (inode?.kind === 'file' && !this.#readOnly) this.#coherence.forget(inode);
     this.#inodes.forget(nodeid);
+    if (inode?.kind === 'directory') this.#rooms.forgotten(inode);
   }
 
   lookup(parent: number, name: string): Entry | AbsentEntry {
@@ -179,7 +188,7 @@ export class TreeFilesystem implements Filesystem {
   getattr(nodeid: number, context: RequestContext): MaybePromise<AttrReply> {
     const inode = this.#inodes.inode(nodeid);
     if (!isDocument(inode)) return this.#attributes.entry(inode);
-    const current = this.#snapshots.current(nodeid, inode.content);
+    const current = this.#snapshots.current(nodeid, inode.content, context);
     return interruptible(
       current.then(() => this.#attributes.entry(inode)),
       context.signal,

@@ -9,6 +9,7 @@ import type { DirectoryInode, FileInode, Inode } from '../tree/inode.ts';
 import type { Inodes } from './inodes.ts';
 import { hasRawBytes } from './protocol/name-bytes.ts';
 import type { ScratchContent } from './staged-replacement.ts';
+import type { Supply } from './supplies.ts';
 
 /** renameat2(2)'s flags. */
 const RENAME_NOREPLACE = 1;
@@ -28,12 +29,15 @@ export class ScratchFile implements FileInode {
   /** Descriptors that are open. */
   opens = 0;
   readonly own: ScratchContent;
+  /** Who made it. */
+  readonly uid: number;
   /** The file whose bytes it became, by being renamed over it. */
   became: FileInode | undefined = undefined;
 
-  constructor(nodeid: number, own: ScratchContent) {
+  constructor(nodeid: number, own: ScratchContent, uid: number) {
     this.nodeid = nodeid;
     this.own = own;
+    this.uid = uid;
   }
 
   get content(): Content {
@@ -49,11 +53,16 @@ export class ScratchFolder implements DirectoryInode {
   readonly writable = true;
   readonly children = new Map<string, Inode>();
   parent: number;
+  /** Who made it. */
+  readonly uid: number;
+  /** It has no name any more. */
+  gone = false;
 
-  constructor(nodeid: number, mode: number, parent: number) {
+  constructor(nodeid: number, mode: number, parent: number, uid: number) {
     this.nodeid = nodeid;
     this.mode = mode;
     this.parent = parent;
+    this.uid = uid;
   }
 }
 
@@ -62,11 +71,17 @@ export function isScratch(inode: Inode): inode is ScratchFile | ScratchFolder {
 }
 
 export interface ScratchFilesOptions {
-  readonly makeScratch: () => ScratchContent;
+  readonly makeScratch: (uid: number) => ScratchContent;
+  /** A scratch file or folder has one from its making until nothing is left of it. */
+  readonly names: Supply;
   /** Puts the bytes of a scratch file in the place of a file of the tree, of which it is another name from then on. */
   readonly replace: (target: FileInode, source: ScratchFile) => Promise<void>;
-  /** The entries of a folder are others. */
-  readonly changed: (directory: DirectoryInode) => void;
+  /** A folder has an entry of this name now, the last of its entries. */
+  readonly linked: (directory: DirectoryInode, name: string, inode: Inode) => void;
+  /** It has none any more. */
+  readonly unlinked: (directory: DirectoryInode, name: string) => void;
+  /** Nothing asks for the inode any more: what was kept about it can go. */
+  readonly removed: (inode: ScratchFile | ScratchFolder) => void;
 }
 
 export class ScratchFiles {
@@ -78,16 +93,23 @@ export class ScratchFiles {
     this.#options = options;
   }
 
-  create(parent: DirectoryInode, name: string): ScratchFile {
+  /** Throws EEXIST, EACCES, ENOSPC. */
+  create(parent: DirectoryInode, name: string, uid: number): ScratchFile {
     requireRoom(parent, name);
-    const inode = this.#inodes.addScratch((nodeid) => new ScratchFile(nodeid, this.#options.makeScratch()));
+    const { makeScratch, names } = this.#options;
+    names.take(uid, 1, 'ENOSPC');
+    const inode = this.#inodes.addScratch((nodeid) => new ScratchFile(nodeid, makeScratch(uid), uid));
     this.#link(parent, name, inode);
     return inode;
   }
 
-  mkdir(parent: DirectoryInode, name: string, mode: number): ScratchFolder {
+  /** Throws EEXIST, EACCES, ENOSPC. */
+  mkdir(parent: DirectoryInode, name: string, mode: number, uid: number): ScratchFolder {
     requireRoom(parent, name);
-    const inode = this.#inodes.addScratch((nodeid) => new ScratchFolder(nodeid, mode & 0o777, parent.nodeid));
+    this.#options.names.take(uid, 1, 'ENOSPC');
+    const inode = this.#inodes.addScratch(
+      (nodeid) => new ScratchFolder(nodeid, mode & 0o777, parent.nodeid, uid),
+    );
     this.#link(parent, name, inode);
     return inode;
   }
@@ -106,6 +128,7 @@ export class ScratchFiles {
     if (!(inode instanceof ScratchFolder)) throw fixed(parent);
     if (inode.children.size > 0) throw errno('ENOTEMPTY');
     this.#unlink(parent, name);
+    this.#left(inode);
   }
 
   async rename(
@@ -135,6 +158,7 @@ export class ScratchFiles {
       return;
     }
     if (target instanceof ScratchFile) this.#drop(target);
+    if (target instanceof ScratchFolder) this.#left(target);
     this.#link(newParent, newName, inode);
     if (inode instanceof ScratchFolder) inode.parent = newParent.nodeid;
   }
@@ -147,6 +171,11 @@ export class ScratchFiles {
     if (!(inode instanceof ScratchFile)) return;
     inode.opens--;
     await this.#closeUnused(inode);
+  }
+
+  /** The kernel does not refer to it any more. */
+  forgotten(inode: DirectoryInode): void {
+    if (inode instanceof ScratchFolder && inode.gone) this.#remove(inode);
   }
 
   async #makeWay(inode: ScratchFile | ScratchFolder, target: Inode): Promise<void> {
@@ -164,12 +193,12 @@ export class ScratchFiles {
     // At the end of the listing, even when it takes the place of another.
     parent.children.delete(name);
     parent.children.set(name, inode);
-    this.#options.changed(parent);
+    this.#options.linked(parent, name, inode);
   }
 
   #unlink(parent: DirectoryInode, name: string): void {
     parent.children.delete(name);
-    this.#options.changed(parent);
+    this.#options.unlinked(parent, name);
   }
 
   /** The file has no name any more; its bytes stay for who has it open. */
@@ -181,8 +210,21 @@ export class ScratchFiles {
 
   async #closeUnused(inode: ScratchFile): Promise<void> {
     if (inode.nlink > 0 || inode.opens > 0) return;
-    this.#inodes.removeScratch(inode.nodeid);
+    this.#remove(inode);
     await inode.own.close();
+  }
+
+  /** The folder has no name any more; it stays for whose working folder it is. */
+  #left(inode: ScratchFolder): void {
+    inode.gone = true;
+    if (!this.#inodes.isReferenced(inode.nodeid)) this.#remove(inode);
+  }
+
+  #remove(inode: ScratchFile | ScratchFolder): void {
+    if (this.#inodes.find(inode.nodeid) !== inode) return;
+    this.#inodes.removeScratch(inode.nodeid);
+    this.#options.names.give(inode.uid, 1);
+    this.#options.removed(inode);
   }
 }
 

@@ -1,5 +1,9 @@
+import { availableParallelism } from 'node:os';
 import type { SnapshotContent } from '../storage/content.ts';
-import type { OpenHandles } from './open-handles.ts';
+import { FairGate } from './fair-gate.ts';
+import type { RequestContext } from './filesystem.ts';
+import type { DocumentHandle, OpenHandles } from './open-handles.ts';
+import type { Supply } from './supplies.ts';
 
 /** What is known of a snapshot from the last time it was made. */
 export interface SnapshotState {
@@ -7,28 +11,48 @@ export interface SnapshotState {
   readonly madeMs: number;
 }
 
+/** Documents that are made from tensors at a time: each has the tensor's bytes and its text in memory. */
+const MADE_AT_ONCE = Math.max(4, 2 * availableParallelism());
+
 /**
- * The small documents that are made anew at each open. Each handle has its own bytes, so that a reader never sees half
+ * The documents that are made anew at each open. Each handle has the bytes of one state, so that a reader never sees half
  * of one state and half of another; `stat` sees the size of the latest.
+ *
+ * What open documents keep in memory is bounded. A document that a content hands out several times (nothing changed meanwhile) counts once for
+ * each user who has it open.
  */
 export class Snapshots {
   readonly #handles: OpenHandles;
   readonly #latest = new Map<number, SnapshotState>();
   readonly #openHandles = new Map<number, number>();
+  readonly #openBytes: Supply;
+  /** How many handles of which user have a document. */
+  readonly #holders = new Map<Uint8Array, Map<number, number>>();
+  readonly #gate = new FairGate(MADE_AT_ONCE);
 
-  constructor(handles: OpenHandles) {
+  constructor(handles: OpenHandles, openBytes: Supply) {
     this.#handles = handles;
+    this.#openBytes = openBytes;
   }
 
-  /** Makes the document and returns the handle that its bytes are kept under until it is released. */
-  async open(nodeid: number, content: SnapshotContent): Promise<number> {
-    const bytes = await this.#make(nodeid, content);
-    this.#openHandles.set(nodeid, (this.#openHandles.get(nodeid) ?? 0) + 1);
-    return this.#handles.add({ kind: 'document', bytes });
+  /** Makes the document and returns the handle that its bytes are kept under until it is released. Throws ENFILE. */
+  async open(nodeid: number, content: SnapshotContent, context: RequestContext): Promise<number> {
+    const { uid } = context;
+    const claim = this.#handles.claim(uid);
+    try {
+      const bytes = await this.#make(nodeid, content, context);
+      this.#hold(bytes, uid);
+      this.#openHandles.set(nodeid, (this.#openHandles.get(nodeid) ?? 0) + 1);
+      return this.#handles.add({ kind: 'document', bytes, uid }, claim);
+    } catch (cause) {
+      claim.giveBack();
+      throw cause;
+    }
   }
 
   /** The handle of a document was removed. */
-  released(nodeid: number): void {
+  released(nodeid: number, { bytes, uid }: DocumentHandle): void {
+    this.#letGo(bytes, uid);
     const left = (this.#openHandles.get(nodeid) ?? 0) - 1;
     if (left > 0) this.#openHandles.set(nodeid, left);
     else this.#openHandles.delete(nodeid);
@@ -40,23 +64,47 @@ export class Snapshots {
   }
 
   /** The state that `stat` shows: of what is open, otherwise of now. */
-  async current(nodeid: number, content: SnapshotContent): Promise<SnapshotState> {
+  async current(nodeid: number, content: SnapshotContent, context: RequestContext): Promise<SnapshotState> {
     const latest = this.#latest.get(nodeid);
     const known = content.knownSize?.();
     if (known !== undefined) return { size: known, madeMs: latest?.madeMs ?? Date.now() };
     if (latest !== undefined && content.source === undefined && this.#openHandles.has(nodeid)) return latest;
     try {
-      const bytes = await this.#make(nodeid, content);
+      const bytes = await this.#make(nodeid, content, context);
       return this.#latest.get(nodeid) ?? { size: bytes.byteLength, madeMs: Date.now() };
     } catch (cause) {
-      if (content.source === undefined) throw cause;
+      if (content.source === undefined || context.signal.aborted) throw cause;
       // A file whose bytes cannot be read can be looked at: opening it says why.
       return latest ?? { size: 0, madeMs: Date.now() };
     }
   }
 
-  async #make(nodeid: number, content: SnapshotContent): Promise<Uint8Array> {
-    const bytes = await content.make();
+  /** The document as it is now. */
+  document(content: SnapshotContent, context: RequestContext): Promise<Uint8Array> {
+    return content.source === undefined ? content.make() : this.#gate.run(context, () => content.make());
+  }
+
+  #hold(bytes: Uint8Array, uid: number): void {
+    const holders = this.#holders.get(bytes) ?? new Map<number, number>();
+    const before = holders.get(uid) ?? 0;
+    if (before === 0) this.#openBytes.take(uid, bytes.byteLength, 'ENFILE');
+    this.#holders.set(bytes, holders.set(uid, before + 1));
+  }
+
+  #letGo(bytes: Uint8Array, uid: number): void {
+    const holders = this.#holders.get(bytes);
+    const left = (holders?.get(uid) ?? 0) - 1;
+    if (left > 0) {
+      holders?.set(uid, left);
+      return;
+    }
+    holders?.delete(uid);
+    if (holders?.size === 0) this.#holders.delete(bytes);
+    this.#openBytes.give(uid, bytes.byteLength);
+  }
+
+  async #make(nodeid: number, content: SnapshotContent, context: RequestContext): Promise<Uint8Array> {
+    const bytes = await this.document(content, context);
     this.#latest.set(nodeid, { size: bytes.byteLength, madeMs: Date.now() });
     return bytes;
   }

@@ -12,6 +12,7 @@ import { S_IFREG } from './protocol/attr.ts';
 import { replaceContent } from './replacement.ts';
 import { isScratch, type ScratchFile, ScratchFiles } from './scratch-files.ts';
 import type { ScratchContent } from './staged-replacement.ts';
+import type { Supply } from './supplies.ts';
 
 /** S_IFMT: the file type bits of a mode. */
 const FILE_TYPE = 0o170000;
@@ -22,7 +23,10 @@ export interface WritableRoomsOptions {
   readonly changes: AttributeChanges;
   readonly listings: DirectoryListings;
   readonly coherence: Coherence;
-  readonly makeScratch: () => ScratchContent;
+  /** A nameless file on a user's account. */
+  readonly makeScratch: (uid: number) => ScratchContent;
+  /** Scratch files and folders that may be there. */
+  readonly names: Supply;
   /** Throws when the file may not be opened with these flags. */
   readonly requireOpen: (inode: FileInode, flags: number) => void;
   readonly log: (message: string) => void;
@@ -39,17 +43,26 @@ export class WritableRooms {
     this.#options = options;
     this.#scratch = new ScratchFiles(options.inodes, {
       makeScratch: options.makeScratch,
+      names: options.names,
       replace: (target, source) => this.#renameOver(target, source),
-      changed: (directory) => {
-        options.listings.changed(directory);
+      linked: (directory, name, inode) => {
+        options.listings.added(directory, name, inode);
         options.changes.touch(directory);
+      },
+      unlinked: (directory, name) => {
+        options.listings.removed(directory, name);
+        options.changes.touch(directory);
+      },
+      removed: (inode) => {
+        options.changes.forget(inode.nodeid);
+        if (inode.kind === 'file') options.coherence.forget(inode);
       },
     });
   }
 
   /** Somebody looked at a name in a folder. */
   saw(directory: DirectoryInode, inode: Inode): void {
-    if (directory.writable === true) this.#seen.add(inode.nodeid);
+    if (directory.writable === true && !isScratch(inode)) this.#seen.add(inode.nodeid);
   }
 
   has(inode: Inode): boolean {
@@ -61,18 +74,18 @@ export class WritableRooms {
   create(parent: number, name: string, context: RequestContext): ScratchFile | undefined {
     const directory = this.#roomFor(parent, context);
     if (directory.children.has(name)) return undefined;
-    return this.#owned(this.#scratch.create(directory, name), context);
+    return this.#owned(this.#scratch.create(directory, name, context.uid), context);
   }
 
   mknod(parent: number, name: string, mode: number, context: RequestContext): Inode {
     const directory = this.#roomFor(parent, context);
     const type = mode & FILE_TYPE;
     if (type !== S_IFREG && type !== 0) throw errno('EPERM', 'devices, pipes and sockets have no place here');
-    return this.#owned(this.#scratch.create(directory, name), context);
+    return this.#owned(this.#scratch.create(directory, name, context.uid), context);
   }
 
   mkdir(parent: number, name: string, mode: number, context: RequestContext): Inode {
-    return this.#owned(this.#scratch.mkdir(this.#roomFor(parent, context), name, mode), context);
+    return this.#owned(this.#scratch.mkdir(this.#roomFor(parent, context), name, mode, context.uid), context);
   }
 
   unlink(parent: number, name: string, context: RequestContext): void {
@@ -99,6 +112,11 @@ export class WritableRooms {
 
   released(inode: Inode | undefined): Promise<void> {
     return this.#scratch.released(inode);
+  }
+
+  /** The kernel does not refer to the folder any more. */
+  forgotten(inode: DirectoryInode): void {
+    this.#scratch.forgotten(inode);
   }
 
   /** A folder that the caller may change. */

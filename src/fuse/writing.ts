@@ -8,10 +8,11 @@
  * - A write to a handle that was opened with O_SYNC or O_DSYNC is answered when it is durable.
  */
 import { errno, type MlfsError } from '../errors.ts';
-import type { StoredContent } from '../storage/content.ts';
+import type { SnapshotContent, StoredContent } from '../storage/content.ts';
 import type { FileInode } from '../tree/inode.ts';
 import type { AttributeChanges } from './attribute-changes.ts';
 import type { Coherence } from './coherence.ts';
+import type { RequestContext } from './filesystem.ts';
 import type { WritingHandle } from './open-handles.ts';
 import { O_APPEND, O_DSYNC, type OpenPolicy } from './open-policy.ts';
 import { replaceContent, writerOf } from './replacement.ts';
@@ -23,7 +24,10 @@ const KEEP_SIZE = 1;
 export interface WritingOptions {
   readonly coherence: Coherence;
   readonly attributes: AttributeChanges;
-  readonly makeScratch: () => ScratchContent;
+  /** A nameless file on a user's account. */
+  readonly makeScratch: (uid: number) => ScratchContent;
+  /** What a document says now. */
+  readonly document: (content: SnapshotContent, context: RequestContext) => Promise<Uint8Array>;
   /** Makes what was written to images durable. */
   readonly flush: () => Promise<void>;
   readonly log: (message: string) => void;
@@ -39,13 +43,26 @@ export class Writing {
   }
 
   /** What is to be kept for an open file. */
-  async open(inode: FileInode, flags: number, { serve }: OpenPolicy): Promise<WritingHandle> {
+  async open(
+    inode: FileInode,
+    flags: number,
+    { serve }: OpenPolicy,
+    context: RequestContext,
+  ): Promise<WritingHandle> {
     const { content } = inode;
+    const { uid } = context;
     if (serve === 'cut' && content.kind === 'stored') await this.#cut(inode, content, 0);
-    if (serve !== 'replace' && serve !== 'edit') return { kind: 'writing', inode, flags, stage: undefined };
-    const scratch = this.#options.makeScratch();
-    if (serve === 'edit' && content.kind === 'snapshot') await fill(scratch, await content.make());
-    return { kind: 'writing', inode, flags, stage: new StagedReplacement(inode, scratch, false) };
+    if (serve !== 'replace' && serve !== 'edit')
+      return { kind: 'writing', inode, flags, uid, stage: undefined };
+    const scratch = this.#options.makeScratch(uid);
+    try {
+      if (serve === 'edit' && content.kind === 'snapshot')
+        await fill(scratch, await this.#options.document(content, context));
+    } catch (cause) {
+      await scratch.close();
+      throw cause;
+    }
+    return { kind: 'writing', inode, flags, uid, stage: new StagedReplacement(inode, scratch, false) };
   }
 
   /** Returns the number of bytes taken, which is all of them. Throws EFBIG, EPERM, ENOSPC. */
@@ -117,7 +134,7 @@ export class Writing {
         if (size === content.size) return;
         if (size > content.size) throw tooLarge(size, content.size);
         if (size > 0 || handle === undefined) throw errno('EPERM', 'the size of a tensor is fixed');
-        handle.stage = new StagedReplacement(inode, this.#options.makeScratch(), true);
+        handle.stage = new StagedReplacement(inode, this.#options.makeScratch(handle.uid), true);
     }
   }
 

@@ -1,5 +1,6 @@
 /** What /sys/metrics says. Names and units as Prometheus wants them: https://prometheus.io/docs/practices/naming/ */
 import type { Metric } from '../telemetry/metrics.ts';
+import { processMemory } from '../telemetry/process-memory.ts';
 import type { StatusSources } from './status.ts';
 
 export function* mountMetrics(sources: StatusSources): Iterable<Metric> {
@@ -34,10 +35,10 @@ function* mountItself(sources: StatusSources): Iterable<Metric> {
   yield { name: 'tensor_bytes', help: 'Bytes of all tensors, tied ones once.', value: tensorBytes };
   yield { name: 'inodes', help: 'Inodes of the mount.', value: inodes };
   yield { name: 'start_time_seconds', help: 'When the mount began.', value: sources.startedMs / 1000 };
-  const { rss, heapUsed, external } = process.memoryUsage();
-  yield { name: 'resident_memory_bytes', help: 'Resident set of the server.', value: rss };
-  yield { name: 'heap_bytes', help: 'JavaScript heap of the server.', value: heapUsed };
-  yield { name: 'external_memory_bytes', help: 'Buffers of the server.', value: external };
+  const { residentBytes, heapBytes, externalBytes } = processMemory();
+  yield { name: 'resident_memory_bytes', help: 'Resident set of the server.', value: residentBytes };
+  yield { name: 'heap_bytes', help: 'JavaScript heap of the server.', value: heapBytes };
+  yield { name: 'external_memory_bytes', help: 'Buffers of the server.', value: externalBytes };
   const { user, system } = process.cpuUsage();
   yield {
     name: 'cpu_seconds_total',

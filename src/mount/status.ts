@@ -4,6 +4,7 @@ import type { Traffic } from '../fuse/traffic.ts';
 import type { NativeReads } from '../fuse/transport/transport.ts';
 import type { Edits } from '../storage/edits.ts';
 import type { PageCache } from '../storage/page-cache.ts';
+import { residentBytes } from '../telemetry/process-memory.ts';
 import type { BaseState, BaseWatch } from './base-watch.ts';
 import type { ControlFailure } from './control.ts';
 import { type DirtyTensorReport, type EditsReport, editsReport } from './edits-report.ts';
@@ -81,7 +82,7 @@ export async function statusDocument(sources: StatusSources) {
     last_failure: sources.lastFailure() ?? null,
     cache: cache.counters,
     counters: sources.counters(),
-    rss_bytes: process.memoryUsage.rss(),
+    rss_bytes: residentBytes(),
     warnings: checkpoint.warnings.map((warning) => ({ code: warning.code, message: warning.message })),
     unknown_globals: checkpoint.unknownGlobals.slice(0, LISTED),
     unknown_globals_total: checkpoint.unknownGlobals.length,

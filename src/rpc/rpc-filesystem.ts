@@ -21,6 +21,7 @@ import { O_ACCMODE, O_RDONLY, O_TRUNC } from '../fuse/open-policy.ts';
 import { permits, R_OK, W_OK, X_OK } from '../fuse/permission.ts';
 import { hasRawBytes } from '../fuse/protocol/name-bytes.ts';
 import { RefusingFilesystem } from '../fuse/refusing-filesystem.ts';
+import { type Claim, claimOpenFile, type Supplies } from '../fuse/supplies.ts';
 import { visibleJson, visibleLines } from '../visible-text.ts';
 import { Call, type CallFile } from './call.ts';
 import { CallQueue, type Lease } from './call-queue.ts';
@@ -28,7 +29,9 @@ import { WorkerPresence } from './worker-presence.ts';
 
 export interface RpcFilesystemOptions {
   readonly timeoutMs: number;
-  readonly makeFile: () => CallFile;
+  /** A file on a user's account. */
+  readonly makeFile: (uid: number) => CallFile;
+  readonly supplies: Pick<Supplies, 'openFiles' | 'openBytes'>;
   readonly log: (level: 'info' | 'warn', message: string) => void;
 }
 
@@ -84,6 +87,8 @@ export class RpcFilesystem extends RefusingFilesystem {
   readonly #folders = new Map<string, Folder>();
   readonly #byNumber = new Map<number, Folder>();
   readonly #handles = new Map<number, Handle>();
+  /** What each of them takes from the server. */
+  readonly #claims = new Map<number, Claim>();
   readonly #startedMs = Date.now();
   #lastFolder = 0;
   #lastHandle = 0;
@@ -134,6 +139,29 @@ export class RpcFilesystem extends RefusingFilesystem {
     const writes = (flags & O_ACCMODE) !== O_RDONLY;
     if (nodeid === ROOT) throw errno('EISDIR');
     this.#require(nodeid, writes ? W_OK : R_OK, context);
+    // First: who waits to open a file counts as if he had it open.
+    const claim = claimOpenFile(this.#options.supplies, context.uid, this.#bytesKept(nodeid));
+    try {
+      const reply = await this.#open(nodeid, flags, writes, context);
+      this.#claims.set(reply.handle, claim);
+      return reply;
+    } catch (cause) {
+      claim.giveBack();
+      throw cause;
+    }
+  }
+
+  /** What a handle may keep in memory. */
+  #bytesKept(nodeid: number): number {
+    if (nodeid === NEXT) return NEXT_BYTES;
+    if (nodeid === STATUS) return this.#statusDocument().length;
+    if (nodeid === ONE_FILE) return 0;
+    const { folder, part } = this.#partAt(nodeid);
+    if (part === 'answer') return ANSWER_BYTES;
+    return part === 'status' || part === 'error' ? this.#text(folder, part).length : 0;
+  }
+
+  async #open(nodeid: number, flags: number, writes: boolean, context: RequestContext): Promise<OpenReply> {
     if (nodeid === NEXT) return this.#openNext(flags, context);
     if (nodeid === STATUS) return this.#opened({ kind: 'document', bytes: this.#statusDocument() });
     if (nodeid === ONE_FILE) return this.#openOneFile(flags, context);
@@ -217,6 +245,8 @@ export class RpcFilesystem extends RefusingFilesystem {
   override async release(_nodeid: number, handle: number): Promise<void> {
     const open = this.#handles.get(handle);
     this.#handles.delete(handle);
+    this.#claims.get(handle)?.giveBack();
+    this.#claims.delete(handle);
     if (open?.kind === 'next' && open.lease !== undefined) {
       const { call } = open.lease;
       const wasRunning = call.state === 'running';
@@ -318,7 +348,7 @@ export class RpcFilesystem extends RefusingFilesystem {
     const number = ++this.#lastFolder;
     if (nodeidOf(number + 1, 'folder') >= LAST_NODEID)
       throw errno('ENOSPC', 'this mount has had all its calls');
-    const call = new Call(name, this.#options.makeFile);
+    const call = new Call(name, () => this.#options.makeFile(uid));
     const folder: Folder = {
       number,
       name,

@@ -1,9 +1,9 @@
-/** Those who wait for something, the first to come first. */
+/** Those who wait for something, the first to come first. To come and to go cost the same however many wait. */
 export class Waiting<T> {
-  #resolvers: ((value: T | undefined) => void)[] = [];
+  readonly #resolvers = new Set<(value: T | undefined) => void>();
 
   get count(): number {
-    return this.#resolvers.length;
+    return this.#resolvers.size;
   }
 
   /** What came, or undefined after so long. Throws the signal's reason. */
@@ -12,7 +12,7 @@ export class Waiting<T> {
       const end = () => {
         clearTimeout(timer);
         signal.removeEventListener('abort', onAbort);
-        this.#resolvers = this.#resolvers.filter((one) => one !== onEnd);
+        this.#resolvers.delete(onEnd);
       };
       const onEnd = (value: T | undefined) => {
         end();
@@ -25,7 +25,7 @@ export class Waiting<T> {
       const timer = setTimeout(() => onEnd(undefined), withinMs);
       if (signal.aborted) return onAbort();
       signal.addEventListener('abort', onAbort, { once: true });
-      this.#resolvers.push(onEnd);
+      this.#resolvers.add(onEnd);
     });
   }
 

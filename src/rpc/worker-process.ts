@@ -1,6 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+import { AppendedLines } from '../telemetry/appended-lines.ts';
+import { cutTo } from '../telemetry/cut-text.ts';
 
 /** What a worker is asked: a line of JSON on its stdin. Paths are absolute. */
 export interface WorkerRequest {
@@ -18,10 +20,16 @@ export interface WorkerAnswer {
 }
 
 const PATIENCE_MS = 5000;
+/** Of a line that is kept while it is not ended; what is longer is cut, and is no answer. */
+const MOST_LINE_BYTES = 1024 * 1024;
+/** Of a line that is printed. */
+const MOST_PRINTED_BYTES = 8 * 1024;
+/** Of the reason in an answer: it fits into the file `answer` whatever has to be escaped in it. */
+const MOST_REASON_BYTES = 8 * 1024;
 
 /**
  * A program that computes: one request at a time, by lines of JSON. Lines on its stdout that are no answer are its own affair and are passed on
- * to `said`; its stderr is the terminal's.
+ * to `said`; its stderr is the terminal's. What it prints is read as fast as it is dealt with, and no line of it is kept beyond a bound.
  */
 export class WorkerProcess {
   readonly #child: ChildProcess;
@@ -40,9 +48,7 @@ export class WorkerProcess {
     });
     // A worker that is gone is noticed by its end.
     this.#child.stdin?.on('error', () => undefined);
-    createInterface({ input: this.#child.stdout as NodeJS.ReadableStream }).on('line', (line) =>
-      this.#take(line),
-    );
+    readLines(this.#child.stdout as Readable, (line) => this.#take(line));
     this.#ended = Promise.race([
       once(this.#child, 'exit').then(
         ([code, signal]) => `the worker ended with ${signal ?? `exit code ${code}`}`,
@@ -86,16 +92,36 @@ export class WorkerProcess {
 
   #take(line: string): void {
     const answer = answerIn(line);
-    if (answer === undefined || answer.id !== this.#waiting?.id) this.#said(line);
+    if (answer === undefined || answer.id !== this.#waiting?.id) this.#said(printedLine(line));
     else this.#waiting.resolve(answer);
   }
+}
+
+/** Hands on line after line; while many wait to be dealt with no more are read. */
+function readLines(stream: Readable, take: (line: string) => void): void {
+  const lines = new AppendedLines(MOST_LINE_BYTES, (text) => {
+    for (const line of text.slice(0, -1).split('\n')) take(line.endsWith('\r') ? line.slice(0, -1) : line);
+  });
+  stream.on('data', (bytes: Buffer) => {
+    const later = lines.append(bytes);
+    if (later === undefined) return;
+    stream.pause();
+    void later.then(() => stream.resume());
+  });
+  stream.on('end', () => void lines.end());
+  stream.on('error', () => undefined);
+}
+
+function printedLine(line: string): string {
+  const shown = cutTo(MOST_PRINTED_BYTES, line);
+  return shown === line ? line : `${shown} (the rest of this line was left out)`;
 }
 
 function answerIn(line: string): WorkerAnswer | undefined {
   try {
     const { id, ok, error } = JSON.parse(line) as Record<string, unknown>;
     if (typeof id !== 'string' || typeof ok !== 'boolean') return undefined;
-    return { id, ok, ...(error === undefined ? {} : { error: String(error) }) };
+    return { id, ok, ...(error === undefined ? {} : { error: cutTo(MOST_REASON_BYTES, String(error)) }) };
   } catch {
     return undefined;
   }

@@ -74,11 +74,16 @@ export interface LiveContent {
   appender?(): Appender;
 }
 
-/** What one open file adds at the end. A line may come in parts; it is there when its newline is, or when the file is closed. */
+/**
+ * What one open file adds at the end. A line may come in parts; it is there when its newline is, or when the file is closed. What takes
+ * time is done in slices and is awaited.
+ */
 export interface Appender {
-  append(bytes: Uint8Array): void;
-  end(): void;
+  append(bytes: Uint8Array): MaybePromise<void>;
+  end(): MaybePromise<void>;
 }
+
+type MaybePromise<T> = T | Promise<T>;
 
 /** An ordinary file of changing size that lies in the state directory: gradients, scratch files. */
 export interface StoredContent {

@@ -226,6 +226,8 @@ const TOLD: Record<string, ErrnoName> = {
   ENAMETOOLONG: 'ENAMETOOLONG',
   EBUSY: 'EBUSY',
   EROFS: 'EROFS',
+  EMFILE: 'EMFILE',
+  ENFILE: 'ENFILE',
 };
 
 /** The error of a call of node:fs, as this medium's own are. */

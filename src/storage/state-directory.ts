@@ -11,6 +11,7 @@ import { access, constants, realpath } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
 import { MlfsError } from '../errors.ts';
+import { FewOpen } from './few-open.ts';
 import { CONTINUED, gradientName, gradientPath } from './gradient-name.ts';
 import { type FileLock, takeLock } from './lock.ts';
 import type { Medium, MediumFile } from './medium.ts';
@@ -37,6 +38,8 @@ export interface BaseRecord {
 }
 
 const FORMAT_VERSION = 1;
+/** A model has a gradient for each tensor, and any of them may be read at any time. */
+const MOST_GRADIENTS_OPEN = 64;
 const LOCK = 'lock';
 const BASE = 'base.json';
 const BASE_DRAFT = 'base.json.new';
@@ -50,6 +53,7 @@ export class StateDirectory {
   readonly path: string;
   readonly #medium: Medium;
   readonly #mountpoint: string | undefined;
+  readonly #gradientsOpen = new FewOpen(MOST_GRADIENTS_OPEN);
   #exists: boolean;
   #lock: FileLock | undefined;
   #made: Promise<void> | undefined;
@@ -142,7 +146,8 @@ export class StateDirectory {
 
   /** The gradient of a tensor; `name` is any string and is escaped. Its file is made at the first write. */
   gradient(name: string, size: number, maxSize: number): StateFile {
-    return new StateFile(() => this.#openGradient(gradientPath(name)), size, maxSize);
+    const open = (again: boolean) => this.#openGradient(gradientPath(name), again);
+    return new StateFile(open, size, maxSize, this.#gradientsOpen);
   }
 
   /** Makes the folder of /activations, if need be, and takes the lock. */
@@ -187,11 +192,17 @@ export class StateDirectory {
     this.#exists = true;
   }
 
-  async #openGradient(parts: readonly string[]): Promise<MediumFile> {
+  async #openGradient(parts: readonly string[], again: boolean): Promise<MediumFile> {
     const path = join(this.path, GRADIENTS, ...parts);
     const folder = dirname(path);
     const name = basename(path);
     if ((await this.#medium.list(folder)).includes(name)) return this.#medium.open(path, 'write');
+    if (again) {
+      throw new MlfsError('ERR_MLFS_STALE', `${path}: was removed while it was in use`, {
+        path,
+        advice: 'put it back, or unmount and mount again',
+      });
+    }
     await this.#ensureFolder();
     await this.#medium.makeDirectory(folder);
     await this.#medium.syncDirectory(this.path);

@@ -1,5 +1,6 @@
 import { errno } from '../errors.ts';
 import type { StoredContent } from './content.ts';
+import type { FewOpen } from './few-open.ts';
 import type { MediumFile } from './medium.ts';
 import { Turns } from './turns.ts';
 
@@ -10,15 +11,26 @@ import { Turns } from './turns.ts';
 export class StateFile implements StoredContent {
   readonly kind = 'stored';
   readonly maxSize: number;
-  readonly #make: () => Promise<MediumFile>;
+  readonly #make: (again: boolean) => Promise<MediumFile>;
+  readonly #fewOpen: FewOpen | undefined;
   readonly #turns = new Turns();
   #file: MediumFile | undefined;
   #size: number;
   #closed = false;
+  #wasOpen = false;
 
-  /** `make` opens or makes the file for reading and writing; `size` is what it has already. */
-  constructor(make: () => Promise<MediumFile>, size: number, maxSize: number) {
+  /**
+   * `make` opens or makes the file for reading and writing; `size` is what it has already. With `fewOpen` the descriptor may be closed between
+   * two uses: `make` is then called again, told so, and must find the file that it made.
+   */
+  constructor(
+    make: (again: boolean) => Promise<MediumFile>,
+    size: number,
+    maxSize: number,
+    fewOpen?: FewOpen,
+  ) {
     this.#make = make;
+    this.#fewOpen = fewOpen;
     this.#size = size;
     this.maxSize = maxSize;
   }
@@ -57,22 +69,36 @@ export class StateFile implements StoredContent {
 
   /** What was written before is durable when it resolves; reads and writes go on meanwhile. */
   async sync(): Promise<void> {
-    const file = await this.#turns.run(async () => this.#file);
+    const file = await this.#turns.run(async () =>
+      this.#wasOpen && !this.#closed ? this.#opened() : undefined,
+    );
     await file?.sync();
   }
 
   close(): Promise<void> {
+    this.#fewOpen?.closed(this);
     return this.#turns.run(async () => {
       this.#closed = true;
-      const file = this.#file;
-      this.#file = undefined;
-      await file?.close();
+      await this.#closeFile();
     });
+  }
+
+  /** Closes the descriptor; the next use opens the file again. */
+  letGo(): Promise<void> {
+    return this.#turns.run(() => this.#closeFile());
+  }
+
+  async #closeFile(): Promise<void> {
+    const file = this.#file;
+    this.#file = undefined;
+    await file?.close();
   }
 
   async #opened(): Promise<MediumFile> {
     if (this.#closed) throw errno('EBADF', 'the file was closed');
-    this.#file ??= await this.#make();
+    this.#file ??= await this.#make(this.#wasOpen);
+    this.#wasOpen = true;
+    this.#fewOpen?.used(this);
     return this.#file;
   }
 

@@ -1,44 +1,119 @@
 import type { Appender } from '../storage/content.ts';
+import { cutTo } from './cut-text.ts';
+import { TurnBudget } from './turn-budget.ts';
 
 const NEWLINE = 10;
 const NOTHING = Buffer.alloc(0);
 
+/** Bytes that are looked at before asking whether the turn of the event loop is over. */
+const SLICE_BYTES = 4 * 1024;
+/** Lines that are handed on in one turn of the event loop: a few milliseconds. */
+const LINES_PER_TURN = 2048;
+
 /**
- * Puts together the lines that one open file writes in parts: a program's buffer is full in the middle of a line, and a transport cuts
- * what is large. A line that grows beyond `maxBytes` is handed on as far as that, with one byte more that says so; its rest is dropped.
+ * Puts together the lines that one writer writes in parts: a program's buffer is full in the middle of a line, and a transport cuts
+ * what is large. A line of more than `maxBytes` is cut and ends in `…`; its rest is dropped as it comes.
+ *
+ * Lines are handed on many at a time, as one text. Of very many lines some are handed on in each turn of the event loop.
  */
 export class AppendedLines implements Appender {
-  readonly #maxBytes: number;
-  readonly #take: (line: string) => void;
-  /** The beginning of a line. */
-  #begun: Buffer = NOTHING;
-
-  constructor(maxBytes: number, take: (line: string) => void) {
-    this.#maxBytes = maxBytes;
-    this.#take = take;
+  /** To be shared by writers of one file. */
+  static budget(): TurnBudget {
+    return new TurnBudget(LINES_PER_TURN);
   }
 
-  append(bytes: Uint8Array): void {
-    let from = 0;
-    for (let end = bytes.indexOf(NEWLINE); end >= 0; end = bytes.indexOf(NEWLINE, from)) {
-      this.#begin(bytes.subarray(from, end));
-      this.end();
-      from = end + 1;
-    }
-    this.#begin(bytes.subarray(from));
+  readonly #maxBytes: number;
+  readonly #sliceBytes: number;
+  readonly #take: (lines: string) => void;
+  readonly #budget: TurnBudget;
+  /** The beginning of a line. */
+  #begun: Buffer = NOTHING;
+  /** What was written before and waits for its turn. */
+  #waiting: Promise<void> | undefined;
+
+  /** `take` gets whole lines, each with its newline. */
+  constructor(maxBytes: number, take: (lines: string) => void, budget: TurnBudget = AppendedLines.budget()) {
+    this.#maxBytes = maxBytes;
+    // So that only a line that was begun in another slice can be too long.
+    this.#sliceBytes = Math.min(SLICE_BYTES, maxBytes);
+    this.#take = take;
+    this.#budget = budget;
+  }
+
+  /** Resolves when every line that ends in these bytes was handed on; without a promise when that was at once. */
+  append(bytes: Uint8Array): Promise<void> | undefined {
+    const at = this.#waiting === undefined ? this.#appendInTurn(bytes, 0) : 0;
+    return at >= bytes.byteLength ? undefined : this.#later((from) => this.#appendRest(bytes, at, from));
   }
 
   /** A line without a newline is a line, too. */
-  end(): void {
-    const line = this.#begun.toString();
+  end(): Promise<void> | undefined {
+    if (this.#waiting !== undefined) return this.#later((before) => before.then(() => this.#endBegun()));
+    this.#endBegun();
+    return undefined;
+  }
+
+  #later(work: (before: Promise<void>) => Promise<void>): Promise<void> {
+    const waiting = work(this.#waiting ?? Promise.resolve()).finally(() => {
+      if (this.#waiting === waiting) this.#waiting = undefined;
+    });
+    this.#waiting = waiting;
+    return waiting;
+  }
+
+  async #appendRest(bytes: Uint8Array, from: number, before: Promise<void>): Promise<void> {
+    await before;
+    for (let at = from; at < bytes.byteLength; ) {
+      await this.#budget.free();
+      at = this.#appendInTurn(bytes, at);
+    }
+  }
+
+  /** Returns how far it came. */
+  #appendInTurn(bytes: Uint8Array, from: number): number {
+    let at = from;
+    for (; at < bytes.byteLength && !this.#budget.isSpent; at += this.#sliceBytes) {
+      this.#appendSlice(bytes.subarray(at, at + this.#sliceBytes));
+    }
+    return at;
+  }
+
+  #appendSlice(bytes: Uint8Array): void {
+    const first = bytes.indexOf(NEWLINE);
+    if (first < 0) {
+      this.#begin(bytes);
+      return;
+    }
+    this.#begin(bytes.subarray(0, first));
+    const from = first + 1;
+    const end = bytes.lastIndexOf(NEWLINE) + 1;
+    const more = bytes.subarray(from, end);
+    this.#budget.spend(1 + newlinesIn(more));
+    this.#take(this.#endLine() + Buffer.from(more.buffer, more.byteOffset, more.byteLength).toString());
+    this.#begin(bytes.subarray(end));
+  }
+
+  #endBegun(): void {
+    if (this.#begun.byteLength > 0) this.#take(this.#endLine());
+  }
+
+  #endLine(): string {
+    const line = cutTo(this.#maxBytes, this.#begun.toString());
     this.#begun = NOTHING;
-    this.#take(line);
+    return `${line}\n`;
   }
 
   #begin(bytes: Uint8Array): void {
+    // One byte more than is kept says that the line was longer.
     const room = this.#maxBytes + 1 - this.#begun.byteLength;
     if (bytes.byteLength > 0 && room > 0) {
       this.#begun = Buffer.concat([this.#begun, bytes.subarray(0, room)]);
     }
   }
+}
+
+function newlinesIn(bytes: Uint8Array): number {
+  let count = 0;
+  for (const byte of bytes) if (byte === NEWLINE) count++;
+  return count;
 }

@@ -8,6 +8,8 @@
 import type { Appender, LiveContent } from '../storage/content.ts';
 import { isHidden, visible, visibleJson } from '../visible-text.ts';
 import { AppendedLines } from './appended-lines.ts';
+import { ByteRun } from './byte-run.ts';
+import { cutTo } from './cut-text.ts';
 
 export const LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 export type Level = (typeof LEVELS)[number];
@@ -18,8 +20,8 @@ export interface LogOptions {
   /** Lines below it are not kept. */
   readonly level?: Level;
   readonly maxBytes?: number;
-  /** Gets each line as it is kept, newline included. */
-  readonly sink?: (line: string) => void;
+  /** Gets what is kept: a line, or whole lines that somebody appended together; each with its newline. */
+  readonly sink?: (lines: string) => void;
   readonly now?: () => Date;
 }
 
@@ -30,10 +32,12 @@ export class Log implements LiveContent {
   readonly kind = 'live';
   readonly #threshold: number;
   readonly #maxBytes: number;
-  readonly #sink: ((line: string) => void) | undefined;
+  readonly #sink: ((lines: string) => void) | undefined;
   readonly #now: () => Date;
-  readonly #current = new Lines();
-  readonly #before = new Lines();
+  readonly #current = new ByteRun();
+  readonly #before = new ByteRun();
+  /** Of everybody who appends. */
+  readonly #budget = AppendedLines.budget();
 
   constructor(options: LogOptions = {}) {
     this.#threshold = LEVELS.indexOf(options.level ?? 'info');
@@ -60,7 +64,8 @@ export class Log implements LiveContent {
 
   write(level: Level, message: string, fields: Fields = {}): void {
     if (LEVELS.indexOf(level) < this.#threshold) return;
-    this.#keep(logfmt({ time: this.#now().toISOString(), level, msg: message, ...fields }));
+    const line = logfmt({ time: this.#now().toISOString(), level, msg: message, ...fields });
+    this.#keep(`${cutTo(MAX_LINE_BYTES, line)}\n`);
   }
 
   /** What was rotated out last; users cannot add to it. */
@@ -78,56 +83,31 @@ export class Log implements LiveContent {
 
   /** What a user writes is kept as lines of its own, whole ones, what is hidden in them escaped. */
   appender(): Appender {
-    return new AppendedLines(MAX_LINE_BYTES, (line) => {
-      if (line !== '') this.#keep(visible(line));
-    });
+    return new AppendedLines(MAX_LINE_BYTES, (lines) => this.#keepAppended(lines), this.#budget);
   }
 
-  #keep(text: string): void {
-    const line = `${cutTo(MAX_LINE_BYTES, text)}\n`;
-    const bytes = Buffer.from(line);
-    if (this.#current.size() + bytes.byteLength > this.#maxBytes) this.#before.takeAll(this.#current);
-    this.#current.add(bytes);
-    this.#sink?.(line);
-  }
-}
-
-/** Lines in memory, read as a file. */
-class Lines implements LiveContent {
-  readonly kind = 'live';
-  #lines: Buffer[] = [];
-  #bytes = 0;
-
-  add(line: Buffer): void {
-    this.#lines.push(line);
-    this.#bytes += line.byteLength;
-  }
-
-  /** Has what the other had, which is empty then. */
-  takeAll(other: Lines): void {
-    this.#lines = other.#lines;
-    this.#bytes = other.#bytes;
-    other.#lines = [];
-    other.#bytes = 0;
-  }
-
-  size(): number {
-    return this.#bytes;
-  }
-
-  async read(offset: number, length: number): Promise<Uint8Array> {
-    const parts: Buffer[] = [];
-    let at = 0;
-    for (const line of this.#lines) {
-      if (at >= offset + length) break;
-      if (at + line.byteLength > offset) {
-        parts.push(line.subarray(Math.max(0, offset - at), Math.min(line.byteLength, offset + length - at)));
-      }
-      at += line.byteLength;
+  /** Plain text is kept as it came, many lines in one go; other lines are looked at one by one. */
+  #keepAppended(lines: string): void {
+    if (PLAIN_LINES.test(lines) && lines.length <= this.#maxBytes) {
+      this.#keep(lines);
+      return;
     }
-    return Buffer.concat(parts);
+    for (const line of lines.split('\n')) {
+      if (line !== '') this.#keep(`${cutTo(MAX_LINE_BYTES, visible(line))}\n`);
+    }
+  }
+
+  /** `lines`: whole ones, each with its newline. */
+  #keep(lines: string): void {
+    const length = Buffer.byteLength(lines);
+    if (this.#current.size() + length > this.#maxBytes) this.#before.takeAll(this.#current);
+    this.#current.add(lines, length);
+    this.#sink?.(lines);
   }
 }
+
+/** Lines of printable ASCII, none of them empty: nothing to be made visible, nothing to be left out. */
+const PLAIN_LINES = /^(?:[\x20-\x7e]+\n)+$/;
 
 /** `key=value` pairs; a value with a space, a quote, `=`, a backslash or something hidden is quoted and escaped as in JSON. */
 export function logfmt(fields: Fields): string {
@@ -141,13 +121,3 @@ export function logfmt(fields: Fields): string {
 function logfmtValue(value: string): string {
   return value === '' || /[ "=\\]/.test(value) || isHidden(value) ? visibleJson(value) : value;
 }
-
-/** Ends in `…` when it was longer. */
-function cutTo(maxBytes: number, text: string): string {
-  const bytes = Buffer.from(text);
-  if (bytes.byteLength <= maxBytes) return text;
-  // In the middle of a character the last one is not whole.
-  return `${bytes.toString('utf8', 0, maxBytes - CUT_MARK_BYTES).replace(/\uFFFD+$/, '')}…`;
-}
-
-const CUT_MARK_BYTES = 3;

@@ -18,7 +18,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   fuse: ['errors', 'telemetry', 'storage', 'tree/inode'],
   tree: ['errors', 'telemetry', 'storage', 'checkpoint', 'numbers', 'viz'],
   activations: ['errors', 'storage', 'checkpoint', 'numbers', 'fuse'],
-  rpc: ['errors', 'storage', 'fuse'],
+  rpc: ['errors', 'telemetry', 'storage', 'fuse'],
   mount: ['errors', 'telemetry', 'storage', 'checkpoint', 'numbers', 'tree', 'fuse', 'activations', 'rpc'],
   index: ['errors', 'telemetry', 'storage', 'checkpoint', 'tree', 'fuse', 'mount'],
   throughput: ['errors', 'storage', 'checkpoint'],

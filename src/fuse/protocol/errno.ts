@@ -18,6 +18,8 @@ export const ERRNO: Readonly<Record<ErrnoName, number>> = {
   ENOTDIR: 20,
   EISDIR: 21,
   EINVAL: 22,
+  ENFILE: 23,
+  EMFILE: 24,
   EFBIG: 27,
   ENOSPC: 28,
   EROFS: 30,

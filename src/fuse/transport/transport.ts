@@ -1,5 +1,6 @@
 import type { HistogramCounts } from '../../telemetry/histogram.ts';
 import type { Filesystem } from '../filesystem.ts';
+import type { Supply } from '../supplies.ts';
 
 /** A way to attach a Filesystem to a directory. */
 export interface Transport {
@@ -33,6 +34,8 @@ export interface TransportOptions {
   readonly defaultPermissions: boolean;
   /** Files that lie in a folder on disk are read and written by the kernel itself where it can; default true. */
   readonly passthrough?: boolean;
+  /** What users may have waiting of writes; no bound when absent. */
+  readonly pendingBytes?: Supply;
   readonly onWarning: (message: string) => void;
 }
 

@@ -37,6 +37,9 @@ export class TextContent implements SnapshotContent {
   #size: number | undefined;
   /** Rises whenever the source changed. */
   #version = 0;
+  /** The text of the version, while it is made or somebody has it. */
+  #making: { readonly version: number; readonly text: Promise<Uint8Array> } | undefined;
+  #made: { readonly version: number; readonly text: WeakRef<Uint8Array> } | undefined;
 
   constructor(tensor: Tensor, format: TextFormat, source: FixedContent, limit: number) {
     this.source = source;
@@ -59,10 +62,16 @@ export class TextContent implements SnapshotContent {
     this.#version++;
   }
 
-  async make(): Promise<Uint8Array> {
+  /** Whoever asks while nothing changes gets the same bytes, which nobody may change: thousands of open files have one text. */
+  make(): Promise<Uint8Array> {
     const version = this.#version;
-    const text = this.isWhole ? await this.#renderAll() : await this.#renderHead();
-    if (version === this.#version) this.#size = text.byteLength;
+    const made = this.#made?.version === version ? this.#made.text.deref() : undefined;
+    if (made !== undefined) return Promise.resolve(made);
+    if (this.#making?.version === version) return this.#making.text;
+    const text = this.#render(version).finally(() => {
+      if (this.#making?.text === text) this.#making = undefined;
+    });
+    this.#making = { version, text };
     return text;
   }
 
@@ -80,6 +89,14 @@ export class TextContent implements SnapshotContent {
       throw errno('EINVAL', `line ${fault.line}, column ${fault.column}: ${fault.reason}`);
     }
     await writeWhole(this.source, update, (offset, length) => elements.subarray(offset, offset + length));
+  }
+
+  async #render(version: number): Promise<Uint8Array> {
+    const text = this.isWhole ? await this.#renderAll() : await this.#renderHead();
+    if (version !== this.#version) return text;
+    this.#size = text.byteLength;
+    this.#made = { version, text: new WeakRef(text) };
+    return text;
   }
 
   async #renderAll(): Promise<Uint8Array> {

@@ -218,3 +218,23 @@ test('a handle that is not open, and a nodeid that is not known, are refused', a
   await refuses(filesystem.open(ROOT, O_RDONLY, me), 'EISDIR');
   await refuses(filesystem.lookup(nodeid, 'y'), 'ENOTDIR');
 });
+
+test('of names that were hidden nothing stays when their arrays are gone', async (t) => {
+  const { filesystem, folder, names, put } = await scene(t);
+  await filesystem.mkdir(ROOT, 'folder', 0o755, me);
+  await put('x.npy', Buffer.from('1'));
+  assert.deepEqual(await names(), ['folder', 'x.csv', 'x.npy']);
+  await filesystem.unlink(ROOT, 'x.csv', me);
+  assert.deepEqual(await names(), ['folder', 'x.npy']);
+  // Put there behind our back, so that nothing says that it arrived.
+  for (const leave of [
+    () => filesystem.unlink(ROOT, 'x.npy', me),
+    () => filesystem.rename(ROOT, 'x.npy', ROOT, 'elsewhere', 0, me),
+  ]) {
+    await filesystem.lookup(ROOT, 'x.npy');
+    await leave();
+    await writeFile(join(folder, 'x.npy'), '2');
+    assert.ok((await names()).includes('x.csv'));
+    await filesystem.unlink(ROOT, 'x.csv', me);
+  }
+});

@@ -27,3 +27,22 @@ test('a listing goes on from each of its names', () => {
     assert.equal(after(listing, offset)[0], names[index + 1]);
   }
 });
+
+test('a folder of very many names is listed in many turns of the event loop, with the same outcome', async () => {
+  const { root } = new Nodes();
+  const [slow, fast] = [new Listings(), new Listings()];
+  const names = Array.from({ length: 50_000 }, (_, index) => `n${index}`);
+  let turns = 0;
+  let listing = true;
+  const count = () => {
+    turns++;
+    if (listing) setImmediate(count);
+  };
+  setImmediate(count);
+  for (const some of [names, names.filter((_, index) => index % 3 !== 0).reverse(), [...names, 'new']]) {
+    const listed = await slow.beginInTurns(root, files(...some));
+    assert.deepEqual(listed, fast.begin(root, files(...some)));
+  }
+  listing = false;
+  assert.ok(turns > 300, `${turns} turns`);
+});

@@ -54,9 +54,9 @@ test('a full log begins anew, and its lines are in the rotated one', async () =>
 test('what a user appends is kept as lines, what is hidden in them escaped', async () => {
   const log = new Log({ now });
   const user = log.appender();
-  user.append(Buffer.from('one\n\ntwo \x1b[31m\t\u202e\u0085'));
+  await user.append(Buffer.from('one\n\ntwo \x1b[31m\t\u202e\u0085'));
   log.info('x');
-  user.end();
+  await user.end();
   const lines = (await text(log)).split('\n');
   assert.deepEqual([lines[0], lines[2]], ['one', 'two \\x1b[31m\\t\\u202e\\x85']);
 });
@@ -72,11 +72,11 @@ test('lines that come in parts are whole, whoever else writes meanwhile', async 
   }));
   for (let step = 0; users.some(({ at, bytes }) => at < bytes.length); step++) {
     for (const user of users) {
-      user.appender.append(user.bytes.subarray(user.at, user.at + 1 + (step % 977)));
+      await user.appender.append(user.bytes.subarray(user.at, user.at + 1 + (step % 977)));
       user.at += 1 + (step % 977);
     }
   }
-  for (const { appender } of users) appender.end();
+  for (const { appender } of users) await appender.end();
   const kept = (await text(log)).split('\n');
   assert.equal(kept.pop(), '');
   for (const who of ['a', 'b', 'c']) {
@@ -93,7 +93,7 @@ test('an enormous line is cut between two characters, in parts or not, and the n
     const log = new Log({ now, maxBytes: 100_000 });
     const user = log.appender();
     const bytes = Buffer.from(`${'é'.repeat(50_000)}\nnext\n`);
-    for (let at = 0; at < bytes.length; at += part) user.append(bytes.subarray(at, at + part));
+    for (let at = 0; at < bytes.length; at += part) await user.append(bytes.subarray(at, at + part));
     assert.match(await text(log), /^é{4094}…\nnext\n$/);
   }
 });

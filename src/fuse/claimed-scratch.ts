@@ -1,0 +1,57 @@
+import type { ScratchContent } from './staged-replacement.ts';
+import { Claim, type Supply } from './supplies.ts';
+
+/** A nameless file has a descriptor from its first byte until it is closed: on its user's account. Writing it is ENOSPC when there is none left for him. */
+export class ClaimedScratch implements ScratchContent {
+  readonly kind = 'stored';
+  readonly #file: ScratchContent;
+  readonly #descriptors: Supply;
+  readonly #claim: Claim;
+  #claimed = false;
+
+  constructor(file: ScratchContent, descriptors: Supply, uid: number) {
+    this.#file = file;
+    this.#descriptors = descriptors;
+    this.#claim = new Claim(uid);
+  }
+
+  get maxSize(): number {
+    return this.#file.maxSize;
+  }
+
+  size(): number {
+    return this.#file.size();
+  }
+
+  read(offset: number, length: number): Promise<Uint8Array> {
+    return this.#file.read(offset, length);
+  }
+
+  async write(offset: number, bytes: Uint8Array): Promise<void> {
+    if (bytes.byteLength > 0) this.#takeDescriptor();
+    await this.#file.write(offset, bytes);
+  }
+
+  async truncate(size: number): Promise<void> {
+    if (size !== this.#file.size()) this.#takeDescriptor();
+    await this.#file.truncate(size);
+  }
+
+  sync(): Promise<void> {
+    return this.#file.sync();
+  }
+
+  async close(): Promise<void> {
+    try {
+      await this.#file.close();
+    } finally {
+      this.#claim.giveBack();
+    }
+  }
+
+  #takeDescriptor(): void {
+    if (this.#claimed) return;
+    this.#claim.take(this.#descriptors, 1, 'ENOSPC');
+    this.#claimed = true;
+  }
+}

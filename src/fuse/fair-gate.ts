@@ -1,0 +1,69 @@
+import type { RequestContext } from './filesystem.ts';
+
+/** Who asks, and whether he still waits. */
+type Caller = Pick<RequestContext, 'uid' | 'signal'>;
+
+/**
+ * Lets a few tasks run at a time. A user has at most half of the places, and users take turns: who asks for thousands of things waits for
+ * them, and another one's first thing is done next.
+ */
+export class FairGate {
+  readonly #places: number;
+  readonly #running = new Map<number, number>();
+  #runningAll = 0;
+  /** Those that wait, by user; the user whose turn is next comes first. */
+  readonly #waiting = new Map<number, (() => void)[]>();
+
+  /** `places`: two at least. */
+  constructor(places: number) {
+    this.#places = places;
+  }
+
+  /** Throws the signal's reason when the caller was interrupted before it was his turn. */
+  async run<T>({ uid, signal }: Caller, task: () => Promise<T>): Promise<T> {
+    if (!this.#hasPlaceFor(uid)) {
+      await new Promise<void>((admit) => {
+        const others = this.#waiting.get(uid);
+        if (others === undefined) this.#waiting.set(uid, [admit]);
+        else others.push(admit);
+      });
+    } else {
+      this.#enter(uid);
+    }
+    try {
+      signal.throwIfAborted();
+      return await task();
+    } finally {
+      this.#leave(uid);
+    }
+  }
+
+  #hasPlaceFor(uid: number): boolean {
+    return this.#runningAll < this.#places && (this.#running.get(uid) ?? 0) < this.#places / 2;
+  }
+
+  #enter(uid: number): void {
+    this.#runningAll++;
+    this.#running.set(uid, (this.#running.get(uid) ?? 0) + 1);
+  }
+
+  #leave(uid: number): void {
+    this.#runningAll--;
+    const left = (this.#running.get(uid) ?? 0) - 1;
+    if (left > 0) this.#running.set(uid, left);
+    else this.#running.delete(uid);
+    this.#admit();
+  }
+
+  #admit(): void {
+    for (const [uid, waiting] of this.#waiting) {
+      if (!this.#hasPlaceFor(uid)) continue;
+      const admit = waiting.shift();
+      this.#waiting.delete(uid);
+      if (waiting.length > 0) this.#waiting.set(uid, waiting);
+      this.#enter(uid);
+      admit?.();
+      return;
+    }
+  }
+}

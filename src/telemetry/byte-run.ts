@@ -1,0 +1,63 @@
+import type { LiveContent } from '../storage/content.ts';
+
+/** Little beside the size of a log, and much beside a line: what memory is asked for at a time. */
+const CHUNK_BYTES = 64 * 1024;
+
+/**
+ * Bytes in memory that only grow, read as a file. They lie in chunks and not in a buffer for each text that was added, so that the memory is that
+ * of the bytes, however short the texts are.
+ */
+export class ByteRun implements LiveContent {
+  readonly kind = 'live';
+  /** All full but the last. */
+  #chunks: Buffer[] = [];
+  #bytes = 0;
+
+  /** `byteLength`: of the text in UTF-8. */
+  add(text: string, byteLength: number): void {
+    const used = this.#bytes % CHUNK_BYTES;
+    const last = this.#chunks.at(-1);
+    if (last !== undefined && used > 0 && used + byteLength <= CHUNK_BYTES) {
+      last.write(text, used);
+      this.#bytes += byteLength;
+      return;
+    }
+    this.#addBytes(Buffer.from(text));
+  }
+
+  /** Has what the other had, which is empty then. */
+  takeAll(other: ByteRun): void {
+    this.#chunks = other.#chunks;
+    this.#bytes = other.#bytes;
+    other.#chunks = [];
+    other.#bytes = 0;
+  }
+
+  size(): number {
+    return this.#bytes;
+  }
+
+  async read(offset: number, length: number): Promise<Uint8Array> {
+    const end = Math.min(this.#bytes, offset + length);
+    const parts: Buffer[] = [];
+    for (let at = offset; at < end; ) {
+      const from = at % CHUNK_BYTES;
+      const chunk = this.#chunks[Math.floor(at / CHUNK_BYTES)] as Buffer;
+      const part = chunk.subarray(from, Math.min(CHUNK_BYTES, from + end - at));
+      parts.push(part);
+      at += part.byteLength;
+    }
+    return Buffer.concat(parts);
+  }
+
+  #addBytes(bytes: Buffer): void {
+    for (let at = 0; at < bytes.byteLength; ) {
+      const used = this.#bytes % CHUNK_BYTES;
+      if (used === 0) this.#chunks.push(Buffer.allocUnsafeSlow(CHUNK_BYTES));
+      const chunk = this.#chunks.at(-1) as Buffer;
+      const count = bytes.copy(chunk, used, at);
+      this.#bytes += count;
+      at += count;
+    }
+  }
+}
