@@ -18,8 +18,8 @@ const WANTED =
   INIT_FLAGS.ATOMIC_O_TRUNC |
   // Lookups and listings of one directory need not wait for each other: each is answered from one state of it.
   INIT_FLAGS.PARALLEL_DIROPS |
-  // There are no set-user-id bits and no capabilities to drop at a write. V2 lets the kernel remember that: otherwise it asks for
-  // security.capability before every write.
+  // There are no set-user-id bits to drop at a write: they are never kept, and a file in /activations that has them on disk loses them when it
+  // is opened for writing. V2 lets the kernel remember that: otherwise it asks for security.capability before every write.
   INIT_FLAGS.HANDLE_KILLPRIV |
   INIT_FLAGS.HANDLE_KILLPRIV_V2 |
   // OPENDIR answers ENOSYS: the kernel then opens directories by itself and caches listings.
