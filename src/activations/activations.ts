@@ -1,11 +1,8 @@
 import type { Graft } from '../fuse/joined-filesystem.ts';
 import { ActivationsFilesystem } from './activations-filesystem.ts';
+import type { FoldersOptions } from './folders.ts';
 
-export interface ActivationsOptions {
-  /** Makes the folder, if need be. Called at the first change, never for a look. */
-  readonly makeFolder: () => Promise<void>;
-  /** Its path whether it is there or not. */
-  readonly folder: string;
+export interface ActivationsOptions extends FoldersOptions {
   readonly log: (message: string) => void;
 }
 
@@ -15,7 +12,7 @@ export interface ActivationsRoom extends Graft {
 }
 
 /** /activations: an ordinary writable folder that is kept in the state directory. */
-export function activationsRoom({ folder, makeFolder }: ActivationsOptions): ActivationsRoom {
-  const filesystem = new ActivationsFilesystem({ folder, makeFolder });
+export function activationsRoom(options: ActivationsOptions): ActivationsRoom {
+  const filesystem = new ActivationsFilesystem(options);
   return { name: 'activations', filesystem, close: () => filesystem.close() };
 }

@@ -1,6 +1,5 @@
 /**
- * Calls of the file system that the folder lies on, relative to the descriptor of a folder. Node has no openat(2): `/proc/self/fd/N/NAME`
- * is the same thing, since the first part leads to the open folder itself and NAME is a single name.
+ * Calls of the file system that the folder lies on, relative to the descriptor of a folder (storage/folder-descriptor.ts).
  *
  * Invariant: no symbolic link is ever followed. A name is never a path, folders and files are opened with O_NOFOLLOW, and what acts on an
  * inode by its path (chmod, utimes) acts on a descriptor that was looked at first.
@@ -9,10 +8,9 @@ import * as fs from 'node:fs';
 import { promisify } from 'node:util';
 import { type ErrnoName, errno, MlfsError } from '../errors.ts';
 import { ERRNO } from '../fuse/protocol/errno.ts';
+import { O_PATH, pathIn, pathOf } from '../storage/folder-descriptor.ts';
 
 const { O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = fs.constants;
-/** Linux's, which Node does not name: a descriptor of the place and not of the contents, for which no permission is needed. */
-const O_PATH = 0o10000000;
 
 const calls = {
   open: promisify(fs.open),
@@ -59,16 +57,6 @@ async function told<T>(call: Promise<T>): Promise<T> {
   } catch (cause) {
     throw hostError(cause);
   }
-}
-
-/** The path of a name in an open folder. Throws EINVAL for what is no name. */
-export function pathIn(folder: number, name: string): string {
-  if (name === '' || name === '.' || name === '..' || /[/\0]/.test(name)) throw errno('EINVAL');
-  return `${pathOf(folder)}/${name}`;
-}
-
-function pathOf(fd: number): string {
-  return `/proc/self/fd/${fd}`;
 }
 
 /** A folder by its path. Throws ENOENT, ENOTDIR. */

@@ -12,8 +12,12 @@ export async function inspectKeptEdits(
   directory?: string,
 ): Promise<(JournalInspection & { readonly stateDirectory: string }) | undefined> {
   const state = await locate(checkpointPath, directory);
-  if (!state.exists()) return undefined;
-  return { ...(await inspectJournal(diskMedium, state.journalPath)), stateDirectory: state.path };
+  try {
+    if (!state.exists()) return undefined;
+    return { ...(await inspectJournal(state.medium, state.journalPath)), stateDirectory: state.path };
+  } finally {
+    await state.close();
+  }
 }
 
 export interface KeptEdits {
@@ -31,10 +35,17 @@ export interface KeptEdits {
 /** The same with every range, for a checkpoint that nobody is editing. */
 export async function keptEdits(checkpointPath: string, directory?: string): Promise<KeptEdits | undefined> {
   const state = await locate(checkpointPath, directory);
-  if (!state.exists()) return undefined;
+  try {
+    return state.exists() ? await replayed(state) : undefined;
+  } finally {
+    await state.close();
+  }
+}
+
+async function replayed(state: StateDirectory): Promise<KeptEdits> {
   const overlay = new Overlay();
   let interruptedCommit = false;
-  const { segments } = await replay(diskMedium, state.journalPath, 'read', {
+  const { segments } = await replay(state.medium, state.journalPath, 'read', {
     write: (offset, length, placement) => void overlay.set(offset, length, placement, new Set()),
     commit: () => {
       interruptedCommit = true;

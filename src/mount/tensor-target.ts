@@ -149,9 +149,8 @@ async function fileTarget(path: string): Promise<TensorTarget> {
     name: path,
     tensors,
     gradients: async () => {
-      const state = await StateDirectory.locate(diskMedium, path);
       const kept = new Map(
-        Array.from(await state.gradients(), ([name, size]) => [
+        Array.from(await keptGradients(path), ([name, size]) => [
           `model/${pathOfTensorName(name).join('/')}.grad`,
           size,
         ]),
@@ -160,6 +159,15 @@ async function fileTarget(path: string): Promise<TensorTarget> {
     },
     close: () => checkpoint.close(),
   };
+}
+
+async function keptGradients(path: string): Promise<ReadonlyMap<string, number>> {
+  const state = await StateDirectory.locate(diskMedium, path);
+  try {
+    return await state.gradients();
+  } finally {
+    await state.close();
+  }
 }
 
 /** Blocks of a content in order; the next one is read while the caller works on the one before. */

@@ -1,4 +1,4 @@
-import { errno } from '../errors.ts';
+import { errno, MlfsError } from '../errors.ts';
 import type { StoredContent } from './content.ts';
 import type { MediumFile } from './medium.ts';
 import { Turns } from './turns.ts';
@@ -41,7 +41,8 @@ export class StateFile implements StoredContent {
     return this.#turns.run(async () => {
       this.#refuseBeyond(end);
       if (bytes.byteLength === 0) return;
-      await (await this.#opened()).write(offset, [bytes]);
+      const file = await this.#opened();
+      await inPlace(file, () => file.write(offset, [bytes]));
       this.#size = Math.max(this.#size, end);
     });
   }
@@ -50,7 +51,8 @@ export class StateFile implements StoredContent {
     return this.#turns.run(async () => {
       this.#refuseBeyond(size);
       if (size === this.#size) return;
-      await (await this.#opened()).truncate(size);
+      const file = await this.#opened();
+      await inPlace(file, () => file.truncate(size));
       this.#size = size;
     });
   }
@@ -58,7 +60,8 @@ export class StateFile implements StoredContent {
   /** What was written before is durable when it resolves; reads and writes go on meanwhile. */
   async sync(): Promise<void> {
     const file = await this.#turns.run(async () => this.#file);
-    await file?.sync();
+    if (file === undefined) return;
+    await inPlace(file, () => file.sync());
   }
 
   close(): Promise<void> {
@@ -81,6 +84,22 @@ export class StateFile implements StoredContent {
       throw errno('EFBIG', `${size} bytes are more than the ${this.maxSize} that fit`);
     }
   }
+}
+
+/** What is written to a file that nobody finds again must not be acknowledged. The look goes along with the write. */
+async function inPlace(file: MediumFile, write: () => Promise<void>): Promise<void> {
+  const looked = refuseVanished(file);
+  looked.catch(() => undefined);
+  await write();
+  await looked;
+}
+
+async function refuseVanished(file: MediumFile): Promise<void> {
+  if ((await file.isInPlace?.()) !== false) return;
+  throw new MlfsError('ERR_MLFS_STALE', `${file.path}: was removed or moved while it was in use`, {
+    path: file.path,
+    advice: 'put it back, or unmount and mount again',
+  });
 }
 
 const NOTHING = new Uint8Array(0);

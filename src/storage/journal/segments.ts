@@ -27,6 +27,10 @@ export class Segments {
     return this.#current;
   }
 
+  get last(): Segment | undefined {
+    return this.#segments.at(-1);
+  }
+
   get count(): number {
     return this.#segments.length;
   }
