@@ -1,8 +1,10 @@
 /** What a checkpoint's journal holds, found out without a lock and without changing anything, whoever is writing it. */
-import { resolve } from 'node:path';
+import { lstat, readdir } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import { diskMedium } from '../storage/disk-medium.ts';
 import { inspectJournal, type JournalInspection } from '../storage/journal/inspect.ts';
 import { replay } from '../storage/journal/replay.ts';
+import { segmentNumber } from '../storage/journal/segment.ts';
 import { Overlay } from '../storage/overlay.ts';
 import { type BaseRecord, StateDirectory } from '../storage/state-directory.ts';
 
@@ -18,6 +20,21 @@ export async function inspectKeptEdits(
   } finally {
     await state.close();
   }
+}
+
+/** How many bytes of segments lie in a state directory now, whoever it belongs to. Looks at names and sizes only. */
+export async function journalBytesIn(stateDirectory: string): Promise<number> {
+  const folder = join(stateDirectory, 'journal');
+  const names = await readdir(folder).catch(() => []);
+  const sizes = names
+    .filter((name) => segmentNumber(name) !== undefined)
+    .map((name) =>
+      lstat(join(folder, name)).then(
+        ({ size }) => size,
+        () => 0,
+      ),
+    );
+  return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
 }
 
 export interface KeptEdits {

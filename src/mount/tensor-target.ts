@@ -17,6 +17,7 @@ import { buildTree } from '../tree/build-tree.ts';
 import { pathOfTensorName } from '../tree/entry-name.ts';
 import type { DirectoryInode } from '../tree/inode.ts';
 import { TensorInode } from '../tree/tensor-files.ts';
+import { refuseStopped } from './ask-mount.ts';
 import { mountAround } from './find-mount.ts';
 import { VERSION } from './version.ts';
 
@@ -68,6 +69,7 @@ interface ListedTensor {
 }
 
 async function mountedTarget(name: string, mountpoint: string): Promise<TensorTarget> {
+  await refuseStopped(mountpoint);
   const listed = JSON.parse(await readFile(join(mountpoint, 'sys/tensors.json'), 'utf8')) as ListedTensor[];
   const tensors = new Map<string, TargetTensor>();
   for (const { dtype, shape, nbytes: size, file } of listed) {

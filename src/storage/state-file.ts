@@ -96,10 +96,14 @@ async function inPlace(file: MediumFile, write: () => Promise<void>): Promise<vo
 
 async function refuseVanished(file: MediumFile): Promise<void> {
   if ((await file.isInPlace?.()) !== false) return;
-  throw new MlfsError('ERR_MLFS_STALE', `${file.path}: was removed or moved while it was in use`, {
-    path: file.path,
-    advice: 'put it back, or unmount and mount again',
-  });
+  throw new MlfsError(
+    'ERR_MLFS_STALE',
+    `${file.path}: was removed or moved while it was in use; nothing is written`,
+    {
+      path: file.path,
+      advice: 'put it back, or unmount and mount again',
+    },
+  );
 }
 
 const NOTHING = new Uint8Array(0);

@@ -197,6 +197,12 @@ export class Journal {
     this.#refuseClosed();
     await this.#turns.run(async () => {
       if (this.#segments.count === 0) return;
+      if (await this.#isRemoved()) {
+        await this.#segments.forget();
+        this.#uncut = undefined;
+        this.#suspect = false;
+        return;
+      }
       const record = { kind: KIND.discard, offset: 0, payload: NO_PAYLOAD };
       if (this.#suspect) {
         // What is in doubt need not be saved; this works even when it cannot be read any more.
@@ -328,13 +334,29 @@ export class Journal {
     if (this.#vanished) throw this.#vanishedError();
   }
 
+  /** Not moved: nobody will ever find the segments again. */
+  async #isRemoved(): Promise<boolean> {
+    if ((await this.#segments.last?.file.isInPlace?.()) !== false) return false;
+    try {
+      await this.#medium.syncDirectory(this.#directory);
+      return false;
+    } catch (cause) {
+      if (isGone(cause)) return true;
+      throw cause;
+    }
+  }
+
   #vanishedError(): MlfsError {
     this.#vanished = true;
-    return new MlfsError('ERR_MLFS_STALE', `${this.#directory}: was removed or moved while it was in use`, {
-      path: this.#directory,
-      advice:
-        'put it back; or keep the edits: mlfs commit MOUNTPOINT --to NEW.pt; or drop them: mlfs discard MOUNTPOINT',
-    });
+    return new MlfsError(
+      'ERR_MLFS_STALE',
+      `${this.#directory}: was removed or moved while it was in use; nothing is written`,
+      {
+        path: this.#directory,
+        advice:
+          'put it back; or keep the edits: mlfs commit MOUNTPOINT --to NEW.pt; or drop them: mlfs discard MOUNTPOINT',
+      },
+    );
   }
 
   #encode(records: readonly NewRecord[], firstSequence: number, batch = 0): Uint8Array[] {
@@ -382,6 +404,8 @@ export class Journal {
     try {
       await sync();
     } catch (cause) {
+      // The folder was removed: that is seen at once, and nothing of it is doubtful.
+      if (isGone(cause)) throw this.#vanishedError();
       this.#suspect = true;
       throw cause;
     }

@@ -108,6 +108,14 @@ export class Segments {
     await close(empty);
   }
 
+  /** Of a folder that was removed: there is nothing to remove any more. */
+  async forget(): Promise<void> {
+    const segments = this.#segments;
+    this.#segments = [];
+    this.#current = undefined;
+    for (const segment of segments) await close(segment);
+  }
+
   async close(): Promise<void> {
     for (const segment of this.#segments) await close(segment);
   }
