@@ -65,5 +65,5 @@ export const diskMedium: Medium = {
 
   syncDirectory: syncFolder,
 
-  ownFolder: (path) => new OwnFolder(path),
+  ownFolder: (path, options) => new OwnFolder(path, options),
 };

@@ -21,7 +21,12 @@ export interface Medium {
    * The medium for what lies in one folder that must be the caller's own: what another user made, or could change, is ERR_MLFS_ACCESS. A
    * medium that knows no users, as a test's, has no such thing.
    */
-  ownFolder?(path: string): FolderMedium;
+  ownFolder?(path: string, options?: OwnFolderOptions): FolderMedium;
+}
+
+export interface OwnFolderOptions {
+  /** The folder above must be the caller's own, too, and is made with it. */
+  readonly ownParent?: boolean;
 }
 
 /** A folder is opened when it is first used, and stays the same one whatever becomes of its path, until `close`. */

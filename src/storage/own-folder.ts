@@ -14,7 +14,7 @@ import { codeOf, DiskFile, diskError } from './disk-file.ts';
 import { makeFolders, syncFolder } from './disk-folders.ts';
 import { O_PATH, pathIn, pathOf } from './folder-descriptor.ts';
 import { foreignError, foreignReason } from './foreign.ts';
-import type { FolderMedium, MediumFile } from './medium.ts';
+import type { FolderMedium, MediumFile, OwnFolderOptions } from './medium.ts';
 
 const call = {
   open: promisify(fs.open),
@@ -36,20 +36,22 @@ const FLAGS = {
   create: O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW,
 } as const;
 const MODE = 0o700;
-/** Of a folder that another process takes away as often as it is made. */
+/** Of a parent that another process takes away as often as it is made. */
 const MAKING_TRIES = 10;
 
-/** All paths it is given are that of the folder, or below it; only `syncDirectory` takes that of the folder above, too. */
+/** All paths it is given are that of the folder, or below it; `syncDirectory` and `remove` take that of the folder above, too. */
 export class OwnFolder implements FolderMedium {
   readonly path: string;
+  readonly #parent: string | undefined;
   #fd: number | undefined;
   /** Calls under way use the bare descriptor, which must not be closed, and given to another file, under them. */
   #pending = 0;
   #retired: number[] = [];
 
-  /** Opens nothing yet. */
-  constructor(path: string) {
+  /** Opens nothing yet. With `ownParent` the folder above must be the caller's own, too, and is made and removed with it. */
+  constructor(path: string, { ownParent = false }: OwnFolderOptions = {}) {
     this.path = path;
+    this.#parent = ownParent ? dirname(path) : undefined;
   }
 
   async open(path: string, how: 'read' | 'write' | 'create'): Promise<MediumFile> {
@@ -80,17 +82,7 @@ export class OwnFolder implements FolderMedium {
   }
 
   async makeDirectory(path: string): Promise<void> {
-    for (let tries = 1; ; tries++) {
-      try {
-        await this.#using(() => this.#make(path));
-        return;
-      } catch (cause) {
-        if (!(cause instanceof MlfsError) || cause.code !== 'ERR_MLFS_NOT_FOUND') throw cause;
-        // Another process found it empty and took it away.
-        if (path === this.path || tries === MAKING_TRIES) throw cause;
-        await this.close();
-      }
-    }
+    await this.#using(() => this.#make(path));
   }
 
   async rename(from: string, to: string): Promise<void> {
@@ -103,6 +95,7 @@ export class OwnFolder implements FolderMedium {
 
   async remove(path: string): Promise<void> {
     if (path === this.path) return this.#using(() => this.#removeItself());
+    if (path === this.#parent) return told(path, 'cannot be removed', call.rmdir(path));
     await this.#in(path, 'cannot be removed', async (folder, name) => {
       await call.unlink(pathIn(folder, name)).catch((cause: unknown) => {
         if (codeOf(cause) !== 'EISDIR') throw cause;
@@ -158,23 +151,49 @@ export class OwnFolder implements FolderMedium {
   }
 
   async #makeItself(): Promise<number> {
-    const known = await this.#opened();
-    if (known !== undefined) return known;
-    const parentPath = dirname(this.path);
-    await makeFolders(parentPath);
-    const parent = await told(this.path, 'cannot be made', call.open(parentPath, O_PATH | O_DIRECTORY));
+    for (let tries = 1; ; tries++) {
+      const known = await this.#opened();
+      if (known !== undefined) return known;
+      try {
+        return await this.#keep(await this.#makeIn(await this.#madeParent()));
+      } catch (cause) {
+        // Another process found the parent empty and took it away.
+        const gone = cause instanceof MlfsError && cause.code === 'ERR_MLFS_NOT_FOUND';
+        if (!gone || this.#parent === undefined || tries === MAKING_TRIES) throw cause;
+      }
+    }
+  }
+
+  /** A descriptor of the folder above. */
+  async #madeParent(): Promise<number> {
+    const above = dirname(this.path);
+    if (this.#parent === undefined) {
+      await makeFolders(above);
+      return told(this.path, 'cannot be made', call.open(above, O_PATH | O_DIRECTORY));
+    }
+    await makeFolders(dirname(above));
+    const folder = await told(above, 'cannot be made', call.open(dirname(above), O_PATH | O_DIRECTORY));
+    try {
+      const isNew = await told(above, 'cannot be made', makeIn(folder, basename(above)));
+      if (isNew) await syncFolder(dirname(above), `${pathOf(folder)}/.`);
+      return await openIn(folder, basename(above), above);
+    } finally {
+      await call.close(folder);
+    }
+  }
+
+  /** Makes it in the folder above, whose descriptor is closed. */
+  async #makeIn(parent: number): Promise<number> {
     try {
       const name = basename(this.path);
       const isNew = await told(this.path, 'cannot be made', makeIn(parent, name));
       try {
-        this.#fd = await openIn(parent, name, this.path);
+        return await openIn(parent, name, this.path);
       } catch (cause) {
         // On some file systems everything belongs to one user, or everybody may write to everything.
         if (isNew) await call.rmdir(pathIn(parent, name)).catch(() => undefined);
         throw cause;
       }
-      if (isNew) await syncFolder(parentPath, `${pathOf(parent)}/.`);
-      return this.#fd;
     } finally {
       await call.close(parent);
     }
@@ -206,25 +225,26 @@ export class OwnFolder implements FolderMedium {
   /** The descriptor of the folder; undefined while it is not there. Throws ERR_MLFS_ACCESS when it is somebody else's. */
   async #opened(): Promise<number | undefined> {
     if (this.#fd !== undefined) return this.#fd;
-    let fd: number;
-    try {
-      fd = await call.open(this.path, FOLDER);
-    } catch (cause) {
-      const found = await call.lstat(this.path).catch(() => undefined);
-      if (found !== undefined) refuse(this.path, found, 'directory');
-      if (codeOf(cause) === 'ENOENT' || codeOf(cause) === 'ENOTDIR') return undefined;
-      throw diskError(this.path, 'cannot be opened', cause);
-    }
-    try {
-      refuse(this.path, await call.fstat(fd), 'directory');
-    } catch (cause) {
-      await call.close(fd);
-      throw cause;
-    }
-    // Somebody else asked at the same time.
+    const fd = await this.#find();
+    return fd === undefined ? undefined : this.#keep(fd);
+  }
+
+  /** The descriptor that stays: that of whoever asked first, when two asked at the same time. */
+  async #keep(fd: number): Promise<number> {
     if (this.#fd === undefined) this.#fd = fd;
     else await call.close(fd);
     return this.#fd;
+  }
+
+  async #find(): Promise<number | undefined> {
+    if (this.#parent === undefined) return openFolder(this.path, this.path);
+    const parent = await openFolder(this.#parent, this.#parent);
+    if (parent === undefined) return undefined;
+    try {
+      return await openFolder(pathIn(parent, basename(this.path)), this.path);
+    } finally {
+      await call.close(parent);
+    }
   }
 
   /** With the descriptor of a folder: this one, or one below it. */
@@ -279,12 +299,20 @@ async function makeIn(folder: number, name: string): Promise<boolean> {
 }
 
 async function openIn(folder: number, name: string, path: string): Promise<number> {
+  const fd = await openFolder(pathIn(folder, name), path);
+  if (fd === undefined) throw notThere(path, 'cannot be opened');
+  return fd;
+}
+
+/** `at` leads to it, `path` is what messages call it. Undefined when it is not there. Throws ERR_MLFS_ACCESS when it is somebody else's. */
+async function openFolder(at: string, path: string): Promise<number | undefined> {
   let fd: number;
   try {
-    fd = await call.open(pathIn(folder, name), FOLDER);
+    fd = await call.open(at, FOLDER);
   } catch (cause) {
-    const found = await call.lstat(pathIn(folder, name)).catch(() => undefined);
+    const found = await call.lstat(at).catch(() => undefined);
     if (found !== undefined) refuse(path, found, 'directory');
+    if (codeOf(cause) === 'ENOENT' || codeOf(cause) === 'ENOTDIR') return undefined;
     throw diskError(path, 'cannot be opened', cause);
   }
   try {

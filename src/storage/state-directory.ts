@@ -119,7 +119,7 @@ export class StateDirectory {
   async ensure(base: BaseRecord): Promise<void> {
     if (this.#base === encodeBase(base)) return;
     await this.#ensureFolder();
-    await this.writeBase(base);
+    await this.#inPlace(() => this.writeBase(base));
   }
 
   /** Undefined when there is none; ERR_MLFS_RECOVERY when it cannot be read. */
@@ -166,8 +166,10 @@ export class StateDirectory {
   /** Makes the folder of /activations, if need be, and takes the lock. */
   async makeActivations(): Promise<void> {
     await this.#ensureFolder();
-    await this.#medium.makeDirectory(this.activationsPath);
-    await this.#medium.syncDirectory(this.path);
+    await this.#inPlace(async () => {
+      await this.#medium.makeDirectory(this.activationsPath);
+      await this.#medium.syncDirectory(this.path);
+    });
   }
 
   /** A file without a name, gone with this process. */
@@ -211,11 +213,31 @@ export class StateDirectory {
     const name = basename(path);
     if ((await this.#medium.list(folder)).includes(name)) return this.#medium.open(path, 'write');
     await this.#ensureFolder();
-    await this.#medium.makeDirectory(folder);
-    await this.#medium.syncDirectory(this.path);
-    const file = await this.#medium.open(path, 'create');
-    await this.#medium.syncDirectory(folder);
-    return file;
+    return this.#inPlace(async () => {
+      await this.#medium.makeDirectory(folder);
+      await this.#medium.syncDirectory(this.path);
+      const file = await this.#medium.open(path, 'create');
+      await this.#medium.syncDirectory(folder);
+      return file;
+    });
+  }
+
+  /** A change in the folder that was made, or found, and locked. Throws ERR_MLFS_STALE when somebody removed it since. */
+  async #inPlace<T>(change: () => Promise<T>): Promise<T> {
+    try {
+      return await change();
+    } catch (cause) {
+      if (!(cause instanceof MlfsError) || cause.code !== 'ERR_MLFS_NOT_FOUND') throw cause;
+      throw new MlfsError(
+        'ERR_MLFS_STALE',
+        `${this.path}: was removed while it was in use; nothing is written`,
+        {
+          path: this.path,
+          cause,
+          advice: 'unmount and mount again',
+        },
+      );
+    }
   }
 
   async #collectGradients(folder: readonly string[], found: Map<string, number>): Promise<void> {

@@ -54,10 +54,10 @@ async function letGo({ medium }: StatePlace): Promise<void> {
   if ('close' in medium) await medium.close();
 }
 
-async function lookAt(medium: Medium, path: string, inParent = false): Promise<StatePlace> {
-  const parent = inParent ? dirname(path) : undefined;
-  const own = medium.ownFolder?.(parent ?? path) ?? medium;
-  return { path, medium: own, exists: (await own.list(path)).length > 0, parent };
+async function lookAt(medium: Medium, path: string, ownParent = false): Promise<StatePlace> {
+  const own = medium.ownFolder?.(path, { ownParent }) ?? medium;
+  const exists = (await own.list(path)).length > 0;
+  return { path, medium: own, exists, parent: ownParent ? dirname(path) : undefined };
 }
 
 /** The refusal of what is not the caller's own, as a value; other failures are thrown. */

@@ -492,7 +492,7 @@ export class Journal {
       await this.#segments.dropEmpty();
     } catch (cause) {
       // Somebody took the whole directory away: there is nothing left to make durable.
-      if (!isGone(cause)) throw cause;
+      if (!isGone(cause) && !this.#vanished) throw cause;
     } finally {
       await this.#segments.close();
     }
