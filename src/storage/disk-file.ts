@@ -9,7 +9,23 @@ import { readIfCached } from './read-if-cached.ts';
 const MAX_PIECES = 1024;
 
 /** What stays the same of a file for as long as it is open. */
-export type FileIdentity = Pick<fs.Stats, 'dev' | 'ino'>;
+export interface FileIdentity extends Pick<fs.Stats, 'dev' | 'ino'> {
+  /** On a file system of this machine, which answers from memory. */
+  readonly local: boolean;
+}
+
+const statfs = promisify(fs.statfs);
+
+/** ext4, xfs, btrfs, tmpfs, overlay, zfs, f2fs, bcachefs. */
+const LOCAL_TYPES: readonly number[] = [
+  0xef53, 0x58465342, 0x9123683e, 0x01021994, 0x794c7630, 0x2fc12fc1, 0xf2f52010, 0xca451a4e,
+];
+
+/** Whether a path lies on a file system that never waits for another machine or process; false for one that is not known. */
+export async function isLocal(path: string): Promise<boolean> {
+  // Some systems give the type as a signed number of 32 bits.
+  return LOCAL_TYPES.includes((await statfs(path)).type >>> 0);
+}
 
 const lstat = promisify(fs.lstat);
 
@@ -30,12 +46,22 @@ export class DiskFile implements MediumFile {
     this.#identity = identity;
   }
 
-  /** By a look at the path: somebody may have removed or moved the file, or any folder that it is in. */
-  async isInPlace(): Promise<boolean> {
+  /**
+   * By a look at the path: somebody may have removed or moved the file, or any folder that it is in. At once where that cannot wait for
+   * another machine: a thread's detour costs more than the write that it goes along with.
+   */
+  isInPlace(): boolean | Promise<boolean> {
     if (this.#identity === undefined) return true;
-    const named = await lstat(this.path).catch(() => undefined);
-    return named !== undefined && named.ino === this.#identity.ino && named.dev === this.#identity.dev;
+    if (!this.#identity.local) return lstat(this.path).then(this.#isIt, () => false);
+    try {
+      return this.#isIt(fs.lstatSync(this.path, { throwIfNoEntry: false }));
+    } catch {
+      return false;
+    }
   }
+
+  readonly #isIt = (named: fs.Stats | undefined): boolean =>
+    named !== undefined && named.ino === this.#identity?.ino && named.dev === this.#identity.dev;
 
   async size(): Promise<number> {
     return (await this.#call<fs.Stats>('size', (done) => fs.fstat(this.fd, done))).size;

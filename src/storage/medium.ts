@@ -51,7 +51,7 @@ export interface MediumFile {
   /** fdatasync(2), or fsync(2). */
   sync(options?: SyncOptions): Promise<void>;
   /** Whether its path still leads to it. A medium on which nobody else removes or moves files has no such thing. */
-  isInPlace?(): Promise<boolean>;
+  isInPlace?(): boolean | Promise<boolean>;
   close(): Promise<void>;
 }
 

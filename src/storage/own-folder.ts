@@ -10,7 +10,7 @@ import * as fs from 'node:fs';
 import { basename, dirname, relative, sep } from 'node:path';
 import { promisify } from 'node:util';
 import { MlfsError } from '../errors.ts';
-import { codeOf, DiskFile, diskError } from './disk-file.ts';
+import { codeOf, DiskFile, diskError, isLocal } from './disk-file.ts';
 import { makeFolders, syncFolder } from './disk-folders.ts';
 import { O_PATH, pathIn, pathOf } from './folder-descriptor.ts';
 import { foreignError, foreignReason } from './foreign.ts';
@@ -44,6 +44,7 @@ export class OwnFolder implements FolderMedium {
   readonly path: string;
   readonly #parent: string | undefined;
   #fd: number | undefined;
+  #local: boolean | undefined;
   /** Calls under way use the bare descriptor, which must not be closed, and given to another file, under them. */
   #pending = 0;
   #retired: number[] = [];
@@ -62,7 +63,8 @@ export class OwnFolder implements FolderMedium {
       try {
         const stat = await call.fstat(fd);
         refuse(path, stat, 'file');
-        return new DiskFile(path, fd, stat);
+        this.#local ??= await isLocal(pathOf(folder));
+        return new DiskFile(path, fd, { dev: stat.dev, ino: stat.ino, local: this.#local });
       } catch (cause) {
         await call.close(fd);
         throw cause;

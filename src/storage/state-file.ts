@@ -86,15 +86,9 @@ export class StateFile implements StoredContent {
   }
 }
 
-/** What is written to a file that nobody finds again must not be acknowledged. The look goes along with the write. */
+/** What is written to a file that nobody finds again must not be acknowledged. */
 async function inPlace(file: MediumFile, write: () => Promise<void>): Promise<void> {
-  const looked = refuseVanished(file);
-  looked.catch(() => undefined);
   await write();
-  await looked;
-}
-
-async function refuseVanished(file: MediumFile): Promise<void> {
   if ((await file.isInPlace?.()) !== false) return;
   throw new MlfsError(
     'ERR_MLFS_STALE',

@@ -300,14 +300,9 @@ export class Journal {
     const start = Math.max(segment.size, SEGMENT_HEADER_BYTES);
     const header = segment.size === 0 ? [encodeSegmentHeader(segment.number, segment.firstSequence)] : [];
     try {
-      // What is dropped may be gone.
-      const looked = records.some(({ kind }) => kind === KIND.discard)
-        ? Promise.resolve()
-        : this.#refuseVanished(segment);
-      // Told below, after the write.
-      looked.catch(() => undefined);
       await segment.file.write(segment.size, [...header, ...pieces]);
-      await looked;
+      // What is dropped may be gone.
+      if (records.every(({ kind }) => kind !== KIND.discard)) await this.#refuseVanished(segment);
     } catch (cause) {
       await this.#tryToCut(segment);
       throw cause;
@@ -327,7 +322,7 @@ export class Journal {
     }
   }
 
-  /** A look at the path, which costs less than the write that it goes along with. */
+  /** A look at the segment's path. */
   async #refuseVanished(segment: Segment | undefined): Promise<void> {
     if (segment === undefined || segment.closed) return;
     this.#vanished = (await segment.file.isInPlace?.()) === false;
