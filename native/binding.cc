@@ -81,11 +81,12 @@ Napi::Value Crc32c(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), crc32c(message.Data(), message.ByteLength(), previous));
 }
 
-/// tryLock(fd): boolean
+/// tryLock(fd, shared): boolean
 Napi::Value TryLock(const Napi::CallbackInfo& info) {
+  const int kind = info[1].ToBoolean() ? LOCK_SH : LOCK_EX;
   int result;
   do {
-    result = flock(info[0].As<Napi::Number>().Int32Value(), LOCK_EX | LOCK_NB);
+    result = flock(info[0].As<Napi::Number>().Int32Value(), kind | LOCK_NB);
   } while (result != 0 && errno == EINTR);
   if (result != 0 && errno != EWOULDBLOCK) {
     throw system_error(info.Env(), errno, std::string("flock: ") + strerror(errno));

@@ -180,7 +180,7 @@ async function serve(
     path: absolute,
     mountpoint,
     readOnly,
-    editing: editingOptions(options, mountpoint),
+    editing: { ...editingOptions(options, mountpoint), onNotice: notice },
     log,
     notice,
     build: ({ checkpoint, editing }, firstNodeid) =>
@@ -360,8 +360,11 @@ function ownRooms(
 
 function notWrittenBack(cause: unknown, served: ServedCheckpoint): unknown {
   if (!(cause instanceof MlfsError)) return cause;
-  const { dirtyBytes = 0, stateDirectory = '' } = served.edits?.status ?? {};
-  const kept = `${dirtyBytes} bytes of edits were not written back and are kept in ${stateDirectory}`;
+  const { dirtyBytes = 0, stateDirectory = '', journal } = served.edits?.status ?? {};
+  const fate = journal?.vanished
+    ? `are lost, because ${stateDirectory} was removed or moved`
+    : `are kept in ${stateDirectory}`;
+  const kept = `${dirtyBytes} bytes of edits were not written back and ${fate}`;
   return new MlfsError(cause.code, `${cause.message}; ${kept}`, {
     errno: cause.errno,
     cause,

@@ -3,15 +3,12 @@ import { GatedFilesystem } from '../fuse/gated-filesystem.ts';
 import type { Graft } from '../fuse/joined-filesystem.ts';
 import type { Supplies } from '../fuse/supplies.ts';
 import { ActivationsFilesystem } from './activations-filesystem.ts';
+import type { FoldersOptions } from './folders.ts';
 
 /** Operations on names at a time. Each has up to four descriptors while it lasts, which are the server's own. */
 const OPERATIONS_AT_ONCE = 48;
 
-export interface ActivationsOptions {
-  /** Makes the folder, if need be. Called at the first change, never for a look. */
-  readonly makeFolder: () => Promise<void>;
-  /** Its path whether it is there or not. */
-  readonly folder: string;
+export interface ActivationsOptions extends FoldersOptions {
   readonly log: (message: string) => void;
   readonly supplies: Supplies;
 }
@@ -22,8 +19,8 @@ export interface ActivationsRoom extends Graft {
 }
 
 /** /activations: an ordinary writable folder that is kept in the state directory. */
-export function activationsRoom({ folder, makeFolder, supplies }: ActivationsOptions): ActivationsRoom {
-  const filesystem = new ActivationsFilesystem({ folder, makeFolder, supplies });
+export function activationsRoom(options: ActivationsOptions): ActivationsRoom {
+  const filesystem = new ActivationsFilesystem(options);
   const gated = new GatedFilesystem(filesystem, new FairGate(OPERATIONS_AT_ONCE));
   return { name: 'activations', filesystem: gated, close: () => filesystem.close() };
 }

@@ -7,7 +7,14 @@ import { kindOf, type Node } from './nodes.ts';
 const MOST_OPEN = 128;
 
 export interface FoldersOptions {
+  /** The path of the folder whether it is there or not. */
   readonly folder: string;
+  /**
+   * Opens the folder in the state directory that is held open: another may lie at its path by now. Undefined where only the path leads there.
+   * Throws ENOENT.
+   */
+  readonly openFolder: () => Promise<number | undefined>;
+  /** Makes the folder, if need be. Called at the first change, never for a look. */
   readonly makeFolder: () => Promise<void>;
 }
 
@@ -84,11 +91,15 @@ export class Folders {
     this.#open.dropAll();
   }
 
+  async #openRoot(): Promise<number> {
+    return (await this.#options.openFolder()) ?? openFolder(this.#options.folder);
+  }
+
   #take(node: Node): Promise<Lease<number>> {
     const { parent } = node;
     return this.#open.take(node, () =>
       parent === undefined
-        ? openFolder(this.#options.folder)
+        ? this.#openRoot()
         : this.use(parent, async (above) => {
             const fd = await openFolder(pathIn(above, node.name));
             if (statDescriptor(fd).ino === node.ino) return fd;

@@ -1,6 +1,5 @@
 /**
- * Calls of the file system that the folder lies on, relative to the descriptor of a folder. Node has no openat(2): `/proc/self/fd/N/NAME`
- * is the same thing, since the first part leads to the open folder itself and NAME is a single name.
+ * Calls of the file system that the folder lies on, relative to the descriptor of a folder (storage/folder-descriptor.ts).
  *
  * Invariant: no symbolic link is ever followed. A name is never a path, folders and files are opened with O_NOFOLLOW, and what acts on an
  * inode by its path (chmod, utimes) acts on a descriptor that was looked at first.
@@ -10,11 +9,10 @@ import { getSystemErrorName, promisify } from 'node:util';
 import { type ErrnoName, errno, MlfsError } from '../errors.ts';
 import { ERRNO } from '../fuse/protocol/errno.ts';
 import { decodeName, encodeName, hasRawBytes } from '../fuse/protocol/name-bytes.ts';
+import { O_PATH, pathOf, pathIn as textPathIn } from '../storage/folder-descriptor.ts';
 import { type NewTimes, setFileTimes } from './file-times.ts';
 
 const { O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = fs.constants;
-/** Linux's, which Node does not name: a descriptor of the place and not of the contents, for which no permission is needed. */
-const O_PATH = 0o10000000;
 
 const calls = {
   open: promisify(fs.open),
@@ -67,15 +65,10 @@ async function told<T>(call: Promise<T>): Promise<T> {
   }
 }
 
-/** The path of a name in an open folder. Throws EINVAL for what is no name. */
+/** The path of a name in an open folder, of a name that is not UTF-8 too. Throws EINVAL for what is not a single name. */
 export function pathIn(folder: number, name: string): string | Buffer {
-  if (name === '' || name === '.' || name === '..' || /[/\0]/.test(name)) throw errno('EINVAL');
-  const path = `${pathOf(folder)}/${name}`;
+  const path = textPathIn(folder, name);
   return hasRawBytes(name) ? encodeName(path) : path;
-}
-
-function pathOf(fd: number): string {
-  return `/proc/self/fd/${fd}`;
 }
 
 /** A folder by its path. Throws ENOENT, ENOTDIR. */

@@ -1,10 +1,14 @@
 /**
  * Serving a mount until it ends: by a signal, by somebody's umount, or with the parent that waits for it in vain. Ctrl-C, SIGTERM
  * and SIGHUP unmount; while somebody is using the mount it is detached and served until they let go. A second signal
- * changes nothing.
+ * changes nothing. A mount that is being made is finished first and unmounted then, unless it takes too long: a file system below that does
+ * not answer must not keep the process alive.
  */
 
 import { MlfsError } from '../errors.ts';
+import { unmountPath } from '../fuse/transport/unmount.ts';
+import { serverOfMount } from '../mount/mount-server.ts';
+import { resolveMountpoint } from '../mount/mountpoint.ts';
 import { type Mounted, type MountOptions, type MountSummary, mount } from '../mount.ts';
 
 export interface ForegroundEvents {
@@ -12,6 +16,8 @@ export interface ForegroundEvents {
   readonly notice: (message: string) => void;
 }
 
+/** A mount is made in less than a second from a disk that answers. */
+const MAKING_MS = 3000;
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /** Resolves when the mount is gone. `abandoned` unmounts like a signal. */
@@ -24,22 +30,40 @@ export async function serveInForeground(
 ): Promise<void> {
   let mounted: Mounted | undefined;
   let asked = false;
-  const end = () => {
+  let givingUp: NodeJS.Timeout | undefined;
+  const end = (signal: NodeJS.Signals = 'SIGTERM') => {
     if (asked) return;
     asked = true;
-    // A signal that comes while the mount is being made waits for it: nothing half mounted is left behind.
     if (mounted !== undefined) void endMount(mounted, events.notice);
+    else givingUp = setTimeout(() => void die(signal), MAKING_MS);
   };
-  for (const signal of SIGNALS) process.on(signal, end);
-  abandoned?.addEventListener('abort', end);
+  const dieBy = (signal: NodeJS.Signals) => end(signal);
+  const endAbandoned = () => end();
+  const die = async (signal: NodeJS.Signals) => {
+    await detachOwn(directory).catch((cause: Error) => events.notice(cause.message));
+    // As the signal does by itself: process.exit() would wait for calls that do not come back.
+    for (const each of SIGNALS) process.off(each, dieBy);
+    process.kill(process.pid, signal);
+  };
+  for (const signal of SIGNALS) process.on(signal, dieBy);
+  abandoned?.addEventListener('abort', endAbandoned);
   try {
     mounted = await mount(checkpoint, directory, { ...options, onNotice: events.notice });
+    clearTimeout(givingUp);
     if (asked || abandoned?.aborted) await endMount(mounted, events.notice);
     else events.onMounted(mounted.mountpoint, mounted.summary);
     await mounted.closed;
   } finally {
-    for (const signal of SIGNALS) process.off(signal, end);
+    clearTimeout(givingUp);
+    for (const signal of SIGNALS) process.off(signal, dieBy);
+    abandoned?.removeEventListener('abort', endAbandoned);
   }
+}
+
+/** A mount point that this process serves already must not stay when it ends. */
+async function detachOwn(directory: string): Promise<void> {
+  const path = await resolveMountpoint(directory);
+  if ((await serverOfMount(path))?.pid === process.pid) await unmountPath(path, true);
 }
 
 async function endMount(mounted: Mounted, notice: (message: string) => void): Promise<void> {

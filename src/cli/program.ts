@@ -23,6 +23,7 @@ import { registerReload } from './reload.ts';
 import { registerSeal } from './seal.ts';
 import { registerServe } from './serve.ts';
 import { registerStatus } from './status.ts';
+import { refuseStoppedMounts } from './stopped-mounts.ts';
 import { registerUmount } from './umount.ts';
 import { registerVerify } from './verify.ts';
 
@@ -86,6 +87,10 @@ Exit codes: 0 ok, 1 failure, 2 usage, 3 malformed or unsafe file, 4 conflict, bu
 MLFS_DEBUG=1 shows where an error came from.`,
     );
   for (const register of REGISTRARS) register(program);
+  program.hook('preAction', async (_program, command) => {
+    // What is to be taken away need not answer.
+    if (command.name() !== 'umount') await refuseStoppedMounts(command.args);
+  });
   const known = program.commands.some(
     (command) => command.name() === argv[0] || command.aliases().includes(argv[0] ?? ''),
   );

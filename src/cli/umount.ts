@@ -51,22 +51,40 @@ async function unmount(directory: string, options: { readonly lazy?: boolean }):
 }
 
 /**
- * A mount that writes back commits now, so that a failure is seen here and the mount stays; another keeps its edits, which is said.
- * A mount that does not answer is taken away all the same: its edits are in the journal.
+ * A mount that writes back commits now, so that a failure is seen here and the mount stays; another keeps its edits, which is said. When
+ * what keeps them is gone, the mount stays too: they can still be read from it. A mount that cannot be read is taken away all the
+ * same, and so is one that does not answer when it is `lazy`: its edits are in the journal.
  */
 async function beforeUnmount(mountpoint: string, lazy: boolean): Promise<void> {
-  const [{ statusOf }, { MountClient }] = await Promise.all([
+  const [{ statusOf }, { MountClient }, { journalBytesIn }] = await Promise.all([
     import('../mount/find-mount.ts'),
     import('../mount/mount-client.ts'),
+    import('../mount/kept-edits.ts'),
   ]);
-  const status = (await statusOf(mountpoint))?.status;
+  const found = await statusOf(mountpoint).catch((cause: unknown) => {
+    if (!lazy) throw cause;
+    return undefined;
+  });
+  const { status } = found ?? {};
   if (status === undefined || !(status.dirty_bytes > 0)) return;
   if (status.write_back) {
     if (!lazy) await new MountClient(mountpoint).commit({});
     return;
   }
   const { path } = status.image;
-  notice(
-    `${exactBytes(status.dirty_bytes)} of edits are kept in ${status.journal?.state_directory}; mlfs commit ${path} makes them part of it`,
-  );
+  const edits = `${exactBytes(status.dirty_bytes)} of edits`;
+  const { state_directory: kept = '', bytes = 0 } = status.journal ?? {};
+  if ((await journalBytesIn(kept)) >= bytes) {
+    notice(`${edits} are kept in ${kept}; mlfs commit ${path} makes them part of it`);
+    return;
+  }
+  const gone = `${kept} was removed or moved`;
+  if (lazy) {
+    notice(`${edits} are not kept: ${gone}`);
+    return;
+  }
+  throw new MlfsError('ERR_MLFS_STALE', `${mountpoint}: ${edits} would be lost: ${gone}`, {
+    path: mountpoint,
+    advice: `put it back; or keep the edits: mlfs commit ${mountpoint} --to NEW.pt; or drop them: mlfs discard ${mountpoint}, or mlfs umount --lazy ${mountpoint}`,
+  });
 }

@@ -10,7 +10,7 @@ import { fileStructure } from '../checkpoint/file-structure.ts';
 import { openCheckpoint } from '../checkpoint/open.ts';
 import { diskMedium } from '../storage/disk-medium.ts';
 import { Edits } from '../storage/edits.ts';
-import { type FileLock, lockFile } from '../storage/lock.ts';
+import { type FileLock, lockFile, type Stranger } from '../storage/lock.ts';
 import { StateDirectory } from '../storage/state-directory.ts';
 import type { StateFile } from '../storage/state-file.ts';
 import type { TreeEditing } from '../tree/build-tree.ts';
@@ -21,6 +21,8 @@ export interface EditingOptions {
   readonly journalLimitBytes?: number;
   /** For the message that somebody else gets. */
   readonly mountpoint?: string;
+  /** Hears of what another user left in the way, and what is done about it. */
+  readonly onNotice?: (message: string) => void;
 }
 
 export class EditedCheckpoint {
@@ -54,7 +56,14 @@ export class EditedCheckpoint {
       const state = await StateDirectory.locate(diskMedium, resolve(path), {
         ...(options.stateDirectory === undefined ? {} : { directory: options.stateDirectory }),
         ...(options.mountpoint === undefined ? {} : { mountpoint: options.mountpoint }),
+        ...(options.onNotice === undefined ? {} : { onNotice: options.onNotice }),
       });
+      undo.push(() => state.close());
+      if (lock.stranger !== undefined) {
+        options.onNotice?.(ignoredLock(path, lock.stranger));
+        // The lock file of the state directory locks instead, and from now on.
+        await state.claim();
+      }
       const before = await stat(path, { bigint: true });
       const { journalLimitBytes: limitBytes } = options;
       const edits = await Edits.recover(
@@ -91,6 +100,10 @@ export class EditedCheckpoint {
     return this.state.activationsPath;
   }
 
+  openActivations(): Promise<number | undefined> {
+    return this.state.openActivations();
+  }
+
   makeActivations(): Promise<void> {
     return this.state.makeActivations();
   }
@@ -105,4 +118,9 @@ export class EditedCheckpoint {
     await this.stopEditing();
     await this.checkpoint.close();
   }
+}
+
+function ignoredLock(path: string, { pid }: Stranger): string {
+  const who = pid === undefined ? 'a process of another user' : `process ${pid} of another user`;
+  return `${path}: ${who} has locked it, which does not count`;
 }

@@ -1,7 +1,8 @@
 /** Finding the mounts of this machine that are ours, from outside: by the mount table, and by what their /sys/status.json says. */
-import { readFile, realpath, stat } from 'node:fs/promises';
+import { readFile, readlink, realpath, stat } from 'node:fs/promises';
 import { join, resolve, sep } from 'node:path';
 import { parseMountTable } from '../fuse/transport/mount-table.ts';
+import { readFromMount } from './ask-mount.ts';
 import type { StatusDocument } from './status.ts';
 
 export interface FoundMount {
@@ -9,16 +10,43 @@ export interface FoundMount {
   readonly status: StatusDocument;
 }
 
-/** The mount point of the mount of ours that a path lies in, or is; undefined when it is in none. */
+/**
+ * The mount point of the mount of ours that a path lies in, or is; undefined when it is in none. The mount itself is not asked: its server may
+ * be stopped.
+ */
 export async function mountAround(path: string): Promise<string | undefined> {
-  const absolute = await realpath(path).catch(() => resolve(path));
+  const mountpoints = await mlfsMountpoints();
+  const absolute = await pathUpTo(resolve(path), new Set(mountpoints));
   let innermost: string | undefined;
-  for (const mountpoint of await mlfsMountpoints()) {
+  for (const mountpoint of mountpoints) {
     const inside = absolute === mountpoint || absolute.startsWith(mountpoint + sep);
     if (inside && mountpoint.length >= (innermost?.length ?? 0)) innermost = mountpoint;
   }
   return innermost;
 }
+
+/** The path without the symbolic links on the way to the first of `mountpoints`; what comes after that is left as it is. */
+export async function pathUpTo(path: string, mountpoints: ReadonlySet<string>): Promise<string> {
+  let links = 0;
+  let done = '/';
+  let rest = path.split(sep).filter((part) => part !== '');
+  for (let part = rest.shift(); part !== undefined; part = rest.shift()) {
+    const next = join(done, part);
+    if (mountpoints.has(next)) return join(next, ...rest);
+    const target = links < MOST_LINKS ? await readlink(next).catch(() => undefined) : undefined;
+    if (target === undefined) {
+      done = next;
+      continue;
+    }
+    links++;
+    rest = [...resolve(done, target).split(sep), ...rest].filter((one) => one !== '');
+    done = '/';
+  }
+  return done;
+}
+
+/** As many as the kernel follows. */
+const MOST_LINKS = 40;
 
 /**
  * The read-write mount that holds the edits of a checkpoint. Asks the mounts of ours, so a process that serves one names it in
@@ -31,7 +59,10 @@ export async function readWriteMountOf(
   const path = await realpath(checkpointPath).catch(() => resolve(checkpointPath));
   const file = await stat(path, { bigint: true }).catch(() => undefined);
   const mountpoints = (await mlfsMountpoints()).filter((mountpoint) => !except.has(mountpoint));
-  const answers = await Promise.all(mountpoints.map(statusOf));
+  const answers = await Promise.all(
+    // One that does not answer may be of any checkpoint: the lock's own words are what is left to say.
+    mountpoints.map((mountpoint) => statusOf(mountpoint).catch(() => undefined)),
+  );
   const mounts = answers.filter((found) => found?.status.mode === 'read-write');
   const sameFile = mounts.find(
     (found) =>
@@ -40,9 +71,9 @@ export async function readWriteMountOf(
   return sameFile ?? mounts.find((found) => found?.status.image.path === path);
 }
 
-/** What a mount says of itself; undefined for one that does not answer. */
+/** What a mount says of itself; undefined for one that cannot be read. Throws ERR_MLFS_FUSE for one that does not answer. */
 export async function statusOf(mountpoint: string): Promise<FoundMount | undefined> {
-  const text = await readFile(join(mountpoint, 'sys', 'status.json'), 'utf8').catch(() => undefined);
+  const text = await readFromMount(mountpoint, join(mountpoint, 'sys', 'status.json'));
   return text === undefined ? undefined : { mountpoint, status: JSON.parse(text) as StatusDocument };
 }
 

@@ -1,8 +1,10 @@
 /** What a checkpoint's journal holds, found out without a lock and without changing anything, whoever is writing it. */
-import { resolve } from 'node:path';
+import { lstat, readdir } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import { diskMedium } from '../storage/disk-medium.ts';
 import { inspectJournal, type JournalInspection } from '../storage/journal/inspect.ts';
 import { replay } from '../storage/journal/replay.ts';
+import { segmentNumber } from '../storage/journal/segment.ts';
 import { Overlay } from '../storage/overlay.ts';
 import { type BaseRecord, StateDirectory } from '../storage/state-directory.ts';
 
@@ -12,8 +14,27 @@ export async function inspectKeptEdits(
   directory?: string,
 ): Promise<(JournalInspection & { readonly stateDirectory: string }) | undefined> {
   const state = await locate(checkpointPath, directory);
-  if (!state.exists()) return undefined;
-  return { ...(await inspectJournal(diskMedium, state.journalPath)), stateDirectory: state.path };
+  try {
+    if (!state.exists()) return undefined;
+    return { ...(await inspectJournal(state.medium, state.journalPath)), stateDirectory: state.path };
+  } finally {
+    await state.close();
+  }
+}
+
+/** How many bytes of segments lie in a state directory now, whoever it belongs to. Looks at names and sizes only. */
+export async function journalBytesIn(stateDirectory: string): Promise<number> {
+  const folder = join(stateDirectory, 'journal');
+  const names = await readdir(folder).catch(() => []);
+  const sizes = names
+    .filter((name) => segmentNumber(name) !== undefined)
+    .map((name) =>
+      lstat(join(folder, name)).then(
+        ({ size }) => size,
+        () => 0,
+      ),
+    );
+  return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
 }
 
 export interface KeptEdits {
@@ -31,10 +52,17 @@ export interface KeptEdits {
 /** The same with every range, for a checkpoint that nobody is editing. */
 export async function keptEdits(checkpointPath: string, directory?: string): Promise<KeptEdits | undefined> {
   const state = await locate(checkpointPath, directory);
-  if (!state.exists()) return undefined;
+  try {
+    return state.exists() ? await replayed(state) : undefined;
+  } finally {
+    await state.close();
+  }
+}
+
+async function replayed(state: StateDirectory): Promise<KeptEdits> {
   const overlay = new Overlay();
   let interruptedCommit = false;
-  const { segments } = await replay(diskMedium, state.journalPath, 'read', {
+  const { segments } = await replay(state.medium, state.journalPath, 'read', {
     write: (offset, length, placement) => void overlay.set(offset, length, placement, new Set()),
     commit: () => {
       interruptedCommit = true;

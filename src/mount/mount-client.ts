@@ -75,6 +75,8 @@ export class MountClient implements EditTarget {
 
   async #ask(command: ControlCommand, onProgress?: (progress: Progress) => void): Promise<object> {
     const line = controlLine(command);
+    // A command may take as long as it needs, but a server that is stopped does not even begin.
+    await statusOf(this.mountpoint);
     const control = await this.#openControl();
     const done = new AbortController();
     const watching = onProgress === undefined ? undefined : this.#watch(onProgress, done.signal);
@@ -121,7 +123,8 @@ export class MountClient implements EditTarget {
     for (;;) {
       await sleep(PROGRESS_MS, undefined, { signal: ended }).catch(() => undefined);
       if (ended.aborted) return;
-      const { commit = null } = (await statusOf(this.mountpoint))?.status ?? {};
+      const found = await statusOf(this.mountpoint).catch(() => undefined);
+      const { commit = null } = found?.status ?? {};
       if (commit !== null) onProgress(commit);
     }
   }

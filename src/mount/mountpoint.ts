@@ -5,7 +5,9 @@
 import { opendir, readFile, realpath, stat, statfs } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import { MlfsError } from '../errors.ts';
-import { type MountTableEntry, mountTableEntry } from '../fuse/transport/mount-table.ts';
+import { type MountTableEntry, mountTableEntry, parseMountTable } from '../fuse/transport/mount-table.ts';
+import { refuseStopped } from './ask-mount.ts';
+import { pathUpTo } from './find-mount.ts';
 
 export interface MountpointOptions {
   /** Absolute. It must not end up under the mount: the server would wait for itself. */
@@ -50,16 +52,21 @@ export async function mountedOn(path: string): Promise<MountTableEntry | undefin
   return mountTableEntry(await readFile('/proc/self/mountinfo', 'utf8'), path);
 }
 
-/** Works on a dead mount too, which cannot be looked at itself. */
+/** Works on a dead mount too, which cannot be looked at itself, and on one that does not answer. */
 export async function resolveMountpoint(mountpoint: string): Promise<string> {
-  const absolute = resolve(mountpoint);
+  const table = parseMountTable(await readFile('/proc/self/mountinfo', 'utf8'));
+  const mounted = new Set(
+    table.filter(({ type }) => type.startsWith('fuse')).map((entry) => entry.mountpoint),
+  );
+  const path = await pathUpTo(resolve(mountpoint), mounted);
+  if (mounted.has(path)) return path;
   try {
-    return await realpath(absolute);
+    return await realpath(path);
   } catch {
-    const parent = await realpath(dirname(absolute)).catch((cause) => {
+    const parent = await realpath(dirname(path)).catch((cause) => {
       throw statError(mountpoint, cause);
     });
-    return join(parent, basename(absolute));
+    return join(parent, basename(path));
   }
 }
 
@@ -68,6 +75,7 @@ async function refuseOrDetach(
   mounted: MountTableEntry,
   options: MountpointOptions,
 ): Promise<void> {
+  await refuseStopped(path);
   // stat may be answered from the kernel's cache, statfs asks the server.
   const dead = await statfs(path).then(
     () => false,

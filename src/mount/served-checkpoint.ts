@@ -7,6 +7,7 @@
  */
 import { realpath } from 'node:fs/promises';
 import { basename, dirname, join, sep } from 'node:path';
+import type { FoldersOptions } from '../activations/folders.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { openCheckpoint } from '../checkpoint/open.ts';
 import { errno, MlfsError } from '../errors.ts';
@@ -31,6 +32,8 @@ export interface OpenedFile {
   makeScratch(): StateFile;
   /** Where the files of /activations are, or would be. */
   readonly activationsPath: string;
+  /** A descriptor of that folder for the caller to close; undefined where only the path leads there. Throws ERR_MLFS_NOT_FOUND. */
+  openActivations(): Promise<number | undefined>;
   makeActivations(): Promise<void>;
   /** A commit had been interrupted, and opening finished it. */
   readonly finishedCommit: boolean;
@@ -161,8 +164,12 @@ export class ServedCheckpoint {
   }
 
   /** Where the files of /activations lie: in the state directory. `makeFolder` makes it, with all above it. */
-  activations(): { readonly folder: string; readonly makeFolder: () => Promise<void> } {
-    return { folder: this.#opened.activationsPath, makeFolder: () => this.#opened.makeActivations() };
+  activations(): FoldersOptions {
+    return {
+      folder: this.#opened.activationsPath,
+      openFolder: () => this.#opened.openActivations(),
+      makeFolder: () => this.#opened.makeActivations(),
+    };
   }
 
   async flush(): Promise<void> {
@@ -283,6 +290,7 @@ async function openFile({ path, readOnly, editing }: ServedOptions): Promise<Ope
       throw errno('EROFS');
     },
     activationsPath: '',
+    openActivations: () => Promise.reject(errno('EROFS')),
     makeActivations: () => Promise.reject(errno('EROFS')),
     finishedCommit: false,
     stopEditing: () => Promise.resolve(),

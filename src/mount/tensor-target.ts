@@ -18,6 +18,7 @@ import { pathOfTensorName } from '../tree/entry-name.ts';
 import type { DirectoryInode } from '../tree/inode.ts';
 import { TensorInode } from '../tree/tensor-files.ts';
 import type { OmittedTensors } from '../tree/tensors-json.ts';
+import { refuseStopped } from './ask-mount.ts';
 import { mountAround } from './find-mount.ts';
 import { VERSION } from './version.ts';
 
@@ -69,6 +70,7 @@ interface ListedTensor {
 }
 
 async function mountedTarget(name: string, mountpoint: string): Promise<TensorTarget> {
+  await refuseStopped(mountpoint);
   const listed = JSON.parse(await readFile(join(mountpoint, 'sys/tensors.json'), 'utf8')) as (
     | ListedTensor
     | OmittedTensors
@@ -164,9 +166,8 @@ async function fileTarget(path: string): Promise<TensorTarget> {
     name: path,
     tensors,
     gradients: async () => {
-      const state = await StateDirectory.locate(diskMedium, path);
       const kept = new Map(
-        Array.from(await state.gradients(), ([name, size]) => [
+        Array.from(await keptGradients(path), ([name, size]) => [
           `model/${pathOfTensorName(name).join('/')}.grad`,
           size,
         ]),
@@ -175,6 +176,15 @@ async function fileTarget(path: string): Promise<TensorTarget> {
     },
     close: () => checkpoint.close(),
   };
+}
+
+async function keptGradients(path: string): Promise<ReadonlyMap<string, number>> {
+  const state = await StateDirectory.locate(diskMedium, path);
+  try {
+    return await state.gradients();
+  } finally {
+    await state.close();
+  }
 }
 
 /** Blocks of a content in order; the next one is read while the caller works on the one before. */

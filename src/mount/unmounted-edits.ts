@@ -5,7 +5,7 @@ import { structureOf } from '../storage/commit-note.ts';
 import { diskMedium } from '../storage/disk-medium.ts';
 import { type CommitReport, Edits, type FileStructure } from '../storage/edits.ts';
 import type { Image } from '../storage/image.ts';
-import { lockFile } from '../storage/lock.ts';
+import { isFileLocked } from '../storage/lock.ts';
 import type { BaseRecord } from '../storage/state-directory.ts';
 import { StateDirectory } from '../storage/state-directory.ts';
 import { dirtyTensors } from '../tree/dirty-tensors.ts';
@@ -34,24 +34,19 @@ export class UnmountedEdits implements EditTarget {
     this.#options = options;
   }
 
-  /** Whether a process has it open for writing. */
+  /** Whether a process has it open for writing. Changes nothing. */
   async isLocked(): Promise<boolean> {
     try {
-      const lock = await lockFile(this.#path);
-      try {
-        const state = await this.#locate();
-        if (state.exists()) {
-          await state.lock();
-          await state.close();
-        }
-      } finally {
-        await lock.release();
-      }
-      return false;
+      if (await isFileLocked(this.#path)) return true;
     } catch (cause) {
-      if (cause instanceof MlfsError && cause.code === 'ERR_MLFS_BUSY') return true;
       if (cause instanceof MlfsError && cause.code === 'ERR_MLFS_NOT_FOUND') return false;
       throw cause;
+    }
+    const state = await this.#locate();
+    try {
+      return await state.isLocked();
+    } finally {
+      await state.close();
     }
   }
 
@@ -70,7 +65,8 @@ export class UnmountedEdits implements EditTarget {
       return await this.#opened(({ edits }) => edits.discard());
     } catch (cause) {
       if (!(cause instanceof MlfsError) || !canAbandon(cause)) throw cause;
-      return Edits.abandon(diskMedium, await this.#locate());
+      const state = await this.#locate();
+      return await Edits.abandon(state.medium, state);
     }
   }
 
@@ -127,11 +123,11 @@ export class UnmountedEdits implements EditTarget {
   }
 
   async #opened<T>(use: (opened: EditedCheckpoint) => Promise<T>): Promise<T> {
-    const { stateDirectory } = this.#options;
-    const opened = await EditedCheckpoint.open(
-      this.#path,
-      stateDirectory === undefined ? {} : { stateDirectory },
-    );
+    const { stateDirectory, onNotice } = this.#options;
+    const opened = await EditedCheckpoint.open(this.#path, {
+      ...(stateDirectory === undefined ? {} : { stateDirectory }),
+      ...(onNotice === undefined ? {} : { onNotice }),
+    });
     try {
       if (opened.finishedCommit) {
         this.#options.onNotice?.(`${this.#path}: a commit had been interrupted; it is finished now`);

@@ -62,7 +62,11 @@ export interface EditsStatus {
   readonly stateDirectory: string;
   readonly dirtyBytes: number;
   readonly dirtyRanges: number;
-  readonly journal: JournalCounters & { readonly limitBytes: number | undefined; readonly failed: boolean };
+  readonly journal: JournalCounters & {
+    readonly limitBytes: number | undefined;
+    readonly failed: boolean;
+    readonly vanished: boolean;
+  };
   /** Present while a commit is under way. */
   readonly commit: Progress | undefined;
   /** A commit was decided and could not be finished; the next one finishes it. */
@@ -147,7 +151,7 @@ export class Edits implements ImageEditor {
       let edits: Edits | undefined;
       const clear = () => overlay.dropThrough(Number.POSITIVE_INFINITY, new Set());
       journal = await Journal.open(
-        medium,
+        state.medium,
         state.journalPath,
         {
           write: (offset, length, placement) => overlay.set(offset, length, placement, new Set()),
@@ -228,6 +232,7 @@ export class Edits implements ImageEditor {
         ...this.#journal.counters,
         limitBytes: this.#options.limitBytes,
         failed: this.#journal.failed,
+        vanished: this.#journal.vanished,
       },
       commit: this.#progress,
       unfinishedCommit: this.#decided !== undefined && this.#progress === undefined,

@@ -1,4 +1,4 @@
-import { read as readDescriptor, readSync } from 'node:fs';
+import { constants, read as readDescriptor, readSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { MlfsError } from '../errors.ts';
 import type { ByteSource } from './byte-source.ts';
@@ -32,7 +32,8 @@ export class FileSource implements ByteSource {
   static async open(path: string): Promise<FileSource> {
     let handle: FileHandle;
     try {
-      handle = await open(path, 'r');
+      // A pipe in its place is not waited for.
+      handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     } catch (cause) {
       throw openError(path, cause);
     }

@@ -2,14 +2,19 @@
  * Who may write: one process a checkpoint. Two locks hold that. An flock(2) on the checkpoint file itself, from the mount to its end, needs
  * nothing to be made; the `lock` file of a state directory says in words who has it, and holds where the addon was not built.
  * Both end with the process.
+ *
+ * Whoever can read the checkpoint can lock it, and must not keep its users from it: a lock of somebody who is neither the caller nor root nor
+ * the file's owner does not count (lock-holders.ts). Nobody else can open the lock file of a state directory, so that one always counts,
+ * and it is taken at once where the other cannot be.
  */
-import { fstat, readFile, stat } from 'node:fs';
+import { readFile } from 'node:fs';
 import { realpath } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { MlfsError } from '../errors.ts';
 import { diskMedium } from './disk-medium.ts';
+import { inheritedHolder, lockHolders, startTimeOf } from './lock-holders.ts';
 import type { Medium, MediumFile } from './medium.ts';
 import { loadNative } from './native.ts';
 
@@ -25,33 +30,72 @@ export interface Holder {
   readonly mountpoint?: string;
 }
 
+/** The lock of a checkpoint file. */
+export interface BaseLock extends FileLock {
+  /** Present when a process that does not count has the file locked: nothing is locked then, and what else locks must do. */
+  readonly stranger: Stranger | undefined;
+}
+
+/** A process of another user, who can read the file and so could lock it. */
+export interface Stranger {
+  /** Undefined when the process cannot be found. */
+  readonly pid: number | undefined;
+}
+
 /** Locks a checkpoint until it is released. Throws ERR_MLFS_BUSY that names the other's pid, ERR_MLFS_NOT_FOUND, ERR_MLFS_ACCESS. */
-export async function lockFile(path: string): Promise<FileLock> {
+export async function lockFile(path: string): Promise<BaseLock> {
   const file = await diskMedium.open(path, 'read');
   try {
-    if (file.fd !== undefined) await lockBase(file.fd, path);
+    const stranger = await lockBase(file.fd as number, path);
+    return { stranger, release: () => file.close() };
   } catch (cause) {
     await file.close();
     throw cause;
   }
-  return { release: () => file.close() };
+}
+
+/** Whether the caller, root or the file's owner has the checkpoint locked. Changes nothing. Throws ERR_MLFS_NOT_FOUND, ERR_MLFS_ACCESS. */
+export async function isFileLocked(path: string): Promise<boolean> {
+  const file = await diskMedium.open(path, 'read');
+  try {
+    await lockBase(file.fd as number, path, true);
+    return false;
+  } catch (cause) {
+    if (cause instanceof MlfsError && cause.code === 'ERR_MLFS_BUSY') return true;
+    throw cause;
+  } finally {
+    await file.close();
+  }
 }
 
 /**
  * The same with a descriptor that is open already; the lock lasts until it and its duplicates are closed. Where there is no addon, or a file
- * system that cannot lock, nothing is locked.
+ * system that cannot lock, nothing is locked. Returns who has the file locked and does not count.
  */
-export async function lockBase(fd: number, path: string): Promise<void> {
-  const deadline = Date.now() + DYING_MS;
-  while (tryLock(fd) === false) {
-    const pid = await holderOf(fd);
-    if (Date.now() > deadline || (pid !== undefined && (await startTimeOf(pid)) !== undefined)) {
-      throw busy(path, pid, await mountpointOf(path));
+export async function lockBase(fd: number, path: string, shared = false): Promise<Stranger | undefined> {
+  const start = Date.now();
+  while (tryLock(fd, shared) === false) {
+    const waited = Date.now() - start;
+    const holders = await lockHolders(fd);
+    const trusted = holders.find(({ standing }) => standing === 'trusted');
+    // A shared lock is one of somebody who looks whether the file is locked.
+    if (trusted !== undefined && (trusted.exclusive || waited > DYING_MS)) {
+      throw busy(path, trusted.pid, await mountpointOf(path));
+    }
+    const stranger = holders.find(({ standing }) => standing === 'stranger');
+    if (trusted === undefined && stranger !== undefined && waited > LOOKING_MS) return stranger;
+    if (waited > DYING_MS) {
+      const heir = holders.length === 0 ? undefined : await inheritedHolder(fd);
+      if (holders.length > 0 && heir?.standing !== 'trusted') return { pid: heir?.pid };
+      throw busy(path, heir?.pid, await mountpointOf(path));
     }
     await setTimeout(DYING_POLL_MS);
   }
+  return undefined;
 }
 
+/** Another user's lock that is gone after this was one of a command that only looked. */
+const LOOKING_MS = 200;
 /** How long a process that was killed may take to let go of its descriptors before its lock counts as held. */
 const DYING_MS = 3000;
 const DYING_POLL_MS = 20;
@@ -96,18 +140,39 @@ async function openLocked(medium: Medium, path: string): Promise<MediumFile> {
   for (;;) {
     const file = await openOrCreate(medium, path);
     try {
-      const locked = file.fd === undefined ? undefined : tryLock(file.fd);
+      const locked = file.fd === undefined ? undefined : tryLock(file.fd, false);
       const holder = await readHolder(file);
       const alive = holder !== undefined && (await isAlive(holder, path, locked === true));
       const dying = locked === false && holder !== undefined && !alive && Date.now() < deadline;
       if (alive || (locked === false && !dying)) throw busy(path, holder?.pid, holder?.mountpoint);
       // The one who had it may have removed the file while this one was being opened.
-      if (!dying && (await isStillThere(file, path))) return file;
+      if (!dying && (await file.isInPlace?.()) !== false) return file;
       if (dying) await setTimeout(DYING_POLL_MS);
     } catch (cause) {
       await file.close();
       throw cause;
     }
+    await file.close();
+  }
+}
+
+/** Whether a living process has the lock file. Changes nothing. */
+export async function isLockTaken(medium: Medium, path: string): Promise<boolean> {
+  let file: MediumFile;
+  try {
+    file = await medium.open(path, 'read');
+  } catch (cause) {
+    if (cause instanceof MlfsError && cause.code === 'ERR_MLFS_NOT_FOUND') return false;
+    throw cause;
+  }
+  try {
+    for (const deadline = Date.now() + DYING_MS; ; await setTimeout(DYING_POLL_MS)) {
+      const locked = file.fd === undefined ? undefined : tryLock(file.fd, true);
+      const holder = await readHolder(file);
+      if (holder !== undefined && (await isAlive(holder, path, locked === true))) return true;
+      if (locked !== false || Date.now() > deadline) return locked === false;
+    }
+  } finally {
     await file.close();
   }
 }
@@ -128,11 +193,11 @@ async function openOrCreate(medium: Medium, path: string): Promise<MediumFile> {
 }
 
 /** Undefined when nothing can be locked here. */
-function tryLock(fd: number): boolean | undefined {
+function tryLock(fd: number, shared: boolean): boolean | undefined {
   const addon = loadNative();
   if (typeof addon?.tryLock !== 'function') return undefined;
   try {
-    return addon.tryLock(fd);
+    return addon.tryLock(fd, shared);
   } catch {
     // ENOLCK, EOPNOTSUPP, or NFS, which wants a descriptor for writing: the file system's own limit.
     return undefined;
@@ -159,44 +224,6 @@ async function isAlive({ pid, startTime }: Holder, path: string, locked: boolean
   if (pid === process.pid) return !locked && held.has(path);
   const now = await startTimeOf(pid);
   return now !== undefined && now === startTime;
-}
-
-async function isStillThere(file: MediumFile, path: string): Promise<boolean> {
-  if (file.fd === undefined) return true;
-  const opened = await promisify(fstat)(file.fd);
-  const named = await promisify(stat)(path).catch(() => undefined);
-  return named !== undefined && named.ino === opened.ino && named.dev === opened.dev;
-}
-
-/**
- * Field 22 of /proc/PID/stat; the name before it may hold spaces and brackets. Undefined when there is no such process, or only what is
- * left of one until its parent asks: a zombie.
- */
-async function startTimeOf(pid: number): Promise<string | undefined> {
-  const text = await promisify(readFile)(`/proc/${pid}/stat`, 'utf8').catch(() => '');
-  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-  return fields[0] === 'Z' || fields[0] === 'X' ? undefined : fields[19];
-}
-
-/** The pid that /proc/locks has for a file: `1: FLOCK  ADVISORY  WRITE 1234 08:01:5678 0 EOF`, the device in hexadecimal. */
-async function holderOf(fd: number): Promise<number | undefined> {
-  const { ino, dev } = await promisify(fstat)(fd, { bigint: true });
-  const locks = await promisify(readFile)('/proc/locks', 'utf8').catch(() => '');
-  const ofInode = locks
-    .split('\n')
-    .map((line) => /: FLOCK +ADVISORY +WRITE +(\d+) +([0-9a-f]+):([0-9a-f]+):(\d+) /.exec(line))
-    .filter((match) => match !== null && BigInt(match[4] as string) === ino);
-  // Some file systems show another device there than to stat(2).
-  const match = ofInode.find((found) => found !== null && deviceOf(found) === dev) ?? ofInode[0];
-  const pid = Number(match?.[1] ?? 0);
-  return pid > 0 ? pid : undefined;
-}
-
-/** As the kernel puts major and minor into st_dev. */
-function deviceOf(match: RegExpExecArray): bigint {
-  const major = BigInt(`0x${match[2]}`);
-  const minor = BigInt(`0x${match[3]}`);
-  return (minor & 0xffn) | ((major & 0xfffn) << 8n) | ((minor & ~0xffn) << 12n) | ((major & ~0xfffn) << 32n);
 }
 
 /** Where a checkpoint is mounted for writing; undefined when that is not one place. */

@@ -17,6 +17,24 @@ export interface Medium {
   /** A file, or a folder that is empty. */
   remove(path: string): Promise<void>;
   syncDirectory(path: string): Promise<void>;
+  /**
+   * The medium for what lies in one folder that must be the caller's own: what another user made, or could change, is ERR_MLFS_ACCESS. A
+   * medium that knows no users, as a test's, has no such thing.
+   */
+  ownFolder?(path: string, options?: OwnFolderOptions): FolderMedium;
+}
+
+export interface OwnFolderOptions {
+  /** The folder above must be the caller's own, too, and is made with it. */
+  readonly ownParent?: boolean;
+}
+
+/** A folder is opened when it is first used, and stays the same one whatever becomes of its path, until `close`. */
+export interface FolderMedium extends Medium {
+  /** A descriptor of a folder in it, which is the caller's to close. Throws ERR_MLFS_NOT_FOUND. */
+  openDirectory(path: string): Promise<number>;
+  /** Lets go of the descriptor. The next use opens the folder again. */
+  close(): Promise<void>;
 }
 
 /** All failures are MlfsError: ERR_MLFS_NOT_FOUND, ERR_MLFS_ACCESS, ERR_MLFS_TRUNCATED, else ERR_MLFS_IO with the errno of the cause (ENOSPC stays ENOSPC). */
@@ -32,6 +50,8 @@ export interface MediumFile {
   truncate(size: number): Promise<void>;
   /** fdatasync(2), or fsync(2). */
   sync(options?: SyncOptions): Promise<void>;
+  /** Whether its path still leads to it. A medium on which nobody else removes or moves files has no such thing. */
+  isInPlace?(): boolean | Promise<boolean>;
   close(): Promise<void>;
 }
 

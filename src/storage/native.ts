@@ -15,8 +15,8 @@ export interface NativeAddon {
   readIfCached(fd: number, buffer: Uint8Array, offsetBytes: number): number;
   /** CRC-32C (Castagnoli) of bytes, going on from that of what came before; by the processor's own instruction where it has one. */
   crc32c(bytes: Uint8Array, previous: number): number;
-  /** flock(LOCK_EX | LOCK_NB) of a descriptor: false when somebody else holds it. Throws an Error with `errno`. */
-  tryLock(fd: number): boolean;
+  /** flock(LOCK_EX | LOCK_NB), or LOCK_SH, of a descriptor: false when somebody else holds it. Throws an Error with `errno`. */
+  tryLock(fd: number, shared: boolean): boolean;
   /**
    * utimensat(2) of what a descriptor leads to, one of a place (O_PATH) too. Seconds since 1970 may be negative; the nanoseconds may be
    * UTIME_NOW or UTIME_OMIT. Rejects with an Error with `errno`.

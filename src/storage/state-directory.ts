@@ -1,21 +1,19 @@
 /**
- * The state directory `<checkpoint>.mlfs/`: lock, base.json, journal/, grads/, activations/. Made at the first write and not before. Beside the
- * checkpoint, or in the user's XDG state directory when that place cannot be written, or where `--state` says. docs/FORMATS.md has the
- * files.
+ * The state directory `<checkpoint>.mlfs/`: lock, base.json, journal/, grads/, activations/. Made at the first write and not before. Where it is,
+ * or would be, is found by state-place.ts. docs/FORMATS.md has the files.
  *
- * Invariants: base.json is durable before the first record of the journal is; it is replaced in one step. Nothing is removed by who does
- * not have the lock, and a directory that keeps nothing is taken away.
+ * Invariants: base.json is durable before the first record of the journal is; it is replaced in one step. Nothing is removed by a process that does
+ * not have the lock, and a directory that keeps nothing is taken away. Whatever lies in it is reached through `medium`, which refuses what
+ * is not the caller's own (own-folder.ts).
  */
-import { createHash } from 'node:crypto';
-import { access, constants, realpath } from 'node:fs/promises';
-import { homedir } from 'node:os';
-import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { MlfsError } from '../errors.ts';
 import { FewOpen } from './few-open.ts';
 import { CONTINUED, gradientName, gradientPath } from './gradient-name.ts';
-import { type FileLock, takeLock } from './lock.ts';
-import type { Medium, MediumFile } from './medium.ts';
+import { type FileLock, isLockTaken, takeLock } from './lock.ts';
+import type { FolderMedium, Medium, MediumFile } from './medium.ts';
 import { StateFile } from './state-file.ts';
+import { findStatePlace, type StatePlace } from './state-place.ts';
 import { unnamedFile } from './unnamed-file.ts';
 
 /** Where a checkpoint's state is, or would be. */
@@ -24,6 +22,8 @@ export interface StateOptions {
   readonly directory?: string;
   /** Who holds the lock, for the message that somebody else gets. */
   readonly mountpoint?: string;
+  /** Hears that a state directory of somebody else was passed over. */
+  readonly onNotice?: (message: string) => void;
 }
 
 /** base.json: what the journal's offsets refer to. */
@@ -51,7 +51,8 @@ const OWN_NAMES: readonly string[] = [LOCK, BASE, BASE_DRAFT, JOURNAL, GRADIENTS
 
 export class StateDirectory {
   readonly path: string;
-  readonly #medium: Medium;
+  readonly #medium: FolderMedium | Medium;
+  readonly #parent: string | undefined;
   readonly #mountpoint: string | undefined;
   readonly #gradientsOpen = new FewOpen(MOST_GRADIENTS_OPEN);
   #exists: boolean;
@@ -60,27 +61,26 @@ export class StateDirectory {
   /** As base.json has it, durably. */
   #base: string | undefined;
 
-  private constructor(medium: Medium, path: string, exists: boolean, mountpoint: string | undefined) {
-    this.#medium = medium;
+  private constructor({ path, medium, exists, parent }: StatePlace, mountpoint: string | undefined) {
     this.path = path;
+    this.#medium = medium;
     this.#exists = exists;
+    this.#parent = parent;
     this.#mountpoint = mountpoint;
   }
 
-  /** Finds the place and whether it is there; makes nothing. */
+  /** Finds the place and whether it is there; makes nothing. Throws ERR_MLFS_ACCESS when it is somebody else's. */
   static async locate(
     medium: Medium,
     checkpointPath: string,
-    { directory, mountpoint }: StateOptions = {},
+    { directory, mountpoint, onNotice = () => undefined }: StateOptions = {},
   ): Promise<StateDirectory> {
-    const isThere = async (path: string) => (await medium.list(path)).length > 0;
-    const found = async (path: string) => new StateDirectory(medium, path, await isThere(path), mountpoint);
-    if (directory !== undefined) return found(resolve(directory));
-    const checkpoint = await realpath(checkpointPath).catch(() => resolve(checkpointPath));
-    const beside = `${checkpoint}.mlfs`;
-    const elsewhere = inUserState(checkpoint);
-    for (const path of [beside, elsewhere]) if (await isThere(path)) return found(path);
-    return found((await isWritable(dirname(checkpoint))) ? beside : elsewhere);
+    return new StateDirectory(await findStatePlace(medium, checkpointPath, directory, onNotice), mountpoint);
+  }
+
+  /** For what lies in the directory. */
+  get medium(): Medium {
+    return this.#medium;
   }
 
   get journalPath(): string {
@@ -92,8 +92,21 @@ export class StateDirectory {
     return join(this.path, ACTIVATIONS);
   }
 
+  /**
+   * A descriptor of that folder, which is the caller's to close. Throws ERR_MLFS_NOT_FOUND while it is not there, ERR_MLFS_ACCESS when it is
+   * somebody else's. Undefined on a medium without descriptors.
+   */
+  async openActivations(): Promise<number | undefined> {
+    return 'openDirectory' in this.#medium ? this.#medium.openDirectory(this.activationsPath) : undefined;
+  }
+
   exists(): boolean {
     return this.#exists;
+  }
+
+  /** Whether a living process has the lock. Changes nothing. */
+  isLocked(): Promise<boolean> {
+    return isLockTaken(this.#medium, join(this.path, LOCK));
   }
 
   /** Takes the lock of an existing directory; throws ERR_MLFS_BUSY that names the other's pid and mount point. */
@@ -101,11 +114,16 @@ export class StateDirectory {
     this.#lock ??= await takeLock(this.#medium, join(this.path, LOCK), this.#mountpoint);
   }
 
+  /** Makes the directory, if need be, and takes the lock. */
+  claim(): Promise<void> {
+    return this.#ensureFolder();
+  }
+
   /** Makes the directory with base.json, durably, and takes the lock. Does nothing when it did so before. */
   async ensure(base: BaseRecord): Promise<void> {
     if (this.#base === encodeBase(base)) return;
     await this.#ensureFolder();
-    await this.writeBase(base);
+    await this.#inPlace(() => this.writeBase(base));
   }
 
   /** Undefined when there is none; ERR_MLFS_RECOVERY when it cannot be read. */
@@ -153,8 +171,10 @@ export class StateDirectory {
   /** Makes the folder of /activations, if need be, and takes the lock. */
   async makeActivations(): Promise<void> {
     await this.#ensureFolder();
-    await this.#medium.makeDirectory(this.activationsPath);
-    await this.#medium.syncDirectory(this.path);
+    await this.#inPlace(async () => {
+      await this.#medium.makeDirectory(this.activationsPath);
+      await this.#medium.syncDirectory(this.path);
+    });
   }
 
   /** A file without a name, gone with this process. */
@@ -165,14 +185,14 @@ export class StateDirectory {
   /** Releases the lock, and takes the directory away again if nothing is kept in it (no journal record, no gradient, no activation). */
   async close(): Promise<void> {
     const lock = this.#lock;
-    if (lock === undefined) return;
     this.#lock = undefined;
     this.#made = undefined;
     this.#base = undefined;
     try {
-      if (await this.#keepsNothing()) await this.#takeAway();
+      if (lock !== undefined && (await this.#keepsNothing())) await this.#takeAway();
     } finally {
-      await lock.release();
+      await lock?.release();
+      if ('close' in this.#medium) await this.#medium.close();
     }
   }
 
@@ -204,11 +224,31 @@ export class StateDirectory {
       });
     }
     await this.#ensureFolder();
-    await this.#medium.makeDirectory(folder);
-    await this.#medium.syncDirectory(this.path);
-    const file = await this.#medium.open(path, 'create');
-    await this.#medium.syncDirectory(folder);
-    return file;
+    return this.#inPlace(async () => {
+      await this.#medium.makeDirectory(folder);
+      await this.#medium.syncDirectory(this.path);
+      const file = await this.#medium.open(path, 'create');
+      await this.#medium.syncDirectory(folder);
+      return file;
+    });
+  }
+
+  /** A change in the folder that was made, or found, and locked. Throws ERR_MLFS_STALE when somebody removed it since. */
+  async #inPlace<T>(change: () => Promise<T>): Promise<T> {
+    try {
+      return await change();
+    } catch (cause) {
+      if (!(cause instanceof MlfsError) || cause.code !== 'ERR_MLFS_NOT_FOUND') throw cause;
+      throw new MlfsError(
+        'ERR_MLFS_STALE',
+        `${this.path}: was removed while it was in use; nothing is written`,
+        {
+          path: this.path,
+          cause,
+          advice: 'unmount and mount again',
+        },
+      );
+    }
   }
 
   async #collectGradients(folder: readonly string[], found: Map<string, number>): Promise<void> {
@@ -246,6 +286,8 @@ export class StateDirectory {
     }
     if (names.length > 0) await this.#medium.remove(this.path);
     this.#exists = false;
+    // It has the directories of other checkpoints, too.
+    if (this.#parent !== undefined) await this.#medium.remove(this.#parent).catch(() => undefined);
   }
 
   async #removeAllIn(folder: string): Promise<void> {
@@ -253,27 +295,6 @@ export class StateDirectory {
       if (name.endsWith(CONTINUED)) await this.#removeAllIn(join(folder, name));
       await this.#medium.remove(join(folder, name));
     }
-  }
-}
-
-/** `${XDG_STATE_HOME}/mlfs/NAME-HASH`, the hash being that of the absolute path. */
-function inUserState(checkpoint: string): string {
-  const { XDG_STATE_HOME: configured } = process.env;
-  // The specification says to ignore one that is not absolute.
-  const home =
-    configured !== undefined && isAbsolute(configured) ? configured : join(homedir(), '.local', 'state');
-  const hash = createHash('sha256').update(checkpoint).digest('hex').slice(0, 16);
-  return join(home, 'mlfs', `${basename(checkpoint).slice(0, 100)}-${hash}`);
-}
-
-/** False on a file system that is mounted read-only, too. */
-async function isWritable(directory: string): Promise<boolean> {
-  try {
-    await access(directory, constants.W_OK);
-    return true;
-  } catch (cause) {
-    // A folder of a medium that is not this machine's disk: its own errors will tell.
-    return (cause as NodeJS.ErrnoException).code === 'ENOENT';
   }
 }
 

@@ -1,4 +1,4 @@
-import { errno } from '../errors.ts';
+import { errno, MlfsError } from '../errors.ts';
 import type { StoredContent } from './content.ts';
 import type { FewOpen } from './few-open.ts';
 import type { MediumFile } from './medium.ts';
@@ -53,7 +53,8 @@ export class StateFile implements StoredContent {
     return this.#turns.run(async () => {
       this.#refuseBeyond(end);
       if (bytes.byteLength === 0) return;
-      await (await this.#opened()).write(offset, [bytes]);
+      const file = await this.#opened();
+      await inPlace(file, () => file.write(offset, [bytes]));
       this.#size = Math.max(this.#size, end);
     });
   }
@@ -62,7 +63,8 @@ export class StateFile implements StoredContent {
     return this.#turns.run(async () => {
       this.#refuseBeyond(size);
       if (size === this.#size) return;
-      await (await this.#opened()).truncate(size);
+      const file = await this.#opened();
+      await inPlace(file, () => file.truncate(size));
       this.#size = size;
     });
   }
@@ -72,7 +74,8 @@ export class StateFile implements StoredContent {
     const file = await this.#turns.run(async () =>
       this.#wasOpen && !this.#closed ? this.#opened() : undefined,
     );
-    await file?.sync();
+    if (file === undefined) return;
+    await inPlace(file, () => file.sync());
   }
 
   close(): Promise<void> {
@@ -107,6 +110,20 @@ export class StateFile implements StoredContent {
       throw errno('EFBIG', `${size} bytes are more than the ${this.maxSize} that fit`);
     }
   }
+}
+
+/** What is written to a file that nobody finds again must not be acknowledged. */
+async function inPlace(file: MediumFile, write: () => Promise<void>): Promise<void> {
+  await write();
+  if ((await file.isInPlace?.()) !== false) return;
+  throw new MlfsError(
+    'ERR_MLFS_STALE',
+    `${file.path}: was removed or moved while it was in use; nothing is written`,
+    {
+      path: file.path,
+      advice: 'put it back, or unmount and mount again',
+    },
+  );
 }
 
 const NOTHING = new Uint8Array(0);

@@ -3,7 +3,7 @@ import { constants, open as openCallback, unlink as unlinkCallback } from 'node:
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
-import { DiskFile, diskError } from './disk-medium.ts';
+import { DiskFile, diskError } from './disk-file.ts';
 import type { MediumFile } from './medium.ts';
 
 const open = promisify(openCallback);
@@ -18,9 +18,13 @@ const O_TMPFILE = 0o20000000 | constants.O_DIRECTORY;
  */
 export async function unnamedFile(directory: string): Promise<MediumFile> {
   for (let folder = directory; ; folder = dirname(folder)) {
-    const file = await unnamedIn(folder).catch((cause: NodeJS.ErrnoException) => {
-      if (cause.code === 'ENOENT' && folder !== dirname(folder)) return undefined;
-      return unnamedIn(tmpdir()).catch(() => {
+    // `directory` may have become a link to a file system of somebody else's; the folders above it are reached as the user reaches them.
+    const follow = folder === directory ? constants.O_NOFOLLOW : 0;
+    const file = await unnamedIn(folder, follow).catch((cause: NodeJS.ErrnoException) => {
+      const above = folder !== dirname(folder);
+      if (above && (cause.code === 'ENOENT' || cause.code === 'ENOTDIR' || cause.code === 'ELOOP'))
+        return undefined;
+      return unnamedIn(tmpdir(), 0).catch(() => {
         throw diskError(folder, 'a scratch file cannot be made', cause);
       });
     });
@@ -28,10 +32,10 @@ export async function unnamedFile(directory: string): Promise<MediumFile> {
   }
 }
 
-async function unnamedIn(folder: string): Promise<MediumFile> {
+async function unnamedIn(folder: string, flags: number): Promise<MediumFile> {
   const path = join(folder, `.mlfs-scratch-${randomBytes(6).toString('hex')}`);
   try {
-    return new DiskFile(path, await open(folder, O_TMPFILE | constants.O_RDWR, 0o600));
+    return new DiskFile(path, await open(folder, O_TMPFILE | constants.O_RDWR | flags, 0o600));
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
     if (code !== 'EOPNOTSUPP' && code !== 'EISDIR' && code !== 'EINVAL') throw cause;

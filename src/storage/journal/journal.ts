@@ -6,10 +6,10 @@
  * - `append` resolves when the system has the bytes: they survive the death of this process; `sync` makes them survive a power loss.
  * - Sequence numbers rise by one from record to record, across segments. Each record tells up to where the journal was durable.
  * - A record of a batch counts at replay only if the batch's end is there.
+ * - Nothing is acknowledged when the segment that it went to is not at its path any more: somebody removed or moved the folder.
  * - After a failed write nothing more is acknowledged until the tail was cut; after a failed sync, until everything that was not
  *   durable was written anew into a segment of its own. The kernel reports a failed sync once and forgets it: to sync again proves nothing.
  */
-import { join } from 'node:path';
 import { errno, MlfsError } from '../../errors.ts';
 import type { Medium } from '../medium.ts';
 import type { Placement } from '../overlay.ts';
@@ -17,7 +17,7 @@ import { Turns } from '../turns.ts';
 import { GroupSync } from './group-sync.ts';
 import { encodeRecord, KIND, type Kind, MAX_PAYLOAD_BYTES, RECORD_HEADER_BYTES } from './record.ts';
 import { type JournalVisitor, type Replayed, replay } from './replay.ts';
-import { type MovedRecords, UNFINISHED, writeAnew } from './rewrite.ts';
+import { type MovedRecords, removeAllUnfinished, writeAnew } from './rewrite.ts';
 import { encodeSegmentHeader, SEGMENT_HEADER_BYTES, type Segment } from './segment.ts';
 import { isGone, newSegment, Segments } from './segments.ts';
 
@@ -79,6 +79,7 @@ export class Journal {
   #uncut: Segment | undefined;
   /** A sync failed: nothing that was not durable before can be trusted. */
   #suspect = false;
+  #vanished = false;
   /** Sequence numbers of the first records. */
   readonly #batches = new WeakMap<JournalBatch, number>();
   #batchesTotal = 0n;
@@ -119,7 +120,12 @@ export class Journal {
 
   /** Nothing is acknowledged at the moment; cleared by the next call that succeeds. */
   get failed(): boolean {
-    return this.#suspect || this.#uncut !== undefined;
+    return this.#suspect || this.#uncut !== undefined || this.#vanished;
+  }
+
+  /** Whether the segments were found to be gone from their folder when somebody last wrote or synced. */
+  get vanished(): boolean {
+    return this.#vanished;
   }
 
   get counters(): JournalCounters {
@@ -166,6 +172,7 @@ export class Journal {
   async sync(): Promise<void> {
     this.#refuseClosed();
     await this.#sync();
+    await this.#refuseVanished(this.#segments.last);
   }
 
   /** Ends the segment that is being written; later records go to the next. Returns the number of the last one, 0 when there was none. */
@@ -190,6 +197,12 @@ export class Journal {
     this.#refuseClosed();
     await this.#turns.run(async () => {
       if (this.#segments.count === 0) return;
+      if (await this.#isRemoved()) {
+        await this.#segments.forget();
+        this.#uncut = undefined;
+        this.#suspect = false;
+        return;
+      }
       const record = { kind: KIND.discard, offset: 0, payload: NO_PAYLOAD };
       if (this.#suspect) {
         // What is in doubt need not be saved; this works even when it cannot be read any more.
@@ -217,9 +230,7 @@ export class Journal {
       await this.#medium.remove(path);
       await this.#medium.syncDirectory(this.#directory);
     }
-    for (const name of await this.#medium.list(this.#directory)) {
-      if (name.endsWith(UNFINISHED)) await this.#medium.remove(join(this.#directory, name));
-    }
+    await removeAllUnfinished(this.#medium, this.#directory);
     const kept = segments.filter(({ torn }) => !torn);
     const last = kept.at(-1);
     if (last !== undefined && last.fileSize > last.size) await last.file.truncate(last.size);
@@ -283,13 +294,15 @@ export class Journal {
     for (const { offset, payload } of records) this.#refuseUnsafe(offset, payload);
     if (!this.#fits(bytesOf(records))) this.#segments.end();
     if (this.#segments.current === undefined) await this.#orDistrust(() => this.#segments.syncNames());
-    const segment = this.#segments.current ?? (await this.#segments.begin(this.#lastSequence + 1));
+    const segment = this.#segments.current ?? (await this.#begin());
     const firstOfBatch = batch === undefined ? 0 : (this.#batches.get(batch) ?? this.#lastSequence + 1);
     const pieces = this.#encode(records, this.#lastSequence + 1, firstOfBatch);
     const start = Math.max(segment.size, SEGMENT_HEADER_BYTES);
     const header = segment.size === 0 ? [encodeSegmentHeader(segment.number, segment.firstSequence)] : [];
     try {
       await segment.file.write(segment.size, [...header, ...pieces]);
+      // What is dropped may be gone.
+      if (records.every(({ kind }) => kind !== KIND.discard)) await this.#refuseVanished(segment);
     } catch (cause) {
       await this.#tryToCut(segment);
       throw cause;
@@ -298,6 +311,47 @@ export class Journal {
     this.#lastSequence += records.length;
     if (batch !== undefined) this.#batches.set(batch, firstOfBatch);
     return { segment, start };
+  }
+
+  async #begin(): Promise<Segment> {
+    try {
+      return await this.#segments.begin(this.#lastSequence + 1);
+    } catch (cause) {
+      if (isGone(cause)) throw this.#vanishedError();
+      throw cause;
+    }
+  }
+
+  /** A look at the segment's path. */
+  async #refuseVanished(segment: Segment | undefined): Promise<void> {
+    if (segment === undefined || segment.closed) return;
+    this.#vanished = (await segment.file.isInPlace?.()) === false;
+    if (this.#vanished) throw this.#vanishedError();
+  }
+
+  /** Not moved: nobody will ever find the segments again. */
+  async #isRemoved(): Promise<boolean> {
+    if ((await this.#segments.last?.file.isInPlace?.()) !== false) return false;
+    try {
+      await this.#medium.syncDirectory(this.#directory);
+      return false;
+    } catch (cause) {
+      if (isGone(cause)) return true;
+      throw cause;
+    }
+  }
+
+  #vanishedError(): MlfsError {
+    this.#vanished = true;
+    return new MlfsError(
+      'ERR_MLFS_STALE',
+      `${this.#directory}: was removed or moved while it was in use; nothing is written`,
+      {
+        path: this.#directory,
+        advice:
+          'put it back; or keep the edits: mlfs commit MOUNTPOINT --to NEW.pt; or drop them: mlfs discard MOUNTPOINT',
+      },
+    );
   }
 
   #encode(records: readonly NewRecord[], firstSequence: number, batch = 0): Uint8Array[] {
@@ -345,6 +399,8 @@ export class Journal {
     try {
       await sync();
     } catch (cause) {
+      // The folder was removed: that is seen at once, and nothing of it is doubtful.
+      if (isGone(cause)) throw this.#vanishedError();
       this.#suspect = true;
       throw cause;
     }
@@ -431,7 +487,7 @@ export class Journal {
       await this.#segments.dropEmpty();
     } catch (cause) {
       // Somebody took the whole directory away: there is nothing left to make durable.
-      if (!isGone(cause)) throw cause;
+      if (!isGone(cause) && !this.#vanished) throw cause;
     } finally {
       await this.#segments.close();
     }

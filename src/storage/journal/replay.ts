@@ -13,6 +13,7 @@ import { type FoundRecord, RecordReader } from './record-reader.ts';
 import {
   decodeSegmentHeader,
   FORMAT_VERSION,
+  mayBeSegment,
   SEGMENT_HEADER_BYTES,
   segmentNumber,
   segmentPath,
@@ -111,6 +112,12 @@ async function openSegment(
   const path = segmentPath(directory, number);
   const file = await medium.open(path, how);
   try {
+    if (!(await mayBeSegment(file))) {
+      throw new MlfsError('ERR_MLFS_RECOVERY', `${path}: is not a segment of a journal of MLFS`, {
+        path,
+        advice: `Move it away if it is not from MLFS; otherwise restore ${directory} from a copy.`,
+      });
+    }
     const fileSize = await file.size();
     const header = decodeSegmentHeader(await file.read(0, Math.min(fileSize, SEGMENT_HEADER_BYTES)), number);
     const opened = { number, path, file, fileSize };

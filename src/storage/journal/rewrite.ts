@@ -4,10 +4,18 @@
  * written anew into a segment of their own, with the same numbers. It gets its name when it is durable as a whole; from then on it
  * stands for them, because it begins with the first of their numbers. What comes after them goes there, too.
  */
+import { join } from 'node:path';
 import { MlfsError } from '../../errors.ts';
 import type { Medium, MediumFile } from '../medium.ts';
 import { RecordReader } from './record-reader.ts';
-import { encodeSegmentHeader, SEGMENT_HEADER_BYTES, type Segment, segmentPath } from './segment.ts';
+import {
+  encodeSegmentHeader,
+  mayBeSegment,
+  SEGMENT_HEADER_BYTES,
+  type Segment,
+  segmentNumber,
+  segmentPath,
+} from './segment.ts';
 import { newSegment } from './segments.ts';
 
 /** Bytes of one segment that lie in another now. */
@@ -22,7 +30,7 @@ export interface MovedRecords {
 const SLICE_BYTES = 1024 * 1024;
 
 /** A segment under this name is not one yet. */
-export const UNFINISHED = '.new';
+const UNFINISHED = '.new';
 
 /** `instead`: what stands in place of the records in doubt. The suspects are the last segments there are. */
 export async function writeAnew(
@@ -86,7 +94,21 @@ function doubtfulFrom({ durableSize }: Segment): number {
 
 async function removeLeftover(medium: Medium, directory: string, unfinished: string): Promise<void> {
   const names = await medium.list(directory);
-  if (names.some((name) => unfinished.endsWith(`/${name}`))) await medium.remove(unfinished);
+  if (names.some((name) => unfinished.endsWith(`/${name}`))) await removeUnfinished(medium, unfinished);
+}
+
+/** Removes segments that were never finished. What has such a name and was not begun as one stays. */
+export async function removeAllUnfinished(medium: Medium, directory: string): Promise<void> {
+  for (const name of await medium.list(directory)) {
+    const number = name.endsWith(UNFINISHED) ? segmentNumber(name.slice(0, -UNFINISHED.length)) : undefined;
+    if (number !== undefined) await removeUnfinished(medium, join(directory, name));
+  }
+}
+
+async function removeUnfinished(medium: Medium, path: string): Promise<void> {
+  const file = await medium.open(path, 'read');
+  const own = await mayBeSegment(file).finally(() => file.close());
+  if (own) await medium.remove(path);
 }
 
 /** Returns where the next bytes go. */

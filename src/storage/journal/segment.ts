@@ -43,6 +43,16 @@ export function encodeSegmentHeader(number: number, firstSequence: number, repla
   return bytes;
 }
 
+/**
+ * Whether a file with a segment's name can be one of ours, whole, torn or just begun: it begins as one does, or with zeros, which a power loss
+ * leaves. A database in the same folder has logs of the same names.
+ */
+export async function mayBeSegment(file: MediumFile): Promise<boolean> {
+  const size = await file.size();
+  const begin = await file.read(0, Math.min(size, MAGIC.length));
+  return begin.equals(MAGIC.subarray(0, begin.byteLength)) || begin.every((byte) => byte === 0);
+}
+
 export interface SegmentHeader {
   readonly version: number;
   readonly firstSequence: number;

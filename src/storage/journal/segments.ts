@@ -27,6 +27,10 @@ export class Segments {
     return this.#current;
   }
 
+  get last(): Segment | undefined {
+    return this.#segments.at(-1);
+  }
+
   get count(): number {
     return this.#segments.length;
   }
@@ -102,6 +106,14 @@ export class Segments {
     this.#lastNumber = empty.number - 1;
     this.#current = undefined;
     await close(empty);
+  }
+
+  /** Of a folder that was removed: there is nothing to remove any more. */
+  async forget(): Promise<void> {
+    const segments = this.#segments;
+    this.#segments = [];
+    this.#current = undefined;
+    for (const segment of segments) await close(segment);
   }
 
   async close(): Promise<void> {

@@ -23,6 +23,7 @@ async function scene(t: TestContext) {
   let made = 0;
   const filesystem = new ActivationsFilesystem({
     folder,
+    openFolder: async () => undefined,
     makeFolder: async () => {
       made++;
       await mkdir(folder);

@@ -8,7 +8,11 @@ import { temporaryDirectory } from '../../support/tmp.ts';
 
 test('a file without a name is changed by a descriptor that nobody else closes', async (t) => {
   const folder = await temporaryDirectory(t);
-  const folders = new Folders({ folder, makeFolder: () => Promise.resolve() });
+  const folders = new Folders({
+    folder,
+    openFolder: async () => undefined,
+    makeFolder: async () => undefined,
+  });
   t.after(() => folders.close());
   const nodes = new Nodes();
   const opened = openSync(join(folder, 'x'), 'wx');

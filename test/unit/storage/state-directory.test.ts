@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import { mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { diskMedium } from '../../../src/storage/disk-medium.ts';
 import { type BaseRecord, StateDirectory, type StateOptions } from '../../../src/storage/state-directory.ts';
 import { temporaryDirectory } from '../../support/tmp.ts';
+import { treeSnapshot } from '../../support/tree-snapshot.ts';
 import { FaultyMedium } from './journal/faulty-medium.ts';
 
 const BASE: BaseRecord = { path: '/m.pt', size: 10, ino: '1', mtimeNs: '2', structure: '0badcafe' };
@@ -65,7 +66,11 @@ test("beside a checkpoint on a read-only file system it is in the user's XDG sta
   assert.notEqual(first.path, second.path, 'checkpoints of one name stay apart');
   await first.ensure(BASE);
   assert.equal(first.exists(), true);
+  await second.ensure(BASE);
   await first.close();
+  assert.deepEqual(await readdir(join(home, 'mlfs')), [second.path.slice(`${home}/mlfs/`.length)]);
+  await second.close();
+  assert.deepEqual(await readdir(home), [], 'the folder goes with the last directory in it');
 });
 
 test("edits that are in the user's XDG state directory are found there, wherever new ones would go", async (t) => {
@@ -190,6 +195,44 @@ test('it goes when nothing is kept in it, and only then', async (t) => {
   await third.ensure(BASE);
   assert.equal(third.exists(), true);
   await third.close();
+});
+
+test('a state directory that others may write to is refused where it is named, and passed over where it is found', async (t) => {
+  const home = await temporaryDirectory(t);
+  userState(t, home);
+  const { checkpoint, state } = await located(t);
+  await mkdir(join(state.path, 'grads'), { recursive: true });
+  await chmod(state.path, 0o777);
+  const reason = `${state.path}: can be written by every user`;
+  await assert.rejects(StateDirectory.locate(diskMedium, checkpoint, { directory: state.path }), {
+    code: 'ERR_MLFS_ACCESS',
+    message: reason,
+  });
+  const notices: string[] = [];
+  const onNotice = (message: string) => void notices.push(message);
+  const other = await StateDirectory.locate(diskMedium, checkpoint, { onNotice });
+  assert.ok(other.path.startsWith(`${home}/mlfs/model.pt-`));
+  assert.deepEqual(notices, [`${reason}; edits are kept in ${other.path} instead`]);
+  await other.close();
+
+  await writeFile(join(state.path, 'base.json'), '{}');
+  await assert.rejects(StateDirectory.locate(diskMedium, checkpoint, { onNotice }), { message: reason });
+});
+
+test('a look at the lock changes nothing, whoever has it', async (t) => {
+  const { state, again } = await located(t);
+  await state.ensure(BASE);
+  const other = await again();
+  const before = await treeSnapshot(state.path);
+  assert.equal(await other.isLocked(), true);
+  assert.deepEqual(await treeSnapshot(state.path), before);
+  await writeFile(join(state.path, 'notes.txt'), 'kept');
+  await state.close();
+  await writeFile(join(state.path, 'lock'), '{"pid":4194303,"startTime":"1"}');
+  const after = await treeSnapshot(state.path);
+  assert.equal(await other.isLocked(), false);
+  await other.close();
+  assert.deepEqual(await treeSnapshot(state.path), after);
 });
 
 test('gradients are kept under their names, whatever these are', async (t) => {

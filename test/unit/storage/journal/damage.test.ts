@@ -184,11 +184,29 @@ test('the format of another version is refused', async (t) => {
 
 test('names that are no segments are left alone, but a segment that was not finished goes', async (t) => {
   const directory = await left(t, 'one');
-  for (const name of ['notes.txt', '1.log', '000000.log', '000002.log.new']) {
-    await writeFile(join(directory, name), 'x');
+  for (const name of ['notes.txt', '1.log', '000000.log', 'important.log.new', '000003.log.new']) {
+    await writeFile(join(directory, name), 'draft');
   }
+  await writeFile(join(directory, '000002.log.new'), 'MLFL');
   assert.deepEqual(await replayed(directory), ['0:one']);
-  assert.deepEqual(await readdir(directory), ['000000.log', '000001.log', '1.log', 'notes.txt']);
+  assert.deepEqual(await readdir(directory), [
+    '000000.log',
+    '000001.log',
+    '000003.log.new',
+    '1.log',
+    'important.log.new',
+    'notes.txt',
+  ]);
+});
+
+test('a log of a database that has the name of a segment is refused, and stays', async (t) => {
+  const directory = await temporaryDirectory(t);
+  for (const name of ['000001.log', '000002.log']) await writeFile(join(directory, name), 'rocksdb WAL');
+  await assert.rejects(Journal.open(diskMedium, directory, new Recorder()), {
+    code: 'ERR_MLFS_RECOVERY',
+    message: `${join(directory, '000001.log')}: is not a segment of a journal of MLFS`,
+  });
+  assert.deepEqual(await readdir(directory), ['000001.log', '000002.log']);
 });
 
 test('a look at a journal tells what it holds and changes nothing', async (t) => {

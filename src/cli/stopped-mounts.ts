@@ -1,0 +1,17 @@
+import { readFile } from 'node:fs/promises';
+
+/**
+ * Throws ERR_MLFS_FUSE when one of the words of a command is a path in a mount of ours whose server is stopped: every call on it would wait for ever.
+ */
+export async function refuseStoppedMounts(words: readonly unknown[]): Promise<void> {
+  // Most machines have no mount of ours most of the time, and then nothing else is loaded.
+  if (!(await readFile('/proc/self/mountinfo', 'utf8')).includes(' fuse.mlfs ')) return;
+  const [{ mountAround }, { refuseStopped }] = await Promise.all([
+    import('../mount/find-mount.ts'),
+    import('../mount/ask-mount.ts'),
+  ]);
+  for (const word of words.flat()) {
+    const mountpoint = typeof word === 'string' ? await mountAround(word) : undefined;
+    if (mountpoint !== undefined) await refuseStopped(mountpoint);
+  }
+}

@@ -1,0 +1,80 @@
+/**
+ * Reading a document of a mount whose server may never answer. A read that waits for the server cannot be given up by the process that
+ * waits, and keeps it from ending, so a child reads.
+ */
+import { spawn } from 'node:child_process';
+import { MlfsError } from '../errors.ts';
+import { serverOfMount } from './mount-server.ts';
+
+/** A server under load answers a small document within milliseconds; after this long it is worth looking at the server. */
+const LOOK_AFTER_MS = 2000;
+/** How often the server is looked at after that. */
+const LOOK_AGAIN_MS = 1000;
+/** Longer than the longest work that holds a healthy server up. */
+const GIVE_UP_MS = 60_000;
+
+/**
+ * The text of a file in a mount; undefined when it cannot be read. Throws ERR_MLFS_FUSE when the server is stopped, or gives no answer in a
+ * minute.
+ */
+export async function readFromMount(mountpoint: string, path: string): Promise<string | undefined> {
+  const child = spawn('cat', ['--', path], { stdio: ['ignore', 'pipe', 'ignore'] });
+  const parts: Buffer[] = [];
+  child.stdout.on('data', (part: Buffer) => parts.push(part));
+  const text = new Promise<string | undefined>((resolve) => {
+    child.on('error', () => resolve(undefined));
+    child.on('close', (code) => resolve(code === 0 ? Buffer.concat(parts).toString() : undefined));
+  });
+  const patience = new AbortController();
+  try {
+    return await Promise.race([text, noAnswer(mountpoint, patience.signal)]);
+  } finally {
+    patience.abort();
+    // One that waits in the kernel may not end now; nobody waits for it.
+    child.kill('SIGKILL');
+    child.stdout.destroy();
+    child.unref();
+  }
+}
+
+/** Rejects when there will be no answer. */
+function noAnswer(mountpoint: string, ended: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    const start = Date.now();
+    const look = async () => {
+      const server = await serverOfMount(mountpoint);
+      if (ended.aborted) return;
+      if (server?.stopped) reject(stoppedError(mountpoint, server.pid));
+      else if (Date.now() - start > GIVE_UP_MS) reject(silentError(mountpoint, server?.pid));
+      else timer = setTimeout(run, LOOK_AGAIN_MS);
+    };
+    const run = () => void look().catch(reject);
+    let timer = setTimeout(run, LOOK_AFTER_MS);
+    ended.addEventListener('abort', () => clearTimeout(timer));
+  });
+}
+
+/** Throws ERR_MLFS_FUSE when the process that serves a mount is stopped, so that a call on the mount would wait for ever. */
+export async function refuseStopped(mountpoint: string): Promise<void> {
+  const server = await serverOfMount(mountpoint);
+  if (server?.stopped) throw stoppedError(mountpoint, server.pid);
+}
+
+function stoppedError(mountpoint: string, pid: number): MlfsError {
+  return new MlfsError('ERR_MLFS_FUSE', `${mountpoint}: process ${pid}, which serves it, is stopped`, {
+    path: mountpoint,
+    advice: `kill -CONT ${pid} lets it go on; mlfs umount --lazy ${mountpoint} takes the mount away, and edits that were acknowledged are kept`,
+  });
+}
+
+function silentError(mountpoint: string, pid: number | undefined): MlfsError {
+  const who = pid === undefined ? 'its server' : `process ${pid}, which serves it,`;
+  return new MlfsError(
+    'ERR_MLFS_FUSE',
+    `${mountpoint}: ${who} did not answer for ${GIVE_UP_MS / 1000} seconds`,
+    {
+      path: mountpoint,
+      advice: `mlfs umount --lazy ${mountpoint} takes the mount away; edits that were acknowledged are kept`,
+    },
+  );
+}

@@ -1,0 +1,41 @@
+/**
+ * The process behind a mount, found from outside: it has /dev/fuse open with the mount's connection, whose number is that of the mount's device.
+ * For the case that it does not answer, so the mount itself is not asked.
+ */
+import { readdir, readFile, readlink } from 'node:fs/promises';
+import { parseMountTable } from '../fuse/transport/mount-table.ts';
+
+export interface MountServer {
+  readonly pid: number;
+  /** By SIGSTOP, a terminal or a debugger: it answers nothing until it is continued. */
+  readonly stopped: boolean;
+}
+
+/** Undefined when it cannot be found: it has ended, or the caller may not look into it, or the kernel is older than the field. */
+export async function serverOfMount(mountpoint: string): Promise<MountServer | undefined> {
+  const table = parseMountTable(await readFile('/proc/self/mountinfo', 'utf8'));
+  const device = table.findLast((entry) => entry.mountpoint === mountpoint)?.device;
+  if (device === undefined) return undefined;
+  const [major, minor] = device.split(':').map(Number);
+  // As the kernel puts them together inside itself.
+  const connection = (major as number) * 2 ** 20 + (minor as number);
+  for (const name of await readdir('/proc')) {
+    const pid = Number(name);
+    if (Number.isInteger(pid) && (await hasConnection(pid, connection))) return describe(pid);
+  }
+  return undefined;
+}
+
+async function hasConnection(pid: number, connection: number): Promise<boolean> {
+  for (const fd of await readdir(`/proc/${pid}/fd`).catch(() => [])) {
+    if ((await readlink(`/proc/${pid}/fd/${fd}`).catch(() => '')) !== '/dev/fuse') continue;
+    const info = await readFile(`/proc/${pid}/fdinfo/${fd}`, 'utf8').catch(() => '');
+    if (Number(/^fuse_connection:\s*(\d+)/m.exec(info)?.[1]) === connection) return true;
+  }
+  return false;
+}
+
+async function describe(pid: number): Promise<MountServer> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
+  return { pid, stopped: /^State:\s+[Tt]/m.test(status) };
+}

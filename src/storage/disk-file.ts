@@ -1,0 +1,221 @@
+/** Files of the disk by their descriptors, and the errors of node:fs as a medium's own. */
+import * as fs from 'node:fs';
+import { promisify } from 'node:util';
+import { type ErrnoName, MlfsError } from '../errors.ts';
+import type { MediumFile, SyncOptions } from './medium.ts';
+import { readIfCached } from './read-if-cached.ts';
+
+/** IOV_MAX of Linux. */
+const MAX_PIECES = 1024;
+
+/** What stays the same of a file for as long as it is open. */
+export interface FileIdentity extends Pick<fs.Stats, 'dev' | 'ino'> {
+  /** On a file system of this machine, which answers from memory. */
+  readonly local: boolean;
+}
+
+const statfs = promisify(fs.statfs);
+
+/** ext4, xfs, btrfs, tmpfs, overlay, zfs, f2fs, bcachefs. */
+const LOCAL_TYPES: readonly number[] = [
+  0xef53, 0x58465342, 0x9123683e, 0x01021994, 0x794c7630, 0x2fc12fc1, 0xf2f52010, 0xca451a4e,
+];
+
+/** Whether a path lies on a file system that never waits for another machine or process; false for one that is not known. */
+export async function isLocal(path: string): Promise<boolean> {
+  // Some systems give the type as a signed number of 32 bits.
+  return LOCAL_TYPES.includes((await statfs(path)).type >>> 0);
+}
+
+const lstat = promisify(fs.lstat);
+
+/** A file of the disk, by its descriptor, which it owns. */
+export class DiskFile implements MediumFile {
+  readonly path: string;
+  readonly fd: number;
+  readonly #identity: FileIdentity | undefined;
+  /** Calls under way use the bare descriptor, which must not be closed, and given to another file, under them. */
+  #pending = 0;
+  #closing: Promise<void> | undefined;
+  #drained: (() => void) | undefined;
+
+  /** `identity`: of a file that should keep its name; one without a name has none to lose. */
+  constructor(path: string, fd: number, identity?: FileIdentity) {
+    this.path = path;
+    this.fd = fd;
+    this.#identity = identity;
+  }
+
+  /**
+   * By a look at the path: somebody may have removed or moved the file, or any folder that it is in. At once where that cannot wait for
+   * another machine: a thread's detour costs more than the write that it goes along with.
+   */
+  isInPlace(): boolean | Promise<boolean> {
+    if (this.#identity === undefined) return true;
+    if (!this.#identity.local) return lstat(this.path).then(this.#isIt, () => false);
+    try {
+      return this.#isIt(fs.lstatSync(this.path, { throwIfNoEntry: false }));
+    } catch {
+      return false;
+    }
+  }
+
+  readonly #isIt = (named: fs.Stats | undefined): boolean =>
+    named !== undefined && named.ino === this.#identity?.ino && named.dev === this.#identity.dev;
+
+  async size(): Promise<number> {
+    return (await this.#call<fs.Stats>('size', (done) => fs.fstat(this.fd, done))).size;
+  }
+
+  async read(offset: number, length: number): Promise<Buffer> {
+    this.#refuseUnsafe(offset, length);
+    const buffer = Buffer.allocUnsafe(length);
+    let at = this.#closing === undefined ? readIfCached(this.fd, buffer, offset) : 0;
+    while (at < length) {
+      const from = at;
+      const count = await this.#call<number>(`read at byte ${offset + at}`, (done) =>
+        fs.read(this.fd, buffer, from, length - from, offset + from, done),
+      );
+      if (count === 0) {
+        throw new MlfsError(
+          'ERR_MLFS_TRUNCATED',
+          `${this.path}: bytes ${offset} to ${offset + length} were asked for, but the file ends at byte ${offset + at}`,
+          { path: this.path },
+        );
+      }
+      at += count;
+    }
+    return buffer;
+  }
+
+  async write(offset: number, pieces: readonly Uint8Array[]): Promise<void> {
+    let at = offset;
+    let rest: readonly Uint8Array[] = pieces.filter((piece) => piece.byteLength > 0);
+    this.#refuseUnsafe(offset, byteLengthOf(rest));
+    while (rest.length > 0) {
+      const vector = rest.slice(0, MAX_PIECES);
+      const position = at;
+      const count = await this.#call<number>(`write at byte ${at}`, (done) =>
+        fs.writev(this.fd, vector, position, done),
+      );
+      if (count === 0) throw this.#failed(`write at byte ${at}`, 'nothing was written');
+      at += count;
+      rest = withoutFirst(rest, count);
+    }
+  }
+
+  truncate(size: number): Promise<void> {
+    return this.#call<void>(`truncation to ${size} bytes`, (done) => fs.ftruncate(this.fd, size, done));
+  }
+
+  sync({ times = false }: SyncOptions = {}): Promise<void> {
+    return this.#call<void>('sync', (done) => (times ? fs.fsync : fs.fdatasync)(this.fd, done));
+  }
+
+  /** Waits for the calls under way; later ones fail with ERR_MLFS_IO. */
+  close(): Promise<void> {
+    this.#closing ??= this.#closeWhenDrained();
+    return this.#closing;
+  }
+
+  async #closeWhenDrained(): Promise<void> {
+    if (this.#pending > 0) {
+      await new Promise<void>((resolve) => {
+        this.#drained = resolve;
+      });
+    }
+    try {
+      await promisify(fs.close)(this.fd);
+    } catch (cause) {
+      throw diskError(this.path, 'closing failed', cause);
+    }
+  }
+
+  #call<T>(what: string, start: (done: (error: Error | null, value?: T) => void) => void): Promise<T> {
+    return new Promise((resolve, reject) => {
+      if (this.#closing !== undefined) {
+        reject(this.#failed(what, 'the file was closed'));
+        return;
+      }
+      this.#pending++;
+      start((error, value) => {
+        if (--this.#pending === 0) this.#drained?.();
+        if (error) reject(diskError(this.path, `${what} failed`, error));
+        else resolve(value as T);
+      });
+    });
+  }
+
+  #refuseUnsafe(offset: number, length: number): void {
+    if (Number.isSafeInteger(offset) && offset >= 0 && length >= 0 && Number.isSafeInteger(offset + length))
+      return;
+    throw this.#failed(`bytes ${offset} to ${offset + length}`, 'no file has such a place');
+  }
+
+  #failed(what: string, reason: string): MlfsError {
+    return new MlfsError('ERR_MLFS_IO', `${this.path}: ${what} failed: ${reason}`, { path: this.path });
+  }
+}
+
+function byteLengthOf(pieces: readonly Uint8Array[]): number {
+  return pieces.reduce((sum, piece) => sum + piece.byteLength, 0);
+}
+
+/** What is left of the pieces after `count` bytes of them were written. */
+function withoutFirst(pieces: readonly Uint8Array[], count: number): readonly Uint8Array[] {
+  let rest = count;
+  let whole = 0;
+  for (const { byteLength } of pieces) {
+    if (byteLength > rest) break;
+    rest -= byteLength;
+    whole++;
+  }
+  if (rest === 0) return pieces.slice(whole);
+  const [partly, ...others] = pieces.slice(whole);
+  return partly === undefined ? [] : [partly.subarray(rest), ...others];
+}
+
+export function codeOf(cause: unknown): string | undefined {
+  return (cause as NodeJS.ErrnoException).code;
+}
+
+/** Errnos that say more than EIO to whoever wrote. */
+const TOLD: Record<string, ErrnoName> = {
+  ENOSPC: 'ENOSPC',
+  EDQUOT: 'ENOSPC',
+  EFBIG: 'EFBIG',
+  EEXIST: 'EEXIST',
+  ENOTEMPTY: 'ENOTEMPTY',
+  EISDIR: 'EISDIR',
+  ENOMEM: 'ENOMEM',
+  ENAMETOOLONG: 'ENAMETOOLONG',
+  EBUSY: 'EBUSY',
+  EROFS: 'EROFS',
+  EMFILE: 'EMFILE',
+  ENFILE: 'ENFILE',
+};
+
+/** The error of a call of node:fs, as this medium's own are. */
+export function diskError(path: string, what: string, cause: unknown): MlfsError {
+  if (cause instanceof MlfsError) return cause;
+  const reason = cause instanceof Error ? withoutCall(cause.message) : String(cause);
+  const code = codeOf(cause);
+  if (code === 'ENOENT' || code === 'ENOTDIR') {
+    return new MlfsError('ERR_MLFS_NOT_FOUND', `${path}: ${what}: no such file`, { path, cause });
+  }
+  if (code === 'EACCES' || code === 'EPERM') {
+    return new MlfsError('ERR_MLFS_ACCESS', `${path}: ${what}: permission denied`, { path, cause });
+  }
+  const errno = code === undefined ? undefined : TOLD[code];
+  return new MlfsError('ERR_MLFS_IO', `${path}: ${what}: ${reason}`, {
+    path,
+    cause,
+    ...(errno === undefined ? {} : { errno }),
+    ...(errno === 'ENOSPC' ? { advice: `Make room on the file system of ${path}.` } : {}),
+  });
+}
+
+/** Node's message ends with the call and the path that it was given, which may be that of a descriptor: ours names the file itself. */
+function withoutCall(message: string): string {
+  return message.replace(/, \w+( '.*)?$/s, '');
+}

@@ -1,0 +1,97 @@
+/**
+ * Where the state directory of a checkpoint is, or would be: where `--state` says; else beside the checkpoint; else, where that place cannot be
+ * written to or is taken by somebody else's directory, in the caller's own XDG state directory.
+ *
+ * A directory that is not the caller's own (foreign.ts) is never used. One beside the checkpoint is passed over, which the caller is told, unless it may
+ * hold edits: the caller must know of those before the file is edited, and names a directory with `--state`.
+ */
+import { createHash } from 'node:crypto';
+import { access, constants, lstat, readdir, realpath } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
+import { MlfsError } from '../errors.ts';
+import type { FolderMedium, Medium } from './medium.ts';
+
+export interface StatePlace {
+  readonly path: string;
+  /** For what lies in it, and in `parent`. */
+  readonly medium: FolderMedium | Medium;
+  readonly exists: boolean;
+  /** A folder for state directories only, which goes with the last of them. */
+  readonly parent: string | undefined;
+}
+
+/** What is in a directory that has edits. */
+const SIGNS_OF_EDITS: readonly string[] = ['base.json', 'journal'];
+
+/** Throws ERR_MLFS_ACCESS when the place is taken by what is not the caller's own. */
+export async function findStatePlace(
+  medium: Medium,
+  checkpointPath: string,
+  directory: string | undefined,
+  onNotice: (message: string) => void,
+): Promise<StatePlace> {
+  if (directory !== undefined) return lookAt(medium, resolve(directory));
+  const checkpoint = await realpath(checkpointPath).catch(() => resolve(checkpointPath));
+  const beside = await lookAt(medium, `${checkpoint}.mlfs`).catch(asForeign);
+  if (!(beside instanceof MlfsError) && beside.exists) return beside;
+  const elsewhere = await lookAt(medium, inUserState(checkpoint), true).catch(asForeign);
+  const hasEdits = !(elsewhere instanceof MlfsError) && elsewhere.exists;
+  if (beside instanceof MlfsError) {
+    if (!hasEdits && (await mayHoldEdits(`${checkpoint}.mlfs`))) throw beside;
+    if (elsewhere instanceof MlfsError) throw elsewhere;
+    onNotice(`${beside.message}; edits are kept in ${elsewhere.path} instead`);
+    return elsewhere;
+  }
+  if (!hasEdits && (await isWritable(dirname(checkpoint)))) return beside;
+  await letGo(beside);
+  if (elsewhere instanceof MlfsError) throw elsewhere;
+  return elsewhere;
+}
+
+/** Of a place that was looked at and is not used. */
+async function letGo({ medium }: StatePlace): Promise<void> {
+  if ('close' in medium) await medium.close();
+}
+
+async function lookAt(medium: Medium, path: string, ownParent = false): Promise<StatePlace> {
+  const own = medium.ownFolder?.(path, { ownParent }) ?? medium;
+  const exists = (await own.list(path)).length > 0;
+  return { path, medium: own, exists, parent: ownParent ? dirname(path) : undefined };
+}
+
+/** The refusal of what is not the caller's own, as a value; other failures are thrown. */
+function asForeign(cause: unknown): MlfsError {
+  if (cause instanceof MlfsError && cause.code === 'ERR_MLFS_ACCESS') return cause;
+  throw cause;
+}
+
+/** Of a directory that is not used. A link of the caller's own may lead to edits, and so may a directory that cannot be listed. */
+async function mayHoldEdits(path: string): Promise<boolean> {
+  const found = await lstat(path);
+  if (found.isSymbolicLink()) return found.uid === (process.geteuid?.() ?? 0);
+  if (!found.isDirectory()) return false;
+  const names = await readdir(path).catch(() => SIGNS_OF_EDITS);
+  return names.some((name) => SIGNS_OF_EDITS.includes(name));
+}
+
+/** `${XDG_STATE_HOME}/mlfs/NAME-HASH`, the hash being that of the absolute path. */
+function inUserState(checkpoint: string): string {
+  const { XDG_STATE_HOME: configured } = process.env;
+  // The specification says to ignore one that is not absolute.
+  const home =
+    configured !== undefined && isAbsolute(configured) ? configured : join(homedir(), '.local', 'state');
+  const hash = createHash('sha256').update(checkpoint).digest('hex').slice(0, 16);
+  return join(home, 'mlfs', `${basename(checkpoint).slice(0, 100)}-${hash}`);
+}
+
+/** False on a file system that is mounted read-only, too. */
+async function isWritable(directory: string): Promise<boolean> {
+  try {
+    await access(directory, constants.W_OK);
+    return true;
+  } catch (cause) {
+    // A folder of a medium that is not this machine's disk: its own errors will tell.
+    return (cause as NodeJS.ErrnoException).code === 'ENOENT';
+  }
+}
