@@ -1,10 +1,12 @@
 /** What a checkpoint's journal holds, found out without a lock and without changing anything, whoever is writing it. */
 import { resolve } from 'node:path';
+import type { BaseRecord } from '../storage/base-record.ts';
 import { diskMedium } from '../storage/disk-medium.ts';
 import { inspectJournal, type JournalInspection } from '../storage/journal/inspect.ts';
 import { replay } from '../storage/journal/replay.ts';
-import { Overlay } from '../storage/overlay.ts';
-import { type BaseRecord, StateDirectory } from '../storage/state-directory.ts';
+import type { Overlay } from '../storage/overlay.ts';
+import { ReplayedEdits } from '../storage/replayed-edits.ts';
+import { StateDirectory } from '../storage/state-directory.ts';
 
 /** Undefined when there is no state directory. Throws ERR_MLFS_RECOVERY for a journal that cannot be read. */
 export async function inspectKeptEdits(
@@ -32,27 +34,17 @@ export interface KeptEdits {
 export async function keptEdits(checkpointPath: string, directory?: string): Promise<KeptEdits | undefined> {
   const state = await locate(checkpointPath, directory);
   if (!state.exists()) return undefined;
-  const overlay = new Overlay();
-  let interruptedCommit = false;
-  const { segments } = await replay(diskMedium, state.journalPath, 'read', {
-    write: (offset, length, placement) => void overlay.set(offset, length, placement, new Set()),
-    commit: () => {
-      interruptedCommit = true;
-    },
-    discard: () => {
-      interruptedCommit = false;
-      overlay.dropThrough(Number.POSITIVE_INFINITY, new Set());
-    },
-  });
+  const replayed = new ReplayedEdits(state.journalPath);
+  const { segments } = await replay(diskMedium, state.journalPath, 'read', replayed);
   const close = async () => {
     for (const { file } of segments) await file.close();
   };
   try {
     return {
       stateDirectory: state.path,
-      overlay,
+      overlay: replayed.all(),
       base: await state.readBase(),
-      interruptedCommit,
+      interruptedCommit: replayed.decided !== undefined,
       journal: { bytes: segments.reduce((sum, { size }) => sum + size, 0), segments: segments.length },
       close,
     };

@@ -1,12 +1,12 @@
 import { fileStructure } from '../checkpoint/file-structure.ts';
 import { openCheckpoint } from '../checkpoint/open.ts';
 import { EXIT, MlfsError } from '../errors.ts';
+import type { BaseRecord } from '../storage/base-record.ts';
 import { structureOf } from '../storage/commit-note.ts';
 import { diskMedium } from '../storage/disk-medium.ts';
 import { type CommitReport, Edits, type FileStructure } from '../storage/edits.ts';
 import type { Image } from '../storage/image.ts';
 import { lockFile } from '../storage/lock.ts';
-import type { BaseRecord } from '../storage/state-directory.ts';
 import { StateDirectory } from '../storage/state-directory.ts';
 import { dirtyTensors } from '../tree/dirty-tensors.ts';
 import { modelOf, nameTensors } from '../tree/model-tensors.ts';

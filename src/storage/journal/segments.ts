@@ -2,10 +2,10 @@
  * The files of an open journal, the oldest first. Invariants: at no time is a segment missing between two others, whatever a power loss
  * makes of names that were not synced; numbers never go down while there are segments.
  */
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { MlfsError } from '../../errors.ts';
 import type { Medium, MediumFile } from '../medium.ts';
-import { type Segment, segmentPath } from './segment.ts';
+import { type Segment, segmentNumber, segmentPath } from './segment.ts';
 
 export class Segments {
   readonly #medium: Medium;
@@ -93,15 +93,24 @@ export class Segments {
     }
   }
 
+  get last(): Segment | undefined {
+    return this.#segments.at(-1);
+  }
+
   /** Removes the last one if no record was ever written to it. */
   async dropEmpty(): Promise<void> {
-    const empty = this.#segments.at(-1);
-    if (empty === undefined || empty.size > 0) return;
-    await this.#remove(empty);
+    if (this.last?.size === 0) await this.dropLast();
+  }
+
+  /** Removes the last one, durably. The one before it is not appended to any more. */
+  async dropLast(): Promise<void> {
+    const { last } = this;
+    if (last === undefined) return;
+    await this.#remove(last);
     this.#segments.pop();
-    this.#lastNumber = empty.number - 1;
+    this.#lastNumber = last.number - 1;
     this.#current = undefined;
-    await close(empty);
+    await close(last);
   }
 
   async close(): Promise<void> {
@@ -117,6 +126,17 @@ export class Segments {
     }
     // Each durably, before the next.
     await this.#medium.syncDirectory(this.directory);
+  }
+}
+
+/**
+ * Removes a journal that nobody can read, the newest segment first and each durably: what a crash leaves is the same journal, only shorter.
+ */
+export async function removeSegments(medium: Medium, directory: string): Promise<void> {
+  const names = (await medium.list(directory)).filter((name) => segmentNumber(name) !== undefined);
+  for (const name of names.sort((a, b) => (segmentNumber(b) ?? 0) - (segmentNumber(a) ?? 0))) {
+    await medium.remove(join(directory, name));
+    await medium.syncDirectory(directory);
   }
 }
 

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import type { BaseRecord } from '../../../src/storage/base-record.ts';
 import { diskMedium } from '../../../src/storage/disk-medium.ts';
-import { type BaseRecord, StateDirectory, type StateOptions } from '../../../src/storage/state-directory.ts';
+import { StateDirectory, type StateOptions } from '../../../src/storage/state-directory.ts';
 import { temporaryDirectory } from '../../support/tmp.ts';
 import { FaultyMedium } from './journal/faulty-medium.ts';
 
