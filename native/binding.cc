@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "copy_binding.h"
 #include "crc32c.h"
 #include "device.h"
 #include "numbers_binding.h"
@@ -370,6 +371,7 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("crc32c", Napi::Function::New<Crc32c>(env));
   exports.Set("tryLock", Napi::Function::New<TryLock>(env));
   define_numbers(env, exports);
+  define_copy(env, exports);
   exports.Set("Session", NativeSession::Define(env));
   return exports;
 }

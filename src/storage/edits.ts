@@ -21,7 +21,7 @@ import type { ByteRanges } from './byte-ranges.ts';
 import type { ChecksumMark, Checksums } from './checksums.ts';
 import { encodeCommitNote, type FileRange, structureOf } from './commit-note.ts';
 import { confinePieces } from './confined-edits.ts';
-import { writeCopy } from './copy.ts';
+import { checkCopyTarget, writeCopy } from './copy.ts';
 import { foldInto, type Progress } from './fold.ts';
 import type { Image, ImageBase, ImageEditor, ImageUpdate, UpdateOptions } from './image.ts';
 import { ImageChanges } from './image-changes.ts';
@@ -341,10 +341,14 @@ export class Edits implements ImageEditor {
         patches: structure.checksums.patches(),
         outcome: this.#report(startedMs),
       }));
-      if (options.dryRun) return outcome;
+      const target = { path, overwrite: options.overwrite ?? false, stateDirectory: this.#state.path };
+      if (options.dryRun) {
+        await checkCopyTarget(image.base, target);
+        return outcome;
+      }
       try {
-        await writeCopy(this.#medium, image.base, path, {
-          overwrite: options.overwrite ?? false,
+        await writeCopy(this.#medium, image.base, {
+          ...target,
           onProgress: (progress) => this.#tell(progress, options),
           finish: (file) => foldInto(file, pieces, patches, () => undefined),
         });
@@ -600,6 +604,18 @@ function joined(
     else ranges.push({ start, end });
   }
   return ranges;
+}
+
+/** What a commit of these edits would do. Reads the bytes that it would replace, and changes nothing. Throws ERR_MLFS_RECOVERY. */
+export async function previewCommit(
+  base: ImageBase,
+  structure: FileStructure,
+  overlay: Overlay = new Overlay(),
+): Promise<CommitReport> {
+  const startedMs = Date.now();
+  const pieces = await confinePieces(overlay.pieces(), base, structure);
+  await inParallel(pieces, PIECES_AT_ONCE, (piece) => checkPiece(base, piece, structure.checksums));
+  return report([...overlay.ranges()], structure.checksums.patches().length, startedMs);
 }
 
 /** Whether edits were made of this file as it is, or of one that it is a copy of. */

@@ -17,6 +17,10 @@ export interface NativeAddon {
   crc32c(bytes: Uint8Array, previous: number): number;
   /** flock(LOCK_EX | LOCK_NB) of a descriptor: false when somebody else holds it. Throws an Error with `errno`. */
   tryLock(fd: number): boolean;
+  /** Makes a file share the blocks of another, as cp --reflink does. Rejects with an Error with `errno` where that cannot be done. */
+  cloneFile(fromFd: number, toFd: number): Promise<void>;
+  /** Copies bytes to the same place of another file, inside the kernel: how many, 0 at the end. Rejects with an Error with `errno`. */
+  copyFileBytes(fromFd: number, toFd: number, offsetBytes: number, lengthBytes: number): Promise<number>;
   /** Whether the elements of a dtype are numbers: what the three below accept. */
   isNumber(dtype: string): boolean;
   /**
