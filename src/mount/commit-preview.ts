@@ -2,9 +2,9 @@
 import { fileStructure } from '../checkpoint/file-structure.ts';
 import { openCheckpoint } from '../checkpoint/open.ts';
 import { MlfsError } from '../errors.ts';
-import { refuseOfAnotherUser } from '../storage/base-record.ts';
+import { isBaseOf, refuseOfAnotherUser } from '../storage/base-record.ts';
+import { type CommitReport, previewCommit } from '../storage/commit-report.ts';
 import { checkCopyTarget } from '../storage/copy.ts';
-import { type CommitReport, isBaseOf, previewCommit } from '../storage/edits.ts';
 import type { CommitRequest } from './edit-target.ts';
 import { type KeptEdits, keptEdits } from './kept-edits.ts';
 

@@ -1,8 +1,9 @@
 import { fileStructure } from '../checkpoint/file-structure.ts';
 import { openCheckpoint } from '../checkpoint/open.ts';
 import { EXIT, MlfsError } from '../errors.ts';
+import { isBaseOf } from '../storage/base-record.ts';
 import { diskMedium } from '../storage/disk-medium.ts';
-import { type CommitReport, Edits, isBaseOf } from '../storage/edits.ts';
+import { type CommitReport, Edits } from '../storage/edits.ts';
 import { lockFile } from '../storage/lock.ts';
 import { StateDirectory } from '../storage/state-directory.ts';
 import { dirtyTensors } from '../tree/dirty-tensors.ts';

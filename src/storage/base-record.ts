@@ -3,6 +3,9 @@
  * names neither the device nor the user, can still be read.
  */
 import { MlfsError } from '../errors.ts';
+import { structureOf } from './commit-note.ts';
+import type { FileStructure } from './edits.ts';
+import type { ImageBase } from './image.ts';
 
 export interface BaseRecord {
   /** Absolute path, for people. */
@@ -78,6 +81,24 @@ export function refuseOfAnotherUser({ uid }: BaseRecord, stateDirectory: string,
       advice: `commit them as that user, or drop them: mlfs discard ${checkpoint}`,
     },
   );
+}
+
+/** Whether edits were made of this file as it is, or of one that it is a copy of. */
+export async function isBaseOf(
+  recorded: BaseRecord,
+  base: Pick<ImageBase, 'size' | 'fingerprint' | 'read'>,
+  structure: FileStructure,
+): Promise<boolean> {
+  return (
+    recorded.size === base.size &&
+    (holdsChecksums(structure) || recorded.mtimeNs === String(base.fingerprint.mtimeNs)) &&
+    recorded.structure === (await structureOf(base, structure.identity, []))
+  );
+}
+
+/** Where the structure holds checksums of all content, an equal structure is an equal file, wherever it was copied from. */
+export function holdsChecksums({ identity, checksums }: FileStructure): boolean {
+  return identity.length > 0 && checksums.fields.length > 0;
 }
 
 function isCount(value: unknown): value is number {

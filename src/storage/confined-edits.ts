@@ -4,12 +4,12 @@
  */
 import { MlfsError } from '../errors.ts';
 import type { ByteSource } from './byte-source.ts';
-import type { ChecksumPatch } from './checksums.ts';
+import type { ChecksumPatch, Checksums } from './checksums.ts';
 import type { FileStructure } from './edits.ts';
 import { inParallel } from './in-parallel.ts';
 import type { Piece } from './overlay.ts';
 
-/** Pieces that are compared with the file at one time; each is 1 MiB at most. */
+/** Pieces that are read at one time; each is 1 MiB at most. */
 const PIECES_AT_ONCE = 16;
 
 /**
@@ -78,4 +78,19 @@ function forbidden(path: string, start: number, end: number): MlfsError {
       advice: `No mount makes such a journal, and nothing of it was written. Drop it: mlfs discard ${path}`,
     },
   );
+}
+
+/** Makes the checksums follow what pieces change, which lie in storages of the file. */
+export function followPieces(
+  pieces: readonly Piece[],
+  base: Pick<ByteSource, 'read'>,
+  checksums: Checksums,
+): Promise<void> {
+  return inParallel(pieces, PIECES_AT_ONCE, async (piece) => {
+    const before = await base.read(piece.start, piece.end - piece.start);
+    const after = await piece.file.read(piece.fileOffset, piece.end - piece.start);
+    const changes = new Map<number, number>();
+    checksums.change(changes, piece.start, before, after);
+    checksums.apply(changes);
+  });
 }

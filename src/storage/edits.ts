@@ -16,23 +16,17 @@
  * - A commit that was decided is finished before anything else is decided, by this process or by the next one that recovers.
  */
 import { errno, MlfsError } from '../errors.ts';
-import { type BaseRecord, refuseOfAnotherUser } from './base-record.ts';
+import { type BaseRecord, isBaseOf, refuseOfAnotherUser } from './base-record.ts';
 import type { ByteRanges } from './byte-ranges.ts';
 import type { ChecksumMark, Checksums } from './checksums.ts';
 import { encodeCommitNote, type FileRange, structureOf } from './commit-note.ts';
-import { confinePieces } from './confined-edits.ts';
+import { type CommitReport, report } from './commit-report.ts';
+import { confinePieces, followPieces } from './confined-edits.ts';
 import { checkCopyTarget, writeCopy } from './copy.ts';
 import { foldInto, type Progress } from './fold.ts';
 import type { Image, ImageBase, ImageEditor, ImageUpdate, UpdateOptions } from './image.ts';
 import { ImageChanges } from './image-changes.ts';
-import { inParallel } from './in-parallel.ts';
-import {
-  finishCommit,
-  holdsChecksums,
-  type InterruptedCommit,
-  OWN_USER,
-  WITH_TIMES,
-} from './interrupted-commit.ts';
+import { finishCommit, type InterruptedCommit, OWN_USER, WITH_TIMES } from './interrupted-commit.ts';
 import { type AppendOptions, Journal, type JournalCounters } from './journal/journal.ts';
 import { removeSegments } from './journal/segments.ts';
 import type { Medium, MediumFile } from './medium.ts';
@@ -41,6 +35,8 @@ import { ReplayedEdits } from './replayed-edits.ts';
 import { openBase } from './stale.ts';
 import type { StateDirectory } from './state-directory.ts';
 import { Turns } from './turns.ts';
+
+export type { CommitReport } from './commit-report.ts';
 
 export interface EditsOptions {
   /** Maximum size of the journal; an update beyond it fails with ENOSPC. */
@@ -65,15 +61,6 @@ export interface CommitOptions {
 export interface CommitToOptions extends CommitOptions {
   /** Replace a file that is there. */
   readonly overwrite?: boolean;
-}
-
-export interface CommitReport {
-  /** Dirty bytes and ranges that were (or would be) folded in. */
-  readonly bytes: number;
-  readonly ranges: number;
-  /** Checksum fields that were rewritten. */
-  readonly checksums: number;
-  readonly milliseconds: number;
 }
 
 export interface EditsStatus {
@@ -107,8 +94,6 @@ const COMPACT_FROM_BYTES = 64 * 1024 * 1024;
 const FRAGMENTED_PIECES = 2048;
 /** What may lie between two pieces that become one: no chunk has more than half as many pieces afterwards. */
 const JOINED_GAP_BYTES = 1024;
-/** Pieces whose checksums are worked out at one time; each is 1 MiB at most. */
-const PIECES_AT_ONCE = 16;
 /** Of the journal's limit. */
 const ALMOST_FULL = 0.75;
 
@@ -240,7 +225,7 @@ export class Edits implements ImageEditor {
       await this.#refuseForeign(image, structure);
       const chunks = new Set<number>();
       const pieces = await confinePieces(this.#replayed.pieces(), image.base, structure);
-      await inParallel(pieces, PIECES_AT_ONCE, (piece) => checkPiece(image.base, piece, structure.checksums));
+      await followPieces(pieces, image.base, structure.checksums);
       image.overlay.setAll(
         pieces.map((piece) => ({ start: piece.start, end: piece.end, placement: piece })),
         chunks,
@@ -425,7 +410,10 @@ export class Edits implements ImageEditor {
     const { structure } = this.#attached();
     const joinable = (start: number, end: number) =>
       end - start <= JOINED_GAP_BYTES && structure.writable.contains(start, end);
-    await this.#rewrite(image, joined(image.overlay.chunk(index), joinable));
+    const pieces = image.overlay.chunk(index);
+    const ranges = joined(pieces, joinable);
+    // Pieces of many small tensors stay apart: to rewrite them with every change would be worse than to have them.
+    if (ranges.length * 2 <= pieces.length) await this.#rewrite(image, ranges);
   }
 
   /** The journal, with the state directory made and base.json saying which file the journal's offsets refer to. */
@@ -604,43 +592,4 @@ function joined(
     else ranges.push({ start, end });
   }
   return ranges;
-}
-
-/** What a commit of these edits would do. Reads the bytes that it would replace, and changes nothing. Throws ERR_MLFS_RECOVERY. */
-export async function previewCommit(
-  base: ImageBase,
-  structure: FileStructure,
-  overlay: Overlay = new Overlay(),
-): Promise<CommitReport> {
-  const startedMs = Date.now();
-  const pieces = await confinePieces(overlay.pieces(), base, structure);
-  await inParallel(pieces, PIECES_AT_ONCE, (piece) => checkPiece(base, piece, structure.checksums));
-  return report([...overlay.ranges()], structure.checksums.patches().length, startedMs);
-}
-
-/** Whether edits were made of this file as it is, or of one that it is a copy of. */
-export async function isBaseOf(
-  recorded: BaseRecord,
-  base: Pick<ImageBase, 'size' | 'fingerprint' | 'read'>,
-  structure: FileStructure,
-): Promise<boolean> {
-  return (
-    recorded.size === base.size &&
-    (holdsChecksums(structure) || recorded.mtimeNs === String(base.fingerprint.mtimeNs)) &&
-    recorded.structure === (await structureOf(base, structure.identity, []))
-  );
-}
-
-/** The change that a replayed piece is, for the checksums. */
-async function checkPiece(base: Pick<ImageBase, 'read'>, piece: Piece, checksums: Checksums): Promise<void> {
-  const before = await base.read(piece.start, piece.end - piece.start);
-  const after = await piece.file.read(piece.fileOffset, piece.end - piece.start);
-  const changes = new Map<number, number>();
-  checksums.change(changes, piece.start, before, after);
-  checksums.apply(changes);
-}
-
-function report(ranges: readonly DirtyRange[], checksums: number, startedMs: number): CommitReport {
-  const bytes = ranges.reduce((sum, { start, end }) => sum + (end - start), 0);
-  return { bytes, ranges: ranges.length, checksums, milliseconds: Date.now() - startedMs };
 }

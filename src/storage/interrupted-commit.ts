@@ -8,7 +8,7 @@
  * is as wrong after a commit as it was before, and `mlfs verify` goes on to find it.
  */
 import { MlfsError } from '../errors.ts';
-import { type BaseRecord, refuseOfAnotherUser } from './base-record.ts';
+import { type BaseRecord, holdsChecksums, refuseOfAnotherUser } from './base-record.ts';
 import { decodeCommitNote, type FileRange, structureOf } from './commit-note.ts';
 import { confinePieces, refuseForeignPatches } from './confined-edits.ts';
 import type { FileStructure } from './edits.ts';
@@ -67,11 +67,6 @@ export const OWN_USER: { readonly uid: number } = { uid: process.geteuid?.() ?? 
  */
 function isOf({ size, ino }: BaseRecord, base: ImageBase, structure: FileStructure): boolean {
   return size === base.size && (holdsChecksums(structure) || ino === String(base.fingerprint.ino));
-}
-
-/** Where the structure holds checksums of all content, an equal structure is an equal file, wherever it was copied from. */
-export function holdsChecksums({ identity, checksums }: FileStructure): boolean {
-  return identity.length > 0 && checksums.fields.length > 0;
 }
 
 function sameRanges(a: readonly FileRange[], b: readonly FileRange[]): boolean {

@@ -8,7 +8,7 @@ import type { JournalVisitor } from './journal/replay.ts';
 import { CHUNK_BYTES, Overlay, type PlacedRange, type Placement } from './overlay.ts';
 
 /** Some 800 MB of objects. Mounts join pieces that are near each other, and so stay far below it. */
-export const MAX_PIECES = 8 * 1024 * 1024;
+const MAX_PIECES = 8 * 1024 * 1024;
 /** As many writes of a chunk are cheap to keep, and worth being laid over it at once. */
 const COLLECTED = 64;
 

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { ByteRanges } from '../../../src/storage/byte-ranges.ts';
 import { Checksums } from '../../../src/storage/checksums.ts';
+import type { FileRange } from '../../../src/storage/commit-note.ts';
 import { diskMedium } from '../../../src/storage/disk-medium.ts';
 import { Edits, type EditsOptions } from '../../../src/storage/edits.ts';
 import { FileSource } from '../../../src/storage/file-source.ts';
@@ -30,14 +31,19 @@ async function sample(t: TestContext): Promise<string> {
   return path;
 }
 
-async function open(path: string, options: EditsOptions = {}, medium: Medium = diskMedium) {
+async function open(
+  path: string,
+  options: EditsOptions = {},
+  medium: Medium = diskMedium,
+  writable: readonly FileRange[] = WRITABLE,
+) {
   const state = await StateDirectory.locate(medium, path);
   const edits = await Edits.recover(medium, path, state, options);
   const image = new Image(await FileSource.open(path));
   await edits.attach(image, {
     identity: [{ offset: 0, length: HEADER_BYTES }],
     checksums: new Checksums([]),
-    writable: new ByteRanges(WRITABLE),
+    writable: new ByteRanges(writable),
   });
   const close = async () => {
     await edits.close();
@@ -163,6 +169,18 @@ test('edits of small tensors that are joined do not take the headers between the
   assert.deepEqual(await second.image.read(0, SIZE), content);
   await second.edits.commit();
   assert.deepEqual(await readFile(path), content);
+});
+
+test('edits of thousands of tiny tensors, which cannot be joined, are not rewritten with every change', async (t) => {
+  const path = await sample(t);
+  const tiny = Array.from({ length: 3000 }, (_, index) => ({ offset: index * 200 + 150, length: 4 }));
+  const { image, edits, close } = await open(path, {}, diskMedium, tiny);
+  t.after(close);
+  for (const { offset } of tiny) await write(image, offset, Buffer.from([2]));
+  await image.update(async () => undefined);
+  assert.equal(edits.status.dirtyRanges, tiny.length);
+  const { bytes } = edits.status.journal;
+  assert.ok(bytes < 2 * 41 * tiny.length, `${bytes} bytes`);
 });
 
 test('edits in a journal that is damaged can be dropped', async (t) => {
