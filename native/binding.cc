@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "copy_binding.h"
 #include "crc32c.h"
 #include "device.h"
 #include "file_times.h"
@@ -412,6 +413,7 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("tryLock", Napi::Function::New<TryLock>(env));
   exports.Set("setTimes", Napi::Function::New<SetTimes>(env));
   define_numbers(env, exports);
+  define_copy(env, exports);
   exports.Set("Session", NativeSession::Define(env));
   return exports;
 }

@@ -4,11 +4,13 @@
       "target_name": "mlfs_native",
       "sources": [
         "binding.cc",
+        "copy_binding.cc",
         "crc32c.cc",
         "device.cc",
         "element_text.cc",
         "elements.cc",
         "epochs.cc",
+        "file_copy.cc",
         "file_layout.cc",
         "file_times.cc",
         "near_server.cc",

@@ -2,6 +2,7 @@
  * What the edits of a checkpoint must know of its format: which parts say what the file is, and where checksums of other parts are
  * written down.
  */
+import { ByteRanges } from '../storage/byte-ranges.ts';
 import { type CheckedRange, Checksums } from '../storage/checksums.ts';
 import type { FileRange } from '../storage/commit-note.ts';
 import type { FileStructure } from '../storage/edits.ts';
@@ -24,12 +25,21 @@ export function fileStructure(checkpoint: Described): FileStructure {
   return {
     identity: entries.length > 0 ? directories(entries, image.size) : beginning(checkpoint),
     checksums: new Checksums(checkedRanges(checkpoint)),
+    writable: new ByteRanges(storageRanges(checkpoint)),
   };
 }
 
 /** The parts of the file whose CRC-32 is written down in it, and where: the stored entries, also of archives inside the archive. */
 export function checkedRanges({ entries }: Pick<Checkpoint, 'entries'>): CheckedRange[] {
   return entries.filter(isChecked).map(checkedRange);
+}
+
+/** The bytes that edits may change: storages that lie in the file as they are. */
+function* storageRanges({ storages, image }: Described): Iterable<FileRange> {
+  for (const { bytes } of storages.values()) {
+    if (bytes.kind === 'extent' && bytes.image === image)
+      yield { offset: bytes.offset, length: bytes.length };
+  }
 }
 
 /** The stored bytes of an entry are what its CRC-32 is of; of a deflated one they are not, and nobody edits those. */
@@ -39,7 +49,11 @@ function isChecked({ method, size }: ZipEntry): boolean {
 
 function checkedRange(entry: ZipEntry): CheckedRange {
   const { offset, size, crc32 } = entry;
-  return { offset, length: size, crc32, fields: [...checksumFields(entry)] };
+  const checked = { offset, length: size, crc32, fields: [...checksumFields(entry)] };
+  const { onlyCentralCrc, localHeaderOffset } = entry;
+  return onlyCentralCrc === undefined
+    ? checked
+    : { ...checked, differingField: localHeaderOffset + LOCAL_CRC };
 }
 
 /** Where the entry's CRC-32 is written. */

@@ -22,12 +22,23 @@ export type { OpenOptions } from './torch/zip-checkpoint.ts';
  * what is no checkpoint, is damaged, or asks for more than the limits allow.
  */
 export async function openCheckpoint(path: string, options: OpenOptions = {}): Promise<Checkpoint> {
-  const image = new Image(await FileSource.open(path));
+  const source = await FileSource.open(path);
+  try {
+    return await openCheckpointIn(source, options);
+  } catch (cause) {
+    await source.close();
+    throw cause;
+  }
+}
+
+/** The same with a file that is open already. Closing the checkpoint closes it; when opening fails it stays open. */
+export async function openCheckpointIn(source: FileSource, options: OpenOptions = {}): Promise<Checkpoint> {
+  const { path } = source;
+  const image = new Image(source);
   try {
     const opened = await openImage(image, options);
     return { ...opened, path, image, close: () => image.close() };
   } catch (cause) {
-    await image.close();
     throw cause instanceof MlfsError ? cause : unexpected(path, cause);
   }
 }

@@ -21,7 +21,7 @@ export function registerCommit(program: Command): void {
     .description('fold the edits into the checkpoint file, checksums included')
     .argument('<target>', 'a mount point, or a checkpoint, mounted or not')
     .option('--to <file>', 'write a new file with the edits instead, and keep them')
-    .option('--force', 'replace what is at --to')
+    .option('--force', 'replace the regular file at --to')
     .option('--dry-run', 'say what would be done')
     .option('--state <dir>', 'where the edits are, of a checkpoint mounted with --state')
     .option('--json', 'print JSON')

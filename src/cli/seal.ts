@@ -1,4 +1,3 @@
-import { writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { notice } from './notice.ts';
 import { printText } from './output.ts';
@@ -22,6 +21,28 @@ export function registerSeal(program: Command): void {
     .action(sealTarget);
 }
 
+/** Replaces a regular file; without --output the shell decides where the text goes. */
+async function writeSeal(path: string, text: string): Promise<void> {
+  const [{ NewFile }, { refuseLocked, refuseStateDirectory }] = await Promise.all([
+    import('../storage/new-file.ts'),
+    import('../storage/protected-files.ts'),
+  ]);
+  const seal = await NewFile.begin(path, {
+    overwrite: true,
+    refuse: async (folder, inTheWay) => {
+      await refuseStateDirectory(path, folder);
+      if (inTheWay !== undefined) await refuseLocked(path, inTheWay);
+    },
+  });
+  try {
+    await seal.file.write(0, [Buffer.from(text)]);
+  } catch (cause) {
+    await seal.abandon();
+    throw cause;
+  }
+  await seal.publish(0o666 & ~process.umask());
+}
+
 async function sealTarget(name: string, flags: SealFlags): Promise<void> {
   const [{ tensorTarget }, { formatSeal, seal }, { progressBar }] = await Promise.all([
     import('../mount/tensor-target.ts'),
@@ -35,7 +56,7 @@ async function sealTarget(name: string, flags: SealFlags): Promise<void> {
     const text = formatSeal(sealed);
     if (flags.output === undefined) printText(text);
     else {
-      await writeFile(flags.output, text);
+      await writeSeal(flags.output, text);
       notice(`${flags.output}: ${plural(sealed.length, 'tensor')} of ${name} sealed`);
     }
   } finally {

@@ -1,16 +1,18 @@
 /**
- * A checkpoint opened for writing: its lock, its state directory, its edits. In this order, because each step relies on the one before: the
- * lock on the file (one process a checkpoint), recovery of the journal (a commit that was interrupted is finished before anybody
- * reads the file), the file's own contents, and then the edits on top of them.
+ * A checkpoint opened for writing: the file, its lock, its state directory, its edits. The file is opened by its name once; everything
+ * later goes by that descriptor, because the name may lead to another file by then. In this order, because each step relies on the one
+ * before: the lock on the file (one process a checkpoint), the replay of the journal, the file's own contents, the end of a commit that was
+ * interrupted (which only the contents say how to bound, and after which they are read again), and then the edits on top of them.
  */
-import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { fileStructure } from '../checkpoint/file-structure.ts';
-import { openCheckpoint } from '../checkpoint/open.ts';
+import { openCheckpointIn } from '../checkpoint/open.ts';
 import { diskMedium } from '../storage/disk-medium.ts';
 import { Edits } from '../storage/edits.ts';
-import { type FileLock, lockFile, type Stranger } from '../storage/lock.ts';
+import { FileSource } from '../storage/file-source.ts';
+import type { FileLock, Stranger } from '../storage/lock.ts';
+import { lockOpenFile } from '../storage/reopen.ts';
 import { StateDirectory } from '../storage/state-directory.ts';
 import type { StateFile } from '../storage/state-file.ts';
 import type { TreeEditing } from '../tree/build-tree.ts';
@@ -50,9 +52,11 @@ export class EditedCheckpoint {
 
   /** Throws ERR_MLFS_BUSY (somebody else has it), ERR_MLFS_RECOVERY, and what opening a checkpoint throws. */
   static async open(path: string, options: EditingOptions = {}): Promise<EditedCheckpoint> {
-    const lock = await lockFile(path);
-    const undo: (() => Promise<void>)[] = [() => lock.release()];
+    const source = await FileSource.open(path);
+    const undo: (() => Promise<void>)[] = [() => source.close()];
     try {
+      const lock = await lockOpenFile(source.fd, path);
+      undo.push(() => lock.release());
       const state = await StateDirectory.locate(diskMedium, resolve(path), {
         ...(options.stateDirectory === undefined ? {} : { directory: options.stateDirectory }),
         ...(options.mountpoint === undefined ? {} : { mountpoint: options.mountpoint }),
@@ -64,7 +68,6 @@ export class EditedCheckpoint {
         // The lock file of the state directory locks instead, and from now on.
         await state.claim();
       }
-      const before = await stat(path, { bigint: true });
       const { journalLimitBytes: limitBytes } = options;
       const edits = await Edits.recover(
         diskMedium,
@@ -73,8 +76,12 @@ export class EditedCheckpoint {
         limitBytes === undefined ? {} : { limitBytes },
       );
       undo.push(() => edits.close());
-      const checkpoint = await openCheckpoint(path);
-      undo.push(() => checkpoint.close());
+      let checkpoint = await openCheckpointIn(source);
+      const finishedCommit = edits.interruptedCommit;
+      if (finishedCommit) {
+        await edits.finishInterrupted(source, fileStructure(checkpoint));
+        checkpoint = await openCheckpointIn(source);
+      }
       const structure = fileStructure(checkpoint);
       await edits.attach(checkpoint.image, structure);
       const editing = {
@@ -82,8 +89,6 @@ export class EditedCheckpoint {
         gradientSizes: await state.gradients(),
         gradient: (name: string, size: number, maxSize: number) => state.gradient(name, size, maxSize),
       };
-      // Between the two nothing of ours writes the file but recovery.
-      const finishedCommit = checkpoint.image.base.fingerprint.mtimeNs !== before.mtimeNs;
       return new EditedCheckpoint({ checkpoint, edits, editing, finishedCommit }, state, lock);
     } catch (cause) {
       for (const step of undo.reverse()) await step();

@@ -1,12 +1,14 @@
 /** What a checkpoint's journal holds, found out without a lock and without changing anything, whoever is writing it. */
 import { lstat, readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import type { BaseRecord } from '../storage/base-record.ts';
 import { diskMedium } from '../storage/disk-medium.ts';
 import { inspectJournal, type JournalInspection } from '../storage/journal/inspect.ts';
 import { replay } from '../storage/journal/replay.ts';
 import { segmentNumber } from '../storage/journal/segment.ts';
-import { Overlay } from '../storage/overlay.ts';
-import { type BaseRecord, StateDirectory } from '../storage/state-directory.ts';
+import type { Overlay } from '../storage/overlay.ts';
+import { ReplayedEdits } from '../storage/replayed-edits.ts';
+import { StateDirectory } from '../storage/state-directory.ts';
 
 /** Undefined when there is no state directory. Throws ERR_MLFS_RECOVERY for a journal that cannot be read. */
 export async function inspectKeptEdits(
@@ -53,34 +55,24 @@ export interface KeptEdits {
 export async function keptEdits(checkpointPath: string, directory?: string): Promise<KeptEdits | undefined> {
   const state = await locate(checkpointPath, directory);
   try {
-    return state.exists() ? await replayed(state) : undefined;
+    return state.exists() ? await replayedEdits(state) : undefined;
   } finally {
     await state.close();
   }
 }
 
-async function replayed(state: StateDirectory): Promise<KeptEdits> {
-  const overlay = new Overlay();
-  let interruptedCommit = false;
-  const { segments } = await replay(state.medium, state.journalPath, 'read', {
-    write: (offset, length, placement) => void overlay.set(offset, length, placement, new Set()),
-    commit: () => {
-      interruptedCommit = true;
-    },
-    discard: () => {
-      interruptedCommit = false;
-      overlay.dropThrough(Number.POSITIVE_INFINITY, new Set());
-    },
-  });
+async function replayedEdits(state: StateDirectory): Promise<KeptEdits> {
+  const replayed = new ReplayedEdits(state.journalPath);
+  const { segments } = await replay(state.medium, state.journalPath, 'read', replayed);
   const close = async () => {
     for (const { file } of segments) await file.close();
   };
   try {
     return {
       stateDirectory: state.path,
-      overlay,
+      overlay: replayed.all(),
       base: await state.readBase(),
-      interruptedCommit,
+      interruptedCommit: replayed.decided !== undefined,
       journal: { bytes: segments.reduce((sum, { size }) => sum + size, 0), segments: segments.length },
       close,
     };

@@ -1,16 +1,15 @@
 import { fileStructure } from '../checkpoint/file-structure.ts';
 import { openCheckpoint } from '../checkpoint/open.ts';
 import { EXIT, MlfsError } from '../errors.ts';
-import { structureOf } from '../storage/commit-note.ts';
+import { isBaseOf } from '../storage/base-record.ts';
 import { diskMedium } from '../storage/disk-medium.ts';
-import { type CommitReport, Edits, type FileStructure } from '../storage/edits.ts';
-import type { Image } from '../storage/image.ts';
+import { type CommitReport, Edits } from '../storage/edits.ts';
 import { isFileLocked } from '../storage/lock.ts';
-import type { BaseRecord } from '../storage/state-directory.ts';
 import { StateDirectory } from '../storage/state-directory.ts';
 import { dirtyTensors } from '../tree/dirty-tensors.ts';
 import { modelOf, nameTensors } from '../tree/model-tensors.ts';
 import { adviseCommit } from './advice.ts';
+import { commitPreview } from './commit-preview.ts';
 import type { CommitRequest, EditTarget, TargetStatus } from './edit-target.ts';
 import { EditedCheckpoint } from './edited-checkpoint.ts';
 import { editsReport } from './edits-report.ts';
@@ -51,6 +50,7 @@ export class UnmountedEdits implements EditTarget {
   }
 
   async commit({ to, overwrite = false, ...options }: CommitRequest): Promise<CommitReport> {
+    if (options.dryRun) return this.#preview(to, overwrite);
     return this.#opened(async ({ edits }) => {
       if (to !== undefined) return edits.commitTo(to, { ...options, overwrite });
       return edits.commit(options).catch((cause: unknown) => {
@@ -65,9 +65,27 @@ export class UnmountedEdits implements EditTarget {
       return await this.#opened(({ edits }) => edits.discard());
     } catch (cause) {
       if (!(cause instanceof MlfsError) || !canAbandon(cause)) throw cause;
-      const state = await this.#locate();
-      return await Edits.abandon(state.medium, state);
+      const { interruptedCommit, ...report } = await Edits.abandon(await this.#locate());
+      if (interruptedCommit) {
+        this.#options.onNotice?.(
+          `${this.#path}: a commit had been interrupted and was dropped; if this is the file that it was for, it may be half written`,
+        );
+      }
+      return report;
     }
+  }
+
+  /** Changes nothing: a commit that was interrupted stays so, and is told. */
+  async #preview(to: string | undefined, overwrite: boolean): Promise<CommitReport> {
+    const { stateDirectory, onNotice } = this.#options;
+    const target = to === undefined ? { overwrite } : { to, overwrite };
+    const { report, interruptedCommit } = await commitPreview(this.#path, stateDirectory, target);
+    if (interruptedCommit) {
+      onNotice?.(
+        `${this.#path}: a commit was interrupted, and the file may be half written; mlfs commit ${this.#path} finishes it, and so does a read-write mount`,
+      );
+    }
+    return report;
   }
 
   async flush(): Promise<void> {
@@ -89,7 +107,7 @@ export class UnmountedEdits implements EditTarget {
         kept !== undefined &&
         !kept.overlay.empty &&
         !kept.interruptedCommit &&
-        !(await isOf(kept.base, image, fileStructure(checkpoint)));
+        !(kept.base !== undefined && (await isBaseOf(kept.base, image.base, fileStructure(checkpoint))));
       return {
         checkpoint: this.#path,
         mountpoint: null,
@@ -151,18 +169,4 @@ export class UnmountedEdits implements EditTarget {
 /** The checkpoint is another one than the edits are of, or none: what is to be dropped can be dropped all the same. */
 function canAbandon({ code, exitCode }: MlfsError): boolean {
   return code === 'ERR_MLFS_RECOVERY' || code === 'ERR_MLFS_NOT_FOUND' || exitCode === EXIT.malformed;
-}
-
-/** Whether the edits were made of this file: as it was, or with the same structure, which holds the checksums of all content. */
-async function isOf(
-  recorded: BaseRecord | undefined,
-  image: Image,
-  { identity }: FileStructure,
-): Promise<boolean> {
-  const { size, mtimeNs } = image.base.fingerprint;
-  if (recorded === undefined || recorded.size !== size) return false;
-  return (
-    recorded.mtimeNs === String(mtimeNs) ||
-    recorded.structure === (await structureOf(image.base, identity, []))
-  );
 }

@@ -7,6 +7,7 @@
  * Invariant: a range's difference is the XOR of all its changes since what is written in the file, and zero when there was none.
  */
 import { crc32, crc32Shift } from './crc32.ts';
+import type { DirtyRange } from './overlay.ts';
 
 /** Bytes of the base whose CRC-32 is written at `fields`, each 4 bytes little-endian. */
 export interface CheckedRange {
@@ -14,6 +15,11 @@ export interface CheckedRange {
   readonly length: number;
   readonly crc32: number;
   readonly fields: readonly number[];
+  /**
+   * A field that holds another value, so that edits leave it as it is. A commit that was interrupted may have made it so: recovery
+   * writes it, too.
+   */
+  readonly differingField?: number;
 }
 
 /** Bytes that belong at `offset` of the file so that a checksum is right. */
@@ -50,6 +56,20 @@ export class Checksums {
   /** Where checksums are written, ascending: 4 bytes each. */
   get fields(): number[] {
     return this.#ranges.flatMap(({ fields }) => fields).sort((a, b) => a - b);
+  }
+
+  /** Where the checksums are written that a change of these bytes changes. Each range lies inside one whose checksum is written, or in none. */
+  fieldsOf(changed: Iterable<DirtyRange>): Set<number> {
+    const fields = new Set<number>();
+    for (const { start, end } of changed) {
+      for (const index of this.#outward(this.#lastAtOrBefore(end - 1))) {
+        const range = this.#ranges[index] as CheckedRange;
+        if (range.offset + range.length <= start) continue;
+        for (const field of range.fields) fields.add(field);
+        if (range.differingField !== undefined) fields.add(range.differingField);
+      }
+    }
+    return fields;
   }
 
   /** Adds to `changes` that `before` at `offset` of the file becomes `after`, of the same length. */

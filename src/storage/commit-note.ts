@@ -31,31 +31,75 @@ export function encodeCommitNote({ size, identity, structure, patches }: CommitN
   });
 }
 
-/** Throws ERR_MLFS_RECOVERY. */
+/** More than the checksums of a million entries take. */
+const MAX_NOTE_CHARACTERS = 64 * 1024 * 1024;
+const CHECKSUM_BYTES = 4;
+const STRUCTURE = /^[0-9a-f]{8}$/;
+
+/** Throws ERR_MLFS_RECOVERY for what this version did not write: every field is looked at, and every place lies inside `size`. */
 export function decodeCommitNote(text: string, path: string): CommitNote {
-  const note = JSON.parse(text) as {
-    readonly version: number;
-    readonly size: number;
-    readonly identity: readonly (readonly [number, number])[];
-    readonly structure: string;
-    readonly checksums: readonly (readonly [number, number])[];
-  };
-  if (note.version !== 1) {
-    throw new MlfsError('ERR_MLFS_RECOVERY', `${path}: a commit of version ${note.version} was interrupted`, {
+  const refuse = (reason: string) =>
+    new MlfsError(
+      'ERR_MLFS_RECOVERY',
+      `${path}: a commit was interrupted, and its note in the journal ${reason}`,
+      {
+        path,
+        advice: `Restore the state directory from a copy, or drop its edits: mlfs discard ${path}`,
+      },
+    );
+  if (text.length > MAX_NOTE_CHARACTERS) throw refuse(`has ${text.length} characters`);
+  const note = parsed(text);
+  if (note === undefined) throw refuse('is not a JSON object');
+  const { version, size, identity, structure, checksums } = note;
+  if (version !== 1) {
+    const said = typeof version === 'number' ? `is of version ${version}` : 'has no version';
+    throw new MlfsError('ERR_MLFS_RECOVERY', `${path}: a commit was interrupted, and its note ${said}`, {
       path,
       advice: 'Finish it with the version of mlfs that began it.',
     });
   }
+  if (!isCount(size)) throw refuse('has a size that is not a number of bytes');
+  if (typeof structure !== 'string' || !STRUCTURE.test(structure)) {
+    throw refuse('has a structure that is not 8 hexadecimal digits');
+  }
+  const ranges = pairs(identity);
+  if (ranges === undefined) throw refuse('has an identity that is not a list of pairs of numbers');
+  const values = pairs(checksums);
+  if (values === undefined) throw refuse('has checksums that are not a list of pairs of numbers');
+  for (const [offset, length] of ranges) {
+    if (offset + length > size)
+      throw refuse(`has an identity at bytes ${offset} to ${offset + length} of ${size}`);
+  }
   return {
-    size: note.size,
-    identity: note.identity.map(([offset, length]) => ({ offset, length })),
-    structure: note.structure,
-    patches: note.checksums.map(([offset, value]) => {
-      const bytes = Buffer.alloc(4);
+    size,
+    identity: ranges.map(([offset, length]) => ({ offset, length })),
+    structure,
+    patches: values.map(([offset, value]) => {
+      if (offset + CHECKSUM_BYTES > size) throw refuse(`has a checksum at byte ${offset} of ${size}`);
+      if (value > 0xffffffff) throw refuse(`has a checksum of ${value}`);
+      const bytes = Buffer.alloc(CHECKSUM_BYTES);
       bytes.writeUInt32LE(value);
       return { offset, bytes };
     }),
   };
+}
+
+function parsed(text: string): Readonly<Record<string, unknown>> | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function pairs(value: unknown): readonly (readonly [number, number])[] | undefined {
+  const isPair = (item: unknown) => Array.isArray(item) && item.length === 2 && item.every(isCount);
+  return Array.isArray(value) && value.every(isPair) ? (value as [number, number][]) : undefined;
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
 const SLICE_BYTES = 1024 * 1024;

@@ -1,42 +1,96 @@
-import { constants, copyFile, stat } from 'node:fs/promises';
+/**
+ * `commit --to`: a copy of a checkpoint with its edits. The copy is made by descriptors (new-file.ts), and the kernel shares or copies the
+ * blocks where it can.
+ */
+import { fstat } from 'node:fs';
 import { dirname } from 'node:path';
+import { promisify } from 'node:util';
 import { MlfsError } from '../errors.ts';
+import type { DiskFile } from './disk-file.ts';
 import type { Progress } from './fold.ts';
 import type { ImageBase } from './image.ts';
 import type { Medium, MediumFile } from './medium.ts';
+import { loadNative } from './native.ts';
+import { type FileInTheWay, NewFile } from './new-file.ts';
+import { refuseLocked, refuseStateDirectory } from './protected-files.ts';
 
-export interface CopyOptions {
+export interface CopyTarget {
+  readonly path: string;
+  /** Replace a regular file that is there. */
   readonly overwrite: boolean;
+  /** Of the checkpoint. Nothing is written into it. */
+  readonly stateDirectory: string;
+}
+
+export interface CopyOptions extends CopyTarget {
   readonly onProgress: (progress: Progress) => void;
   /** Changes the copy before it appears under its name. */
   readonly finish: (file: MediumFile) => Promise<void>;
 }
 
 const SLICE_BYTES = 1024 * 1024;
-/** How often the growing copy is looked at. */
-const WATCH_MS = 200;
+/** Between two of them the copy tells how far it is, and can be ended. */
+const KERNEL_SLICE_BYTES = 64 * 1024 * 1024;
 
-/** Copies a file to a new name, durably; the name appears when the copy is whole. Throws EEXIST, ENOSPC, ERR_MLFS_ACCESS. */
-export async function writeCopy(
+/**
+ * Copies a file to a new name, durably; the name appears when the copy is whole. It has the mode of the file, without set-id bits. Throws EEXIST,
+ * ENOSPC, ERR_MLFS_USAGE (something is there that is not to be replaced), ERR_MLFS_BUSY (a mounted checkpoint is), ERR_MLFS_ACCESS.
+ */
+export async function writeCopy(medium: Medium, base: ImageBase, options: CopyOptions): Promise<void> {
+  if (base.fd === undefined) return writeCopyOnMedium(medium, base, options);
+  const copy = await NewFile.begin(options.path, newFileOptions(base, options));
+  try {
+    await copyBytes(base, base.fd, copy.file, options.onProgress);
+    await options.finish(copy.file);
+  } catch (cause) {
+    await copy.abandon();
+    throw cause;
+  }
+  const { mode } = await promisify(fstat)(base.fd);
+  await copy.publish(mode);
+}
+
+/** Throws what `writeCopy` would throw because of its target, and makes nothing. */
+export async function checkCopyTarget(base: ImageBase, target: CopyTarget): Promise<void> {
+  if (base.fd !== undefined) await NewFile.check(target.path, newFileOptions(base, target));
+}
+
+function newFileOptions(base: ImageBase, { path, overwrite, stateDirectory }: CopyTarget) {
+  return {
+    overwrite,
+    refuse: async (folder: string, inTheWay: FileInTheWay | undefined) => {
+      await refuseStateDirectory(path, folder, stateDirectory);
+      if (inTheWay === undefined) return;
+      refuseItself(path, inTheWay, base);
+      await refuseLocked(path, inTheWay);
+    },
+  };
+}
+
+function refuseItself(path: string, { stat }: FileInTheWay, { fingerprint }: ImageBase): void {
+  if (stat.dev !== fingerprint.dev || stat.ino !== fingerprint.ino) return;
+  throw new MlfsError('ERR_MLFS_USAGE', `${path}: is the checkpoint itself`, {
+    path,
+    advice: 'mlfs commit without --to puts the edits into it',
+  });
+}
+
+/** On a medium that is not this machine's disk: by its own names. */
+async function writeCopyOnMedium(
   medium: Medium,
   base: ImageBase,
-  path: string,
-  options: CopyOptions,
+  { path, overwrite, onProgress, finish }: CopyOptions,
 ): Promise<void> {
-  if (!options.overwrite && (await isThere(medium, path))) {
-    throw new MlfsError('ERR_MLFS_USAGE', `${path}: is there already`, {
-      path,
-      errno: 'EEXIST',
-      advice: 'choose another name, or say --force',
-    });
+  const names = await medium.list(dirname(path));
+  if (!overwrite && names.includes(path.slice(path.lastIndexOf('/') + 1))) {
+    throw new MlfsError('ERR_MLFS_USAGE', `${path}: is there already`, { path, errno: 'EEXIST' });
   }
   const partial = `${path}.partial-${process.pid}`;
-  // Of a process with the same number that did not live to finish it.
-  if (await isThere(medium, partial)) await medium.remove(partial);
+  if (names.some((name) => partial.endsWith(`/${name}`))) await medium.remove(partial);
   const file = await medium.open(partial, 'create');
   try {
-    await copyBytes(base, file, options.onProgress);
-    await options.finish(file);
+    await copySlices(base, file, 0, onProgress);
+    await finish(file);
     await file.sync();
   } catch (cause) {
     await file.close();
@@ -48,32 +102,53 @@ export async function writeCopy(
   await medium.syncDirectory(dirname(path));
 }
 
-async function isThere(medium: Medium, path: string): Promise<boolean> {
-  return (await medium.list(dirname(path))).includes(path.slice(path.lastIndexOf('/') + 1));
-}
-
 async function copyBytes(
   base: ImageBase,
+  baseFd: number,
+  file: DiskFile,
+  onProgress: (progress: Progress) => void,
+): Promise<void> {
+  const copied = await copyInKernel(baseFd, file.fd, base.size, onProgress);
+  await copySlices(base, file, copied, onProgress);
+}
+
+/** Returns how many bytes are there; the rest is for `copySlices`, which says what is wrong if something is. */
+async function copyInKernel(
+  from: number,
+  to: number,
+  total: number,
+  onProgress: (progress: Progress) => void,
+): Promise<number> {
+  const addon = loadNative();
+  if (typeof addon?.copyFileBytes !== 'function') return 0;
+  let done = 0;
+  try {
+    await addon.cloneFile(from, to);
+    return total;
+  } catch {
+    // The file system cannot share blocks.
+  }
+  try {
+    while (done < total) {
+      const count = await addon.copyFileBytes(from, to, done, Math.min(KERNEL_SLICE_BYTES, total - done));
+      if (count === 0) return done;
+      done += count;
+      onProgress({ done, total });
+    }
+  } catch {
+    // The kernel cannot copy between these file systems, or there is no room: that is found again.
+  }
+  return done;
+}
+
+async function copySlices(
+  base: ImageBase,
   file: MediumFile,
+  from: number,
   onProgress: (progress: Progress) => void,
 ): Promise<void> {
   const total = base.size;
-  if (base.fd !== undefined && file.fd !== undefined) {
-    // By descriptor: the name may lead to another file by now. The kernel shares the blocks where it can.
-    const watch = setInterval(() => {
-      stat(file.path).then(
-        ({ size }) => onProgress({ done: Math.min(size, total), total }),
-        () => undefined,
-      );
-    }, WATCH_MS);
-    try {
-      await copyFile(`/proc/self/fd/${base.fd}`, file.path, constants.COPYFILE_FICLONE);
-    } finally {
-      clearInterval(watch);
-    }
-    return;
-  }
-  for (let at = 0; at < total; at += SLICE_BYTES) {
+  for (let at = from; at < total; at += SLICE_BYTES) {
     const length = Math.min(SLICE_BYTES, total - at);
     await file.write(at, [await base.read(at, length)]);
     onProgress({ done: at + length, total });

@@ -2,6 +2,10 @@
  * The edits of one checkpoint: what makes its image writable, and what becomes of the dirty ranges. Wires together state directory,
  * journal, overlay and checksums.
  *
+ * What a journal says is data: an edit or a commit that it holds is carried out only as far as it changes storages of the file as it was parsed, and
+ * the checksums that follow (confined-edits.ts). So a journal is replayed first, then the file is parsed, then a commit that was
+ * interrupted is finished, and then the edits are attached.
+ *
  * A commit is a redo log. The decision is one durable record of the journal, the commit mark, which carries the new checksums; from there
  * on the dirty ranges and checksums are copied into the base, as often as it takes until base.json and the removal of the segments say that it
  * is done. Writing goes on meanwhile, into later segments.
@@ -12,22 +16,30 @@
  * - A commit that was decided is finished before anything else is decided, by this process or by the next one that recovers.
  */
 import { errno, MlfsError } from '../errors.ts';
+import { type BaseRecord, isBaseOf, refuseOfAnotherUser } from './base-record.ts';
+import type { ByteRanges } from './byte-ranges.ts';
 import type { ChecksumMark, Checksums } from './checksums.ts';
-import { decodeCommitNote, encodeCommitNote, type FileRange, structureOf } from './commit-note.ts';
-import { writeCopy } from './copy.ts';
+import { encodeCommitNote, type FileRange, structureOf } from './commit-note.ts';
+import { type CommitReport, report } from './commit-report.ts';
+import { confinePieces, followPieces } from './confined-edits.ts';
+import { checkCopyTarget, writeCopy } from './copy.ts';
 import { foldInto, type Progress } from './fold.ts';
-import type { Image, ImageEditor, ImageUpdate, UpdateOptions } from './image.ts';
+import type { Image, ImageBase, ImageEditor, ImageUpdate, UpdateOptions } from './image.ts';
 import { ImageChanges } from './image-changes.ts';
-import { inParallel } from './in-parallel.ts';
-import { Journal, type JournalCounters } from './journal/journal.ts';
+import { finishCommit, type InterruptedCommit, OWN_USER, WITH_TIMES } from './interrupted-commit.ts';
+import { type AppendOptions, Journal, type JournalCounters } from './journal/journal.ts';
+import { removeSegments } from './journal/segments.ts';
 import type { Medium, MediumFile } from './medium.ts';
 import { type DirtyRange, type MovedBytes, Overlay, type Piece, type Placement } from './overlay.ts';
-import { identityOf, openBase } from './stale.ts';
-import type { BaseRecord, StateDirectory } from './state-directory.ts';
+import { ReplayedEdits } from './replayed-edits.ts';
+import { openBase } from './stale.ts';
+import type { StateDirectory } from './state-directory.ts';
 import { Turns } from './turns.ts';
 
+export type { CommitReport } from './commit-report.ts';
+
 export interface EditsOptions {
-  /** Of the journal; updates beyond it are ENOSPC. */
+  /** Maximum size of the journal; an update beyond it fails with ENOSPC. */
   readonly limitBytes?: number;
 }
 
@@ -36,6 +48,8 @@ export interface FileStructure {
   /** Parts that say what the file is: a zip's central directory, a header. */
   readonly identity: readonly FileRange[];
   readonly checksums: Checksums;
+  /** The bytes that edits may change: the storages. */
+  readonly writable: ByteRanges;
 }
 
 export interface CommitOptions {
@@ -47,15 +61,6 @@ export interface CommitOptions {
 export interface CommitToOptions extends CommitOptions {
   /** Replace a file that is there. */
   readonly overwrite?: boolean;
-}
-
-export interface CommitReport {
-  /** Dirty bytes and ranges that were (or would be) folded in. */
-  readonly bytes: number;
-  readonly ranges: number;
-  /** Checksum fields that were rewritten. */
-  readonly checksums: number;
-  readonly milliseconds: number;
 }
 
 export interface EditsStatus {
@@ -74,6 +79,12 @@ export interface EditsStatus {
   readonly commitsTotal: number;
 }
 
+/** What `abandon` dropped. */
+export interface AbandonReport extends CommitReport {
+  /** A commit was interrupted: the checkpoint file, if it is the one that it was for, may be half written. */
+  readonly interruptedCommit: boolean;
+}
+
 /** What a decided commit has to put into the base. */
 interface Decided {
   readonly segment: number;
@@ -81,16 +92,12 @@ interface Decided {
   readonly mark: ChecksumMark;
 }
 
-/** base.json tells the file by its times where it has no checksums: they must not be older after a power loss. */
-const WITH_TIMES = { times: true } as const;
 /** Below this the journal is not worth compacting. */
 const COMPACT_FROM_BYTES = 64 * 1024 * 1024;
 /** A chunk with more pieces than this is defragmented: on average they lie within 512 bytes of each other. */
 const FRAGMENTED_PIECES = 2048;
 /** What may lie between two pieces that become one: no chunk has more than half as many pieces afterwards. */
 const JOINED_GAP_BYTES = 1024;
-/** Pieces whose checksums are worked out at one time; each is 1 MiB at most. */
-const PIECES_AT_ONCE = 16;
 /** Of the journal's limit. */
 const ALMOST_FULL = 0.75;
 
@@ -112,6 +119,8 @@ export class Edits implements ImageEditor {
   #structure: FileStructure | undefined;
   #ready = false;
   #decided: Decided | undefined;
+  /** What replay found of a commit that an earlier process decided. */
+  #interrupted: (InterruptedCommit & { readonly segment: number }) | undefined;
   #progress: Progress | undefined;
   #compacting: Promise<void> | undefined;
   #commits = 0;
@@ -123,19 +132,20 @@ export class Edits implements ImageEditor {
     state: StateDirectory,
     options: EditsOptions,
     journal: Journal,
-    replayed: Overlay,
+    replayed: ReplayedEdits,
   ) {
     this.#medium = medium;
     this.#path = path;
     this.#state = state;
     this.#options = options;
     this.#journal = journal;
-    this.#replayed = replayed;
+    this.#replayed = replayed.uncommitted;
+    this.#interrupted = replayed.decided;
   }
 
   /**
-   * To be called before the checkpoint is parsed: takes the lock if there is a state directory, replays its journal and finishes a
-   * commit that was interrupted. Throws ERR_MLFS_BUSY, ERR_MLFS_RECOVERY.
+   * To be called before the checkpoint is parsed: takes the lock if there is a state directory, and replays its journal. The checkpoint is not
+   * written. Throws ERR_MLFS_BUSY, ERR_MLFS_RECOVERY.
    */
   static async recover(
     medium: Medium,
@@ -144,72 +154,82 @@ export class Edits implements ImageEditor {
     options: EditsOptions = {},
   ): Promise<Edits> {
     if (state.exists()) await state.lock();
-    let journal: Journal | undefined;
+    let edits: Edits | undefined;
     try {
-      const overlay = new Overlay();
-      let decided: { note: string; segment: number; pieces: Piece[] } | undefined;
-      let edits: Edits | undefined;
-      const clear = () => overlay.dropThrough(Number.POSITIVE_INFINITY, new Set());
-      journal = await Journal.open(
-        state.medium,
-        state.journalPath,
-        {
-          write: (offset, length, placement) => overlay.set(offset, length, placement, new Set()),
-          commit: (note, segment) => {
-            decided = { note, segment, pieces: [...overlay.pieces()] };
-          },
-          discard: clear,
+      const replayed = new ReplayedEdits(state.journalPath);
+      const journal = await Journal.open(state.medium, state.journalPath, replayed, {
+        ...(options.limitBytes === undefined ? {} : { limitBytes: options.limitBytes }),
+        onMoved: (moved) => {
+          if (edits !== undefined) edits.#follow(moved);
         },
-        {
-          ...(options.limitBytes === undefined ? {} : { limitBytes: options.limitBytes }),
-          onMoved: (moved) => {
-            if (edits !== undefined) edits.#follow(moved);
-          },
-        },
-      );
-      if (decided !== undefined) {
-        await finishInterrupted(medium, checkpointPath, state, decided.note, decided.pieces);
-        overlay.dropThrough(decided.segment, new Set());
-        await journal.dropThrough(decided.segment);
-      }
-      edits = new Edits(medium, checkpointPath, state, options, journal, overlay);
+      });
+      edits = new Edits(medium, checkpointPath, state, options, journal, replayed);
       return edits;
     } catch (cause) {
-      await journal?.close();
       await state.close();
       throw cause;
     }
   }
 
-  /** Drops the edits of a checkpoint that need not be there, or need not fit, any more. Throws ERR_MLFS_BUSY. */
-  static async abandon(medium: Medium, state: StateDirectory): Promise<CommitReport> {
+  /** A commit was decided by an earlier process, and the file may be half written. */
+  get interruptedCommit(): boolean {
+    return this.#interrupted !== undefined;
+  }
+
+  /**
+   * Finishes the commit that an earlier process decided. The checkpoint is to be parsed once more afterwards: its checksums are others.
+   * Throws ERR_MLFS_RECOVERY, ERR_MLFS_STALE, ERR_MLFS_ACCESS, ERR_MLFS_IO.
+   */
+  async finishInterrupted(base: ImageBase, structure: FileStructure): Promise<void> {
+    const interrupted = this.#interrupted;
+    if (interrupted === undefined) return;
+    await finishCommit(this.#medium, this.#path, this.#state, base, structure, interrupted);
+    await this.#journal.dropThrough(interrupted.segment);
+    await base.refresh();
+    this.#interrupted = undefined;
+  }
+
+  /**
+   * Drops the edits of a checkpoint that need not be there, or need not fit, any more; also when the journal is damaged. Throws
+   * ERR_MLFS_BUSY.
+   */
+  static async abandon(state: StateDirectory): Promise<AbandonReport> {
     const startedMs = Date.now();
-    if (!state.exists()) return report([], 0, startedMs);
+    if (!state.exists()) return { ...report([], 0, startedMs), interruptedCommit: false };
     await state.lock();
     try {
-      const overlay = new Overlay();
-      const journal = await Journal.open(medium, state.journalPath, {
-        write: (offset, length, placement) => overlay.set(offset, length, placement, new Set()),
-        commit: () => undefined,
-        discard: () => overlay.dropThrough(Number.POSITIVE_INFINITY, new Set()),
-      });
+      const replayed = new ReplayedEdits(state.journalPath);
+      let journal: Journal;
+      try {
+        journal = await Journal.open(state.medium, state.journalPath, replayed);
+      } catch (cause) {
+        if (!(cause instanceof MlfsError) || cause.code !== 'ERR_MLFS_RECOVERY') throw cause;
+        await removeSegments(state.medium, state.journalPath);
+        return { ...report([], 0, startedMs), interruptedCommit: false };
+      }
       await journal.discard();
       await journal.close();
-      return report([...overlay.ranges()], 0, startedMs);
+      const ranges = [...replayed.all().ranges()];
+      return { ...report(ranges, 0, startedMs), interruptedCommit: replayed.decided !== undefined };
     } finally {
       await state.close();
     }
   }
 
-  /** Makes the image writable and gives it the edits that the journal holds. Throws ERR_MLFS_RECOVERY when they are of another file. */
+  /**
+   * Makes the image writable and gives it the edits that the journal holds. A journal that holds none is dropped. Throws ERR_MLFS_RECOVERY when
+   * the edits are of another file or another user, or would change what is no storage.
+   */
   async attach(image: Image, structure: FileStructure): Promise<void> {
+    if (this.#interrupted !== undefined)
+      throw new Error('a commit that was interrupted is to be finished first');
     this.#image = image;
     this.#structure = structure;
     if (!this.#replayed.empty) {
       await this.#refuseForeign(image, structure);
       const chunks = new Set<number>();
-      const pieces = [...this.#replayed.pieces()];
-      await inParallel(pieces, PIECES_AT_ONCE, (piece) => checkPiece(image, piece, structure.checksums));
+      const pieces = await confinePieces(this.#replayed.pieces(), image.base, structure);
+      await followPieces(pieces, image.base, structure.checksums);
       image.overlay.setAll(
         pieces.map((piece) => ({ start: piece.start, end: piece.end, placement: piece })),
         chunks,
@@ -217,6 +237,8 @@ export class Edits implements ImageEditor {
       image.changed({ ranges: [...image.overlay.ranges()], chunks });
     }
     this.#replayed = new Overlay();
+    // On a medium that cannot be written the mount is still good for reading, and a later commit or discard drops it.
+    if (image.overlay.empty) await this.#dropDead(image).catch(() => undefined);
     image.makeWritable(this);
   }
 
@@ -245,8 +267,11 @@ export class Edits implements ImageEditor {
   }
 
   async update<T>(task: (update: ImageUpdate) => Promise<T>, { atomic = false }: UpdateOptions): Promise<T> {
-    // Room that is being made is waited for, when there is not much left.
-    if (this.#journal.counters.bytes > ALMOST_FULL * this.#limitBytes) await this.#compacting;
+    // Room that can be made is waited for, when there is not much left.
+    if (this.#journal.counters.bytes > ALMOST_FULL * this.#limitBytes) {
+      if (this.#image !== undefined) this.#compactWhenWorth(this.#image);
+      await this.#compacting;
+    }
     return this.#updates.run(async () => {
       const { image, structure } = this.#attached();
       if (this.stale) throw this.#staleError();
@@ -259,7 +284,8 @@ export class Edits implements ImageEditor {
         return result;
       } catch (cause) {
         // What a plain update journalled before it failed will be replayed, so it counts now, too.
-        if (!atomic) this.#publish(image, changes);
+        if (atomic) await changes.withdraw();
+        else this.#publish(image, changes);
         throw cause;
       } finally {
         this.#changes = undefined;
@@ -279,7 +305,10 @@ export class Edits implements ImageEditor {
       const { image, structure } = this.#attached();
       if (options.dryRun) return this.#report(startedMs);
       if (this.#decided !== undefined) await this.#finish(this.#decided, options);
-      if (image.overlay.empty) return report([], 0, startedMs);
+      if (image.overlay.empty) {
+        await this.#updates.run(() => this.#dropDead(image));
+        return report([], 0, startedMs);
+      }
       // Whether it can be written is found out before anything is decided.
       const file = await openBase(this.#medium, this.#path, image.base, { begun: false });
       try {
@@ -302,10 +331,14 @@ export class Edits implements ImageEditor {
         patches: structure.checksums.patches(),
         outcome: this.#report(startedMs),
       }));
-      if (options.dryRun) return outcome;
+      const target = { path, overwrite: options.overwrite ?? false, stateDirectory: this.#state.path };
+      if (options.dryRun) {
+        await checkCopyTarget(image.base, target);
+        return outcome;
+      }
       try {
-        await writeCopy(this.#medium, image.base, path, {
-          overwrite: options.overwrite ?? false,
+        await writeCopy(this.#medium, image.base, {
+          ...target,
           onProgress: (progress) => this.#tell(progress, options),
           finish: (file) => foldInto(file, pieces, patches, () => undefined),
         });
@@ -324,7 +357,10 @@ export class Edits implements ImageEditor {
         const startedMs = Date.now();
         const { image, structure } = this.#attached();
         const ranges = [...image.overlay.ranges()];
-        if (ranges.length === 0) return report([], 0, startedMs);
+        if (ranges.length === 0) {
+          await this.#dropDead(image);
+          return report([], 0, startedMs);
+        }
         await this.#journal.discard();
         const chunks = new Set<number>();
         image.overlay.dropThrough(Number.POSITIVE_INFINITY, chunks);
@@ -367,10 +403,22 @@ export class Edits implements ImageEditor {
     this.#compactWhenWorth(image);
   }
 
+  /** Removes a journal none of whose records counts: replacements that did not come to their end. To be called between updates. */
+  async #dropDead(image: Image): Promise<void> {
+    if (!image.overlay.empty || this.#decided !== undefined || this.#journal.counters.bytes === 0) return;
+    await this.#journal.dropThrough(await this.#journal.rotate());
+  }
+
   /** Joins the pieces of a chunk that are near each other: each change of it costs as much as it has pieces. */
   async #defragment(image: Image, index: number): Promise<void> {
     if (this.#closed || image.overlay.chunk(index).length <= FRAGMENTED_PIECES) return;
-    await this.#rewrite(image, joined(image.overlay.chunk(index), JOINED_GAP_BYTES));
+    const { structure } = this.#attached();
+    const joinable = (start: number, end: number) =>
+      end - start <= JOINED_GAP_BYTES && structure.writable.contains(start, end);
+    const pieces = image.overlay.chunk(index);
+    const ranges = joined(pieces, joinable);
+    // Pieces of many small tensors stay apart: to rewrite them with every change would be worse than to have them.
+    if (ranges.length * 2 <= pieces.length) await this.#rewrite(image, ranges);
   }
 
   /** The journal, with the state directory made and base.json saying which file the journal's offsets refer to. */
@@ -386,25 +434,22 @@ export class Edits implements ImageEditor {
 
   async #baseRecord(): Promise<BaseRecord> {
     const { image, structure } = this.#attached();
-    const { size, ino, mtimeNs } = image.base.fingerprint;
+    const { dev, ino, size, mtimeNs } = image.base.fingerprint;
     return {
       path: this.#path,
-      size,
+      dev: String(dev),
       ino: String(ino),
+      size,
       mtimeNs: String(mtimeNs),
       structure: await structureOf(image.base, structure.identity, []),
+      ...OWN_USER,
     };
   }
 
-  async #refuseForeign(image: Image, { identity, checksums }: FileStructure): Promise<void> {
+  async #refuseForeign(image: Image, structure: FileStructure): Promise<void> {
     const recorded = await this.#state.readBase();
-    const now = await this.#baseRecord();
-    const same =
-      recorded !== undefined &&
-      recorded.size === now.size &&
-      recorded.structure === now.structure &&
-      // Where the structure holds checksums of all content, an equal structure is an equal file, wherever it was copied from.
-      ((identity.length > 0 && checksums.fields.length > 0) || recorded.mtimeNs === now.mtimeNs);
+    if (recorded !== undefined) refuseOfAnotherUser(recorded, this.#state.path, image.path);
+    const same = recorded !== undefined && (await isBaseOf(recorded, image.base, structure));
     if (same) return;
     throw new MlfsError(
       'ERR_MLFS_RECOVERY',
@@ -517,7 +562,7 @@ export class Edits implements ImageEditor {
     for (const index of image.overlay.chunkIndexes()) {
       await this.#updates.run(async () => {
         const pieces = image.overlay.chunk(index).filter(old);
-        if (pieces.length > 0) await this.#rewrite(image, pieces);
+        if (pieces.length > 0) await this.#rewrite(image, pieces, { beyondLimit: true });
       });
     }
     await this.#journal.sync();
@@ -525,11 +570,11 @@ export class Edits implements ImageEditor {
   }
 
   /** Journals ranges as they are, anew. A chunk has 1 MiB at most. */
-  async #rewrite(image: Image, ranges: readonly DirtyRange[]): Promise<void> {
+  async #rewrite(image: Image, ranges: readonly DirtyRange[], options: AppendOptions = {}): Promise<void> {
     const writes = await Promise.all(
       ranges.map(async ({ start, end }) => ({ offset: start, bytes: await image.read(start, end - start) })),
     );
-    const placements = await this.#journal.append(writes);
+    const placements = await this.#journal.append(writes, undefined, options);
     const chunks = new Set<number>();
     image.overlay.setAll(
       ranges.map(({ start, end }, index) => ({ start, end, placement: placements[index] as Placement })),
@@ -539,64 +584,17 @@ export class Edits implements ImageEditor {
   }
 }
 
-/** Ranges of ascending pieces, those with no more than `gap` bytes between them as one. */
-function joined(pieces: readonly DirtyRange[], gap: number): DirtyRange[] {
+/** Ranges of ascending pieces, those between which the bytes are joinable as one. */
+function joined(
+  pieces: readonly DirtyRange[],
+  joinable: (start: number, end: number) => boolean,
+): DirtyRange[] {
   const ranges: DirtyRange[] = [];
   for (const { start, end } of pieces) {
     const last = ranges.at(-1);
-    if (last !== undefined && start - last.end <= gap) ranges[ranges.length - 1] = { start: last.start, end };
+    if (last !== undefined && joinable(last.end, start))
+      ranges[ranges.length - 1] = { start: last.start, end };
     else ranges.push({ start, end });
   }
   return ranges;
-}
-
-async function finishInterrupted(
-  medium: Medium,
-  checkpointPath: string,
-  state: StateDirectory,
-  noteText: string,
-  pieces: readonly Piece[],
-): Promise<void> {
-  const note = decodeCommitNote(noteText, checkpointPath);
-  const file = await medium.open(checkpointPath, 'write');
-  try {
-    const size = await file.size();
-    if (size !== note.size || (await structureOf(file, note.identity, note.patches)) !== note.structure) {
-      throw new MlfsError(
-        'ERR_MLFS_RECOVERY',
-        `${checkpointPath}: a commit was interrupted, and this is not the file that it was for`,
-        {
-          path: checkpointPath,
-          advice: `put the file back that was there, or drop the edits: mlfs discard ${checkpointPath}`,
-        },
-      );
-    }
-    await foldInto(file, pieces, note.patches, () => undefined);
-    await file.sync(WITH_TIMES);
-    await rewriteBase(state, file, note.structure);
-  } finally {
-    await file.close();
-  }
-}
-
-/** base.json of the file as it is now. */
-async function rewriteBase(state: StateDirectory, file: MediumFile, structure: string): Promise<void> {
-  const recorded = await state.readBase();
-  if (recorded === undefined) return;
-  const { ino, mtimeNs } = await identityOf(file, recorded);
-  await state.writeBase({ ...recorded, ino, mtimeNs, structure });
-}
-
-/** The change that a replayed piece is, for the checksums. */
-async function checkPiece(image: Image, piece: Piece, checksums: Checksums): Promise<void> {
-  const before = await image.base.read(piece.start, piece.end - piece.start);
-  const after = await piece.file.read(piece.fileOffset, piece.end - piece.start);
-  const changes = new Map<number, number>();
-  checksums.change(changes, piece.start, before, after);
-  checksums.apply(changes);
-}
-
-function report(ranges: readonly DirtyRange[], checksums: number, startedMs: number): CommitReport {
-  const bytes = ranges.reduce((sum, { start, end }) => sum + (end - start), 0);
-  return { bytes, ranges: ranges.length, checksums, milliseconds: Date.now() - startedMs };
 }

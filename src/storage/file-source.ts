@@ -1,5 +1,5 @@
-import { constants, read as readDescriptor, readSync } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import { read as readDescriptor, readSync } from 'node:fs';
+import { constants, type FileHandle, open } from 'node:fs/promises';
 import { MlfsError } from '../errors.ts';
 import type { ByteSource } from './byte-source.ts';
 import { readIfCached } from './read-if-cached.ts';
@@ -32,8 +32,8 @@ export class FileSource implements ByteSource {
   static async open(path: string): Promise<FileSource> {
     let handle: FileHandle;
     try {
-      // A pipe in its place is not waited for.
-      handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+      // Without O_NONBLOCK the open of a FIFO waits for its writer; for a regular file it means nothing.
+      handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
     } catch (cause) {
       throw openError(path, cause);
     }

@@ -79,6 +79,13 @@ export class ImageChanges implements ImageUpdate {
     if (this.#batch !== undefined) await (await this.#journal()).endBatch(this.#batch);
   }
 
+  /** After an atomic update failed: gives back the room that its records take. Without success they count for nothing all the same. */
+  async withdraw(): Promise<void> {
+    if (this.#batch === undefined) return;
+    const journal = await this.#journal();
+    await journal.withdraw(this.#batch).catch(() => undefined);
+  }
+
   /** What was journalled lies elsewhere now. */
   move(moved: readonly MovedBytes[]): void {
     this.#pending.move(moved, new Set());

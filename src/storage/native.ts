@@ -28,6 +28,10 @@ export interface NativeAddon {
     modifiedSeconds: number,
     modifiedNanoseconds: number,
   ): Promise<void>;
+  /** Makes a file share the blocks of another, as cp --reflink does. Rejects with an Error with `errno` where that cannot be done. */
+  cloneFile(fromFd: number, toFd: number): Promise<void>;
+  /** Copies bytes to the same place of another file, inside the kernel: how many, 0 at the end. Rejects with an Error with `errno`. */
+  copyFileBytes(fromFd: number, toFd: number, offsetBytes: number, lengthBytes: number): Promise<number>;
   /** Whether the elements of a dtype are numbers: what the three below accept. */
   isNumber(dtype: string): boolean;
   /**

@@ -47,10 +47,15 @@ export interface DirtyRange {
 export class Overlay {
   readonly #chunks = new Map<number, readonly Piece[]>();
   #bytes = 0;
+  #pieceCount = 0;
 
   /** Dirty bytes. */
   get bytes(): number {
     return this.#bytes;
+  }
+
+  get pieceCount(): number {
+    return this.#pieceCount;
   }
 
   get empty(): boolean {
@@ -138,8 +143,9 @@ export class Overlay {
     for (const [index, added] of byChunk) {
       const before = this.chunk(index);
       const sorted = inOrder(added) ? added : added.toSorted((a, b) => a.start - b.start);
-      const after = inOrder(sorted) ? laidOver(before, sorted) : added.reduce(laidOverOne, before);
+      const after = laidOver(before, inOrder(sorted) ? sorted : lastOfEach(added));
       this.#chunks.set(index, after);
+      this.#pieceCount += after.length - before.length;
       this.#bytes += lengthOf(after) - lengthOf(before);
       changed.add(index);
     }
@@ -168,6 +174,7 @@ export class Overlay {
       for (const piece of pieces) if (piece.segment <= segment) this.#bytes -= piece.end - piece.start;
       if (kept.length === 0) this.#chunks.delete(index);
       else this.#chunks.set(index, kept);
+      this.#pieceCount += kept.length - pieces.length;
       changed.add(index);
     }
   }
@@ -217,7 +224,41 @@ function inOrder(pieces: readonly Piece[]): boolean {
   return pieces.every((piece, index) => index === 0 || (pieces[index - 1] as Piece).end <= piece.start);
 }
 
-const laidOverOne = (below: readonly Piece[], above: Piece): readonly Piece[] => laidOver(below, [above]);
+/**
+ * What is there once each piece was laid over those before it: ascending pieces that do not overlap. From the last to the first each takes
+ * what nobody after it took, which costs as much as sorting them does, however they overlap.
+ */
+function lastOfEach(pieces: readonly Piece[]): readonly Piece[] {
+  const bounds = [...new Set(pieces.flatMap(({ start, end }) => [start, end]))].sort((a, b) => a - b);
+  const indexes = new Map(bounds.map((bound, index) => [bound, index]));
+  const owners: (Piece | undefined)[] = new Array(bounds.length);
+  /** The first interval from here on that nobody took; shortened as it is followed. */
+  const free = Int32Array.from(bounds.keys());
+  const firstFree = (from: number): number => {
+    let at = from;
+    while (free[at] !== at) {
+      free[at] = free[free[at] as number] as number;
+      at = free[at] as number;
+    }
+    return at;
+  };
+  for (const piece of pieces.toReversed()) {
+    const end = indexes.get(piece.end) as number;
+    for (let at = firstFree(indexes.get(piece.start) as number); at < end; at = firstFree(at)) {
+      owners[at] = piece;
+      free[at] = at + 1;
+    }
+  }
+  const result: Piece[] = [];
+  for (let at = 0; at < owners.length; ) {
+    const owner = owners[at];
+    const start = bounds[at++] as number;
+    if (owner === undefined) continue;
+    while (owners[at] === owner) at++;
+    result.push(cut(owner, start, bounds[at] as number));
+  }
+  return result;
+}
 
 /** What is there once `above` lies over `below`, both in order. Neighbours that continue each other in the journal become one. */
 function laidOver(below: readonly Piece[], above: readonly Piece[]): readonly Piece[] {

@@ -1,16 +1,19 @@
-import { type BigIntStats, fstat } from 'node:fs';
+import { type BigIntStats, fstat, stat } from 'node:fs';
 import { promisify } from 'node:util';
 import { MlfsError } from '../errors.ts';
+import type { BaseRecord } from './base-record.ts';
 import type { ImageBase } from './image.ts';
 import type { Medium, MediumFile } from './medium.ts';
-import type { BaseRecord } from './state-directory.ts';
+import { reopen } from './reopen.ts';
 
-const statOf = promisify(fstat) as (fd: number, options: { bigint: true }) => Promise<BigIntStats>;
+type StatOf<T> = (of: T, options: { bigint: true }) => Promise<BigIntStats>;
+const statOfDescriptor = promisify(fstat) as StatOf<number>;
+const statOfPath = promisify(stat) as StatOf<string>;
 
 /**
- * Opens the file under an image for writing. Throws ERR_MLFS_STALE when the name leads to another file than the one that was opened, or
- * somebody else changed it; by ourselves it may have been changed when a commit has `begun`. On a medium that has no descriptors
- * a file is never stale.
+ * Opens the file under an image for writing: the very file that is open and locked, never what its name leads to by now. Throws
+ * ERR_MLFS_STALE when the name leads to another file, because nobody would find the commit there, or when somebody else changed the file; by
+ * ourselves it may have been changed when a commit has `begun`. On a medium that has no descriptors a file is never stale.
  */
 export async function openBase(
   medium: Medium,
@@ -18,33 +21,38 @@ export async function openBase(
   base: ImageBase,
   { begun }: { readonly begun: boolean },
 ): Promise<MediumFile> {
-  const file = await medium.open(path, 'write');
+  if (base.fd === undefined) return medium.open(path, 'write');
+  const named = await statOfPath(path, { bigint: true }).catch(() => undefined);
+  if (named === undefined) throw staleError(path, 'was removed');
+  if (named.dev !== base.fingerprint.dev || named.ino !== base.fingerprint.ino) {
+    throw staleError(path, 'was replaced by another file');
+  }
+  const file = await reopen(base.fd, path, 'write');
   try {
-    const reason =
-      file.fd === undefined ? undefined : difference(await statOf(file.fd, { bigint: true }), base, begun);
-    if (reason === undefined) return file;
-    throw new MlfsError('ERR_MLFS_STALE', `${path}: ${reason} since it was opened`, {
-      path,
-      advice: 'keep the edits: mlfs commit --to NEW.pt; or drop them: mlfs discard',
-    });
+    const now = await statOfDescriptor(file.fd, { bigint: true });
+    const { size, mtimeNs } = base.fingerprint;
+    const changed = now.size !== BigInt(size) || (!begun && now.mtimeNs !== mtimeNs);
+    if (changed) throw staleError(path, 'was changed by somebody else');
+    return file;
   } catch (cause) {
     await file.close();
     throw cause;
   }
 }
 
-function difference(now: BigIntStats, { fingerprint }: ImageBase, begun: boolean): string | undefined {
-  if (now.dev !== fingerprint.dev || now.ino !== fingerprint.ino) return 'was replaced by another file';
-  const changed = now.size !== BigInt(fingerprint.size) || (!begun && now.mtimeNs !== fingerprint.mtimeNs);
-  return changed ? 'was changed by somebody else' : undefined;
+function staleError(path: string, reason: string): MlfsError {
+  return new MlfsError('ERR_MLFS_STALE', `${path}: ${reason} since it was opened`, {
+    path,
+    advice: 'keep the edits: mlfs commit --to NEW.pt; or drop them: mlfs discard',
+  });
 }
 
 /** What base.json says of an open file; of one that is no file of this system, what it said before. */
 export async function identityOf(
   file: MediumFile,
   recorded: BaseRecord,
-): Promise<Pick<BaseRecord, 'ino' | 'mtimeNs'>> {
+): Promise<Pick<BaseRecord, 'dev' | 'ino' | 'mtimeNs'>> {
   if (file.fd === undefined) return recorded;
-  const now = await statOf(file.fd, { bigint: true });
-  return { ino: String(now.ino), mtimeNs: String(now.mtimeNs) };
+  const now = await statOfDescriptor(file.fd, { bigint: true });
+  return { dev: String(now.dev), ino: String(now.ino), mtimeNs: String(now.mtimeNs) };
 }

@@ -8,6 +8,7 @@
  */
 import { basename, dirname, join } from 'node:path';
 import { MlfsError } from '../errors.ts';
+import { type BaseRecord, decodeBase, encodeBase, MAX_BASE_BYTES } from './base-record.ts';
 import { FewOpen } from './few-open.ts';
 import { CONTINUED, gradientName, gradientPath } from './gradient-name.ts';
 import { type FileLock, isLockTaken, takeLock } from './lock.ts';
@@ -26,18 +27,6 @@ export interface StateOptions {
   readonly onNotice?: (message: string) => void;
 }
 
-/** base.json: what the journal's offsets refer to. */
-export interface BaseRecord {
-  /** Absolute path, for people. */
-  readonly path: string;
-  readonly size: number;
-  readonly ino: string;
-  readonly mtimeNs: string;
-  /** CRC-32C of the parts that say what the file is (a zip's central directory, a header); 8 hexadecimal digits. */
-  readonly structure: string;
-}
-
-const FORMAT_VERSION = 1;
 /** A model has a gradient for each tensor, and any of them may be read at any time. */
 const MOST_GRADIENTS_OPEN = 64;
 const LOCK = 'lock';
@@ -132,7 +121,18 @@ export class StateDirectory {
     const path = join(this.path, BASE);
     const file = await this.#medium.open(path, 'read');
     try {
-      return decodeBase((await file.read(0, await file.size())).toString(), path);
+      const size = await file.size();
+      if (size > MAX_BASE_BYTES) {
+        throw new MlfsError(
+          'ERR_MLFS_RECOVERY',
+          `${path}: has ${size} bytes; MLFS writes at most ${MAX_BASE_BYTES}`,
+          {
+            path,
+            advice: 'Restore it from a copy, or drop the edits that it belongs to: mlfs discard.',
+          },
+        );
+      }
+      return decodeBase((await file.read(0, size)).toString(), path);
     } finally {
       await file.close();
     }
@@ -296,36 +296,4 @@ export class StateDirectory {
       await this.#medium.remove(join(folder, name));
     }
   }
-}
-
-function encodeBase({ path, size, ino, mtimeNs, structure }: BaseRecord): string {
-  return `${JSON.stringify({ version: FORMAT_VERSION, path, size, ino, mtimeNs, structure })}\n`;
-}
-
-function decodeBase(text: string, path: string): BaseRecord {
-  const refuse = (reason: string) =>
-    new MlfsError('ERR_MLFS_RECOVERY', `${path}: ${reason}`, {
-      path,
-      advice: 'Restore it from a copy, or drop the edits that it belongs to: mlfs discard.',
-    });
-  let fields: Partial<Record<keyof BaseRecord | 'version', unknown>> | null;
-  try {
-    fields = JSON.parse(text) as typeof fields;
-  } catch (cause) {
-    throw refuse(`is not JSON: ${(cause as Error).message}`);
-  }
-  if (fields?.version !== FORMAT_VERSION) {
-    throw refuse(`is of version ${String(fields?.version)}; this mlfs knows version ${FORMAT_VERSION}`);
-  }
-  const { path: checkpoint, size, ino, mtimeNs, structure } = fields;
-  if (
-    typeof checkpoint !== 'string' ||
-    typeof size !== 'number' ||
-    typeof ino !== 'string' ||
-    typeof mtimeNs !== 'string' ||
-    typeof structure !== 'string'
-  ) {
-    throw refuse('lacks one of path, size, ino, mtimeNs and structure');
-  }
-  return { path: checkpoint, size, ino, mtimeNs, structure };
 }

@@ -1,5 +1,6 @@
 import { errno } from '../../src/errors.ts';
 import { TreeFilesystem } from '../../src/fuse/operations.ts';
+import { ByteRanges } from '../../src/storage/byte-ranges.ts';
 import { Checksums } from '../../src/storage/checksums.ts';
 import type { CommandContent } from '../../src/storage/content.ts';
 import { diskMedium } from '../../src/storage/disk-medium.ts';
@@ -17,7 +18,8 @@ export async function editedTree(
 ): Promise<{ readonly filesystem: TreeFilesystem; close(): Promise<void> }> {
   const state = await StateDirectory.locate(diskMedium, imagePath);
   const edits = await Edits.recover(diskMedium, imagePath, state);
-  await edits.attach(image, { identity: [], checksums: new Checksums([]) });
+  const writable = new ByteRanges([{ offset: 0, length: image.size }]);
+  await edits.attach(image, { identity: [], checksums: new Checksums([]), writable });
   let syncs = 0;
   const control: CommandContent = {
     kind: 'command',

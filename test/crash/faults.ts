@@ -174,6 +174,10 @@ class TolerantUser extends User {
     return this.#tolerate(() => super.replace(edits));
   }
 
+  override giveUp(edits: readonly EditOf[]): Promise<void> {
+    return this.#tolerate(() => super.giveUp(edits));
+  }
+
   override writeRuns(offset: number, runs: readonly EditOf[]): Promise<void> {
     return this.#tolerate(() => super.writeRuns(offset, runs));
   }

@@ -37,7 +37,11 @@ export async function openArchive(
   const state = await StateDirectory.locate(medium, path, { directory: `${path}.mlfs` });
   try {
     const edits = await Edits.recover(medium, path, state, options);
-    const image = new Image(await SimulatedBase.open(medium, path));
+    const base = await SimulatedBase.open(medium, path);
+    if (edits.interruptedCommit) {
+      await edits.finishInterrupted(base, await structureOfArchive(new Image(base)));
+    }
+    const image = new Image(base);
     const structure = await structureOfArchive(image);
     await edits.attach(image, structure);
     return {

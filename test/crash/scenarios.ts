@@ -99,6 +99,26 @@ export const SCENARIOS: readonly Scenario[] = [
     },
   },
   {
+    // Its records are taken away, and others get their numbers and their places.
+    name: 'replacements that are given up, between writes and fsyncs',
+    archive: torch,
+    run: async (user) => {
+      await user.giveUp([[first, bytes(1, 900)]]);
+      await user.write(first + 20, bytes(2, 60));
+      await user.flush();
+      await user.giveUp([
+        [first, bytes(3, 700)],
+        [second, bytes(4, 700)],
+      ]);
+      await user.write(first + 40, bytes(5, 60));
+      await user.giveUp([[second, bytes(6, 60)]]);
+      await user.flush();
+      await user.write(second, bytes(7, 60));
+      await user.commit();
+      await user.giveUp([[second, bytes(8, 60)]]);
+    },
+  },
+  {
     name: 'writes and fsyncs at a time',
     atATime: true,
     archive: torch,

@@ -23,6 +23,21 @@ export class User {
     return this.#update(edits, true);
   }
 
+  /** A replacement whose writer gives up before its end: nothing of it may ever be seen. */
+  async giveUp(edits: readonly EditOf[]): Promise<void> {
+    const givenUp = new Error('the writer gave up');
+    const update = this.#opened.image.update(
+      async (task) => {
+        for (const [offset, bytes] of edits) await task.write(offset, bytes);
+        throw givenUp;
+      },
+      { atomic: true },
+    );
+    await update.catch((cause: unknown) => {
+      if (cause !== givenUp) throw cause;
+    });
+  }
+
   /** A plain write that changes some runs only, each a record; offsets of the runs are those in the write. */
   async writeRuns(offset: number, runs: readonly EditOf[]): Promise<void> {
     const end = Math.max(...runs.map(([at, bytes]) => at + bytes.byteLength));

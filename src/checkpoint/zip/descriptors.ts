@@ -31,23 +31,27 @@ export async function findDescriptors(
     const { central, dataOffset } = records[index] as LocatedRecord;
     const offset = dataOffset + central.compressedSize;
     const bytes = await source.read(offset, Math.min(24, centralOffset - offset));
-    lengths[index] = LENGTHS.find((length) => descriptorMatches(bytes, length, central)) ?? 0;
+    // A commit that was interrupted may have changed one of the two checksums: the sizes tell a descriptor, too.
+    lengths[index] =
+      LENGTHS.find((length) => descriptorMatches(bytes, length, central)) ??
+      LENGTHS.find((length) => descriptorMatches(bytes, length, { ...central, crc32: undefined })) ??
+      0;
   });
   return lengths;
 }
 
-/** Whether the bytes hold a descriptor of this length with these values. */
+/** Whether the bytes hold a descriptor of this length with these values. Without a CRC-32 any will do, if the sizes are not zero. */
 export function descriptorMatches(
   bytes: Buffer,
   length: DescriptorLength,
-  entry: { readonly crc32: number; readonly compressedSize: number; readonly size: number },
+  entry: { readonly crc32: number | undefined; readonly compressedSize: number; readonly size: number },
 ): boolean {
   if (bytes.length < length) return false;
   // offset 0: optional signature; then CRC-32, compressed size and size, 4 or (ZIP64) 8 bytes each
   const signed = length === 16 || length === 24;
   if (signed && bytes.readUInt32LE(0) !== DESCRIPTOR_SIGNATURE) return false;
   const at = signed ? 4 : 0;
-  if (bytes.readUInt32LE(at) !== entry.crc32) return false;
+  if (entry.crc32 === undefined ? entry.size === 0 : bytes.readUInt32LE(at) !== entry.crc32) return false;
   if (length === 24 || length === 20) {
     return (
       bytes.readBigUInt64LE(at + 4) === BigInt(entry.compressedSize) &&

@@ -5,8 +5,8 @@
  *
  * It only ever appends, so an archive of any size streams through; runs of zeros become holes.
  */
-import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { MlfsError } from '../../errors.ts';
+import { NewFile } from '../../storage/new-file.ts';
 import { quoteName } from '../../visible-text.ts';
 import { type Fill, pour } from './fill.ts';
 
@@ -27,23 +27,20 @@ interface WrittenEntry {
 
 export class ZipWriter {
   readonly #path: string;
-  readonly #partPath: string;
-  readonly #file: FileHandle;
+  readonly #file: NewFile;
   readonly #alignment: number;
   readonly #entries: WrittenEntry[] = [];
   #position = 0;
 
-  private constructor(path: string, partPath: string, file: FileHandle, alignment: number) {
+  private constructor(path: string, file: NewFile, alignment: number) {
     this.#path = path;
-    this.#partPath = partPath;
     this.#file = file;
     this.#alignment = alignment;
   }
 
   /** The archive appears at `path` when finish() is done; until then it is a file beside it. */
   static async create(path: string, alignment: number): Promise<ZipWriter> {
-    const partPath = `${path}.${process.pid}.part`;
-    return new ZipWriter(path, partPath, await open(partPath, 'w'), alignment);
+    return new ZipWriter(path, await NewFile.begin(path, { overwrite: true }), alignment);
   }
 
   /** Appends a stored entry. Returns where its data starts, and its CRC-32. */
@@ -73,31 +70,25 @@ export class ZipWriter {
     return { offset, crc32: crc };
   }
 
-  /** Writes the central directory and puts the file in its place; what stood there before is replaced in one step. */
+  /** Writes the central directory and puts the file in its place; a regular file that stood there before is replaced in one step. */
   async finish(): Promise<number> {
     const centralOffset = this.#position;
     const records = this.#entries.map(centralRecord);
     await this.#write(Buffer.concat(records));
     const centralSize = this.#position - centralOffset;
     await this.#write(endRecords(this.#entries.length, centralSize, centralOffset));
-    await this.#file.close();
-    await rename(this.#partPath, this.#path);
+    await this.#file.publish(0o666 & ~process.umask());
     return this.#position;
   }
 
   /** Gives up and leaves nothing behind. */
-  async abort(): Promise<void> {
-    await this.#file.close();
-    await rm(this.#partPath, { force: true });
+  abort(): Promise<void> {
+    return this.#file.abandon();
   }
 
   async #write(bytes: Uint8Array): Promise<void> {
-    let done = 0;
-    while (done < bytes.byteLength) {
-      const { bytesWritten } = await this.#file.write(bytes, done, bytes.byteLength - done, this.#position);
-      done += bytesWritten;
-      this.#position += bytesWritten;
-    }
+    await this.#file.file.write(this.#position, [bytes]);
+    this.#position += bytes.byteLength;
   }
 }
 

@@ -1,6 +1,6 @@
 import { MlfsError } from '../../errors.ts';
 import type { Medium } from '../medium.ts';
-import { Overlay } from '../overlay.ts';
+import { ReplayedEdits } from '../replayed-edits.ts';
 import { replay } from './replay.ts';
 
 /** What a journal holds, for whoever looks at it without the lock. */
@@ -33,21 +33,17 @@ export async function inspectJournal(medium: Medium, directory: string): Promise
 }
 
 async function inspectOnce(medium: Medium, directory: string): Promise<JournalInspection> {
-  const overlay = new Overlay();
+  const replayed = new ReplayedEdits(directory);
   let writes = 0;
-  let interruptedCommit = false;
   const { segments } = await replay(medium, directory, 'read', {
     write: (offset, length, placement) => {
       writes++;
-      overlay.set(offset, length, placement, new Set());
+      replayed.write(offset, length, placement);
     },
-    commit: () => {
-      interruptedCommit = true;
-    },
+    commit: (note, segment) => replayed.commit(note, segment),
     discard: () => {
       writes = 0;
-      interruptedCommit = false;
-      overlay.dropThrough(Number.POSITIVE_INFINITY, new Set());
+      replayed.discard();
     },
   });
   let bytes = 0;
@@ -55,5 +51,6 @@ async function inspectOnce(medium: Medium, directory: string): Promise<JournalIn
     bytes += size;
     await file.close();
   }
-  return { bytes, writes, dirtyBytes: overlay.bytes, interruptedCommit };
+  const interruptedCommit = replayed.decided !== undefined;
+  return { bytes, writes, dirtyBytes: replayed.all().bytes, interruptedCommit };
 }

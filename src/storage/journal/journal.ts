@@ -40,6 +40,11 @@ export interface JournalWrite {
   readonly bytes: Uint8Array;
 }
 
+export interface AppendOptions {
+  /** For records that are rewritten so that others can go: the room they take is given back at once. */
+  readonly beyondLimit?: boolean;
+}
+
 /** Writes that count at replay together or not at all. */
 export interface JournalBatch {
   readonly id: bigint;
@@ -82,6 +87,8 @@ export class Journal {
   #vanished = false;
   /** Sequence numbers of the first records. */
   readonly #batches = new WeakMap<JournalBatch, number>();
+  /** Where in their segments these records begin. */
+  readonly #batchStarts = new WeakMap<JournalBatch, number>();
   #batchesTotal = 0n;
   #appendsTotal = 0;
   #syncsTotal = 0;
@@ -139,11 +146,15 @@ export class Journal {
   }
 
   /** Appends the writes as one run of records and says where each one's bytes are. All or none. Throws ENOSPC, ERR_MLFS_IO. */
-  append(writes: readonly JournalWrite[], batch?: JournalBatch): Promise<Placement[]> {
+  append(
+    writes: readonly JournalWrite[],
+    batch?: JournalBatch,
+    { beyondLimit = false }: AppendOptions = {},
+  ): Promise<Placement[]> {
     return this.#exclusively(async () => {
       if (writes.length === 0) return [];
       const records = writes.map(({ offset, bytes }) => ({ kind: KIND.write, offset, payload: bytes }));
-      this.#refuseBeyondLimit(records);
+      if (!beyondLimit) this.#refuseBeyondLimit(records);
       const { segment, start } = await this.#write(records, batch);
       this.#appendsTotal++;
       let at = start;
@@ -165,6 +176,21 @@ export class Journal {
       if (!this.#batches.has(batch)) return;
       await this.#write([{ kind: KIND.batchEnd, offset: 0, payload: NO_PAYLOAD }], batch);
       this.#batches.delete(batch);
+    });
+  }
+
+  /**
+   * Takes the records of a batch away that will not come to its end. Nobody may read them, and nothing may have been appended since the
+   * batch began but its own records. Throws when the medium fails; the records that are left then count for nothing.
+   */
+  withdraw(batch: JournalBatch): Promise<void> {
+    this.#refuseClosed();
+    return this.#turns.run(async () => {
+      const first = this.#batches.get(batch);
+      this.#batches.delete(batch);
+      // Records in doubt are written again before anything else, these too.
+      if (first === undefined || this.#suspect) return;
+      await this.#syncTurns.run(() => this.#cutBack(first, this.#batchStarts.get(batch) ?? 0));
     });
   }
 
@@ -309,7 +335,10 @@ export class Journal {
     }
     segment.size = start + bytesOf(records);
     this.#lastSequence += records.length;
-    if (batch !== undefined) this.#batches.set(batch, firstOfBatch);
+    if (batch !== undefined) {
+      if (!this.#batches.has(batch)) this.#batchStarts.set(batch, start);
+      this.#batches.set(batch, firstOfBatch);
+    }
     return { segment, start };
   }
 
@@ -392,6 +421,33 @@ export class Journal {
     await segment.file.truncate(segment.size);
     await this.#syncTurns.run(() => this.#orDistrust(() => segment.file.sync()));
     this.#uncut = undefined;
+  }
+
+  /** Back to the record before `first`, which begins at `start` of its segment; durably, the newest segment first. */
+  async #cutBack(first: number, start: number): Promise<void> {
+    for (
+      let last = this.#segments.last;
+      last !== undefined && last.firstSequence >= first;
+      last = this.#segments.last
+    ) {
+      await this.#segments.dropLast();
+      if (this.#uncut === last) this.#uncut = undefined;
+      this.#forgetFrom(last.firstSequence);
+    }
+    const segment = this.#segments.last;
+    if (segment === undefined || this.#lastSequence < first) return;
+    segment.size = start;
+    segment.durableSize = Math.min(segment.durableSize, start);
+    this.#forgetFrom(first);
+    this.#uncut = segment;
+    await segment.file.truncate(start);
+    await this.#orDistrust(() => segment.file.sync());
+    this.#uncut = undefined;
+  }
+
+  #forgetFrom(sequence: number): void {
+    this.#lastSequence = Math.min(this.#lastSequence, sequence - 1);
+    this.#durableSequence = Math.min(this.#durableSequence, this.#lastSequence);
   }
 
   /** A failed sync is nobody's own: it puts everything in doubt that is not durable. */

@@ -67,9 +67,15 @@ interface OpenSegment {
 }
 
 interface BatchPart {
-  readonly record: FoundRecord;
+  readonly offset: number;
+  readonly length: number;
   readonly placement: Placement;
 }
+
+/** A million entries' checksums take less. */
+const MAX_NOTE_BYTES = 64 * 1024 * 1024;
+/** Parts of batches that wait for their ends, some 800 MB: a replaced tensor of 1 TiB has a million. */
+const MAX_WAITING_PARTS = 8 * 1024 * 1024;
 
 /** Opens and replays; the files stay open, and are the caller's. Throws ERR_MLFS_RECOVERY. */
 export async function replay(
@@ -141,6 +147,7 @@ class Replay {
   readonly #segments: readonly OpenSegment[];
   readonly #visitor: JournalVisitor;
   readonly #batches = new Map<number, BatchPart[]>();
+  #waitingParts = 0;
   readonly #replayed: ReplayedSegment[] = [];
   /** Of the next record; undefined while nothing says what it is. */
   #expected: number | undefined;
@@ -215,6 +222,13 @@ class Replay {
       this.#expected++;
       this.#durable = Math.max(this.#durable, record.durable);
       if (record.kind === KIND.commit) {
+        if (record.length > MAX_NOTE_BYTES) {
+          throw damaged(
+            this.#directory,
+            segment.path,
+            `has a commit mark of ${record.length} bytes at byte ${at}`,
+          );
+        }
         const note = await reader.payload(record);
         this.#visitor.commit(note.toString(), segment.number);
       } else {
@@ -242,22 +256,34 @@ class Replay {
       );
   }
 
-  #visit(record: FoundRecord, { file, number }: OpenSegment): void {
+  #visit(record: FoundRecord, { file, number, path }: OpenSegment): void {
     switch (record.kind) {
       case KIND.write: {
         const placement = { file, fileOffset: record.at + RECORD_HEADER_BYTES, segment: number };
         if (record.batch === 0) this.#visitor.write(record.offset, record.length, placement);
-        else this.#partsOf(record.batch).push({ record, placement });
+        else {
+          this.#partsOf(record.batch).push({ offset: record.offset, length: record.length, placement });
+          this.#waitingParts++;
+          if (this.#waitingParts > MAX_WAITING_PARTS) {
+            throw damaged(
+              this.#directory,
+              path,
+              `has more than ${MAX_WAITING_PARTS} records that wait for their end`,
+            );
+          }
+        }
         return;
       }
       case KIND.batchEnd:
         for (const part of this.#partsOf(record.batch)) {
-          this.#visitor.write(part.record.offset, part.record.length, part.placement);
+          this.#visitor.write(part.offset, part.length, part.placement);
+          this.#waitingParts--;
         }
         this.#batches.delete(record.batch);
         return;
       case KIND.discard:
         this.#batches.clear();
+        this.#waitingParts = 0;
         this.#voidThrough = number;
         this.#visitor.discard();
         return;

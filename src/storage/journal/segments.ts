@@ -2,10 +2,10 @@
  * The files of an open journal, the oldest first. Invariants: at no time is a segment missing between two others, whatever a power loss
  * makes of names that were not synced; numbers never go down while there are segments.
  */
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { MlfsError } from '../../errors.ts';
 import type { Medium, MediumFile } from '../medium.ts';
-import { type Segment, segmentPath } from './segment.ts';
+import { mayBeSegment, type Segment, segmentNumber, segmentPath } from './segment.ts';
 
 export class Segments {
   readonly #medium: Medium;
@@ -99,13 +99,18 @@ export class Segments {
 
   /** Removes the last one if no record was ever written to it. */
   async dropEmpty(): Promise<void> {
-    const empty = this.#segments.at(-1);
-    if (empty === undefined || empty.size > 0) return;
-    await this.#remove(empty);
+    if (this.last?.size === 0) await this.dropLast();
+  }
+
+  /** Removes the last one, durably. The one before it is not appended to any more. */
+  async dropLast(): Promise<void> {
+    const { last } = this;
+    if (last === undefined) return;
+    await this.#remove(last);
     this.#segments.pop();
-    this.#lastNumber = empty.number - 1;
+    this.#lastNumber = last.number - 1;
     this.#current = undefined;
-    await close(empty);
+    await close(last);
   }
 
   /** Of a folder that was removed: there is nothing to remove any more. */
@@ -129,6 +134,21 @@ export class Segments {
     }
     // Each durably, before the next.
     await this.#medium.syncDirectory(this.directory);
+  }
+}
+
+/**
+ * Removes a journal that nobody can read, but nothing that has only the name of a segment, the newest segment first and each durably: what a crash leaves is the same journal, only shorter.
+ */
+export async function removeSegments(medium: Medium, directory: string): Promise<void> {
+  const names = (await medium.list(directory)).filter((name) => segmentNumber(name) !== undefined);
+  for (const name of names.sort((a, b) => (segmentNumber(b) ?? 0) - (segmentNumber(a) ?? 0))) {
+    const path = join(directory, name);
+    const file = await medium.open(path, 'read');
+    const own = await mayBeSegment(file).finally(() => file.close());
+    if (!own) continue;
+    await medium.remove(path);
+    await medium.syncDirectory(directory);
   }
 }
 

@@ -4,6 +4,7 @@ import { copyFile, readdir, readFile, rename, stat, writeFile } from 'node:fs/pr
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import type { MlfsError } from '../../../src/errors.ts';
+import { ByteRanges } from '../../../src/storage/byte-ranges.ts';
 import { Checksums } from '../../../src/storage/checksums.ts';
 import { crc32 } from '../../../src/storage/crc32.ts';
 import { diskMedium } from '../../../src/storage/disk-medium.ts';
@@ -31,7 +32,11 @@ function fileBytes(seed = 1): Buffer {
 
 function structureOf(bytes: Buffer): FileStructure {
   const range = { offset: 0, length: CONTENT_BYTES, crc32: bytes.readUInt32LE(FIELD), fields: [FIELD] };
-  return { identity: [{ offset: FIELD, length: 64 }], checksums: new Checksums([range]) };
+  return {
+    identity: [{ offset: FIELD, length: 64 }],
+    checksums: new Checksums([range]),
+    writable: new ByteRanges([range]),
+  };
 }
 
 interface Opened {
@@ -319,7 +324,7 @@ test('edits that fit no file any more can be dropped', async (t) => {
   await first.close();
   const other = fileBytes(2);
   await writeFile(path, other);
-  const report = await Edits.abandon(diskMedium, await StateDirectory.locate(diskMedium, path));
+  const report = await Edits.abandon(await StateDirectory.locate(diskMedium, path));
   assert.ok(report.bytes > 0);
   const opened = await open(path);
   t.after(opened.close);

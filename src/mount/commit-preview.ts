@@ -1,0 +1,58 @@
+/** What `commit --dry-run` says of a checkpoint that nobody has mounted: found out without a lock and without writing anything. */
+import { fileStructure } from '../checkpoint/file-structure.ts';
+import { openCheckpoint } from '../checkpoint/open.ts';
+import { MlfsError } from '../errors.ts';
+import { isBaseOf, refuseOfAnotherUser } from '../storage/base-record.ts';
+import { type CommitReport, previewCommit } from '../storage/commit-report.ts';
+import { checkCopyTarget } from '../storage/copy.ts';
+import type { CommitRequest } from './edit-target.ts';
+import { type KeptEdits, keptEdits } from './kept-edits.ts';
+
+export interface CommitPreview {
+  readonly report: CommitReport;
+  /** A commit was interrupted: what the report counts includes it, and the file may be half written. */
+  readonly interruptedCommit: boolean;
+}
+
+/** Throws what the commit would throw because of the journal, the file or the target. */
+export async function commitPreview(
+  path: string,
+  stateDirectory: string | undefined,
+  { to, overwrite = false }: Pick<CommitRequest, 'to' | 'overwrite'>,
+): Promise<CommitPreview> {
+  const checkpoint = await openCheckpoint(path);
+  let kept: KeptEdits | undefined;
+  try {
+    kept = await keptEdits(path, stateDirectory);
+    const { base } = checkpoint.image;
+    const structure = fileStructure(checkpoint);
+    if (to !== undefined) {
+      await checkCopyTarget(base, {
+        path: to,
+        overwrite,
+        stateDirectory: kept?.stateDirectory ?? `${path}.mlfs`,
+      });
+    }
+    const interruptedCommit = kept?.interruptedCommit ?? false;
+    if (kept !== undefined && !kept.overlay.empty) {
+      if (kept.base !== undefined) refuseOfAnotherUser(kept.base, kept.stateDirectory, path);
+      // A file that is half written is told by its size alone here; finishing the commit looks closer.
+      const same = interruptedCommit
+        ? kept.base?.size === base.size
+        : kept.base !== undefined && (await isBaseOf(kept.base, base, structure));
+      if (!same) throw otherFile(path, kept);
+    }
+    return { report: await previewCommit(base, structure, kept?.overlay), interruptedCommit };
+  } finally {
+    await kept?.close();
+    await checkpoint.close();
+  }
+}
+
+function otherFile(path: string, { overlay, stateDirectory }: KeptEdits): MlfsError {
+  return new MlfsError(
+    'ERR_MLFS_RECOVERY',
+    `${path}: has changed since ${overlay.bytes} bytes of edits in ${stateDirectory} were made`,
+    { path, advice: `put the old file back, or drop the edits: mlfs discard ${path}` },
+  );
+}

@@ -1,0 +1,110 @@
+/**
+ * base.json of a state directory: which file the journal's offsets refer to, and who made the journal. Version 2; version 1, which
+ * names neither the device nor the user, can still be read.
+ */
+import { MlfsError } from '../errors.ts';
+import { structureOf } from './commit-note.ts';
+import type { FileStructure } from './edits.ts';
+import type { ImageBase } from './image.ts';
+
+export interface BaseRecord {
+  /** Absolute path, for people. */
+  readonly path: string;
+  /** Device number, decimal. For people, too: the numbers of some file systems change from boot to boot. Version 1 has none. */
+  readonly dev?: string;
+  readonly ino: string;
+  readonly size: number;
+  readonly mtimeNs: string;
+  /** CRC-32C of the parts that say what the file is (a zip's central directory, a header); 8 hexadecimal digits. */
+  readonly structure: string;
+  /** The effective user id of the process that wrote it. Version 1 has none. */
+  readonly uid?: number;
+}
+
+const VERSION = 2;
+/** Linux' largest path, escaped, with room for the numbers. */
+export const MAX_BASE_BYTES = 64 * 1024;
+const DECIMAL = /^\d{1,20}$/;
+const STRUCTURE = /^[0-9a-f]{8}$/;
+
+/** A record that names no device or no user is of version 1. */
+export function encodeBase({ path, dev, ino, size, mtimeNs, structure, uid }: BaseRecord): string {
+  const version = dev === undefined || uid === undefined ? 1 : VERSION;
+  return `${JSON.stringify({ version, path, dev, ino, size, mtimeNs, structure, uid })}\n`;
+}
+
+/** Throws ERR_MLFS_RECOVERY. No message repeats what the file holds. */
+export function decodeBase(text: string, path: string): BaseRecord {
+  const refuse = (reason: string) =>
+    new MlfsError('ERR_MLFS_RECOVERY', `${path}: ${reason}`, {
+      path,
+      advice: 'Restore it from a copy, or drop the edits that it belongs to: mlfs discard.',
+    });
+  let fields: Partial<Record<keyof BaseRecord | 'version', unknown>> | null;
+  try {
+    fields = JSON.parse(text) as typeof fields;
+  } catch {
+    throw refuse('is not JSON');
+  }
+  if (typeof fields !== 'object' || fields === null) throw refuse('is not a JSON object');
+  const { version, path: checkpoint, dev, ino, size, mtimeNs, structure, uid } = fields;
+  if (version !== 1 && version !== VERSION) {
+    const said = typeof version === 'number' ? `is of version ${version}` : 'has no version';
+    throw refuse(`${said}; this mlfs knows versions 1 and ${VERSION}`);
+  }
+  if (typeof checkpoint !== 'string') throw refuse('its path is not a string');
+  if (!isCount(size)) throw refuse('its size is not a number of bytes');
+  if (!isDecimal(ino)) throw refuse('its ino is not a decimal number');
+  if (!isDecimal(mtimeNs, '-')) throw refuse('its mtimeNs is not a decimal number');
+  if (typeof structure !== 'string' || !STRUCTURE.test(structure)) {
+    throw refuse('its structure is not 8 hexadecimal digits');
+  }
+  const record = { path: checkpoint, ino, size, mtimeNs, structure };
+  if (version === 1) return record;
+  if (!isDecimal(dev)) throw refuse('its dev is not a decimal number');
+  if (!isCount(uid)) throw refuse('its uid is not a user id');
+  return { ...record, dev, uid };
+}
+
+/**
+ * Refuses a journal that another user made: its edits would become the caller's own writes. root's journals are accepted, because root may
+ * write everything anyway. Throws ERR_MLFS_RECOVERY.
+ */
+export function refuseOfAnotherUser({ uid }: BaseRecord, stateDirectory: string, checkpoint: string): void {
+  const caller = process.geteuid?.();
+  if (uid === undefined || uid === 0 || caller === undefined || uid === caller) return;
+  throw new MlfsError(
+    'ERR_MLFS_RECOVERY',
+    `${stateDirectory}: its edits were made by user ${uid}, and this process runs as user ${caller}`,
+    {
+      path: stateDirectory,
+      advice: `commit them as that user, or drop them: mlfs discard ${checkpoint}`,
+    },
+  );
+}
+
+/** Whether edits were made of this file as it is, or of one that it is a copy of. */
+export async function isBaseOf(
+  recorded: BaseRecord,
+  base: Pick<ImageBase, 'size' | 'fingerprint' | 'read'>,
+  structure: FileStructure,
+): Promise<boolean> {
+  return (
+    recorded.size === base.size &&
+    (holdsChecksums(structure) || recorded.mtimeNs === String(base.fingerprint.mtimeNs)) &&
+    recorded.structure === (await structureOf(base, structure.identity, []))
+  );
+}
+
+/** Where the structure holds checksums of all content, an equal structure is an equal file, wherever it was copied from. */
+export function holdsChecksums({ identity, checksums }: FileStructure): boolean {
+  return identity.length > 0 && checksums.fields.length > 0;
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+function isDecimal(value: unknown, sign = ''): value is string {
+  return typeof value === 'string' && DECIMAL.test(value.startsWith(sign) ? value.slice(sign.length) : value);
+}

@@ -1,0 +1,96 @@
+/**
+ * What a journal may do to a checkpoint, whatever it says: change the bytes of storages, and the checksums that follow from them. Its
+ * records are data that anybody may have made; only the file itself, as it was parsed, says which of its bytes these are.
+ */
+import { MlfsError } from '../errors.ts';
+import type { ByteSource } from './byte-source.ts';
+import type { ChecksumPatch, Checksums } from './checksums.ts';
+import type { FileStructure } from './edits.ts';
+import { inParallel } from './in-parallel.ts';
+import type { Piece } from './overlay.ts';
+
+/** Pieces that are read at one time; each is 1 MiB at most. */
+const PIECES_AT_ONCE = 16;
+
+/**
+ * The parts of the pieces that lie in storages. Bytes of a piece outside of them must be what the file has there: mlfs 0.1.0 joined pieces
+ * that lay near each other, with the bytes between them. Throws ERR_MLFS_RECOVERY for a piece that would change anything else.
+ */
+export async function confinePieces(
+  pieces: Iterable<Piece>,
+  file: Pick<ByteSource, 'read' | 'path' | 'size'>,
+  { writable, checksums }: FileStructure,
+): Promise<Piece[]> {
+  const confined: Piece[] = [];
+  const outside: Piece[] = [];
+  for (const piece of pieces) {
+    if (writable.contains(piece.start, piece.end)) {
+      confined.push(piece);
+      continue;
+    }
+    for (const { start, end, inside } of writable.parts(piece.start, piece.end)) {
+      (inside ? confined : outside).push({
+        ...piece,
+        start,
+        end,
+        fileOffset: piece.fileOffset + (start - piece.start),
+      });
+    }
+  }
+  if (outside.length === 0) return confined;
+  // A commit that was interrupted may have written these already.
+  const fields = checksums.fieldsOf(confined);
+  await inParallel(outside, PIECES_AT_ONCE, async ({ start, end, file: segment, fileOffset }) => {
+    if (end > file.size) throw forbidden(file.path, start, end);
+    const there = await file.read(start, end - start);
+    const journalled = await segment.read(fileOffset, end - start);
+    let field = -1;
+    for (let at = 0; at < there.byteLength; at++) {
+      if (fields.has(start + at)) field = start + at;
+      const inField = field >= 0 && start + at < field + CHECKSUM_BYTES;
+      if (there[at] !== journalled[at] && !inField) throw forbidden(file.path, start, end);
+    }
+  });
+  return confined;
+}
+
+/** Throws ERR_MLFS_RECOVERY for a checksum whose place is not one that these pieces, which are confined, can change. */
+export function refuseForeignPatches(
+  patches: readonly ChecksumPatch[],
+  pieces: readonly Piece[],
+  path: string,
+  { checksums }: FileStructure,
+): void {
+  const fields = checksums.fieldsOf(pieces);
+  for (const { offset, bytes } of patches) {
+    if (!fields.has(offset)) throw forbidden(path, offset, offset + bytes.byteLength);
+  }
+}
+
+const CHECKSUM_BYTES = 4;
+
+function forbidden(path: string, start: number, end: number): MlfsError {
+  return new MlfsError(
+    'ERR_MLFS_RECOVERY',
+    `${path}: its journal would change bytes ${start} to ${end}, which are no tensor's`,
+    {
+      path,
+      advice: `No mount makes such a journal, and nothing of it was written. Drop it: mlfs discard ${path}`,
+    },
+  );
+}
+
+/** Makes the checksums follow what pieces change, which lie in storages of the file. */
+export function followPieces(
+  pieces: readonly Piece[],
+  base: Pick<ByteSource, 'read'>,
+  checksums: Checksums,
+): Promise<void> {
+  return inParallel(pieces, PIECES_AT_ONCE, async (piece) => {
+    const before = await base.read(piece.start, piece.end - piece.start);
+    const after = await piece.file.read(piece.fileOffset, piece.end - piece.start);
+    const changes = new Map<number, number>();
+    checksums.change(changes, piece.start, before, after);
+    checksums.apply(changes);
+  });
+}

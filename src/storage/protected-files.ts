@@ -1,0 +1,58 @@
+/** Files that MLFS writes for a user never take the place of these. */
+import { constants, lstat, open } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
+import { promisify } from 'node:util';
+import { MlfsError } from '../errors.ts';
+import { DiskFile, diskError } from './disk-file.ts';
+import { lockBase } from './lock.ts';
+import type { FileInTheWay } from './new-file.ts';
+
+/** The files by which a state directory is known: two of them. */
+const STATE_FILES = ['lock', 'base.json', 'journal'];
+
+/**
+ * MLFS's own files are not for anybody else to write, nor is anything put beside them: a state directory with other files never goes. `own`: one
+ * that need not be there yet. Throws ERR_MLFS_USAGE.
+ */
+export async function refuseStateDirectory(path: string, folder: string, own?: string): Promise<void> {
+  for (let at = join(folder, basename(path)); ; at = dirname(at)) {
+    if ((own !== undefined && at === resolve(own)) || (await isStateDirectory(at))) {
+      throw new MlfsError('ERR_MLFS_USAGE', `${path}: lies in ${at}, a state directory of mlfs`, {
+        path,
+        advice: 'choose a folder of your own',
+      });
+    }
+    if (at === dirname(at)) return;
+  }
+}
+
+async function isStateDirectory(folder: string): Promise<boolean> {
+  const found = await Promise.all(
+    STATE_FILES.map((name) =>
+      promisify(lstat)(join(folder, name)).then(
+        () => 1,
+        () => 0,
+      ),
+    ),
+  );
+  return found.reduce<number>((sum, there) => sum + there, 0) >= 2;
+}
+
+/** Throws ERR_MLFS_BUSY for a checkpoint that a process has open for writing. */
+export async function refuseLocked(path: string, inTheWay: FileInTheWay): Promise<void> {
+  const { O_RDONLY, O_NONBLOCK, O_NOFOLLOW } = constants;
+  let fd: number;
+  try {
+    fd = await promisify(open)(inTheWay.path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
+  } catch (cause) {
+    // One that cannot be read cannot be mounted by us either, and the folder says whether it may be replaced.
+    if ((cause as NodeJS.ErrnoException).code === 'EACCES') return;
+    throw diskError(path, 'cannot be looked at', cause);
+  }
+  const file = new DiskFile(path, fd);
+  try {
+    await lockBase(file.fd, path);
+  } finally {
+    await file.close();
+  }
+}
