@@ -4,6 +4,7 @@
  */
 import { nbytes, type Tensor } from '../../checkpoint/tensor.ts';
 import { MlfsError } from '../../errors.ts';
+import { exactJson } from '../../numbers/exact-json.ts';
 import { type HistogramBucket, hasStatistics, type Statistics } from '../../numbers/statistics.ts';
 import type { StatisticsCache } from '../../numbers/statistics-cache.ts';
 import type { FixedContent, ImageRange, RenderedContent } from '../../storage/content.ts';
@@ -103,7 +104,7 @@ function statisticsJson(found: Statistics): string {
   );
   const histogram = buckets.length === 0 ? '[]' : `[\n${buckets.join(',\n')}\n    ]`;
   const lines = Object.entries(numbers).map(
-    ([key, value]) => `    ${JSON.stringify(key)}: ${JSON.stringify(value)}`,
+    ([key, value]) => `    ${JSON.stringify(key)}: ${exactJson(value)}`,
   );
   return `{\n${lines.join(',\n')},\n    "histogram": ${histogram}\n  }`;
 }
