@@ -162,7 +162,8 @@ class NativeStatistics : public Napi::ObjectWrap<NativeStatistics> {
     return (new mlfs::AddFromFile(Value(), statistics_, block, Descriptor(own), whole_number(info[2]), length))->start();
   }
 
-  /// result(): { count, zeros, nans, infs, min, max, mean, squares, histogram: Float64Array of (from, to, count) }
+  /// result(): { count, zeros, nans, infs, min, max, mean, std, sum, sumOfSquares, norm, histogram: Float64Array of (from, to, count) };
+  /// min and max of 64-bit integers are bigints.
   Napi::Value Result(const Napi::CallbackInfo& info) {
     const Summary summary = statistics_.summary();
     Napi::Object result = Napi::Object::New(info.Env());
@@ -170,10 +171,24 @@ class NativeStatistics : public Napi::ObjectWrap<NativeStatistics> {
     result.Set("zeros", static_cast<double>(summary.zeros));
     result.Set("nans", static_cast<double>(summary.nans));
     result.Set("infs", static_cast<double>(summary.infs));
-    result.Set("min", summary.min);
-    result.Set("max", summary.max);
-    result.Set("mean", summary.mean);
-    result.Set("squares", summary.squares);
+    switch (statistics_.type().format) {
+      case Format::kInt64:
+        result.Set("min", Napi::BigInt::New(info.Env(), static_cast<int64_t>(summary.least)));
+        result.Set("max", Napi::BigInt::New(info.Env(), static_cast<int64_t>(summary.greatest)));
+        break;
+      case Format::kUint64:
+        result.Set("min", Napi::BigInt::New(info.Env(), static_cast<uint64_t>(summary.least)));
+        result.Set("max", Napi::BigInt::New(info.Env(), static_cast<uint64_t>(summary.greatest)));
+        break;
+      default:
+        result.Set("min", summary.min);
+        result.Set("max", summary.max);
+    }
+    result.Set("mean", static_cast<double>(summary.whole_mean()));
+    result.Set("std", summary.deviation());
+    result.Set("sum", summary.sum());
+    result.Set("sumOfSquares", summary.sum_of_squares());
+    result.Set("norm", summary.norm());
     const std::vector<Bucket> buckets = statistics_.histogram();
     auto triples = Napi::Float64Array::New(info.Env(), buckets.size() * 3);
     for (size_t i = 0; i < buckets.size(); i++) {

@@ -13,6 +13,14 @@ namespace {
 /// So many elements are worked on at a time: as floats or doubles they stay in the first cache.
 constexpr size_t kRun = 2048;
 
+/// Sums of squares below this may have lost squares that no double can hold.
+constexpr double kVanishing = 0x1p-900;
+/// A spread that is so small a part of the squares it was computed from has lost half of its digits.
+constexpr double kCancelling = 0x1p-26;
+
+/// Integers up to here are exact as doubles.
+constexpr Int128 kExactInteger = Int128{1} << 53;
+
 template <typename T>
 struct Bits;
 
@@ -116,21 +124,45 @@ size_t bucket_of(double value) { return static_cast<size_t>(std::bit_cast<uint64
 }  // namespace
 
 void Summary::join(const Summary& other) {
-  const auto here = static_cast<double>(finite());
-  const auto there = static_cast<double>(other.finite());
+  const auto here = static_cast<long double>(finite());
+  const auto there = static_cast<long double>(other.finite());
   if (there > 0) {
-    min = here > 0 ? std::min(min, other.min) : other.min;
-    max = here > 0 ? std::max(max, other.max) : other.max;
-    const double distance = other.mean - mean;
-    const double all = here + there;
-    squares = here > 0 ? squares + other.squares + distance * distance * (here / all) * there : other.squares;
-    mean = here > 0 ? mean + distance * (there / all) : other.mean;
+    if (here == 0) {
+      min = other.min;
+      max = other.max;
+      least = other.least;
+      greatest = other.greatest;
+      origin = other.origin;
+      mean = other.mean;
+      squares = other.squares;
+    } else {
+      min = std::min(min, other.min);
+      max = std::max(max, other.max);
+      least = std::min(least, other.least);
+      greatest = std::max(greatest, other.greatest);
+      const long double distance = static_cast<long double>(other.origin - origin) + (other.mean - mean);
+      const long double all = here + there;
+      squares += other.squares + distance * distance * (here / all) * there;
+      mean += distance * (there / all);
+    }
   }
   count += other.count;
   zeros += other.zeros;
   nans += other.nans;
   infs += other.infs;
 }
+
+double Summary::deviation() const { return static_cast<double>(std::sqrt(squares / static_cast<long double>(finite()))); }
+
+double Summary::sum() const { return static_cast<double>(whole_mean() * static_cast<long double>(finite())); }
+
+long double Summary::wide_sum_of_squares() const {
+  return squares + whole_mean() * whole_mean() * static_cast<long double>(finite());
+}
+
+double Summary::sum_of_squares() const { return static_cast<double>(wide_sum_of_squares()); }
+
+double Summary::norm() const { return static_cast<double>(std::sqrt(wide_sum_of_squares())); }
 
 /// What one thread after the other counts in: the histogram of all of its blocks, and the summary of the present one.
 class Statistics::Tally {
@@ -193,9 +225,9 @@ class Statistics::Tally {
       case Format::kUint32:
         return add_converted<uint32_t, double>(bytes, count, [](uint32_t value) { return static_cast<double>(value); });
       case Format::kInt64:
-        return add_converted<int64_t, double>(bytes, count, [](int64_t value) { return static_cast<double>(value); });
+        return add_integers<int64_t>(bytes, count);
       case Format::kUint64:
-        return add_converted<uint64_t, double>(bytes, count, [](uint64_t value) { return static_cast<double>(value); });
+        return add_integers<uint64_t>(bytes, count);
       case Format::kFloat8E8m0fnu:
         return add_converted<uint8_t, double>(bytes, count, decode_e8m0);
       default: {
@@ -273,12 +305,92 @@ class Statistics::Tally {
       run.nans += lanes.nans[lane];
       run.infs += lanes.infs[lane];
     }
-    if (const auto finite = static_cast<double>(run.finite()); finite > 0) {
-      run.mean = static_cast<double>(pivot) + sum / finite;
-      run.squares = std::max(0.0, squares - sum * sum / finite);
-    }
+    if (run.finite() > 0) moments(values, count, pivot, sum, squares, run);
     summary_.join(run);
     count_buckets(values, count, run.zeros, below_normal);
+  }
+
+  /// Mean and squares of a run, of the sums of distances from the pivot.
+  template <typename T>
+  void moments(const T* values, size_t count, T pivot, double sum, double squares, Summary& run) {
+    const auto finite = static_cast<double>(run.finite());
+    const double spread = squares - sum * sum / finite;
+    const bool overflowed = !std::isfinite(squares) || !std::isfinite(sum);
+    const bool vanished = squares < kVanishing && run.min != run.max;
+    if (overflowed || vanished) return wide_moments(values, count, run);
+    const double mean = static_cast<double>(pivot) + sum / finite;
+    // The pivot is far from the others: what is left of the difference of two large numbers is noise. Their own mean is a better pivot.
+    if (spread < squares * kCancelling) return wide_moments(values, count, run);
+    run.mean = mean;
+    run.squares = std::max(0.0, spread);
+  }
+
+  /// Two passes in the widest type, for the few runs that need them.
+  template <typename T>
+  void wide_moments(const T* values, size_t count, Summary& run) {
+    const auto finite = static_cast<long double>(run.finite());
+    long double sum = 0;
+    for (size_t i = 0; i < count; i++) {
+      if (std::isfinite(values[i])) sum += values[i];
+    }
+    run.mean = sum / finite;
+    run.squares = 0;
+    for (size_t i = 0; i < count; i++) {
+      if (!std::isfinite(values[i])) continue;
+      const long double distance = values[i] - run.mean;
+      run.squares += distance * distance;
+    }
+  }
+
+  /// 64-bit integers: sums are exact, and distances are taken before anything is rounded to a double.
+  template <typename T>
+  void add_integers(const uint8_t* bytes, size_t count) {
+    T integers[kRun];
+    memcpy(integers, bytes, count * sizeof(T));
+    double values[kRun];
+    Summary run;
+    run.count = count;
+    const auto [least, greatest] = std::minmax_element(integers, integers + count);
+    run.least = *least;
+    run.greatest = *greatest;
+    run.min = static_cast<double>(*least);
+    run.max = static_cast<double>(*greatest);
+    Int128 sum = 0;
+    for (size_t i = 0; i < count; i++) {
+      sum += integers[i];
+      values[i] = static_cast<double>(integers[i]);
+      run.zeros += integers[i] == 0 ? 1 : 0;
+    }
+    const auto signed_count = static_cast<Int128>(count);
+    run.origin = sum / signed_count;
+    run.mean = static_cast<long double>(sum % signed_count) / static_cast<long double>(count);
+    run.squares = run.greatest - run.least < kExactInteger ? narrow_squares(integers, count, run) : wide_squares(integers, count, run);
+    summary_.join(run);
+    count_buckets(values, count, run.zeros, 0);
+  }
+
+  /// Of integers whose distances are exact as doubles.
+  template <typename T>
+  static double narrow_squares(const T* integers, size_t count, const Summary& run) {
+    const auto origin = static_cast<uint64_t>(run.origin);
+    const auto mean = static_cast<double>(run.mean);
+    double squares = 0;
+    for (size_t i = 0; i < count; i++) {
+      const auto offset = static_cast<int64_t>(static_cast<uint64_t>(integers[i]) - origin);
+      const double distance = static_cast<double>(offset) - mean;
+      squares += distance * distance;
+    }
+    return squares;
+  }
+
+  template <typename T>
+  static long double wide_squares(const T* integers, size_t count, const Summary& run) {
+    long double squares = 0;
+    for (size_t i = 0; i < count; i++) {
+      const long double distance = static_cast<long double>(integers[i] - run.origin) - run.mean;
+      squares += distance * distance;
+    }
+    return squares;
   }
 
   /// Two tables, so that equal neighbours do not wait for each other's count.

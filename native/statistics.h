@@ -11,7 +11,14 @@
 
 namespace mlfs {
 
-/// Of the finite elements of one block, or of all; the others are counted.
+__extension__ using Int128 = __int128;
+
+/**
+ * Of the finite elements of one run, one block, or all; the others are counted.
+ *
+ * Mean and squares are kept in the widest type of the machine: squares of doubles neither overflow nor vanish there. Of 64-bit integers the mean is
+ * kept as the distance from an integer, so that a spread of 1 among values near 2^64 is not lost.
+ */
 struct Summary {
   uint64_t count = 0;
   uint64_t zeros = 0;
@@ -19,13 +26,29 @@ struct Summary {
   uint64_t infs = 0;
   double min = 0;
   double max = 0;
-  double mean = 0;
+  /// The same of 64-bit integers, exactly.
+  Int128 least = 0;
+  Int128 greatest = 0;
+  /// Added to `mean`; other than 0 for 64-bit integers alone.
+  Int128 origin = 0;
+  long double mean = 0;
   /// Sum of the squared distances from the mean.
-  double squares = 0;
+  long double squares = 0;
 
   uint64_t finite() const { return count - nans - infs; }
+  long double whole_mean() const { return static_cast<long double>(origin) + mean; }
+  /// Of the population.
+  double deviation() const;
+  /// Infinity where no double is that large.
+  double sum() const;
+  double sum_of_squares() const;
+  /// The square root of the sum of squares.
+  double norm() const;
   /// Chan, Golub and LeVeque's way to join two of them.
   void join(const Summary& other);
+
+ private:
+  long double wide_sum_of_squares() const;
 };
 
 struct Bucket {

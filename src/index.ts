@@ -16,6 +16,7 @@ import { constants } from 'node:buffer';
 import { resolve } from 'node:path';
 import type { Checkpoint, CheckpointFormat } from './checkpoint/checkpoint.ts';
 import { openCheckpoint as openFile } from './checkpoint/open.ts';
+import { type StorageUse, storageUse } from './checkpoint/storage-use.ts';
 import { type DType, nbytes, type Tensor } from './checkpoint/tensor.ts';
 import { tensorContent } from './checkpoint/tensor-content.ts';
 import { MlfsError } from './errors.ts';
@@ -131,6 +132,15 @@ export class OpenedCheckpoint implements AsyncDisposable {
   /** Of the checkpoint file, in bytes. */
   get fileSize(): number {
     return this.#checkpoint.image.size;
+  }
+
+  /** Bytes of the storages in the file, and how many of them no tensor shows. */
+  get storageUse(): StorageUse {
+    const { storages, tensors } = this.#checkpoint;
+    return storageUse(
+      storages.values(),
+      tensors.map(({ tensor }) => tensor),
+    );
   }
 
   /** Free-form facts of the format. */

@@ -1,4 +1,5 @@
 import { MlfsError } from '../errors.ts';
+import { refuseJson, refuseText } from './foreign.ts';
 
 /** What the first bytes of a file say it is. */
 export type Container = 'zip' | 'safetensors' | 'tar' | 'pickle';
@@ -20,6 +21,13 @@ const OTHERS: readonly Signature[] = [
   signature('an HDF5 file (Keras)', 0, '\x89HDF\r\n\x1a\n'),
   signature('a NumPy array', 0, '\x93NUMPY'),
   signature('a TensorFlow Lite model', 4, 'TFL3'),
+  signature('an ExecuTorch program (.pte)', 4, 'ET12', 'Open the checkpoint that it was exported from.'),
+  signature(
+    'a PyTorch Mobile model in the flatbuffer format (.ptl)',
+    4,
+    'PTMF',
+    'Open the TorchScript archive that it was converted from.',
+  ),
   signature('a gzip file', 0, '\x1f\x8b', 'Decompress it first: gunzip.'),
   signature('a Zstandard file', 0, '\x28\xb5\x2f\xfd', 'Decompress it first: zstd -d.'),
   signature('an xz file', 0, '\xfd7zXZ\0', 'Decompress it first: xz -d.'),
@@ -67,10 +75,11 @@ export function detectContainer(path: string, head: Buffer, size: number): Conta
   if (head.subarray(257, 262).toString('latin1') === 'ustar') return 'tar';
   if (looksLikeOnnx(head)) throw refuse(path, 'is an ONNX model, not a PyTorch checkpoint');
   if (looksLikePickle(head)) return 'pickle';
-  if (/^\s*[{[]/.test(text)) {
-    throw refuse(path, 'is JSON, not a checkpoint', 'Open the checkpoint files it names.');
-  }
-  throw refuse(path, `is no checkpoint: it starts with the bytes ${head.subarray(0, 8).toString('hex')}`);
+  if (/^\s*[{[]/.test(text)) throw refuseJson(path, head);
+  throw (
+    refuseText(path, head) ??
+    refuse(path, `is no checkpoint: it starts with the bytes ${head.subarray(0, 8).toString('hex')}`)
+  );
 }
 
 function signature(what: string, offset: number, magic: string, advice?: string): Signature {

@@ -5,7 +5,8 @@ import { NAME_LENGTH } from './name-length.ts';
 /** What a message is about; made only when there is a message. */
 export type Place = () => string;
 
-const MAX_DEPTH = 32;
+/** As deep as the official reader goes. */
+const MAX_DEPTH = 126;
 /** Of fields that the format does not know, all together. */
 const MAX_SKIPPED_BYTES = 1024 * 1024;
 /** Metadata may hold whole documents. */
@@ -94,6 +95,14 @@ export class JsonCursor {
       numbers.push(this.#integer(place));
     }
     return numbers;
+  }
+
+  /** Whether the next value is null; goes past it then. */
+  takeNull(): boolean {
+    this.#skipSpace();
+    if (this.#bytes.toString('latin1', this.#at, this.#at + 4) !== 'null') return false;
+    this.#at += 4;
+    return true;
   }
 
   /** Any value, unread: fields that later versions of the format may add. */

@@ -8,7 +8,8 @@
  * is refused. What holds no tensor is entered once, and no set of containers is kept: the walk writes its marks on them.
  */
 import { MlfsError } from '../errors.ts';
-import { NAME_LENGTH, nameStart } from './name-length.ts';
+import { quoteName } from '../visible-text.ts';
+import { NAME_LENGTH } from './name-length.ts';
 import type { Value } from './pickle/values.ts';
 import type { NamedTensor, Tensor } from './tensor.ts';
 import { isContainer, isTensor, keyText, partAt, rowLength, rowsOf, stepAt } from './value-children.ts';
@@ -130,7 +131,7 @@ class TensorWalk {
       length += part.length;
     }
     if (length > NAME_LENGTH) {
-      const start = JSON.stringify(nameStart(path.join('.')));
+      const start = quoteName(path.join('.'));
       throw this.#refuse(`has a tensor with a name of more than ${NAME_LENGTH} characters: ${start}`);
     }
     this.#nameBytes += NAME_COST + PART_COST * steps.length + length;

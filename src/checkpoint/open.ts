@@ -2,11 +2,13 @@
  * Opens a checkpoint file of any kind. What a file is, its bytes say: extensions lie (`.pth.tar` may be a zip, `.bin` a legacy
  * pickle, `.pt` a Git LFS pointer). Directories, headers and pickles are read; tensor bytes never are.
  */
+import { stat } from 'node:fs/promises';
 import { MlfsError } from '../errors.ts';
 import { FileSource } from '../storage/file-source.ts';
 import { Image } from '../storage/image.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { detectContainer, HEAD_BYTES } from './detect.ts';
+import { refuseDistributedMetadata, refuseFolder, refuseText } from './foreign.ts';
 import { openSafetensors } from './safetensors.ts';
 import { torchLayout } from './torch/archive-layout.ts';
 import { openBundle } from './torch/bundle.ts';
@@ -22,7 +24,7 @@ export type { OpenOptions } from './torch/zip-checkpoint.ts';
  * what is no checkpoint, is damaged, or asks for more than the limits allow.
  */
 export async function openCheckpoint(path: string, options: OpenOptions = {}): Promise<Checkpoint> {
-  const source = await FileSource.open(path);
+  const source = await openSource(path);
   try {
     return await openCheckpointIn(source, options);
   } catch (cause) {
@@ -43,6 +45,16 @@ export async function openCheckpointIn(source: FileSource, options: OpenOptions 
   }
 }
 
+/** Opens the file and reads nothing. Throws ERR_MLFS_FORMAT that names what a folder is, ERR_MLFS_NOT_FOUND, ERR_MLFS_ACCESS. */
+export async function openSource(path: string): Promise<FileSource> {
+  const isFolder = await stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+  if (isFolder) throw await refuseFolder(path);
+  return FileSource.open(path);
+}
+
 async function openImage(image: Image, options: OpenOptions): Promise<OpenedCheckpoint> {
   const head = await image.read(0, Math.min(HEAD_BYTES, image.size));
   switch (detectContainer(image.path, head, image.size)) {
@@ -58,8 +70,18 @@ async function openImage(image: Image, options: OpenOptions): Promise<OpenedChec
     case 'tar':
       return openTorchTar(image, options);
     case 'pickle':
-      return openPickleFile(image, options);
+      return openPickle(image, head, options);
   }
+}
+
+/** Any short text may begin as a pickle does, by its first letter. */
+async function openPickle(image: Image, head: Buffer, options: OpenOptions): Promise<OpenedCheckpoint> {
+  const opened = await openPickleFile(image, options).catch((cause: unknown) => {
+    throw (image.size <= HEAD_BYTES ? refuseText(image.path, head) : undefined) ?? cause;
+  });
+  const refusal = refuseDistributedMetadata(image.path, opened.root);
+  if (refusal !== undefined) throw refusal;
+  return opened;
 }
 
 /** A defect of ours that a file brought out: still an error with the file's name, not a stack for the user. */

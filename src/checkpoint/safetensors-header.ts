@@ -70,12 +70,15 @@ export async function parseSafetensorsHeader(
 
 function readMetadata(json: JsonCursor): Record<string, string> {
   const entries = new Map<string, string>();
+  let read = 0;
   const place = () => '__metadata__';
+  // Some writers say "no metadata" so, and the official reader takes it.
+  if (json.takeNull()) return {};
   json.open('{', place);
   while (json.item('}')) {
-    if (entries.size === MAX_METADATA) throw json.limit(`more than ${MAX_METADATA} keys in __metadata__`);
+    if (read++ === MAX_METADATA) throw json.limit(`more than ${MAX_METADATA} keys in __metadata__`);
     const key = json.key(place);
-    if (entries.has(key)) throw json.twice(key, place);
+    // Of a key that occurs twice the last one counts, as for the official reader: nothing depends on it.
     entries.set(
       key,
       json.string(() => `__metadata__ ${quoteName(key)}`),

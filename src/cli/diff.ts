@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { EXIT } from '../errors.ts';
 import type { Described, TensorDifference } from '../mount/difference.ts';
+import type { Distance } from '../numbers/distance.ts';
 import { printJson, printLine } from './output.ts';
 import { grouped, humanBytes, plural } from './printable.ts';
 
@@ -65,13 +66,36 @@ function asLine(difference: TensorDifference): string {
     case 'reshaped':
       return `${path}: ${described(difference.before)} became ${described(difference.after)}`;
     case 'changed': {
-      const { elements, elementsTotal, maxDistance, relative } = difference;
+      const { elements, elementsTotal } = difference;
       const share = ((100 * elements) / elementsTotal).toPrecision(3);
-      const far = maxDistance === null ? '' : `, at most ${maxDistance.toPrecision(4)} apart`;
-      const norm = relative === null ? '' : `, relative distance ${relative.toPrecision(4)}`;
-      return `${path}: ${grouped(elements)} of ${grouped(elementsTotal)} elements (${share} %)${far}${norm}`;
+      const parts = [
+        `${grouped(elements)} of ${grouped(elementsTotal)} elements (${share} %)`,
+        ...farApart(difference),
+      ];
+      return `${path}: ${parts.join(', ')}`;
     }
   }
+}
+
+/** What is known of the distance, and how many elements have none. */
+function farApart(distance: Distance): string[] {
+  const { maxDistance, relative, becameNonFinite, becameFinite, stayedNonFinite, beyondDouble } = distance;
+  const parts: string[] = [];
+  if (maxDistance !== null) parts.push(`at most ${distanceText(maxDistance)} apart`);
+  if (relative !== null) parts.push(`relative distance ${distanceText(relative)}`);
+  if (becameNonFinite > 0) parts.push(`${grouped(becameNonFinite)} became NaN or infinite`);
+  if (becameFinite > 0) parts.push(`${grouped(becameFinite)} became finite`);
+  if (stayedNonFinite > 0)
+    parts.push(`${grouped(stayedNonFinite)} changed from one NaN or infinity to another`);
+  if (beyondDouble > 0) parts.push(`${grouped(beyondDouble)} further apart than a double can say`);
+  return parts;
+}
+
+/** Integers in full, anything else in four digits. */
+function distanceText(distance: number | bigint): string {
+  return Number.isInteger(distance) || typeof distance === 'bigint'
+    ? distance.toString()
+    : (distance as number).toPrecision(4);
 }
 
 function described({ dtype, shape }: Described): string {

@@ -43,12 +43,15 @@ function factsOf(checkpoint: OpenedCheckpoint) {
     ofType.bytes += nbytes;
     bytes += nbytes;
   }
+  const use = checkpoint.storageUse;
   return {
     path: checkpoint.path,
     format: checkpoint.format,
     file_bytes: checkpoint.fileSize,
     tensors: checkpoint.tensors.length,
     tensor_bytes: bytes,
+    storage_bytes: use.bytes,
+    unused_storage_bytes: use.unusedBytes,
     tied: checkpoint.tensors.length - seen.size,
     dtypes,
     metadata: checkpoint.metadata,
@@ -66,6 +69,10 @@ function asText(facts: Facts): string {
     ['file', exactBytes(facts.file_bytes)],
     ['tensors', `${plural(facts.tensors, 'tensor')}, ${exactBytes(facts.tensor_bytes)}`],
   ];
+  if (facts.unused_storage_bytes > 0) {
+    const { storage_bytes: all, unused_storage_bytes: unused } = facts;
+    lines.push(['storages', `${exactBytes(all)}, of which no tensor uses ${exactBytes(unused)}`]);
+  }
   if (facts.tied > 0)
     lines.push(['tied', `${plural(facts.tied, 'name')} of bytes that another name has too`]);
   for (const [dtype, { tensors, bytes }] of Object.entries(facts.dtypes)) {

@@ -1,8 +1,9 @@
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { MlfsError } from '../errors.ts';
 import type { MountOptions, MountSummary } from '../mount.ts';
 import { LEVELS, type Level } from '../telemetry/log.ts';
-import { parseDashO } from './mount-options.ts';
+import { type DashO, type OtherWord, parseDashO, unknownWord } from './dash-o.ts';
 import { notice } from './notice.ts';
 import { printJson, printLine } from './output.ts';
 import { humanBytes, plural } from './printable.ts';
@@ -55,7 +56,11 @@ export function registerMount(program: Command): void {
       'how long a read in /rpc waits for its answer (default 60)',
       parseSeconds,
     )
-    .option('-o, --option <list>', 'ro, rw, allow_other, default_permissions, nonempty, fsname=NAME', collect)
+    .option(
+      '-o, --option <list>',
+      'as for mount(8): ro, rw, allow_other, default_permissions, nonempty, fsname=NAME, or any long option here (follow, journal_limit=2G)',
+      collect,
+    )
     .addOption(
       new Option('--transport <name>', 'how to reach the kernel')
         .choices(['auto', 'kernel', 'fuse-native'])
@@ -87,8 +92,16 @@ Who is not root needs the line user_allow_other in /etc/fuse.conf.`,
     .action(mountCheckpoint);
 }
 
-async function mountCheckpoint(checkpoint: string, directory: string, flags: MountFlags): Promise<void> {
-  const options = mountOptions(flags);
+async function mountCheckpoint(
+  checkpoint: string,
+  directory: string,
+  given: MountFlags,
+  command: Command,
+): Promise<void> {
+  const dashO = parseDashO(given.option ?? []);
+  for (const word of dashO.others) setLongOption(command, word);
+  const flags = command.opts<MountFlags>();
+  const options = mountOptions(flags, dashO);
   if (options.readOnly && options.writeBack) {
     notice(`--${flags.writeBack ? 'write-back' : 'unsafe-write'} has no effect on a read-only mount`);
   }
@@ -112,8 +125,27 @@ function mountedLine(checkpoint: string, directory: string, summary: MountSummar
   return `mounted ${checkpoint} at ${directory}: ${plural(tensors, 'tensor')}, ${humanBytes(bytes)}, ${milliseconds} ms${metrics}`;
 }
 
-function mountOptions(flags: MountFlags): MountOptions {
-  const dashO = parseDashO(flags.option ?? []);
+/** `-o journal_limit=2G` as `--journal-limit 2G`; a long option that was given itself goes before it. */
+function setLongOption(command: Command, { name, value }: OtherWord): void {
+  const word = value === undefined ? name : `${name}=${value}`;
+  const long = `--${name.replaceAll('_', '-')}`;
+  const option = command.options.find((one) => one.long === long);
+  if (option === undefined || long === '--option' || option.isBoolean() !== (value === undefined)) {
+    throw unknownWord(word);
+  }
+  const attribute = option.attributeName();
+  const source = command.getOptionValueSource(attribute);
+  if (source !== undefined && source !== 'default') return;
+  try {
+    const parsed = value === undefined ? true : (option.parseArg?.(value, undefined) ?? value);
+    command.setOptionValueWithSource(attribute, parsed, 'config');
+  } catch (cause) {
+    if (!(cause instanceof InvalidArgumentError)) throw cause;
+    throw new MlfsError('ERR_MLFS_USAGE', `-o ${word}: ${cause.message}`, { cause });
+  }
+}
+
+function mountOptions(flags: MountFlags, dashO: DashO): MountOptions {
   return {
     transport: flags.transport,
     readOnly: flags.readOnly ?? dashO.readOnly ?? false,

@@ -2,6 +2,7 @@
  * Everything that a command prints goes through here (and through `notice` and `printError`, for stderr), so that nothing a checkpoint or a file name says gets to the
  * terminal as it is. Tensor bytes alone do not: `mlfs cat` writes those.
  */
+import { exactJson } from '../numbers/exact-json.ts';
 import { visible, visibleJson, visibleLines } from '../visible-text.ts';
 
 /** A line on stdout. */
@@ -14,8 +15,10 @@ export function printText(text: string): void {
   process.stdout.write(visibleLines(text));
 }
 
+/** On one line, where a bigint is an integer with all its digits, or indented. */
 export function printJson(value: unknown, indent?: number): void {
-  process.stdout.write(`${visibleJson(value, indent)}\n`);
+  const json = indent === undefined ? exactJson(value) : visibleJson(value, indent);
+  process.stdout.write(`${json}\n`);
 }
 
 /** Text without a line feed that stands out where stdout has colours; `style` are the SGR codes that begin and end it. */

@@ -17,6 +17,7 @@ import { registerFlush } from './flush.ts';
 import { registerInfo } from './info.ts';
 import { registerLs } from './ls.ts';
 import { registerMount } from './mount.ts';
+import { translateMountHelper } from './mount-helper.ts';
 import { exitCodeOf, printError } from './print-error.ts';
 import { translatePrototype } from './prototype.ts';
 import { registerReload } from './reload.ts';
@@ -53,7 +54,8 @@ export async function run(argv: readonly string[]): Promise<number> {
   try {
     const words = translatePrototype(argv);
     const program = await createProgram(words);
-    await program.parseAsync(words, { from: 'user' });
+    const names = program.commands.flatMap((command) => [command.name(), ...command.aliases()]);
+    await program.parseAsync(translateMountHelper(words, new Set(names)), { from: 'user' });
     return Number(process.exitCode ?? EXIT.ok);
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;

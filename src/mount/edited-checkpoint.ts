@@ -7,10 +7,9 @@
 import { resolve } from 'node:path';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { fileStructure } from '../checkpoint/file-structure.ts';
-import { openCheckpointIn } from '../checkpoint/open.ts';
+import { openCheckpointIn, openSource } from '../checkpoint/open.ts';
 import { diskMedium } from '../storage/disk-medium.ts';
 import { Edits } from '../storage/edits.ts';
-import { FileSource } from '../storage/file-source.ts';
 import type { FileLock, Stranger } from '../storage/lock.ts';
 import { lockOpenFile } from '../storage/reopen.ts';
 import { StateDirectory } from '../storage/state-directory.ts';
@@ -52,7 +51,7 @@ export class EditedCheckpoint {
 
   /** Throws ERR_MLFS_BUSY (somebody else has it), ERR_MLFS_RECOVERY, and what opening a checkpoint throws. */
   static async open(path: string, options: EditingOptions = {}): Promise<EditedCheckpoint> {
-    const source = await FileSource.open(path);
+    const source = await openSource(path);
     const undo: (() => Promise<void>)[] = [() => source.close()];
     try {
       const lock = await lockOpenFile(source.fd, path);

@@ -13,14 +13,17 @@ import { readContent } from '../storage/read-extents.ts';
 export interface Statistics {
   /** All elements. */
   readonly count: number;
-  readonly min: number | undefined;
-  readonly max: number | undefined;
+  /** The extremes of 64-bit integers are exact: bigints beyond 2^53. */
+  readonly min: number | bigint | undefined;
+  readonly max: number | bigint | undefined;
   readonly mean: number | undefined;
   /** Of the population, as numpy.std has it. */
   readonly std: number | undefined;
-  /** Sum and sum of squares of the finite elements. */
+  /** Sum and sum of squares of the finite elements; infinite where no double is that large. */
   readonly sum: number;
   readonly sumOfSquares: number;
+  /** The square root of the sum of squares, a double also where `sumOfSquares` is too large or too small for one. */
+  readonly norm: number;
   readonly zeros: number;
   readonly nans: number;
   /** Both infinities. */
@@ -126,9 +129,8 @@ function fileRun(content: FixedContent, { offset, length }: Block) {
 }
 
 function statisticsFrom(found: ReturnType<NativeStatistics['result']>): Statistics {
-  const { count, zeros, nans, infs, mean, squares } = found;
-  const finite = count - nans - infs;
-  const some = finite > 0;
+  const { count, zeros, nans, infs } = found;
+  const some = count - nans - infs > 0;
   const histogram: HistogramBucket[] = [];
   for (let at = 0; at < found.histogram.length; at += 3) {
     const [from = 0, to = 0, inBucket = 0] = found.histogram.subarray(at, at + 3);
@@ -136,16 +138,21 @@ function statisticsFrom(found: ReturnType<NativeStatistics['result']>): Statisti
   }
   return {
     count,
-    min: some ? found.min : undefined,
-    max: some ? found.max : undefined,
-    mean: some ? mean : undefined,
-    // A sum beyond all doubles leaves nothing to subtract from.
-    std: some && Number.isFinite(mean) ? Math.sqrt(squares / finite) : undefined,
-    sum: some ? mean * finite : 0,
-    sumOfSquares: some ? squares + mean * mean * finite : 0,
+    min: some ? plainInteger(found.min) : undefined,
+    max: some ? plainInteger(found.max) : undefined,
+    mean: some ? found.mean : undefined,
+    std: some ? found.std : undefined,
+    sum: some ? found.sum : 0,
+    sumOfSquares: some ? found.sumOfSquares : 0,
+    norm: some ? found.norm : 0,
     zeros,
     nans,
     infs,
     histogram,
   };
+}
+
+/** A number where it says the same. */
+function plainInteger(value: number | bigint): number | bigint {
+  return typeof value === 'bigint' && Number.isSafeInteger(Number(value)) ? Number(value) : value;
 }

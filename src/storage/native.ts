@@ -83,12 +83,14 @@ export interface NativeStatistics {
     readonly zeros: number;
     readonly nans: number;
     readonly infs: number;
-    /** Of the finite elements, when there are any. */
-    readonly min: number;
-    readonly max: number;
+    /** Of the finite elements, when there are any. `min` and `max` of 64-bit integers are bigints. */
+    readonly min: number | bigint;
+    readonly max: number | bigint;
     readonly mean: number;
-    /** Sum of the squared distances from the mean. */
-    readonly squares: number;
+    readonly std: number;
+    readonly sum: number;
+    readonly sumOfSquares: number;
+    readonly norm: number;
     /** Triples of from, to and count. */
     readonly histogram: Float64Array;
   };

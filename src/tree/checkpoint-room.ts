@@ -127,7 +127,7 @@ export function addCheckpointRoom(
   if (omitted > 0) {
     // Tensors in what is left out are placed as those that no folder leads to.
     const reason = `more than ${MAX_ENTRIES} entries; see sys/checkpoint.json`;
-    addJson(top, 'omitted', () => `${JSON.stringify({ omitted, reason })}\n`);
+    addJson(top, 'omitted', () => `${visibleJson({ omitted, reason })}\n`);
   }
 }
 

@@ -22,10 +22,11 @@ interface Bucket {
 }
 
 export function bucketsOf({
-  min = 0,
-  max = 0,
   histogram,
+  ...extremes
 }: Pick<Statistics, 'min' | 'max' | 'histogram'>): Buckets {
+  const min = Number(extremes.min ?? 0);
+  const max = Number(extremes.max ?? 0);
   const touching = joined(histogram, min, max);
   const limits = touching.map(({ to }) => to);
   const counts = touching.map(({ count }) => count);

@@ -28,7 +28,7 @@ const HISTOGRAM_BYTES = 5 * DOUBLE_FIELD + 2 * delimitedSize(BUCKETS * 8);
 const SCALARS: readonly [kind: string, of: (statistics: Statistics) => number][] = [
   ['mean', ({ mean }) => mean ?? Number.NaN],
   ['std', ({ std }) => std ?? Number.NaN],
-  ['norm', ({ sumOfSquares }) => Math.sqrt(sumOfSquares)],
+  ['norm', ({ norm }) => norm],
   ['not_finite', ({ nans, infs }) => nans + infs],
 ];
 
@@ -74,8 +74,8 @@ export class TensorEvent {
 
 function writeHistogram(fields: FieldWriter, statistics: Statistics): void {
   const { limits, counts } = bucketsOf(statistics);
-  fields.double(1, statistics.min ?? 0);
-  fields.double(2, statistics.max ?? 0);
+  fields.double(1, Number(statistics.min ?? 0));
+  fields.double(2, Number(statistics.max ?? 0));
   fields.double(
     3,
     counts.reduce((sum, count) => sum + count, 0),

@@ -1,6 +1,7 @@
 import { MlfsError } from '../../errors.ts';
 import type { Image } from '../../storage/image.ts';
 import { quoteName } from '../../visible-text.ts';
+import { refuseArchive } from '../foreign.ts';
 import { PyDict } from '../pickle/values.ts';
 import type { NamedTensor, Storage } from '../tensor.ts';
 import { type Archive, readArchive } from '../zip/archive.ts';
@@ -72,6 +73,11 @@ function compressedPart(path: string, entry: ZipEntry): MlfsError {
 }
 
 function noCheckpoint(path: string, entries: readonly ZipEntry[]): MlfsError {
+  const known = refuseArchive(
+    path,
+    entries.map(({ name }) => name),
+  );
+  if (known !== undefined) return known;
   const names = entries.slice(0, 4).map((entry) => quoteName(entry.name));
   const what =
     entries.length === 0 ? 'an empty zip archive' : 'a zip archive without a torch checkpoint in it';
@@ -81,12 +87,8 @@ function noCheckpoint(path: string, entries: readonly ZipEntry[]): MlfsError {
       : `: there is no data.pkl, but ${names.join(', ')}${entries.length > 4 ? ', …' : ''}`;
   return new MlfsError('ERR_MLFS_FORMAT', `${path}: is ${what}${shown}`, {
     path,
-    advice: adviceFor(entries),
+    ...(entries.some(({ method }) => method === 'deflated')
+      ? { advice: 'If the checkpoint is one of its compressed files: unpack it, and open that.' }
+      : {}),
   });
-}
-
-function adviceFor(entries: readonly ZipEntry[]): string {
-  if (entries.some((entry) => entry.name.endsWith('.npy'))) return 'It is a NumPy .npz file.';
-  if (entries.some((entry) => entry.name.endsWith('.h5'))) return 'It is a Keras file.';
-  return 'Unpack it if the checkpoint is one of its compressed files.';
 }

@@ -1,5 +1,6 @@
 import { MlfsError } from '../../errors.ts';
 import type { ByteSource } from '../../storage/byte-source.ts';
+import { refuseArchivesInARow } from '../foreign.ts';
 import { LIMITS } from './limits.ts';
 import { refuse } from './refusal.ts';
 
@@ -97,12 +98,12 @@ interface Directory {
   readonly endsAt: number;
 }
 
-function checked(
+async function checked(
   source: ByteSource,
   directory: Directory,
   archiveEnd: number,
   warnings: MlfsError[],
-): EndRecord {
+): Promise<EndRecord> {
   const { entries, size, offset, endsAt } = directory;
   const fail = (reason: string) => refuse('ERR_MLFS_ZIP', source.path, undefined, reason);
   if (offset > endsAt || size > endsAt) {
@@ -111,6 +112,8 @@ function checked(
     );
   }
   if (offset + size !== endsAt) {
+    const inARow = await archivesInARow(source, endsAt - (offset + size));
+    if (inARow !== undefined) throw inARow;
     throw fail(
       `wrong central directory offset or size: ${size} bytes at byte ${offset} end at ${offset + size}, but the end record is at byte ${endsAt}`,
     );
@@ -165,6 +168,8 @@ async function readZip64End(
     );
   }
   const at = Number(recordOffset);
+  const inARow = await archivesInARow(source, locatorOffset - ZIP64_END_LENGTH - at);
+  if (inARow !== undefined) throw inARow;
   const record = await source.read(at, ZIP64_END_LENGTH);
   if (record.readUInt32LE(0) !== ZIP64_END_SIGNATURE) {
     throw fail(`byte ${at} does not hold the ZIP64 end record that the locator points to`);
@@ -195,6 +200,15 @@ async function readZip64End(
     offset: Number(offset),
     endsAt: at,
   };
+}
+
+/** Offsets that are all too small by `shift` are those of an archive that begins there, behind another one. */
+async function archivesInARow(source: ByteSource, shift: number): Promise<MlfsError | undefined> {
+  if (shift <= 0 || shift + 4 > source.size) return undefined;
+  for (const at of [0, shift]) {
+    if ((await source.read(at, 4)).readUInt32LE(0) !== LOCAL_SIGNATURE) return undefined;
+  }
+  return refuseArchivesInARow(source.path, shift);
 }
 
 async function noEndRecord(source: ByteSource): Promise<MlfsError> {

@@ -4,6 +4,7 @@
  */
 import { nbytes, type Tensor } from '../../checkpoint/tensor.ts';
 import { MlfsError } from '../../errors.ts';
+import { exactJson } from '../../numbers/exact-json.ts';
 import { type HistogramBucket, hasStatistics, type Statistics } from '../../numbers/statistics.ts';
 import type { StatisticsCache } from '../../numbers/statistics-cache.ts';
 import type { FixedContent, ImageRange, RenderedContent } from '../../storage/content.ts';
@@ -105,9 +106,7 @@ function statisticsJson(found: Statistics): string {
     ({ from, to, count: n }) => `      ${visibleJson([from, to, n])}`,
   );
   const histogram = buckets.length === 0 ? '[]' : `[\n${buckets.join(',\n')}\n    ]`;
-  const lines = Object.entries(numbers).map(
-    ([key, value]) => `    ${visibleJson(key)}: ${visibleJson(value)}`,
-  );
+  const lines = Object.entries(numbers).map(([key, value]) => `    ${visibleJson(key)}: ${exactJson(value)}`);
   return `{\n${lines.join(',\n')},\n    "histogram": ${histogram}\n  }`;
 }
 

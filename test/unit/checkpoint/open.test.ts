@@ -1,11 +1,15 @@
 import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { valueToJson } from '../../../src/checkpoint/json.ts';
+import { openCheckpoint } from '../../../src/checkpoint/open.ts';
 import { findStateDict } from '../../../src/checkpoint/state-dict.ts';
 import { isTensor } from '../../../src/checkpoint/value-children.ts';
-import type { ErrorCode } from '../../../src/errors.ts';
+import { type ErrorCode, MlfsError } from '../../../src/errors.ts';
 import { buildZip, DEFLATED } from '../../hostile/zip-builder.ts';
-import { assemble, int, storage, tensor, text } from './pickle/assembler.ts';
+import { temporaryDirectory } from '../../support/tmp.ts';
+import { assemble, global, int, storage, tensor, text } from './pickle/assembler.ts';
 
 import { oneTensor, open, pickle, refusal, torchZip } from './torch/torch-files.ts';
 
@@ -51,7 +55,83 @@ const others: [name: string, code: ErrorCode, bytes: Buffer, message: RegExp, ad
   ['HDF5', 'ERR_MLFS_FORMAT', Buffer.from('\x89HDF\r\n\x1a\n', 'latin1'), /is an HDF5 file/],
   ['ONNX', 'ERR_MLFS_FORMAT', Buffer.from('\x08\x07\x12\x07pytorch', 'latin1'), /is an ONNX model/],
   ['gzip', 'ERR_MLFS_FORMAT', Buffer.from('\x1f\x8b\x08\0', 'latin1'), /is a gzip file/, /gunzip/],
-  ['JSON', 'ERR_MLFS_FORMAT', Buffer.from('{"weight_map": {}}'), /is JSON, not a checkpoint/],
+  ['JSON', 'ERR_MLFS_FORMAT', Buffer.from('{"architectures": ["A"]}'), /is JSON, not a checkpoint/],
+  [
+    'an index of shards',
+    'ERR_MLFS_FORMAT',
+    Buffer.from('{"weight_map": {}}'),
+    /is the index of a model in several files/,
+    /files that it names/,
+  ],
+  [
+    'an error in JSON',
+    'ERR_MLFS_PLACEHOLDER',
+    Buffer.from('{"error": "Repository not found"}'),
+    /is a text, not a checkpoint: .*Repository not found/,
+    /server answered/,
+  ],
+  ...[
+    'Entry not found',
+    'Not Found',
+    'Invalid username or password.\n',
+    '404: Not Found',
+    'Zugriff verweigert: für Gäste',
+  ].map((text): (typeof others)[number] => [
+    `the error page ${JSON.stringify(text)}`,
+    'ERR_MLFS_PLACEHOLDER',
+    Buffer.from(text),
+    /is a text, not a checkpoint: "\S/,
+    /server answered/,
+  ]),
+  [
+    'ExecuTorch',
+    'ERR_MLFS_FORMAT',
+    Buffer.from('\x30\0\0\0ET12', 'latin1'),
+    /is an ExecuTorch program/,
+    /exported from/,
+  ],
+  [
+    'a flatbuffer of PyTorch Mobile',
+    'ERR_MLFS_FORMAT',
+    Buffer.from('\x30\0\0\0PTMF', 'latin1'),
+    /is a PyTorch Mobile model in the flatbuffer format/,
+    /converted from/,
+  ],
+  [
+    'a torch.package archive',
+    'ERR_MLFS_FORMAT',
+    buildZip([
+      { name: 'p/model/model.pkl' },
+      { name: 'p/.data/0.storage' },
+      { name: 'p/.data/extern_modules' },
+    ]),
+    /is a torch\.package archive/,
+    /PackageImporter/,
+  ],
+  [
+    'an AOTInductor package',
+    'ERR_MLFS_FORMAT',
+    buildZip([{ name: 'm/data/aotinductor/model/c.wrapper.so' }, { name: 'm/archive_format' }]),
+    /is an AOTInductor package/,
+    /compiled from/,
+  ],
+  [
+    'several zips in a row',
+    'ERR_MLFS_FORMAT',
+    Buffer.concat([buildZip([{ name: 'a/data.pkl' }]), buildZip([{ name: 'b/data.pkl' }])]),
+    /is several zip archives one behind the other/,
+    /dcp_to_torch/,
+  ],
+  [
+    'the .metadata of a distributed checkpoint',
+    'ERR_MLFS_FORMAT',
+    pickle(
+      assemble(global('torch.distributed.checkpoint.metadata', 'Metadata'), 'EMPTY_TUPLE', 'NEWOBJ'),
+      assemble('EMPTY_DICT', 'BUILD'),
+    ),
+    /is the \.metadata of a torch\.distributed\.checkpoint folder/,
+    /dcp_to_torch/,
+  ],
   [
     'noise',
     'ERR_MLFS_FORMAT',
@@ -61,8 +141,8 @@ const others: [name: string, code: ErrorCode, bytes: Buffer, message: RegExp, ad
   [
     'a zip of something else',
     'ERR_MLFS_FORMAT',
-    buildZip([{ name: 'a.npy' }]),
-    /without a torch checkpoint in it: .* "a\.npy"/,
+    buildZip([{ name: 'a.txt' }]),
+    /without a torch checkpoint in it: .* "a\.txt"/,
   ],
   [
     'a pickle with bytes after it',
@@ -83,6 +163,43 @@ for (const [name, code, bytes, message, advice] of others) {
   test(`what is no checkpoint is refused by its own name: ${name}`, async (t) => {
     const error = await refusal(t, bytes);
     assert.equal(error.code, code);
+    assert.match(error.message, message);
+    if (advice !== undefined) assert.match(error.advice ?? '', advice);
+  });
+}
+
+const folders: [name: string, files: readonly string[], message: RegExp, advice?: RegExp][] = [
+  [
+    'a distributed checkpoint',
+    ['.metadata', '__0_0.distcp'],
+    /is a folder of torch\.distributed/,
+    /dcp_to_torch/,
+  ],
+  [
+    'a model in shards',
+    ['model.safetensors.index.json', 'model-00001-of-00002.safetensors'],
+    /is the folder of a model in several files \(see model\.safetensors\.index\.json/,
+    /files that the index names/,
+  ],
+  [
+    'a folder with a checkpoint',
+    ['config.json', 'model.safetensors'],
+    /is a directory/,
+    /model\.safetensors/,
+  ],
+  ['a folder', ['notes.txt'], /is a directory, not a checkpoint file/],
+];
+
+for (const [name, files, message, advice] of folders) {
+  test(`a folder is refused for what it is: ${name}`, async (t) => {
+    const folder = await temporaryDirectory(t);
+    for (const file of files) await writeFile(join(folder, file), '');
+    const error = await openCheckpoint(folder).then(
+      () => assert.fail('it opened'),
+      (cause: unknown) => cause,
+    );
+    assert.ok(error instanceof MlfsError);
+    assert.equal(error.code, 'ERR_MLFS_FORMAT');
     assert.match(error.message, message);
     if (advice !== undefined) assert.match(error.advice ?? '', advice);
   });

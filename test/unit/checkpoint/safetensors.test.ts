@@ -48,6 +48,25 @@ test('tensors, their places and the metadata are what the header says, in its or
   assert.deepEqual([bytes.offset, bytes.length], [dataOffset + 8, 24]);
 });
 
+test('what the official reader takes for no metadata, or takes twice, is taken', async (t) => {
+  for (const [metadata, expected] of [
+    ['null', {}],
+    ['{}', {}],
+    ['{"k":"1","k":"2"}', { k: '2' }],
+  ] as const) {
+    for (const header of [
+      `{"__metadata__":${metadata},"a":${f32(0, 4)}}`,
+      `{"a":${f32(0, 4)},"__metadata__": ${metadata} }`,
+    ]) {
+      const checkpoint = await opened(t, file(header, new Uint8Array(4)));
+      assert.deepEqual({ ...checkpoint.metadata }, expected);
+      assert.equal(checkpoint.tensors.length, 1);
+    }
+  }
+  const nested = `{"a":{"dtype":"F32","shape":[],"data_offsets":[0,4],"x":${'['.repeat(100)}${']'.repeat(100)}}}`;
+  assert.equal((await opened(t, file(nested, new Uint8Array(4)))).tensors.length, 1);
+});
+
 test('every dtype of the format is known, sub-byte F6 is refused with its reason', async (t) => {
   const bits = {
     BOOL: 8,

@@ -36,10 +36,10 @@ test('JSON that somebody reads is written by visibleJson', () => {
       'throughput/reading-process.ts',
       // Files of the state directory.
       'mount/control-command.ts',
+      'storage/base-record.ts',
       'storage/commit-note.ts',
       'storage/edits.ts',
       'storage/lock.ts',
-      'storage/state-directory.ts',
       // A header that has the format's own form.
       'tree/safetensors-export.ts',
       // Lines of a document, which escapes them.

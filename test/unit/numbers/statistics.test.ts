@@ -36,7 +36,7 @@ quarter = np.floor(mantissa * 8).astype(int)
 keys, counts = np.unique(np.sign(finite[finite != 0]) * (exponent * 8.0 + quarter + 100000), return_counts=True)
 print(json.dumps({
     'count': x.size, 'zeros': int((x == 0).sum()), 'nans': int(np.isnan(x).sum()), 'infs': int(np.isinf(x).sum()),
-    'min': finite.min(), 'max': finite.max(), 'mean': finite.mean(), 'std': finite.std(), 'buckets': counts.tolist(),
+    'min': (x[np.isfinite(x)] + 0).min().item(), 'max': (x[np.isfinite(x)] + 0).max().item(), 'mean': finite.mean(), 'std': finite.std(), 'buckets': counts.tolist(),
 }))
 `;
 
@@ -102,7 +102,8 @@ for (const [dtype, numpy] of Object.entries(NUMPY_TYPES) as [DType, string][]) {
     );
     const found = await computeStatistics(inline(bytes), dtype);
     for (const field of ['count', 'zeros', 'nans', 'infs', 'min', 'max'] as const) {
-      assert.ok(found[field] === expected[field], `${field}: ${found[field]}, ${expected[field]}`);
+      // JSON.parse rounds numpy's 64-bit integers; that ours are exact is tested below.
+      assert.ok(Number(found[field]) === expected[field], `${field}: ${found[field]}, ${expected[field]}`);
     }
     const scale = Math.max(Math.abs(expected.min), Math.abs(expected.max));
     assertNear(found.mean, expected.mean, scale, 'mean');
@@ -115,10 +116,74 @@ for (const [dtype, numpy] of Object.entries(NUMPY_TYPES) as [DType, string][]) {
   });
 }
 
-test('numbers whose sum is beyond all doubles have no standard deviation', async () => {
+/** Mean and standard deviation of doubles that are in the middle of their range, for others that are a power of two away. */
+function scaledMoments(values: Float64Array): { readonly mean: number; readonly std: number } {
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length;
+  return { mean, std: Math.sqrt(variance) };
+}
+
+for (const [what, exponent] of [
+  ['near overflow', 1022],
+  ['whose squares overflow', 600],
+  ['whose squares underflow', -600],
+  ['near underflow', -1020],
+] as const) {
+  test(`doubles ${what} keep mean, standard deviation and norm`, async () => {
+    // Several runs and blocks, so that joining them is tried, too.
+    const plain = Float64Array.from({ length: 700_001 }, (_, index) => ((index * 7919) % 1000) / 512 - 0.9);
+    const values = plain.map((value) => value * 2 ** exponent);
+    const found = await computeStatistics(inline(new Uint8Array(values.buffer)), 'float64');
+    const expected = scaledMoments(plain);
+    const back = (value: number | undefined) => (value ?? Number.NaN) / 2 ** exponent;
+    assertNear(back(found.mean), expected.mean, 1, 'mean');
+    assertNear(back(found.std), expected.std, 1, 'std');
+    const norm = Math.sqrt(plain.reduce((sum, value) => sum + value * value, 0));
+    if (exponent < 1000) assertNear(back(found.norm), norm, norm, 'norm');
+    assert.deepEqual([back(Number(found.min)), back(Number(found.max))], [-0.9, 999 / 512 - 0.9]);
+  });
+}
+
+test('a mean of the largest doubles is a double', async () => {
   const bytes = Buffer.from(Float64Array.of(1.7e308, -1.7e308, 1.6e308).buffer);
-  const { min, max, std, count } = await computeStatistics(inline(bytes), 'float64');
-  assert.deepEqual([min, max, std, count], [-1.7e308, 1.7e308, undefined, 3]);
+  const { min, max, mean, std } = await computeStatistics(inline(bytes), 'float64');
+  const expected = scaledMoments(Float64Array.of(1.7, -1.7, 1.6));
+  assert.deepEqual([min, max], [-1.7e308, 1.7e308]);
+  assertNear((mean ?? 0) / 1e308, expected.mean, 1, 'mean');
+  assertNear((std ?? 0) / 1e308, expected.std, 1, 'std');
+});
+
+test('an outlier at the beginning does not hide the spread of the others', async () => {
+  const values = Float64Array.from({ length: 2047 }, (_, index) =>
+    index === 0 ? -1e15 : 1e15 + (index % 2),
+  );
+  const found = await computeStatistics(inline(new Uint8Array(values.slice(1).buffer)), 'float64');
+  assertNear(found.std, 0.5, 1, 'std without the outlier');
+  const shifted = values.map((value) => value - 1e15);
+  shifted[0] = -1e12;
+  const far = await computeStatistics(inline(new Uint8Array(shifted.buffer)), 'float64');
+  const expected = scaledMoments(shifted);
+  assertNear(far.std, expected.std, expected.std, 'std');
+});
+
+const integers = (values: BigInt64Array | BigUint64Array) => inline(new Uint8Array(values.buffer));
+
+test('extremes of 64-bit integers are exact, and so is a spread far from zero', async () => {
+  const ids = await computeStatistics(
+    integers(BigInt64Array.of(-(2n ** 63n), 0n, 2n ** 63n - 1n, 4611686018427387905n)),
+    'int64',
+  );
+  assert.deepEqual([ids.min, ids.max, ids.zeros], [-(2n ** 63n), 2n ** 63n - 1n, 1]);
+  const hashes = await computeStatistics(
+    integers(BigUint64Array.from({ length: 1_500_000 }, (_, index) => 2n ** 64n - 3n + BigInt(index % 3))),
+    'uint64',
+  );
+  assert.deepEqual([hashes.min, hashes.max], [2n ** 64n - 3n, 2n ** 64n - 1n]);
+  assertNear(hashes.std, Math.sqrt(2 / 3), 1, 'std');
+  const small = await computeStatistics(integers(BigInt64Array.of(-3n, 5n)), 'int64');
+  assert.deepEqual([small.min, small.max, small.mean, small.std, small.sum], [-3, 5, 1, 4, 2]);
+  const whole = await computeStatistics(integers(BigInt64Array.of(-(2n ** 63n), 2n ** 63n - 1n)), 'int64');
+  assert.deepEqual([whole.mean, whole.std], [-0.5, 2 ** 63]);
 });
 
 const close = (found: Statistics) => ({ ...found, histogram: found.histogram.length });

@@ -24,6 +24,7 @@ function statistics(count: number): Statistics {
     std: 0.5,
     sum: count / 4,
     sumOfSquares: 4,
+    norm: 2,
     zeros: 0,
     nans: 2,
     infs: 1,

@@ -1,0 +1,12 @@
+import { visibleJson } from '../visible-text.ts';
+
+/** As `visibleJson` of plain data, on one line; a bigint becomes a JSON integer with all its digits. */
+export function exactJson(value: unknown): string {
+  if (typeof value === 'bigint') return value.toString();
+  if (typeof value !== 'object' || value === null) return visibleJson(value ?? null);
+  if (Array.isArray(value)) return `[${value.map(exactJson).join(',')}]`;
+  const fields = Object.entries(value)
+    .filter(([, field]) => field !== undefined)
+    .map(([key, field]) => `${visibleJson(key)}:${exactJson(field)}`);
+  return `{${fields.join(',')}}`;
+}
