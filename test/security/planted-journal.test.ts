@@ -299,13 +299,18 @@ function swapping(path: string, victim: string): Medium {
   let swapped = false;
   return {
     ...diskMedium,
-    open: async (name, how) => {
-      if (!swapped && name.endsWith('.log')) {
-        swapped = true;
-        await symlink(victim, `${path}.swap`);
-        await rename(`${path}.swap`, path);
-      }
-      return diskMedium.open(name, how);
+    ownFolder: (directory, options) => {
+      const folder = diskMedium.ownFolder?.(directory, options) ?? assert.fail('the disk has folders');
+      const open = folder.open.bind(folder);
+      folder.open = async (name, how) => {
+        if (!swapped && name.endsWith('.log')) {
+          swapped = true;
+          await symlink(victim, `${path}.swap`);
+          await rename(`${path}.swap`, path);
+        }
+        return open(name, how);
+      };
+      return folder;
     },
   };
 }
