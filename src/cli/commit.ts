@@ -33,14 +33,20 @@ async function commit(target: string, flags: CommitFlags): Promise<void> {
   if (flags.force && flags.to === undefined) {
     throw new MlfsError('ERR_MLFS_USAGE', '--force: there is nothing to replace without --to');
   }
-  const [{ editTarget }, { progressBar }] = await Promise.all([
+  const [{ editTarget }, { sharedFileWarning }, { progressBar }] = await Promise.all([
     import('../mount/edit-target.ts'),
+    import('../mount/shared-file.ts'),
     import('./progress-bar.ts'),
   ]);
   const edits = await editTarget(target, {
     onNotice: notice,
     ...(flags.state === undefined ? {} : { stateDirectory: resolve(flags.state) }),
   });
+  if (flags.to === undefined) {
+    const checkpoint = edits.mountpoint === undefined ? resolve(target) : (await edits.status()).checkpoint;
+    const shared = await sharedFileWarning(checkpoint);
+    if (shared !== undefined) notice(shared);
+  }
   const bar = await progressBar(flags.to === undefined ? 'committing' : 'writing');
   let report: CommitReport;
   try {

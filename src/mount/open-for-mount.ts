@@ -3,6 +3,7 @@ import { readWriteMountOf } from './find-mount.ts';
 import { inspectKeptEdits } from './kept-edits.ts';
 import { ownMounts } from './own-mounts.ts';
 import { ServedCheckpoint, type ServedOptions } from './served-checkpoint.ts';
+import { sharedFileWarning } from './shared-file.ts';
 
 export interface MountedOptions extends ServedOptions {
   /** Hears what the user should know: edits that were brought back, or are not shown. */
@@ -17,6 +18,8 @@ export async function openForMount(options: MountedOptions): Promise<ServedCheck
   });
   if (served.finishedCommit)
     options.notice(`${options.path}: a commit had been interrupted; it is finished now`);
+  const shared = options.readOnly ? undefined : await sharedFileWarning(options.path);
+  if (shared !== undefined) options.notice(shared);
   const { dirtyBytes = 0, dirtyRanges = 0, stateDirectory = '' } = served.edits?.status ?? {};
   if (dirtyBytes > 0) {
     const ranges = `${dirtyRanges} ${dirtyRanges === 1 ? 'range' : 'ranges'}`;
