@@ -34,6 +34,22 @@ interface TensorArguments {
   readonly quantizer?: Quantizer | undefined;
 }
 
+const REBUILD_FROM_TYPE = 'torch._tensor._rebuild_from_type_v2';
+
+/**
+ * Libraries with tensor subclasses have a `_rebuild_from_type` of their own, which takes what torch's takes. `has` does not know it: a module that
+ * is not torch's is one that the user should hear of.
+ */
+class ReconstructorTable extends Map<string, Reconstructor> {
+  override get(path: string): Reconstructor | undefined {
+    return super.get(path) ?? (isRebuildFromType(path) ? super.get(REBUILD_FROM_TYPE) : undefined);
+  }
+}
+
+function isRebuildFromType(path: string): boolean {
+  return /\._rebuild_from_type(_v2)?$/.test(path);
+}
+
 /** The table for one pickle, over its storages. */
 export class TorchReconstructors {
   readonly table: ReadonlyMap<string, Reconstructor>;
@@ -47,7 +63,7 @@ export class TorchReconstructors {
     loadFromBytes?: (bytes: PyBytes, account: Account) => Value | undefined,
   ) {
     this.#storages = storages;
-    this.table = new Map<string, Reconstructor>([
+    this.table = new ReconstructorTable([
       ...BUILTIN_RECONSTRUCTORS,
       ['torch._utils._rebuild_tensor', (args, account) => this.#rebuildTensor(args, account)],
       ['torch._utils._rebuild_tensor_v2', (args, account) => this.#rebuildTensor(args, account)],
@@ -66,9 +82,8 @@ export class TorchReconstructors {
       ['torch._utils._rebuild_sparse_tensor', rebuildSparse],
       ['torch._utils._rebuild_sparse_csr_tensor', rebuildSparse],
       ['torch._utils._rebuild_nested_tensor', rebuildNested],
-      ['torch._tensor._rebuild_from_type', (args, account) => this.#rebuildFromType(args, account)],
-      ['torch._tensor._rebuild_from_type_v2', (args, account) => this.#rebuildFromType(args, account)],
-      ['torch.tensor._rebuild_from_type', (args, account) => this.#rebuildFromType(args, account)],
+      [REBUILD_FROM_TYPE, (args, account) => this.#rebuildFromType(args, account)],
+      ['fastai.torch_core._fa_rebuild_tensor', (args, account) => this.#rebuildOfClass(args, account)],
       ['torch.Size', (args) => sizeOf(args)],
       [
         'torch.storage._load_from_bytes',
@@ -146,6 +161,18 @@ export class TorchReconstructors {
       object.state = state;
       return object;
     }
+    return this.#asSubclass(made, className, account);
+  }
+
+  /** (cls, storage, offset, size, stride, requires_grad, hooks): `cls` of a tensor. */
+  #rebuildOfClass(args: Value, account: Account): Value | undefined {
+    const [type, ...rest] = items(args) ?? [];
+    const made = this.#rebuildTensor(new PyTuple(rest), account);
+    if (!(made instanceof TorchTensor)) return undefined;
+    return this.#asSubclass(made, type instanceof PyGlobal ? type.path : undefined, account);
+  }
+
+  #asSubclass(made: TorchTensor, className: string | undefined, account: Account): TorchTensor {
     if (className === undefined || className === 'torch.Tensor') return made;
     account.heap(HEAP_COST.tensor);
     const isParameter = made.isParameter || className === 'torch.nn.parameter.Parameter';
