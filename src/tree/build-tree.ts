@@ -89,7 +89,8 @@ export function buildTree(checkpoint: Checkpoint, sources: TreeSources): BuiltTr
   addViewsRoom(table, { model: modelRoom, writable, statistics });
   addIrRoom(table, { checkpoint, model, cache: sources.cache });
   addVizRoom(table, { checkpoint, tensors: model.tensors, statistics, cache: sources.cache });
-  addExportRoom(table, table.folder(root, 'export'), {
+  const exportRoom = table.folder(root, 'export');
+  addExportRoom(table, exportRoom, {
     checkpoint,
     checksums: editing?.checksums,
     tensors: model.tensors,
@@ -102,7 +103,13 @@ export function buildTree(checkpoint: Checkpoint, sources: TreeSources): BuiltTr
     version: sources.version,
     banner: () => {
       const summary = `${count} ${count === 1 ? 'tensor' : 'tensors'}`;
-      return bannerOf(checkpoint, sources.version, summary, root.children.keys());
+      return bannerOf(checkpoint, {
+        version: sources.version,
+        summary,
+        writable,
+        rooms: root.children.keys(),
+        exports: [...exportRoom.children.keys()],
+      });
     },
     modelStr: () => modelText(checkpoint, model),
     checkpointJson: () => checkpointText(checkpoint, model),

@@ -19,7 +19,7 @@ import { documentContent, inlineContent } from './documents.ts';
 import { escapeKey, pathOfTensorName } from './entry-name.ts';
 import type { DirectoryInode } from './inode.ts';
 import { freeStem, type InodeTable } from './inode-table.ts';
-import type { TensorFiles } from './tensor-files.ts';
+import { storageXattrs, type TensorFiles } from './tensor-files.ts';
 
 const REPEATED_ENTRIES = 100_000;
 /** Entries of the room besides tensors: a list of millions of numbers with one dict in it would be as many files. */
@@ -101,6 +101,7 @@ export function addCheckpointRoom(
     table.add(folder, `${stem}.bin`, {
       content: () => rawStorageContent(storage, sources.cache),
       size: storage.nbytes,
+      xattrs: () => storageXattrs(storage),
       mode: folder.writable === true && storage.bytes.kind === 'extent' ? 0o644 : 0o444,
     });
   };

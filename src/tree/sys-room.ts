@@ -49,36 +49,45 @@ export function addSysRoom(table: InodeTable, room: DirectoryInode, sources: Sys
   if (control !== undefined) table.add(room, 'control', { content: () => control, mode: 0o644 });
 }
 
-/** `rooms` are the names of the folders at the root. */
-export function bannerOf(
-  checkpoint: Checkpoint,
-  version: string,
-  summary: string,
-  rooms: Iterable<string>,
-): string {
+export interface BannerFacts {
+  readonly version: string;
+  /** What the mount shows, in a few words. */
+  readonly summary: string;
+  readonly writable: boolean;
+  /** Names of the folders at the root. */
+  readonly rooms: Iterable<string>;
+  /** Names of the files in /export. */
+  readonly exports: readonly string[];
+}
+
+/** What this mount is, and what lies where in it. */
+export function bannerOf(checkpoint: Checkpoint, facts: BannerFacts): string {
   const lines = [
     '        _  __',
     '  _ __ | |/ _|___',
     " | '  \\| |  _(_-<",
-    ` |_|_|_|_|_| /__/  ${version}`,
+    ` |_|_|_|_|_| /__/  ${facts.version}`,
     '',
-    `${visible(checkpoint.path)}: ${checkpoint.format}, ${summary}`,
+    `${visible(checkpoint.path)}: ${checkpoint.format}, ${facts.summary}, ${facts.writable ? 'read-write' : 'read-only'}`,
     '',
   ];
-  for (const room of rooms) lines.push(`/${room.padEnd(11)}  ${ROOMS[room] ?? ''}`);
+  for (const room of facts.rooms) lines.push(`/${room.padEnd(11)}  ${ROOMS[room]?.(facts) ?? ''}`);
   return `${lines.join('\n')}\n`;
 }
 
-const ROOMS: Readonly<Record<string, string>> = {
-  sys: 'model_str, tensors.json, checkpoint.json, status.json, metrics, control',
-  model: 'a folder a module, a file a tensor: exact C-order bytes, which may be written',
-  checkpoint: 'everything else that was saved, optimizer state and numbers included',
-  views:
-    'the same folders as numpy files, text, CSV and JSON with statistics; numpy, text and CSV may be written',
-  activations: 'an ordinary folder for what a forward pass leaves behind; X.csv beside each X.npy',
-  ir: 'the program: TorchScript code, graphs, or the tree of modules',
-  viz: 'a TensorBoard run with a histogram of every tensor',
-  rpc: 'inference by files: write an input, read the output',
-  export: 'the whole checkpoint with the edits in it, as one file, and as safetensors',
-  logs: 'what the mount does, a line each; lines may be appended',
+const ROOMS: Readonly<Record<string, (facts: BannerFacts) => string>> = {
+  sys: ({ writable }) =>
+    `model_str, tensors.json, checkpoint.json, status.json, metrics${writable ? ', control' : ''}`,
+  model: ({ writable }) =>
+    `a folder a module, a file a tensor: exact C-order bytes${writable ? ', which may be written' : ''}`,
+  checkpoint: () => 'everything else that was saved, optimizer state and numbers included',
+  views: ({ writable }) =>
+    `the same folders as numpy files, text, CSV and JSON with statistics${writable ? '; numpy, text and CSV may be written' : ''}`,
+  activations: () => 'an ordinary folder for what a forward pass leaves behind; X.csv beside each X.npy',
+  ir: () => 'the program: TorchScript code, graphs, or the tree of modules',
+  viz: () => 'a TensorBoard run with a histogram of every tensor',
+  rpc: () => 'inference by files: write an input, read the output',
+  export: ({ writable, exports }) =>
+    `the whole checkpoint${writable ? ' with the edits in it' : ''}: ${exports.join(', ')}`,
+  logs: ({ writable }) => `what the mount does, a line each${writable ? '; lines may be appended' : ''}`,
 };

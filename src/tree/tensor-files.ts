@@ -266,3 +266,11 @@ function tensorXattrs(tensor: Tensor): ReadonlyMap<string, string> {
     ['user.mlfs.dirty', String(dirtyIn(tensor))],
   ]);
 }
+
+/** Of a storage that was saved by itself: as of the tensor that shows all of it, of bytes where the storage has no dtype. */
+export function storageXattrs(storage: Storage): ReadonlyMap<string, string> {
+  const dtype = storage.dtype ?? 'uint8';
+  const shape = [Math.floor(storage.nbytes / DTYPES[dtype])];
+  const all = { type: 'tensor', dtype, shape, stride: [1], storageOffset: 0, storage } as const;
+  return tensorXattrs({ ...all, requiresGrad: false, isParameter: false });
+}

@@ -97,7 +97,10 @@ test('/sys describes the checkpoint', async (t) => {
   const tied = one(7);
   const tree = built(await opened(t, dict({ 'a.w': tied, 'b.w': tied, c: one(1) })));
   assert.equal(await read(tree, 'sys/version'), 'mlfs 1.2.3\n');
-  assert.match(await read(tree, 'sys/banner'), /torch-zip, 3 tensors/);
+  const banner = await read(tree, 'sys/banner');
+  assert.match(banner, /torch-zip, 3 tensors, read-only\n/);
+  assert.match(banner, /^\/export +the whole checkpoint: model\.pt, model\.safetensors$/m);
+  assert.doesNotMatch(banner, /written|control|appended/);
   assert.match(await read(tree, 'sys/model_str'), /\(a\): \(\n {4}\(w\): uint8 \[1\]/);
   assert.equal(await read(tree, 'sys/metrics'), 'mlfs_up 1\n');
   assert.equal(JSON.parse(await read(tree, 'sys/status.json')).state, 'current');

@@ -15,7 +15,7 @@ import { InodeTable } from '../../../src/tree/inode-table.ts';
 import { addModelRoom } from '../../../src/tree/model-room.ts';
 import { looksLikeParameter } from '../../../src/tree/model-tensors.ts';
 import { outlineInSlices } from '../../../src/tree/outline.ts';
-import { TensorFiles } from '../../../src/tree/tensor-files.ts';
+import { storageXattrs, TensorFiles } from '../../../src/tree/tensor-files.ts';
 import { at, IMAGE, paths, storage, tensor } from './tree-fixtures.ts';
 
 function rooms() {
@@ -242,4 +242,17 @@ test('a storage that was saved by itself is written as it lies, where the room c
     assert.equal(file.content.writer?.image, IMAGE);
     assert.equal(at(room, 'scalar.json').mode, 0o444);
   }
+});
+
+test('a storage that was saved by itself says where it lies, as a tensor of all of it would', () => {
+  const xattrs = storageXattrs({ ...storage('1', 24), dtype: undefined });
+  assert.deepEqual(Object.fromEntries(xattrs), {
+    'user.mlfs.dtype': 'uint8',
+    'user.mlfs.shape': '24',
+    'user.mlfs.stride': '1',
+    'user.mlfs.storage': '1',
+    'user.mlfs.offset': String(1024 + 4096),
+    'user.mlfs.dirty': '0',
+  });
+  assert.equal(storageXattrs(storage('1', 24)).get('user.mlfs.shape'), '6');
 });
