@@ -265,6 +265,7 @@ async function serve(
     supplies,
     flush: () => served.flush(),
     makeScratch: () => served.makeScratch(),
+    freeBytes: () => served.freeBytes(),
     log: (message) => log.warn(message),
   });
   served.showOn(filesystem);

@@ -47,6 +47,8 @@ export interface TreeFilesystemOptions {
   readonly flush?: () => Promise<void>;
   /** A nameless file for a staged replacement or a scratch file. Without it there are none. */
   readonly makeScratch?: () => ScratchContent;
+  /** How many bytes may still be written, for statfs: none when absent. */
+  readonly freeBytes?: () => Promise<number>;
   /** What users may take of the server's descriptors and memory; of its own when absent. */
   readonly supplies?: Supplies;
   /** Takes a line that says why something was refused or dropped. */
@@ -68,6 +70,7 @@ export class TreeFilesystem implements Filesystem {
   readonly #shared: boolean;
   readonly #log: (message: string) => void;
   readonly #flush: () => Promise<void>;
+  readonly #freeBytes: (() => Promise<number>) | undefined;
   readonly #inodes: Inodes;
   readonly #listings = new DirectoryListings();
   readonly #changes = new AttributeChanges();
@@ -87,6 +90,7 @@ export class TreeFilesystem implements Filesystem {
     this.#shared = options.shared ?? false;
     this.#log = log;
     this.#flush = options.flush ?? (() => Promise.resolve());
+    this.#freeBytes = options.freeBytes;
     const inodes = new Inodes(tree);
     const changes = this.#changes;
     const handles = new OpenHandles(supplies);
@@ -283,13 +287,22 @@ export class TreeFilesystem implements Filesystem {
     this.#require(inode, mask, context);
   }
 
-  statfs(): Statfs {
+  /** The tensors are what is used; free is what edits may still take. */
+  statfs(): MaybePromise<Statfs> {
+    if (this.#readOnly || this.#freeBytes === undefined) return this.#statfs(0);
+    return this.#freeBytes().then((free) => this.#statfs(free));
+  }
+
+  #statfs(freeBytes: number): Statfs {
     const { totalBytes, inodeCount } = this.#inodes.tree;
+    let blockSize = STATFS_BLOCK;
+    while ((totalBytes + freeBytes) / blockSize >= MOST_BLOCKS) blockSize *= 2;
+    const free = Math.floor(freeBytes / blockSize);
     return {
-      blockSize: STATFS_BLOCK,
-      blocks: Math.ceil(totalBytes / STATFS_BLOCK),
-      blocksFree: 0,
-      blocksAvailable: 0,
+      blockSize,
+      blocks: Math.ceil(totalBytes / blockSize) + free,
+      blocksFree: free,
+      blocksAvailable: free,
       files: inodeCount,
       filesFree: 0,
       nameMax: NAME_MAX,
@@ -412,5 +425,6 @@ function noScratch(): never {
   throw errno('EROFS', 'there is no place for scratch files');
 }
 
-/** f_bsize: large enough that the blocks of 16 PiB fit into the 32 bits that one of the transports has for them. */
-const STATFS_BLOCK = 4 * 1024 * 1024;
+const STATFS_BLOCK = 4096;
+/** One of the transports has 32 bits for a number of blocks; larger file systems get larger blocks. */
+const MOST_BLOCKS = 2 ** 32;

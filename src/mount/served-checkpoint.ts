@@ -12,6 +12,7 @@ import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { openCheckpoint } from '../checkpoint/open.ts';
 import { errno, MlfsError } from '../errors.ts';
 import type { CommitReport, Edits } from '../storage/edits.ts';
+import { freeBytesAt } from '../storage/free-bytes.ts';
 import type { ImageEditor } from '../storage/image.ts';
 import type { StateFile } from '../storage/state-file.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -174,6 +175,15 @@ export class ServedCheckpoint {
 
   async flush(): Promise<void> {
     await this.edits?.flush();
+  }
+
+  /** What edits may still take: of the disk that the state directory is on, or of the journal's limit. 0 when nothing is edited. */
+  async freeBytes(): Promise<number> {
+    const status = this.edits?.status;
+    if (status === undefined) return 0;
+    const free = await freeBytesAt(status.stateDirectory);
+    const { limitBytes = Number.POSITIVE_INFINITY, bytes } = status.journal;
+    return Math.max(0, Math.min(free, limitBytes - bytes));
   }
 
   /**

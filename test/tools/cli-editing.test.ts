@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { open, readFile, rename, stat, utimes, writeFile } from 'node:fs/promises';
+import { open, readFile, rename, stat, statfs, utimes, writeFile } from 'node:fs/promises';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -368,6 +368,8 @@ test(
     ]);
     const state = join(at.folder, 'kept/elsewhere');
     await mounted(at, 'auto', '--state', state, '--journal-limit', '64k');
+    const { bsize, bavail } = await statfs(join(at.mountpoint, 'model'));
+    assert.equal(bsize * bavail, 64 * 1024, 'what df says is free');
     await edit(at);
     assert.equal(existsSync(state), true);
     assert.equal(existsSync(stateOf(at)), false);

@@ -22,6 +22,22 @@ function setUp(options: { readOnly?: boolean } = {}) {
   return { ...sample, filesystem, context, interrupt: () => caller.abort(new Error('interrupted')) };
 }
 
+test('statfs says what is used by tensors and what edits may still take, in blocks that 32 bits can count', async () => {
+  const { tree } = sampleTree();
+  const of = (readOnly: boolean, freeBytes: number) =>
+    new TreeFilesystem(tree, { readOnly, freeBytes: () => Promise.resolve(freeBytes) }).statfs();
+  const used = Math.ceil(tree.totalBytes / 4096);
+  const few = await of(false, 64 * 1024);
+  assert.deepEqual(
+    [few.blockSize, few.blocks - few.blocksFree, few.blocksFree, few.blocksAvailable],
+    [4096, used, 16, 16],
+  );
+  const huge = await of(false, 2 ** 50);
+  assert.ok(huge.blocks < 2 ** 32);
+  assert.equal(huge.blocksFree * huge.blockSize, 2 ** 50);
+  assert.equal((await of(true, 2 ** 30)).blocksFree, 0);
+});
+
 test('tied names are one inode with two links', () => {
   const { filesystem, nodeid } = setUp();
   const one = filesystem.lookup(nodeid.model, 'weight.bin');

@@ -100,8 +100,8 @@ test('STATFS answers a fuse_kstatfs', () => {
   assert.equal(body.readBigUInt64LE(0), 1n);
   assert.equal(body.readBigUInt64LE(OFFSET['fuse_statfs_out.st.bfree']), 0n);
   assert.equal(body.readBigUInt64LE(OFFSET['fuse_statfs_out.st.files']), BigInt(tree.inodeCount));
-  assert.equal(body.readUInt32LE(OFFSET['fuse_statfs_out.st.bsize']), 4 << 20);
-  assert.equal(body.readUInt32LE(OFFSET['fuse_statfs_out.st.frsize']), 4 << 20);
+  assert.equal(body.readUInt32LE(OFFSET['fuse_statfs_out.st.bsize']), 4096);
+  assert.equal(body.readUInt32LE(OFFSET['fuse_statfs_out.st.frsize']), 4096);
   assert.equal(body.readUInt32LE(OFFSET['fuse_statfs_out.st.namelen']), 255);
 });
 
