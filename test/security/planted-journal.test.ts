@@ -15,6 +15,7 @@ import { diskMedium } from '../../src/storage/disk-medium.ts';
 import { Edits } from '../../src/storage/edits.ts';
 import type { Medium } from '../../src/storage/medium.ts';
 import { StateDirectory } from '../../src/storage/state-directory.ts';
+import { changedMedium } from '../support/changed-medium.ts';
 import { identityOfZip, noteFor, type PlantedRecord, plantJournal } from '../support/journal-builder.ts';
 import { run } from '../support/run.ts';
 import { temporaryDirectory } from '../support/tmp.ts';
@@ -297,22 +298,17 @@ test('a dry run, status and a read-only look leave an interrupted commit as it i
 /** Puts a link to another file in the checkpoint's place as soon as anything is opened for replay. */
 function swapping(path: string, victim: string): Medium {
   let swapped = false;
-  return {
-    ...diskMedium,
-    ownFolder: (directory, options) => {
-      const folder = diskMedium.ownFolder?.(directory, options) ?? assert.fail('the disk has folders');
-      const open = folder.open.bind(folder);
-      folder.open = async (name, how) => {
-        if (!swapped && name.endsWith('.log')) {
-          swapped = true;
-          await symlink(victim, `${path}.swap`);
-          await rename(`${path}.swap`, path);
-        }
-        return open(name, how);
-      };
-      return folder;
-    },
-  };
+  return changedMedium((folder) => {
+    const open = folder.open.bind(folder);
+    folder.open = async (name, how) => {
+      if (!swapped && name.endsWith('.log')) {
+        swapped = true;
+        await symlink(victim, `${path}.swap`);
+        await rename(`${path}.swap`, path);
+      }
+      return open(name, how);
+    };
+  });
 }
 
 test('a link that takes the place of the checkpoint during recovery leads nothing to another file', async (t) => {

@@ -13,6 +13,7 @@ import { FileSource } from '../../../src/storage/file-source.ts';
 import { Image } from '../../../src/storage/image.ts';
 import type { Medium } from '../../../src/storage/medium.ts';
 import { StateDirectory } from '../../../src/storage/state-directory.ts';
+import { changedMedium } from '../../support/changed-medium.ts';
 import { temporaryDirectory } from '../../support/tmp.ts';
 
 /** Small tensors with a header of 100 bytes before each. */
@@ -99,11 +100,11 @@ for (const how of ['commit', 'discard'] as const) {
   test(`${how} drops what is dead when there is no edit`, async (t) => {
     const path = await sample(t);
     let failing = true;
-    const medium: Medium = {
-      ...diskMedium,
+    const medium = changedMedium((folder) => {
+      const remove = folder.remove.bind(folder);
       // So that the records of the update stay where they are.
-      remove: (name) => (failing ? Promise.reject(new Error('not now')) : diskMedium.remove(name)),
-    };
+      folder.remove = (name) => (failing ? Promise.reject(new Error('not now')) : remove(name));
+    });
     const { edits, image, close } = await open(path, {}, medium);
     const update = image.update(
       async (update) => {
