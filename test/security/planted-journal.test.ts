@@ -11,7 +11,6 @@ import { EditedCheckpoint } from '../../src/mount/edited-checkpoint.ts';
 import { UnmountedEdits } from '../../src/mount/unmounted-edits.ts';
 import { crc32 } from '../../src/storage/crc32.ts';
 import { crc32c } from '../../src/storage/crc32c.ts';
-import { diskMedium } from '../../src/storage/disk-medium.ts';
 import { Edits } from '../../src/storage/edits.ts';
 import type { Medium } from '../../src/storage/medium.ts';
 import { StateDirectory } from '../../src/storage/state-directory.ts';
