@@ -5,6 +5,7 @@
  * A container that contains itself, and a large one that was already written, is `{"$ref": path}`; what is beyond the bounds
  * of size and depth is `{"$omitted": why}`. Ints beyond 2^53 and floats that are no numbers are strings.
  */
+import { joinedBytes } from '../storage/joined-bytes.ts';
 import { visibleJson } from '../visible-text.ts';
 import { NAME_LENGTH } from './name-length.ts';
 import { type NumpyArray, numpyArray, numpyElements, numpyTypeName } from './pickle/numpy.ts';
@@ -70,7 +71,7 @@ export function* jsonDocument(value: Value, options: JsonOptions = {}): Generato
     yield;
   }
   bytes.push(Buffer.from('\n'));
-  return Buffer.concat(bytes);
+  return yield* joinedBytes(bytes);
 }
 
 /** Work that yields between its parts. */
