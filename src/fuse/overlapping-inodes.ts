@@ -172,16 +172,29 @@ function shownBy(inode: FileInode): (readonly [Image, Shown])[] {
 }
 
 function shownOf(inode: FileInode, content: Content, runs: Run[], computed: readonly FileRange[]): Shown {
-  runs.sort((a, b) => a.start - b.start);
+  if (runs.some(({ start }, index) => start < (runs[index - 1]?.start ?? 0))) {
+    runs.sort((a, b) => a.start - b.start);
+  }
+  // Filled by hand: an export has a hundred thousand runs, and `Float64Array.from` calls a function for each.
+  const starts = new Float64Array(runs.length);
+  const ends = new Float64Array(runs.length);
   const reach = new Float64Array(runs.length);
+  const places = new Float64Array(runs.length);
   let furthest = 0;
-  for (const [index, { end }] of runs.entries()) reach[index] = furthest = Math.max(furthest, end);
+  for (let index = 0; index < runs.length; index++) {
+    const { start, end, place } = runs[index] as Run;
+    furthest = Math.max(furthest, end);
+    starts[index] = start;
+    ends[index] = end;
+    reach[index] = furthest;
+    places[index] = place;
+  }
   return {
     inode,
-    starts: Float64Array.from(runs, ({ start }) => start),
-    ends: Float64Array.from(runs, ({ end }) => end),
+    starts,
+    ends,
     reach,
-    places: content.kind === 'extents' ? Float64Array.from(runs, ({ place }) => place) : undefined,
+    places: content.kind === 'extents' ? places : undefined,
     computed: merged([...computed]),
   };
 }

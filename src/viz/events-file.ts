@@ -9,6 +9,7 @@ import type { Statistics } from '../numbers/statistics.ts';
 import type { ImageRange, RenderedContent } from '../storage/content.ts';
 import type { Image } from '../storage/image.ts';
 import type { PageCache } from '../storage/page-cache.ts';
+import { Sliced } from '../storage/sliced.ts';
 import { Turns } from '../storage/turns.ts';
 import { type EventTime, TensorEvent, versionEventSize, writeVersionEvent } from './tensor-event.ts';
 import { record, recordSize } from './tfrecord.ts';
@@ -32,23 +33,24 @@ export class EventsFile implements RenderedContent {
   /** Whether records were made of the bytes as they are. */
   #made = false;
   /** Where each record begins, the version's first, and where the last one ends. */
-  #starts: Float64Array | undefined;
+  readonly layout: Sliced<Float64Array>;
 
   constructor(image: Image, tensors: readonly EventsTensor[], time: EventTime, cache: PageCache) {
     this.origin = { image, offset: 0, length: image.size };
     this.#tensors = tensors;
     this.#time = time;
     this.#cache = cache;
+    this.layout = new Sliced(() => recordStarts(tensors, time));
     this.#content = cache.newContent();
     image.onChange(() => this.invalidate());
   }
 
   get size(): number {
-    return this.#layout().at(-1) ?? 0;
+    return this.layout.value.at(-1) ?? 0;
   }
 
   async read(offset: number, length: number): Promise<Uint8Array> {
-    const starts = this.#layout();
+    const starts = this.layout.value;
     const end = Math.min(this.size, offset + length);
     if (offset >= end) return new Uint8Array(0);
     const bytes = Buffer.alloc(end - offset);
@@ -92,19 +94,21 @@ export class EventsFile implements RenderedContent {
     const statistics = await lane.run(() => tensor.statistics());
     return record(event.size, (bytes, at) => event.write(bytes, at, statistics));
   }
+}
 
-  #layout(): Float64Array {
-    if (this.#starts !== undefined) return this.#starts;
-    const starts = new Float64Array(this.#tensors.length + 2);
-    let at = recordSize(versionEventSize(this.#time));
-    for (const [index, { name }] of this.#tensors.entries()) {
-      starts[index + 1] = at;
-      at += recordSize(new TensorEvent(name, this.#time).size);
-    }
-    starts[starts.length - 1] = at;
-    this.#starts = starts;
-    return starts;
+/** Tensors between two yields. */
+const SLICE = 64;
+
+function* recordStarts(tensors: readonly EventsTensor[], time: EventTime): Generator<void, Float64Array> {
+  const starts = new Float64Array(tensors.length + 2);
+  let at = recordSize(versionEventSize(time));
+  for (const [index, { name }] of tensors.entries()) {
+    starts[index + 1] = at;
+    at += recordSize(new TensorEvent(name, time).size);
+    if (index % SLICE === 0) yield;
   }
+  starts[starts.length - 1] = at;
+  return starts;
 }
 
 /** Index of the record that `offset` lies in. */
