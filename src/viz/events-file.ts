@@ -19,38 +19,42 @@ export interface EventsTensor {
   readonly statistics: () => Promise<Statistics>;
 }
 
+/** A record for each tensor behind that of the version. */
+interface Records {
+  readonly tensors: readonly EventsTensor[];
+  /** Where each record begins, the version's first, and where the last one ends. */
+  readonly starts: Float64Array;
+}
+
 /** Tensors whose statistics are asked for at a time, however many reads there are: one is being read while another is summed up. */
 const AT_A_TIME = 2;
 
 export class EventsFile implements RenderedContent {
   readonly kind = 'rendered';
   readonly origin: ImageRange;
-  readonly #tensors: readonly EventsTensor[];
   readonly #time: EventTime;
   readonly #cache: PageCache;
   readonly #lanes = Array.from({ length: AT_A_TIME }, () => new Turns());
   #content: number;
   /** Whether records were made of the bytes as they are. */
   #made = false;
-  /** Where each record begins, the version's first, and where the last one ends. */
-  readonly layout: Sliced<Float64Array>;
+  readonly layout: Sliced<Records>;
 
-  constructor(image: Image, tensors: readonly EventsTensor[], time: EventTime, cache: PageCache) {
+  constructor(image: Image, tensors: Iterable<EventsTensor>, time: EventTime, cache: PageCache) {
     this.origin = { image, offset: 0, length: image.size };
-    this.#tensors = tensors;
     this.#time = time;
     this.#cache = cache;
-    this.layout = new Sliced(() => recordStarts(tensors, time));
+    this.layout = new Sliced(() => recordsOf(tensors, time));
     this.#content = cache.newContent();
     image.onChange(() => this.invalidate());
   }
 
   get size(): number {
-    return this.layout.value.at(-1) ?? 0;
+    return this.layout.value.starts.at(-1) ?? 0;
   }
 
   async read(offset: number, length: number): Promise<Uint8Array> {
-    const starts = this.layout.value;
+    const { starts } = this.layout.value;
     const end = Math.min(this.size, offset + length);
     if (offset >= end) return new Uint8Array(0);
     const bytes = Buffer.alloc(end - offset);
@@ -84,7 +88,7 @@ export class EventsFile implements RenderedContent {
   }
 
   async #make(index: number): Promise<Uint8Array> {
-    const tensor = this.#tensors[index - 1];
+    const tensor = this.layout.value.tensors[index - 1];
     if (tensor === undefined) {
       const size = versionEventSize(this.#time);
       return record(size, (bytes, at) => writeVersionEvent(bytes, at, this.#time));
@@ -99,16 +103,18 @@ export class EventsFile implements RenderedContent {
 /** Tensors between two yields. */
 const SLICE = 64;
 
-function* recordStarts(tensors: readonly EventsTensor[], time: EventTime): Generator<void, Float64Array> {
-  const starts = new Float64Array(tensors.length + 2);
+function* recordsOf(tensors: Iterable<EventsTensor>, time: EventTime): Generator<void, Records> {
+  const listed: EventsTensor[] = [];
+  const starts = [0];
   let at = recordSize(versionEventSize(time));
-  for (const [index, { name }] of tensors.entries()) {
-    starts[index + 1] = at;
-    at += recordSize(new TensorEvent(name, time).size);
-    if (index % SLICE === 0) yield;
+  for (const tensor of tensors) {
+    listed.push(tensor);
+    starts.push(at);
+    at += recordSize(new TensorEvent(tensor.name, time).size);
+    if (listed.length % SLICE === 0) yield;
   }
-  starts[starts.length - 1] = at;
-  return starts;
+  starts.push(at);
+  return { tensors: listed, starts: Float64Array.from(starts) };
 }
 
 /** Index of the record that `offset` lies in. */
