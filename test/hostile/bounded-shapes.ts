@@ -329,6 +329,21 @@ const names: Shape[] = [
     bytes: () => manyTensors(91_000, (index) => `model.layers.${index % 96}.mlp.experts.${index}`),
   },
   {
+    name: '60,000 tensors with a storage each',
+    suffix: '.pt',
+    tensors: 60_000,
+    bytes: () => {
+      const items = each(60_000, (index) =>
+        assemble(text(`layers.${index % 96}.expert${index}`), tensor(storage(String(index), 1), 0, [1], [1])),
+      );
+      const storages = Array.from({ length: 60_000 }, (_unused, index) => [index, new Uint8Array(4)]);
+      return torchZip(
+        assemble('EMPTY_DICT', 'MARK', items, 'SETITEMS', 'STOP'),
+        Object.fromEntries(storages),
+      );
+    },
+  },
+  {
     name: 'as many tensors as a pickle may hold',
     suffix: '.pt',
     bytes: () => manyTensors(230_000, (index) => `layers.${index % 96}.mlp.experts.${index}`),

@@ -12,6 +12,7 @@ const HOLD_MS = 50;
 const MOUNTED = [
   '51,000 names of one tensor, 500 characters long',
   '91,000 tensors',
+  '60,000 tensors with a storage each',
   'a dict shared 20 levels deep',
   'a list shared 20 levels deep',
   'a module shared 12 levels deep',

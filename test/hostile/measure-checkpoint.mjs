@@ -4,6 +4,7 @@
  * while documents were made. The process is the measure: its memory is nobody else's.
  */
 import { readFileSync } from 'node:fs';
+import { fileStructure } from '../../dist/checkpoint/file-structure.js';
 import { openCheckpoint } from '../../dist/checkpoint/open.js';
 import { TreeFilesystem } from '../../dist/fuse/operations.js';
 import { openCheckpoint as openLibrary } from '../../dist/index.js';
@@ -60,6 +61,13 @@ if (mode !== 'mount') {
       log: new Log(),
       status: async () => ({}),
       metrics: () => '',
+      // As a writable mount has it: checksums follow in the export, and each parameter has a gradient.
+      editing: {
+        checksums: fileStructure(checkpoint).checksums,
+        gradientSizes: new Map(),
+        gradient: (_name, _size, maxSize) => ({ kind: 'stored', maxSize, size: () => 0 }),
+        control: { kind: 'command', perform: async () => '', sync: async () => undefined },
+      },
     });
     report.tensors = tensors;
     report.inodes = tree.inodeCount;
