@@ -3,7 +3,7 @@
  * formats it, and of a TorchScript module. A class that is not known prints as `ClassName(…)` with its children.
  */
 
-import { visible } from '../../visible-text.ts';
+import { visible, visibleLines } from '../../visible-text.ts';
 import { isModule, isScriptObject } from '../module-names.ts';
 import { PyDict, PyGlobal, type PyObject, type Value } from '../pickle/values.ts';
 import { keyText } from '../value-children.ts';
@@ -54,7 +54,8 @@ class ModulePrinter {
       if (!children.add(visible(keyText(key)), text)) break;
       if (children.list.length % SLICE === 0) yield;
     }
-    const extra = extraRepr(className, new ModuleAttributes(module)) ?? '';
+    // Python prints some characters that have no glyph.
+    const extra = visibleLines(extraRepr(className, new ModuleAttributes(module)) ?? '');
     return yield* this.#laidOut(module, className, name, extra, children);
   }
 
