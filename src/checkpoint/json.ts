@@ -5,6 +5,7 @@
  * A container that contains itself, and a large one that was already written, is `{"$ref": path}`; what is beyond the bounds
  * of size and depth is `{"$omitted": why}`. Ints beyond 2^53 and floats that are no numbers are strings.
  */
+import { joinedBytes } from '../storage/joined-bytes.ts';
 import { visibleJson } from '../visible-text.ts';
 import { NAME_LENGTH } from './name-length.ts';
 import { type NumpyArray, numpyArray, numpyElements, numpyTypeName } from './pickle/numpy.ts';
@@ -70,7 +71,7 @@ export function* jsonDocument(value: Value, options: JsonOptions = {}): Generato
     yield;
   }
   bytes.push(Buffer.from('\n'));
-  return Buffer.concat(bytes);
+  return yield* joinedBytes(bytes);
 }
 
 /** Work that yields between its parts. */
@@ -203,7 +204,11 @@ class JsonWriter {
       if (index % SLICE === SLICE - 1) yield;
     }
     if (keys.size !== count) {
-      const pairs = dict.entries.slice(0, count).map((entry) => new PyTuple(entry));
+      const pairs: PyTuple[] = [];
+      for (let index = 0; index < count; index++) {
+        pairs.push(new PyTuple(dict.entries[index] as [Value, Value]));
+        if (index % SLICE === SLICE - 1) yield;
+      }
       return yield* this.#fields([{ key: '$items', names: [], value: pairs }], 1, at, indent);
     }
     if (dict.attributes !== undefined) {
@@ -296,11 +301,13 @@ class JsonWriter {
     const inner = `${indent}  `;
     const parts: Text[] = [];
     let width = 0;
+    let nested = false;
     for (let index = 0; index < count; index++) {
       if (this.#bytesLeft <= 0) {
         const rest = `${count - index} more`;
         this.#cut = true;
         parts.push(open === '[' ? line([['$omitted', rest]]) : `"$omitted": ${visibleJson(rest)}`);
+        nested = true;
         break;
       }
       const text = yield* part(index, inner);
@@ -308,6 +315,7 @@ class JsonWriter {
       if (index >= LINE / 3) this.#bytesLeft -= inner.length;
       parts.push(text);
       width += text.length + 2;
+      nested ||= /^[[{]/.test(piecesOf(text)[0] ?? '');
       yield;
     }
     const oneLine =
@@ -315,7 +323,7 @@ class JsonWriter {
       at.pointer.length > 0 &&
       !parts.some((text) => text instanceof LongText || text.includes('\n'));
     if (oneLine || parts.length === 0) return `${open}${parts.join(', ')}${close}`;
-    if (open === '[' && !parts.some((text) => /^[[{]/.test(piecesOf(text)[0] ?? ''))) {
+    if (open === '[' && !nested) {
       return yield* joined('[\n', yield* filled(parts as string[], inner), '\n', `\n${indent}]`);
     }
     return yield* joined(`${open}\n${inner}`, parts, `,\n${inner}`, `\n${indent}${close}`);

@@ -1,3 +1,4 @@
+import type { Layout } from '../storage/content.ts';
 import type { FileInode, Inode } from '../tree/inode.ts';
 import type { AttributeChanges, ChangedAttributes } from './attribute-changes.ts';
 import type { AbsentEntry, Attr, Entry, ExactTimes } from './filesystem.ts';
@@ -75,6 +76,7 @@ export class Attributes {
   #changesByItself(inode: Inode): boolean {
     if (inode.kind === 'directory') return false;
     const { kind } = inode.content;
+    if (pendingLayout(inode) !== undefined) return true;
     return kind === 'snapshot' || kind === 'live' || kind === 'command' || !this.#options.kept();
   }
 
@@ -96,9 +98,20 @@ export class Attributes {
         return { size: known?.size ?? 0, mtimeMs: known?.madeMs ?? inode.mtimeMs };
       }
       default:
-        return { size: content.size, mtimeMs: inode.mtimeMs };
+        return {
+          size: pendingLayout(inode) === undefined ? content.size : 0,
+          mtimeMs: inode.mtimeMs,
+        };
     }
   }
+}
+
+/** What has to be waited for before the size and the extents of an inode are known. */
+export function pendingLayout(inode: Inode): Layout | undefined {
+  if (inode.kind === 'directory') return undefined;
+  const { content } = inode;
+  const layout = content.kind === 'extents' || content.kind === 'rendered' ? content.layout : undefined;
+  return layout?.done === false ? layout : undefined;
 }
 
 /** Exact where somebody set a time to the nanosecond. */

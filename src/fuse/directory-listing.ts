@@ -17,33 +17,37 @@ const MOST_GAPS = 1024;
 class Listing {
   /** By offset. A removed entry leaves a gap until there are many. */
   #entries: (Named | undefined)[] = [];
-  /** Where a name stands in `entries`. */
-  readonly #indexes = new Map<string, number>();
+  /** Where a name stands in `entries`: known once something comes or goes. Nothing does in most folders, the largest ones among them. */
+  #indexes: Map<string, number> | undefined;
+  #count = 0;
   #lastOffset = FIRST_OFFSET;
   #gaps = 0;
 
   constructor(directory: DirectoryInode) {
-    for (const [name, inode] of directory.children) this.add(name, inode);
+    for (const [name, inode] of directory.children) this.#append(name, inode);
   }
 
   /** Entries that came or went without a word. */
   catchUp(directory: DirectoryInode): void {
-    if (this.#indexes.size === directory.children.size) return;
-    for (const name of [...this.#indexes.keys()]) if (!directory.children.has(name)) this.remove(name);
-    for (const [name, inode] of directory.children) if (!this.#indexes.has(name)) this.add(name, inode);
+    if (this.#count === directory.children.size) return;
+    const indexes = this.#indexesByName();
+    for (const name of [...indexes.keys()]) if (!directory.children.has(name)) this.remove(name);
+    for (const [name, inode] of directory.children) if (!indexes.has(name)) this.add(name, inode);
   }
 
   add(name: string, inode: Inode): void {
     this.remove(name);
-    this.#indexes.set(name, this.#entries.length);
-    this.#entries.push({ name, inode, offset: ++this.#lastOffset });
+    this.#indexesByName().set(name, this.#entries.length);
+    this.#append(name, inode);
   }
 
   remove(name: string): void {
-    const index = this.#indexes.get(name);
+    const indexes = this.#indexesByName();
+    const index = indexes.get(name);
     if (index === undefined) return;
-    this.#indexes.delete(name);
+    indexes.delete(name);
     this.#entries[index] = undefined;
+    this.#count--;
     if (++this.#gaps > MOST_GAPS && this.#gaps > this.#entries.length / 2) this.#closeGaps();
   }
 
@@ -59,7 +63,22 @@ class Listing {
   #closeGaps(): void {
     this.#entries = this.#entries.filter((entry) => entry !== undefined);
     this.#gaps = 0;
-    for (const [index, entry] of this.#entries.entries()) this.#indexes.set((entry as Named).name, index);
+    this.#indexes = undefined;
+  }
+
+  #append(name: string, inode: Inode): void {
+    this.#entries.push({ name, inode, offset: ++this.#lastOffset });
+    this.#count++;
+  }
+
+  #indexesByName(): Map<string, number> {
+    if (this.#indexes === undefined) {
+      this.#indexes = new Map();
+      for (const [index, entry] of this.#entries.entries()) {
+        if (entry !== undefined) this.#indexes.set(entry.name, index);
+      }
+    }
+    return this.#indexes;
   }
 
   /** Index of the first entry behind `offset`, or of a gap before it. */

@@ -1,7 +1,8 @@
 import { type ErrnoName, errno } from '../errors.ts';
+import type { Layout } from '../storage/content.ts';
 import type { DirectoryInode, FileInode, Inode, InodeTree } from '../tree/inode.ts';
 import { AttributeChanges } from './attribute-changes.ts';
-import { Attributes } from './attributes.ts';
+import { Attributes, pendingLayout } from './attributes.ts';
 import { ClaimedScratch } from './claimed-scratch.ts';
 import { Coherence } from './coherence.ts';
 import { DirectoryListings } from './directory-listing.ts';
@@ -173,7 +174,7 @@ export class TreeFilesystem implements Filesystem {
   remember(nodeid: number): void {
     this.#inodes.remember(nodeid);
     const inode = this.#inodes.find(nodeid);
-    if (inode?.kind === 'file' && !this.#readOnly) this.#coherence.remember(inode);
+    if (inode !== undefined && pendingLayout(inode) === undefined) this.#follow(inode);
   }
 
   forget(nodeid: number): void {
@@ -191,6 +192,10 @@ export class TreeFilesystem implements Filesystem {
 
   getattr(nodeid: number, context: RequestContext): MaybePromise<AttrReply> {
     const inode = this.#inodes.inode(nodeid);
+    const layout = pendingLayout(inode);
+    if (layout !== undefined) {
+      return this.#laidOut(inode, layout, context).then(() => this.#attributes.entry(inode));
+    }
     if (!isDocument(inode)) return this.#attributes.entry(inode);
     const current = this.#snapshots.current(nodeid, inode.content, context);
     return interruptible(
@@ -221,6 +226,17 @@ export class TreeFilesystem implements Filesystem {
     const inode = this.#inodes.file(nodeid);
     const policy = this.#policy(inode, flags);
     this.#require(inode, accessOf(flags), context);
+    const layout = pendingLayout(inode);
+    if (layout === undefined) return this.#open(inode, flags, policy, context);
+    return this.#laidOut(inode, layout, context).then(() => this.#open(inode, flags, policy, context));
+  }
+
+  #open(
+    inode: FileInode,
+    flags: number,
+    policy: OpenPolicy,
+    context: RequestContext,
+  ): MaybePromise<OpenReply> {
     const opened = this.#files.open(inode, flags, policy, context);
     this.#rooms.opened(inode);
     if (!(opened instanceof Promise)) return opened;
@@ -379,6 +395,17 @@ export class TreeFilesystem implements Filesystem {
   refusal(operation: NeverDone): ErrnoName {
     if (this.#readOnly) return 'EROFS';
     return operation === 'link' || operation === 'symlink' ? 'EPERM' : 'EOPNOTSUPP';
+  }
+
+  /** Waits until size and extents are known. Only then can what changes the bytes be followed. */
+  async #laidOut(inode: Inode, layout: Layout, { signal }: RequestContext): Promise<void> {
+    await interruptible(layout.make(), signal);
+    if (this.#inodes.isReferenced(inode.nodeid)) this.#follow(inode);
+  }
+
+  /** The kernel may keep something of the inode: it hears when the bytes change. */
+  #follow(inode: Inode): void {
+    if (inode.kind === 'file' && !this.#readOnly) this.#coherence.remember(inode);
   }
 
   /** The bytes of a tensor have many names, each with a mode of its own: who takes the right to read from one is told of the others. */

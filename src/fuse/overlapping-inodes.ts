@@ -136,53 +136,86 @@ function addAll(set: Set<Shown>, more: Iterable<Shown>): void {
   for (const one of more) set.add(one);
 }
 
-interface Run {
-  readonly start: number;
-  readonly end: number;
-  readonly place: number;
+/** Runs of a file that lie in one image. Numbers and no objects: an export has a hundred thousand. */
+class Runs {
+  #starts: number[] = [];
+  #ends: number[] = [];
+  #places: number[] = [];
+  #ascend = true;
+
+  add(start: number, end: number, place: number): void {
+    if (start < (this.#starts.at(-1) ?? 0)) this.#ascend = false;
+    this.#starts.push(start);
+    this.#ends.push(end);
+    this.#places.push(place);
+  }
+
+  /** By where they begin in the image. */
+  sorted(): { starts: Float64Array; ends: Float64Array; places: Float64Array } {
+    if (!this.#ascend) {
+      const starts = this.#starts;
+      const order = Array.from(starts, (_start, index) => index).sort(
+        (a, b) => (starts[a] as number) - (starts[b] as number),
+      );
+      const inOrder = (numbers: readonly number[]) => order.map((index) => numbers[index] as number);
+      this.#ends = inOrder(this.#ends);
+      this.#places = inOrder(this.#places);
+      this.#starts = inOrder(starts);
+      this.#ascend = true;
+    }
+    return {
+      starts: new Float64Array(this.#starts),
+      ends: new Float64Array(this.#ends),
+      places: new Float64Array(this.#places),
+    };
+  }
 }
 
 function shownBy(inode: FileInode): (readonly [Image, Shown])[] {
   const { content } = inode;
   const bytes = content.kind === 'snapshot' ? content.source : content;
-  const runs = new Map<Image, Run[]>();
+  const runs = new Map<Image, Runs>();
   const computed: FileRange[] = [];
-  const add = (image: Image, run: Run) => {
-    if (run.end === run.start) return;
-    const there = runs.get(image);
-    if (there === undefined) runs.set(image, [run]);
-    else there.push(run);
+  const add = (image: Image, start: number, end: number, place: number) => {
+    if (end === start) return;
+    let there = runs.get(image);
+    if (there === undefined) {
+      there = new Runs();
+      runs.set(image, there);
+    }
+    there.add(start, end, place);
   };
   if (bytes?.kind === 'extents') {
     let place = 0;
     for (const extent of bytes.extents) {
       const length = extentLength(extent);
-      if (extent.kind === 'image') {
-        add(extent.image, { start: extent.offset, end: extent.offset + length, place });
-      } else if (extent.kind === 'computed') {
-        computed.push({ offset: place, length });
-      }
+      if (extent.kind === 'image') add(extent.image, extent.offset, extent.offset + length, place);
+      else if (extent.kind === 'computed') addRange(computed, place, length);
       place += length;
     }
   } else if (bytes?.kind === 'rendered' && bytes.origin !== undefined) {
     const { image, offset, length } = bytes.origin;
-    add(image, { start: offset, end: offset + length, place: 0 });
+    add(image, offset, offset + length, 0);
   }
-  return Array.from(runs, ([image, list]) => [image, shownOf(inode, content, list, computed)] as const);
+  const near = computed.length > RUNS_AT_MOST ? WHOLE_FILE : computed;
+  return Array.from(runs, ([image, of]) => [image, shownOf(inode, content, of, near)] as const);
 }
 
-function shownOf(inode: FileInode, content: Content, runs: Run[], computed: readonly FileRange[]): Shown {
-  runs.sort((a, b) => a.start - b.start);
-  const reach = new Float64Array(runs.length);
+function shownOf(inode: FileInode, content: Content, runs: Runs, computed: readonly FileRange[]): Shown {
+  const { starts, ends, places } = runs.sorted();
+  const reach = new Float64Array(ends.length);
   let furthest = 0;
-  for (const [index, { end }] of runs.entries()) reach[index] = furthest = Math.max(furthest, end);
+  for (let index = 0; index < ends.length; index++) {
+    furthest = Math.max(furthest, ends[index] as number);
+    reach[index] = furthest;
+  }
   return {
     inode,
-    starts: Float64Array.from(runs, ({ start }) => start),
-    ends: Float64Array.from(runs, ({ end }) => end),
+    starts,
+    ends,
     reach,
-    places: content.kind === 'extents' ? Float64Array.from(runs, ({ place }) => place) : undefined,
-    computed: merged([...computed]),
+    places: content.kind === 'extents' ? places : undefined,
+    computed,
   };
 }
 
@@ -201,7 +234,8 @@ function rangesOf(shown: Shown, ranges: readonly DirtyRange[]): readonly FileRan
       found.push({ offset: (places[run] as number) + from - runStart, length: to - from });
     }
   }
-  return found.length === 0 ? found : merged([...found, ...shown.computed]);
+  if (found.length === 0) return found;
+  return shown.computed === WHOLE_FILE ? WHOLE_FILE : merged([...found, ...shown.computed]);
 }
 
 /** Index of the first run up to which something ends behind `start`. */
@@ -218,15 +252,20 @@ function firstReaching(reach: Float64Array, start: number): number {
 
 function merged(ranges: FileRange[]): readonly FileRange[] {
   const result: FileRange[] = [];
-  for (const range of ranges.sort((a, b) => a.offset - b.offset)) {
-    const last = result.at(-1);
-    const lastEnd = last === undefined ? 0 : last.offset + last.length;
-    if (last !== undefined && range.offset - lastEnd <= NEAR_BYTES) {
-      const end = Math.max(lastEnd, range.offset + range.length);
-      result[result.length - 1] = { offset: last.offset, length: end - last.offset };
-    } else {
-      result.push(range);
-    }
+  for (const { offset, length } of ranges.sort((a, b) => a.offset - b.offset)) {
+    addRange(result, offset, length);
   }
   return result.length > RUNS_AT_MOST ? WHOLE_FILE : result;
+}
+
+/** Behind those that are there, or one with the last when it is near. */
+function addRange(ranges: FileRange[], offset: number, length: number): void {
+  const last = ranges.at(-1);
+  const lastEnd = last === undefined ? 0 : last.offset + last.length;
+  if (last !== undefined && offset - lastEnd <= NEAR_BYTES) {
+    const end = Math.max(lastEnd, offset + length);
+    ranges[ranges.length - 1] = { offset: last.offset, length: end - last.offset };
+  } else {
+    ranges.push({ offset, length });
+  }
 }

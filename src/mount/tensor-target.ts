@@ -8,6 +8,7 @@ import { openCheckpoint } from '../checkpoint/open.ts';
 import { type DType, nbytes } from '../checkpoint/tensor.ts';
 import { MlfsError } from '../errors.ts';
 import type { FixedContent } from '../storage/content.ts';
+import { codeOf, diskError } from '../storage/disk-file.ts';
 import { diskMedium } from '../storage/disk-medium.ts';
 import { DEFAULT_PAGE_CACHE_BYTES, PageCache } from '../storage/page-cache.ts';
 import { readContent } from '../storage/read-extents.ts';
@@ -18,6 +19,7 @@ import { pathOfTensorName } from '../tree/entry-name.ts';
 import type { DirectoryInode } from '../tree/inode.ts';
 import { TensorInode } from '../tree/tensor-files.ts';
 import type { OmittedTensors } from '../tree/tensors-json.ts';
+import { quoteName } from '../visible-text.ts';
 import { refuseStopped } from './ask-mount.ts';
 import { mountAround } from './find-mount.ts';
 import { VERSION } from './version.ts';
@@ -89,19 +91,25 @@ async function mountedTarget(name: string, mountpoint: string): Promise<TensorTa
     }
     const { dtype, shape, nbytes: size, file } = line;
     if (file === null || tensors.has(file)) continue;
-    const content = fileContent(join(mountpoint, file), size);
+    const content = fileContent(name, pathInMount(name, mountpoint, file), size);
     tensors.set(file, { path: file.slice(1), dtype, shape, content });
   }
   return {
     name,
     tensors: [...tensors.values()],
     gradients: async () => {
-      const names = await readdir(join(mountpoint, 'model'), { recursive: true });
+      const model = join(mountpoint, 'model');
+      const names = await readdir(model, { recursive: true }).catch((cause) => {
+        throw readError(name, model, cause);
+      });
       return Promise.all(
         names
           .filter((file) => file.endsWith(GRADIENT_SUFFIX))
           .map(async (file) => {
-            const { size } = await stat(join(mountpoint, 'model', file));
+            const path = pathInMount(name, mountpoint, `model/${file}`);
+            const { size } = await stat(path).catch((cause) => {
+              throw readError(name, path, cause);
+            });
             return { path: `model/${file}`, size };
           }),
       );
@@ -110,13 +118,38 @@ async function mountedTarget(name: string, mountpoint: string): Promise<TensorTa
   };
 }
 
+/** PATH_MAX of Linux without its NUL: no call takes a longer path. */
+const PATH_BYTES = 4095;
+
+/** Throws ERR_MLFS_LIMIT for a path that no program can name. */
+function pathInMount(name: string, mountpoint: string, file: string): string {
+  const path = join(mountpoint, file);
+  if (Buffer.byteLength(path) > PATH_BYTES) throw tooLong(name, path);
+  return path;
+}
+
+function tooLong(name: string, path: string, cause?: unknown): MlfsError {
+  return new MlfsError(
+    'ERR_MLFS_LIMIT',
+    `${name}: ${quoteName(path)} in it has a path of more than ${PATH_BYTES} bytes, which cannot be opened`,
+    { path: name, advice: 'name the checkpoint file instead of the mount', errno: 'ENAMETOOLONG', cause },
+  );
+}
+
+/** The error of a call of node:fs on a file of the mount. */
+function readError(name: string, path: string, cause: unknown): MlfsError {
+  return codeOf(cause) === 'ENAMETOOLONG' ? tooLong(name, path, cause) : diskError(path, 'read', cause);
+}
+
 /** A file that is opened for each read: a mount has more of them than a process has descriptors. */
-function fileContent(path: string, size: number): FixedContent {
+function fileContent(name: string, path: string, size: number): FixedContent {
   return {
     kind: 'rendered',
     size,
     read: async (offset, length) => {
-      const file = await open(path);
+      const file = await open(path).catch((cause) => {
+        throw readError(name, path, cause);
+      });
       try {
         const bytes = Buffer.allocUnsafe(Math.min(length, size - offset));
         for (let got = 0; got < bytes.length; ) {
@@ -126,6 +159,8 @@ function fileContent(path: string, size: number): FixedContent {
           got += bytesRead;
         }
         return bytes;
+      } catch (cause) {
+        throw readError(name, path, cause);
       } finally {
         await file.close();
       }

@@ -54,8 +54,10 @@ export class Checksums {
   }
 
   /** Where checksums are written, ascending: 4 bytes each. */
-  get fields(): number[] {
-    return this.#ranges.flatMap(({ fields }) => fields).sort((a, b) => a - b);
+  get fields(): Float64Array {
+    const all: number[] = [];
+    for (const { fields } of this.#ranges) for (const field of fields) all.push(field);
+    return new Float64Array(all).sort();
   }
 
   /** Where the checksums are written that a change of these bytes changes. Each range lies inside one whose checksum is written, or in none. */

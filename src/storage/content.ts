@@ -13,11 +13,22 @@ export type Content =
   | StoredContent
   | CommandContent;
 
+/**
+ * How a content comes to know its size and extents where that takes long (a header of 100,000 names): getattr and open wait for `make`, which
+ * works in slices of the event loop, and ask for neither before it is `done`.
+ */
+export interface Layout {
+  readonly done: boolean;
+  make(): Promise<void>;
+}
+
 /** Bytes that lie somewhere already: the ordered extents, whose lengths add up to `size`. */
 export interface ExtentContent {
   readonly kind: 'extents';
   readonly size: number;
   readonly extents: readonly Extent[];
+  /** Absent where size and extents are known at once. */
+  readonly layout?: Layout;
   readonly writer?: ContentWriter;
 }
 
@@ -25,6 +36,8 @@ export interface ExtentContent {
 export interface RenderedContent {
   readonly kind: 'rendered';
   readonly size: number;
+  /** Absent where the size is known at once. */
+  readonly layout?: Layout;
   /** Returns exactly the bytes of [offset, offset+length) cut at `size`. */
   read(offset: number, length: number): Promise<Uint8Array>;
   /** The part of an image that the bytes are computed from; absent when they can never change. */

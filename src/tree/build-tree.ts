@@ -7,11 +7,11 @@ import { modelStrInSlices } from '../checkpoint/torch/module-str.ts';
 import { StatisticsCache } from '../numbers/statistics-cache.ts';
 import type { Checksums } from '../storage/checksums.ts';
 import type { CommandContent, StoredContent } from '../storage/content.ts';
+import { inSlices } from '../storage/in-slices.ts';
 import type { PageCache } from '../storage/page-cache.ts';
 import { addCheckpointRoom, addStrayTensors } from './checkpoint-room.ts';
 import { type DirtyTensor, dirtyTensorsInSlices } from './dirty-tensors.ts';
 import { addExportRoom } from './export-room.ts';
-import { inSlices } from './in-slices.ts';
 import type { InodeTree } from './inode.ts';
 import { InodeTable } from './inode-table.ts';
 import { addIrRoom } from './ir-room.ts';
@@ -131,16 +131,21 @@ export function buildTree(checkpoint: Checkpoint, sources: TreeSources): BuiltTr
 function* modelText(checkpoint: Checkpoint, model: Model): Generator<void, Uint8Array> {
   const printed = modelStrInSlices(model.module ?? checkpoint.root);
   if (printed !== undefined) return Buffer.from(`${yield* printed}\n`);
-  if (model.tensors.length > 0) return Buffer.from(`${yield* outlineInSlices('StateDict', model.tensors)}\n`);
+  if (model.tensors.length > 0) return yield* outlineInSlices('StateDict', model.tensors);
   return Buffer.from('This file holds no model; checkpoint.json shows what it holds.\n');
 }
+
+/** Names between two yields. */
+const NAMES_SLICE = 64;
 
 /** Tensors are called as everywhere else, by the last of their names. */
 function* checkpointText(checkpoint: Checkpoint, model: Model): Generator<void, Uint8Array> {
   const names = new Map<Tensor, string>();
+  let looked = 0;
   for (const { name, tensor } of eachTensor(checkpoint, model)) {
     names.set(tensor, name);
-    if (names.size % 1024 === 0) yield;
+    // Not the size of the map: a tensor may have hundreds of thousands of names.
+    if (++looked % NAMES_SLICE === 0) yield;
   }
   return yield* jsonDocument(checkpoint.root, { nameOf: (tensor) => names.get(tensor) });
 }

@@ -1,7 +1,7 @@
 import type { Tensor } from '../checkpoint/tensor.ts';
+import { atOnce } from '../storage/in-slices.ts';
 import type { Overlay } from '../storage/overlay.ts';
 import { dirtyBytes } from './dirty-bytes.ts';
-import { atOnce } from './in-slices.ts';
 import { viewKey } from './tensor-files.ts';
 
 /** A tensor that edits reach into. */

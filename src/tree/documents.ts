@@ -1,6 +1,6 @@
 /** Documents that MLFS itself writes into a mount. */
 import type { Content } from '../storage/content.ts';
-import { inSlices } from './in-slices.ts';
+import { inSlices } from '../storage/in-slices.ts';
 import type { FileDescription } from './inode-table.ts';
 import { UnchangingDocument } from './unchanging-document.ts';
 

@@ -42,6 +42,7 @@ export function escapeKey(key: string): string[] {
   if (isPlain(key)) return [key];
   if (key === '') return ['%'];
   if (key === '.' || key === '..') return [key.replaceAll('.', '%2E')];
+  if (PLAIN.test(key)) return cutPlain(key);
   const pieces = Array.from(key, escapeCharacter);
   const parts: string[] = [];
   let part = '';
@@ -60,6 +61,16 @@ export function escapeKey(key: string): string[] {
     bytesLeft -= pieceBytes;
   }
   parts.push(part);
+  return parts;
+}
+
+/** A long key of which no character is escaped, in parts of a byte a character. */
+function cutPlain(key: string): string[] {
+  const parts: string[] = [];
+  const most = MAX_PART_BYTES - CONTINUED.length;
+  let at = 0;
+  for (; key.length - at > MAX_PART_BYTES; at += most) parts.push(key.slice(at, at + most) + CONTINUED);
+  parts.push(key.slice(at));
   return parts;
 }
 

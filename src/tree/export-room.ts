@@ -10,6 +10,7 @@ import type { ExtentContent } from '../storage/content.ts';
 import type { Extent } from '../storage/extent.ts';
 import type { Image } from '../storage/image.ts';
 import type { PageCache } from '../storage/page-cache.ts';
+import { Sliced } from '../storage/sliced.ts';
 import type { DirectoryInode } from './inode.ts';
 import type { InodeTable } from './inode-table.ts';
 import type { ModelTensor } from './model-tensors.ts';
@@ -37,17 +38,20 @@ export function addExportRoom(
 }
 
 const CHECKSUM_BYTES = 4;
+/** Extents between two yields. */
+const SLICE = 512;
 
 /** A model of 20,000 tensors has some 40,000 checksums: they are listed when somebody opens the file. */
 class ExportContent implements ExtentContent {
   readonly kind = 'extents';
   readonly #image: Image;
   readonly #checksums: Checksums | undefined;
-  #extents: readonly Extent[] | undefined;
+  readonly layout: Sliced<readonly Extent[]>;
 
   constructor(image: Image, checksums: Checksums | undefined) {
     this.#image = image;
     this.#checksums = checksums;
+    this.layout = new Sliced(() => this.#list());
   }
 
   get size(): number {
@@ -55,11 +59,10 @@ class ExportContent implements ExtentContent {
   }
 
   get extents(): readonly Extent[] {
-    this.#extents ??= this.#list();
-    return this.#extents;
+    return this.layout.value;
   }
 
-  #list(): Extent[] {
+  *#list(): Generator<void, readonly Extent[]> {
     const image = this.#image;
     const extents: Extent[] = [];
     let at = 0;
@@ -71,6 +74,7 @@ class ExportContent implements ExtentContent {
         read: (offset, length) => this.#readField(field, offset, length),
       });
       at = field + CHECKSUM_BYTES;
+      if (extents.length % SLICE < 2) yield;
     }
     if (at < image.size) extents.push({ kind: 'image', image, offset: at, length: image.size - at });
     return extents;

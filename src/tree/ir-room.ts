@@ -13,10 +13,10 @@ import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import type { ZipEntry } from '../checkpoint/zip/entry.ts';
 import { readEntry } from '../checkpoint/zip/read-entry.ts';
 import type { FixedContent } from '../storage/content.ts';
+import { inSlices } from '../storage/in-slices.ts';
 import { InflatedContent } from '../storage/inflated-content.ts';
 import type { PageCache } from '../storage/page-cache.ts';
 import { escapeKey } from './entry-name.ts';
-import { inSlices } from './in-slices.ts';
 import type { DirectoryInode } from './inode.ts';
 import type { InodeTable } from './inode-table.ts';
 import type { GraphSource } from './ir/graph-documents.ts';
@@ -123,7 +123,7 @@ function addModuleTree(table: InodeTable, room: DirectoryInode, { checkpoint, mo
   for (const [form, write] of Object.entries(forms)) {
     addDocument(table, room, `module_tree.${form}`, async () => {
       const root = await inSlices(moduleTree(model));
-      return Buffer.from(await inSlices(write(title, root)));
+      return inSlices<Uint8Array>(write(title, root));
     });
   }
 }

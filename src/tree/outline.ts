@@ -15,8 +15,12 @@ interface Module {
 /** Longer than anybody reads; 100,000 tensors take some 8 million characters. */
 const MAX_CHARACTERS = 16 * 1024 * 1024;
 
-/** Without a newline at the end. Yields between its lines. */
-export function* outlineInSlices(title: string, tensors: readonly ModelTensor[]): Generator<void, string> {
+/** Yields between its lines. */
+export function* outlineInSlices(
+  title: string,
+  tensors: readonly ModelTensor[],
+): Generator<void, Uint8Array> {
+  if (tensors.length === 0) return Buffer.from(`${visible(title)}()\n`);
   const root: Module = { modules: new Map(), tensors: [] };
   let left = MAX_CHARACTERS;
   let taken = 0;
@@ -44,9 +48,8 @@ export function* outlineInSlices(title: string, tensors: readonly ModelTensor[])
   yield* print(root, 1, lines);
   lines.line(')');
   const rest = 'The outline goes on; it is too long to be shown.';
-  const text = lines.text(rest).trimEnd();
-  if (tensors.length === 0) return `${visible(title)}()`;
-  return taken === tensors.length ? text : `${text}\n${rest}`;
+  if (taken < tensors.length) lines.last(rest);
+  return yield* lines.bytes(rest);
 }
 
 /** Deeper modules are not printed: a hostile name of thousands of dots makes no megabytes of indentation. */

@@ -10,6 +10,8 @@ import { MlfsError } from '../errors.ts';
 import type { ExtentContent, FixedContent } from '../storage/content.ts';
 import type { Extent } from '../storage/extent.ts';
 import type { PageCache } from '../storage/page-cache.ts';
+import { Sliced } from '../storage/sliced.ts';
+import { Utf8Pieces } from '../storage/utf8-pieces.ts';
 import type { ModelTensor } from './model-tensors.ts';
 
 const NAMES = new Map(Array.from(SAFETENSORS_DTYPES, ([name, dtype]) => [dtype, name]));
@@ -18,6 +20,9 @@ const ALIGNMENT = 8;
 /** What a file that is one tensor without a name calls it. */
 const NAMELESS = 'tensor';
 
+/** Tensors between two yields. */
+const SLICE = 64;
+
 interface Entry {
   readonly name: string;
   readonly dtype: string;
@@ -25,70 +30,91 @@ interface Entry {
   readonly content: FixedContent;
 }
 
+interface LaidOut {
+  readonly size: number;
+  readonly extents: readonly Extent[];
+}
+
+/** Work that yields between its parts. */
+type Slices<T> = Generator<void, T>;
+
 export class SafetensorsExport implements ExtentContent {
   readonly kind = 'extents';
-  readonly #tensors: readonly ModelTensor[];
-  readonly #cache: PageCache;
-  #laidOut: { readonly size: number; readonly extents: readonly Extent[] } | undefined;
+  readonly layout: Sliced<LaidOut>;
 
   constructor(tensors: readonly ModelTensor[], cache: PageCache) {
-    this.#tensors = tensors;
-    this.#cache = cache;
+    this.layout = new Sliced(() => layOut(tensors, cache));
   }
 
   get size(): number {
-    return this.#layOut().size;
+    return this.layout.value.size;
   }
 
   get extents(): readonly Extent[] {
-    return this.#layOut().extents;
-  }
-
-  #layOut(): { readonly size: number; readonly extents: readonly Extent[] } {
-    this.#laidOut ??= layOut(this.#tensors, this.#cache);
-    return this.#laidOut;
+    return this.layout.value.extents;
   }
 }
 
-function layOut(tensors: readonly ModelTensor[], cache: PageCache) {
-  const entries: Entry[] = [];
+function* layOut(tensors: readonly ModelTensor[], cache: PageCache): Slices<LaidOut> {
+  const bySize = new Map<number, Entry[]>();
   const leftOut: string[] = [];
-  for (const { name: own, tensor } of tensors) {
+  for (const [index, { name: own, tensor }] of tensors.entries()) {
     const name = own === '' ? NAMELESS : own;
     const dtype = NAMES.get(tensor.dtype);
     const content = dtype === undefined ? undefined : contentOf(tensor, cache);
     if (dtype === undefined || content === undefined) leftOut.push(name);
-    else entries.push({ name, dtype, tensor, content });
+    else {
+      const elementSize = DTYPES[tensor.dtype];
+      const alike = bySize.get(elementSize) ?? [];
+      alike.push({ name, dtype, tensor, content });
+      bySize.set(elementSize, alike);
+    }
+    if (index % SLICE === 0) yield;
   }
   // Large elements first: each tensor is then aligned to its own.
-  entries.sort((a, b) => DTYPES[b.tensor.dtype] - DTYPES[a.tensor.dtype]);
+  const groups = Array.from(bySize)
+    .sort(([a], [b]) => b - a)
+    .map(([, entries]) => entries);
 
-  const header = headerOf(entries, leftOut);
-  const extents: Extent[] = [{ kind: 'inline', bytes: header }];
-  let size = header.byteLength;
-  for (const { content } of entries) {
+  const header = yield* headerOf(groups, leftOut);
+  const extents: Extent[] = header.map((bytes) => ({ kind: 'inline', bytes }));
+  let size = header.reduce((sum, { byteLength }) => sum + byteLength, 0);
+  let listed = 0;
+  for (const { content } of groups.flat()) {
     size += content.size;
-    if (content.size > 0) extents.push(...extentsOf(content));
+    if (content.size > 0) for (const extent of extentsOf(content)) extents.push(extent);
+    if (++listed % SLICE === 0) yield;
   }
   return { size, extents };
 }
 
-function headerOf(entries: readonly Entry[], leftOut: readonly string[]): Uint8Array {
-  const metadata = { format: 'pt', ...(leftOut.length === 0 ? {} : { mlfs_left_out: leftOut.join(' ') }) };
+/** The length, the text in pieces, and the spaces behind it. */
+function* headerOf(groups: readonly (readonly Entry[])[], leftOut: readonly string[]): Slices<Uint8Array[]> {
+  const text = new Utf8Pieces();
   // A map and no object: `__proto__` is a name like any other.
-  const fields = [`"__metadata__":${JSON.stringify(metadata)}`];
-  let at = 0;
-  for (const { name, dtype, tensor, content } of entries) {
-    const described = { dtype, shape: shapeOf(tensor), data_offsets: [at, at + content.size] };
-    fields.push(`${JSON.stringify(name)}:${JSON.stringify(described)}`);
-    at += content.size;
+  text.add('{"__metadata__":{"format":"pt"');
+  for (const [index, name] of leftOut.entries()) {
+    text.add(index === 0 ? ',"mlfs_left_out":"' : ' ');
+    text.add(JSON.stringify(name).slice(1, -1));
+    if (index % SLICE === 0) yield;
   }
-  const json = Buffer.from(`{${fields.join(',')}}`);
-  const length = Math.ceil(json.byteLength / ALIGNMENT) * ALIGNMENT;
-  const header = Buffer.alloc(8 + length, ' ');
-  header.writeBigUInt64LE(BigInt(length));
-  json.copy(header, 8);
-  return header;
+  text.add(leftOut.length === 0 ? '}' : '"}');
+  let at = 0;
+  let written = 0;
+  for (const entries of groups) {
+    for (const { name, dtype, tensor, content } of entries) {
+      const described = { dtype, shape: shapeOf(tensor), data_offsets: [at, at + content.size] };
+      text.add(`,${JSON.stringify(name)}:${JSON.stringify(described)}`);
+      at += content.size;
+      if (++written % SLICE === 0) yield;
+    }
+  }
+  text.add('}');
+  const pieces = text.end();
+  const length = Math.ceil(text.bytes / ALIGNMENT) * ALIGNMENT;
+  const head = Buffer.alloc(8);
+  head.writeBigUInt64LE(BigInt(length));
+  return [head, ...pieces, ...(length > text.bytes ? [Buffer.alloc(length - text.bytes, ' ')] : [])];
 }
 
 function shapeOf({ dtype, shape }: Tensor): readonly number[] {

@@ -7,6 +7,8 @@
  * list a bounded number of characters of them, and the document ends with a line that says how many are missing when it would be too large.
  */
 import { nbytes, type Tensor } from '../checkpoint/tensor.ts';
+import { joinedBytes } from '../storage/joined-bytes.ts';
+import { Utf8Pieces } from '../storage/utf8-pieces.ts';
 import { visibleJson } from '../visible-text.ts';
 import { fileOffset, MAX_ALIASES, viewKey } from './tensor-files.ts';
 
@@ -16,8 +18,6 @@ const ALIAS_CHARACTERS = 16 * 1024 * 1024;
 const MAX_BYTES = 64 * 1024 * 1024;
 /** Tensors between two yields. */
 const SLICE = 64;
-/** Lines are joined up to this length. */
-const PIECE = 64 * 1024;
 
 export interface NameAndTensor {
   readonly name: string;
@@ -43,9 +43,8 @@ export function* tensorsJson(
   maxBytes: number = MAX_BYTES,
 ): Generator<void, Uint8Array> {
   const { names, count } = yield* namesByView(tensors());
-  const pieces: Buffer[] = [];
-  let bytes = 0;
-  let text = '[\n';
+  const text = new Utf8Pieces();
+  text.add('[\n');
   let lines = 0;
   let aliasCharacters = ALIAS_CHARACTERS;
   for (const { name, tensor } of tensors()) {
@@ -54,8 +53,8 @@ export function* tensorsJson(
       group === undefined || group.total === 1 ? [] : group.first.filter((other) => other !== name);
     const aliases = aliasCharacters > 0 ? others.slice(0, MAX_ALIASES) : [];
     for (const alias of aliases) aliasCharacters -= alias.length;
-    text += lines === 0 ? '' : ',\n';
-    text += visibleJson({
+    if (lines > 0) text.add(',\n');
+    const line = visibleJson({
       name,
       dtype: tensor.dtype,
       shape: tensor.shape,
@@ -69,21 +68,16 @@ export function* tensorsJson(
       aliases_total: (group?.total ?? 1) - 1,
       file: pathOf(tensor) ?? null,
     });
+    text.add(line);
     lines++;
-    if (text.length >= PIECE) {
-      const piece = Buffer.from(text);
-      pieces.push(piece);
-      bytes += piece.byteLength;
-      text = '';
-    }
-    if (bytes >= maxBytes && lines < count) {
-      text += `,\n${visibleJson(omittedAfter(lines, count))}`;
+    if (text.bytes >= maxBytes && lines < count) {
+      text.add(`,\n${visibleJson(omittedAfter(lines, count))}`);
       break;
     }
     if (lines % SLICE === 0) yield;
   }
-  pieces.push(Buffer.from(`${text}${lines === 0 ? '' : '\n'}]\n`));
-  return Buffer.concat(pieces);
+  text.add(`${lines === 0 ? '' : '\n'}]\n`);
+  return yield* joinedBytes(text.end());
 }
 
 function omittedAfter(lines: number, count: number): OmittedTensors {

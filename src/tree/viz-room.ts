@@ -7,10 +7,10 @@ import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { PyDict, PyFloat, type Value } from '../checkpoint/pickle/values.ts';
 import { numel, type Tensor } from '../checkpoint/tensor.ts';
 import { tensorContent } from '../checkpoint/tensor-content.ts';
-import { hasStatistics } from '../numbers/statistics.ts';
+import { hasStatistics, type Statistics } from '../numbers/statistics.ts';
 import type { StatisticsCache } from '../numbers/statistics-cache.ts';
 import type { PageCache } from '../storage/page-cache.ts';
-import { EventsFile } from '../viz/events-file.ts';
+import { EventsFile, type EventsTensor } from '../viz/events-file.ts';
 import type { EventTime } from '../viz/tensor-event.ts';
 import type { InodeTable } from './inode-table.ts';
 import type { ModelTensor } from './model-tensors.ts';
@@ -35,14 +35,25 @@ export function addVizRoom(table: InodeTable, { checkpoint, tensors, statistics,
     content: () =>
       new EventsFile(
         checkpoint.image,
-        shown.map(({ name, tensor }) => ({
-          name: name === '' ? NAMELESS : name,
-          statistics: () => statisticsOf(tensor, statistics, cache),
-        })),
+        eventsTensors(shown, (tensor) => statisticsOf(tensor, statistics, cache)),
         time,
         cache,
       ),
   });
+}
+
+/** Made one by one: there may be hundreds of thousands. */
+function eventsTensors(
+  shown: readonly ModelTensor[],
+  statistics: (tensor: Tensor) => Promise<Statistics>,
+): Iterable<EventsTensor> {
+  return {
+    *[Symbol.iterator]() {
+      for (const { name, tensor } of shown) {
+        yield { name: name === '' ? NAMELESS : name, statistics: () => statistics(tensor) };
+      }
+    },
+  };
 }
 
 function isShown(tensor: Tensor): boolean {

@@ -9,6 +9,7 @@ import type { Statistics } from '../numbers/statistics.ts';
 import type { ImageRange, RenderedContent } from '../storage/content.ts';
 import type { Image } from '../storage/image.ts';
 import type { PageCache } from '../storage/page-cache.ts';
+import { Sliced } from '../storage/sliced.ts';
 import { Turns } from '../storage/turns.ts';
 import { type EventTime, TensorEvent, versionEventSize, writeVersionEvent } from './tensor-event.ts';
 import { record, recordSize } from './tfrecord.ts';
@@ -18,37 +19,42 @@ export interface EventsTensor {
   readonly statistics: () => Promise<Statistics>;
 }
 
+/** A record for each tensor behind that of the version. */
+interface Records {
+  readonly tensors: readonly EventsTensor[];
+  /** Where each record begins, the version's first, and where the last one ends. */
+  readonly starts: Float64Array;
+}
+
 /** Tensors whose statistics are asked for at a time, however many reads there are: one is being read while another is summed up. */
 const AT_A_TIME = 2;
 
 export class EventsFile implements RenderedContent {
   readonly kind = 'rendered';
   readonly origin: ImageRange;
-  readonly #tensors: readonly EventsTensor[];
   readonly #time: EventTime;
   readonly #cache: PageCache;
   readonly #lanes = Array.from({ length: AT_A_TIME }, () => new Turns());
   #content: number;
   /** Whether records were made of the bytes as they are. */
   #made = false;
-  /** Where each record begins, the version's first, and where the last one ends. */
-  #starts: Float64Array | undefined;
+  readonly layout: Sliced<Records>;
 
-  constructor(image: Image, tensors: readonly EventsTensor[], time: EventTime, cache: PageCache) {
+  constructor(image: Image, tensors: Iterable<EventsTensor>, time: EventTime, cache: PageCache) {
     this.origin = { image, offset: 0, length: image.size };
-    this.#tensors = tensors;
     this.#time = time;
     this.#cache = cache;
+    this.layout = new Sliced(() => recordsOf(tensors, time));
     this.#content = cache.newContent();
     image.onChange(() => this.invalidate());
   }
 
   get size(): number {
-    return this.#layout().at(-1) ?? 0;
+    return this.layout.value.starts.at(-1) ?? 0;
   }
 
   async read(offset: number, length: number): Promise<Uint8Array> {
-    const starts = this.#layout();
+    const { starts } = this.layout.value;
     const end = Math.min(this.size, offset + length);
     if (offset >= end) return new Uint8Array(0);
     const bytes = Buffer.alloc(end - offset);
@@ -82,7 +88,7 @@ export class EventsFile implements RenderedContent {
   }
 
   async #make(index: number): Promise<Uint8Array> {
-    const tensor = this.#tensors[index - 1];
+    const tensor = this.layout.value.tensors[index - 1];
     if (tensor === undefined) {
       const size = versionEventSize(this.#time);
       return record(size, (bytes, at) => writeVersionEvent(bytes, at, this.#time));
@@ -92,19 +98,23 @@ export class EventsFile implements RenderedContent {
     const statistics = await lane.run(() => tensor.statistics());
     return record(event.size, (bytes, at) => event.write(bytes, at, statistics));
   }
+}
 
-  #layout(): Float64Array {
-    if (this.#starts !== undefined) return this.#starts;
-    const starts = new Float64Array(this.#tensors.length + 2);
-    let at = recordSize(versionEventSize(this.#time));
-    for (const [index, { name }] of this.#tensors.entries()) {
-      starts[index + 1] = at;
-      at += recordSize(new TensorEvent(name, this.#time).size);
-    }
-    starts[starts.length - 1] = at;
-    this.#starts = starts;
-    return starts;
+/** Tensors between two yields. */
+const SLICE = 64;
+
+function* recordsOf(tensors: Iterable<EventsTensor>, time: EventTime): Generator<void, Records> {
+  const listed: EventsTensor[] = [];
+  const starts = [0];
+  let at = recordSize(versionEventSize(time));
+  for (const tensor of tensors) {
+    listed.push(tensor);
+    starts.push(at);
+    at += recordSize(new TensorEvent(tensor.name, time).size);
+    if (listed.length % SLICE === 0) yield;
   }
+  starts.push(at);
+  return { tensors: listed, starts: Float64Array.from(starts) };
 }
 
 /** Index of the record that `offset` lies in. */

@@ -22,6 +22,8 @@ export interface Shape {
   readonly name: string;
   readonly suffix: '.pt' | '.safetensors';
   readonly bytes: () => Buffer;
+  /** How many tensors it opens with. Without it a file may be refused as well. */
+  readonly tensors?: number;
 }
 
 const put = (index: number) => assemble('LONG_BINPUT', u32(index));
@@ -107,7 +109,8 @@ export function manyTensors(count: number, nameOf: (index: number) => string): B
   return file(first, rebuild, four, hooks, 'EMPTY_DICT', 'MARK', items, 'SETITEMS');
 }
 
-const doubling: Shape[] = [12, 20].flatMap((depth) => [
+/** At 20 levels all of them are listed as far as the limit of tensors reaches; modules are refused for their folders when they are mounted. */
+const doubling: Shape[] = [20].flatMap((depth) => [
   shape(`a dict shared ${depth} levels deep`, () =>
     doubled(depth, assemble('EMPTY_DICT', text('t'), TENSOR, 'SETITEM'), (below) =>
       assemble('EMPTY_DICT', 'MARK', text('a'), below, text('b'), below, 'SETITEMS'),
@@ -121,6 +124,9 @@ const doubling: Shape[] = [12, 20].flatMap((depth) => [
   shape(`a tuple shared ${depth} levels deep`, () =>
     doubled(depth, assemble(TENSOR, 'TUPLE1'), (below) => assemble(below, below, 'TUPLE2')),
   ),
+]);
+
+const doublingModules: Shape[] = [12, 20].flatMap((depth) => [
   shape(`a module shared ${depth} levels deep`, () =>
     doubled(depth, moduleOf(assemble(text('w'), TENSOR), Buffer.alloc(0)), (below) =>
       moduleOf(Buffer.alloc(0), assemble(text('l'), below, text('r'), below)),
@@ -308,6 +314,7 @@ const names: Shape[] = [
   {
     name: '20,000 names of one tensor',
     suffix: '.pt',
+    tensors: 20_000,
     bytes: () => tiedNames(20_000, (index) => `layer${index}.weight`),
   },
   {
@@ -318,7 +325,23 @@ const names: Shape[] = [
   {
     name: '91,000 tensors',
     suffix: '.pt',
+    tensors: 91_000,
     bytes: () => manyTensors(91_000, (index) => `model.layers.${index % 96}.mlp.experts.${index}`),
+  },
+  {
+    name: '60,000 tensors with a storage each',
+    suffix: '.pt',
+    tensors: 60_000,
+    bytes: () => {
+      const items = each(60_000, (index) =>
+        assemble(text(`layers.${index % 96}.expert${index}`), tensor(storage(String(index), 1), 0, [1], [1])),
+      );
+      const storages = Array.from({ length: 60_000 }, (_unused, index) => [index, new Uint8Array(4)]);
+      return torchZip(
+        assemble('EMPTY_DICT', 'MARK', items, 'SETITEMS', 'STOP'),
+        Object.fromEntries(storages),
+      );
+    },
   },
   {
     name: 'as many tensors as a pickle may hold',
@@ -348,6 +371,7 @@ const names: Shape[] = [
   {
     name: '2,000 names of 2,000 parts',
     suffix: '.pt',
+    tensors: 2_000,
     bytes: () => manyTensors(2_000, (index) => `${index}.${Array(2_000).fill('a').join('.')}`),
   },
   {
@@ -492,4 +516,11 @@ const others: Shape[] = [
   },
 ];
 
-export const SHAPES: readonly Shape[] = [...millions, ...doubling, ...names, ...written, ...others];
+export const SHAPES: readonly Shape[] = [
+  ...millions,
+  ...doubling,
+  ...doublingModules,
+  ...names,
+  ...written,
+  ...others,
+];

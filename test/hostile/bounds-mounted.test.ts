@@ -1,16 +1,18 @@
 /** Files of bounded-shapes.ts that open: their trees, listings and documents, as a mount makes them, in a process of its own. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { assertCheap, measured, PEAK_BYTES } from './measured-checkpoint.ts';
+import { assertCheap, measured, PEAK_BYTES, tellTheMost } from './measured-checkpoint.ts';
 
-/** Processor time that the main thread takes in one turn of the event loop, garbage collection included. */
-const HOLD_MS = 250;
+/**
+ * Processor time that the main thread takes in one turn of the event loop, garbage collection included: what docs/SEMANTICS.md promises to who asks
+ * for something else meanwhile.
+ */
+const HOLD_MS = 50;
 
 const MOUNTED = [
-  '20,000 names of one tensor',
   '51,000 names of one tensor, 500 characters long',
   '91,000 tensors',
-  'a dict shared 12 levels deep',
+  '60,000 tensors with a storage each',
   'a dict shared 20 levels deep',
   'a list shared 20 levels deep',
   'a module shared 12 levels deep',
@@ -35,9 +37,8 @@ for (const name of MOUNTED) {
   });
 }
 
-test('names that make millions of folders are refused when the file is mounted, and listed by the library', async (t) => {
+test('names that make millions of folders are refused when the file is mounted', async (t) => {
   const name = '2,000 names of 2,000 parts';
-  assert.equal((await measured(t, name, 'open')).tensors, 2_000);
   const { outcome, message, mounted } = await measured(t, name, 'mount');
   assert.equal(outcome, 'ERR_MLFS_LIMIT');
   assert.match(message ?? '', /hostile\.pt: its names make more than 262144 folders/);
@@ -45,10 +46,11 @@ test('names that make millions of folders are refused when the file is mounted, 
 });
 
 for (const name of ['a module shared 20 levels deep', 'a script object shared 20 levels deep']) {
-  test(`a mount is refused for its folders, and the library lists what there is room for: ${name}`, async (t) => {
-    assert.equal((await measured(t, name, 'open')).outcome, 'opened');
+  test(`a mount is refused for its folders: ${name}`, async (t) => {
     const { outcome, mounted } = await measured(t, name, 'mount');
     assert.equal(outcome, 'ERR_MLFS_LIMIT');
     assertCheap(mounted, 'refusing');
   });
 }
+
+test('the most expensive of these files is said', tellTheMost);

@@ -98,3 +98,29 @@ test(
     assert.match(nothing.stderr, /--grads, --finite/);
   },
 );
+
+test(
+  'seal, diff and check of a mount with a path that is too long say so, and take the file instead',
+  requires('fuse'),
+  async (t) => {
+    // As a path from the mount point it has more than 4,095 bytes.
+    const long = { name: 'x'.repeat(4200), dtype: 'float32', shape: [2], fill: floats(1, 2) } as const;
+    const at = await scene(t, [...TENSORS, long]);
+    assert.equal((await mlfs('mount', at.checkpoint, at.mountpoint)).code, 0);
+    for (const words of [
+      ['seal', at.mountpoint],
+      ['diff', at.checkpoint, at.mountpoint],
+      ['check', at.mountpoint, '--finite'],
+      ['check', at.mountpoint, '--grads'],
+    ]) {
+      const { code, stderr } = await mlfs(...words);
+      assert.equal(code, 3, words.join(' '));
+      assert.match(stderr, /has a path of more than 4095 bytes, which cannot be opened/);
+      assert.match(stderr, /try: name the checkpoint file instead of the mount/);
+      assert.doesNotMatch(stderr, /fault of mlfs/);
+    }
+    assert.equal((await mlfs('seal', at.checkpoint)).stdout.split('\n').length, 5);
+    assert.equal((await mlfs('check', at.checkpoint, '--finite')).code, 0);
+    assert.equal((await mlfs('diff', at.checkpoint, at.checkpoint)).code, 0);
+  },
+);

@@ -1,6 +1,7 @@
 import { MlfsError } from '../../errors.ts';
 import type { ByteSource } from '../../storage/byte-source.ts';
 import { quoteName } from '../../visible-text.ts';
+import { NAME_LENGTH, nameStart } from '../name-length.ts';
 import type { ZipEntry } from '../zip/entry.ts';
 import { readEntry } from '../zip/read-entry.ts';
 
@@ -12,6 +13,14 @@ export type JsonObject = { readonly [key: string]: unknown };
 /** An entry that is a JSON object. Throws ERR_MLFS_FORMAT when it is none. */
 export async function readJsonRecord(source: ByteSource, entry: ZipEntry): Promise<JsonObject> {
   const text = (await readEntry(source, entry, JSON_BYTES)).toString('utf8');
+  const long = longKey(text);
+  if (long !== undefined) {
+    throw new MlfsError(
+      'ERR_MLFS_LIMIT',
+      `${source.path}: entry ${quoteName(entry.name)} has a key of more than ${NAME_LENGTH} characters: ${quoteName(nameStart(long))}`,
+      { path: source.path },
+    );
+  }
   try {
     return objectOf(JSON.parse(text));
   } catch (cause) {
@@ -24,6 +33,48 @@ export async function readJsonRecord(source: ByteSource, entry: ZipEntry): Promi
         cause,
       },
     );
+  }
+}
+
+/**
+ * The first key that is longer than a name may be. It is looked for before JSON.parse makes properties of the keys: thousands of long ones of one
+ * length would take it minutes. What is no JSON is left to JSON.parse.
+ */
+function longKey(text: string): string | undefined {
+  for (let open = text.indexOf('"'); open >= 0; ) {
+    const close = endOfString(text, open);
+    if (close < 0) return undefined;
+    if (close - open - 1 > NAME_LENGTH && isKey(text, close + 1)) {
+      const key = parsed(text.slice(open, close + 1));
+      if (key.length > NAME_LENGTH) return key;
+    }
+    open = text.indexOf('"', close + 1);
+  }
+  return undefined;
+}
+
+/** Index of the quote that closes the string, -1 when there is none. */
+function endOfString(text: string, open: number): number {
+  for (let quote = text.indexOf('"', open + 1); quote >= 0; quote = text.indexOf('"', quote + 1)) {
+    let backslashes = 0;
+    while (text[quote - 1 - backslashes] === '\\') backslashes++;
+    if (backslashes % 2 === 0) return quote;
+  }
+  return -1;
+}
+
+function isKey(text: string, at: number): boolean {
+  let index = at;
+  while (index < text.length && ' \t\r\n'.includes(text[index] as string)) index++;
+  return text[index] === ':';
+}
+
+/** Empty for what is no JSON string. */
+function parsed(quoted: string): string {
+  try {
+    return String(JSON.parse(quoted));
+  } catch {
+    return '';
   }
 }
 

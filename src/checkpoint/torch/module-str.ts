@@ -54,6 +54,7 @@ class ModulePrinter {
       if (!children.add(visible(keyText(key)), text)) break;
       if (children.list.length % SLICE === 0) yield;
     }
+    // Python prints some characters that have no glyph.
     const extra = visibleLines(extraRepr(className, new ModuleAttributes(module)) ?? '');
     return yield* this.#laidOut(module, className, name, extra, children);
   }

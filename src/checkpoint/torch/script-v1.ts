@@ -5,6 +5,7 @@
 import { MlfsError } from '../../errors.ts';
 import type { Image } from '../../storage/image.ts';
 import { quoteName } from '../../visible-text.ts';
+import { NAME_LENGTH, nameStart } from '../name-length.ts';
 import { items } from '../pickle/builtin-reconstructors.ts';
 import { PyDict, PyGlobal, PyObject, PyTuple, type Value } from '../pickle/values.ts';
 import { contiguousStride } from '../strided-layout.ts';
@@ -98,18 +99,26 @@ class ModelReader {
     for (const item of arrayOf(module.parameters)) {
       const parameter = objectOf(item);
       const tensor = this.#tensors[numberOf(parameter.tensorId, 0)];
-      if (tensor !== undefined) state.set(textOf(parameter.name, ''), tensor);
+      if (tensor !== undefined) state.set(this.#nameOf(parameter), tensor);
     }
     for (const item of arrayOf(module.attributes)) {
       const attribute = objectOf(item);
       const value = this.#attributes[numberOf(attribute.id, 0)];
-      if (value !== undefined) state.set(textOf(attribute.name, ''), value);
+      if (value !== undefined) state.set(this.#nameOf(attribute), value);
     }
     for (const item of arrayOf(module.submodules)) {
       const child = objectOf(item);
-      state.set(textOf(child.name, ''), this.module(child, depth + 1));
+      state.set(this.#nameOf(child), this.module(child, depth + 1));
     }
     return object;
+  }
+
+  #nameOf(described: JsonObject): string {
+    const name = textOf(described.name, '');
+    if (name.length <= NAME_LENGTH) return name;
+    const { path } = this.#image;
+    const reason = `has a name of more than ${NAME_LENGTH} characters: ${quoteName(nameStart(name))}`;
+    throw new MlfsError('ERR_MLFS_LIMIT', `${path}: model.json: ${reason}`, { path });
   }
 
   #refuse(reason: string): MlfsError {

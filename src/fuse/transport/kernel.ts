@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { MlfsError } from '../../errors.ts';
-import type { Extent } from '../../storage/extent.ts';
+import { type Extent, extentLength } from '../../storage/extent.ts';
 import type { Image } from '../../storage/image.ts';
 import { loadNative, type NativeAddon, type NativeSession, nativeLoadError } from '../../storage/native.ts';
 import { Dispatcher } from '../dispatcher.ts';
@@ -177,18 +177,24 @@ class KernelSession implements TransportSession {
     const images = new Set<Image>();
     const inline: Uint8Array[] = [];
     let inlineBytes = 0;
-    extents.forEach((extent, index) => {
+    // Without an array for each: an export has a hundred thousand extents.
+    let at = 0;
+    for (const extent of extents) {
       if (extent.kind === 'inline') {
-        triples.set([INLINE, inlineBytes, extent.bytes.byteLength], index * 3);
+        triples[at++] = INLINE;
+        triples[at++] = inlineBytes;
         inline.push(extent.bytes);
         inlineBytes += extent.bytes.byteLength;
       } else if (extent.kind === 'computed') {
-        triples.set([COMPUTED, 0, extent.length], index * 3);
+        triples[at++] = COMPUTED;
+        triples[at++] = 0;
       } else {
         images.add(extent.image);
-        triples.set([this.#images.indexOf(extent.image), extent.offset, extent.length], index * 3);
+        triples[at++] = this.#images.indexOf(extent.image);
+        triples[at++] = extent.offset;
       }
-    });
+      triples[at++] = extentLength(extent);
+    }
     this.#native.publish(nodeid, triples, Buffer.concat(inline), this.#rooms.numberOf(nodeid));
     this.#images.hold(nodeid, images);
   }

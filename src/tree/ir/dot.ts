@@ -3,6 +3,8 @@
  * is escaped by a backslash; in a label backslashes are escapes too (`\n`, `\l`, `\N`), and `&` begins an HTML entity. NUL ends
  * a string whatever is around it, and XML (dot writes SVG) has no place for control characters, so what is hidden is escaped first.
  */
+import { atOnce } from '../../storage/in-slices.ts';
+import { joinedBytes } from '../../storage/joined-bytes.ts';
 import { visible } from '../../visible-text.ts';
 import { DocumentWriter } from '../document-writer.ts';
 
@@ -56,13 +58,24 @@ export class DotWriter {
     this.#document.line(`${outer}}`);
   }
 
+  /** Holds the event loop: for a process of its own. */
   text(): string {
+    return atOnce(this.bytes()).toString();
+  }
+
+  /** In UTF-8. Yields between its parts. */
+  *bytes(): Generator<void, Buffer> {
     const tail = new DocumentWriter('text');
-    for (const edge of this.#edges) tail.line(edge);
+    for (const edge of this.#edges) {
+      tail.line(edge);
+      yield;
+    }
     const cut = this.full ? '  // The graph goes on: there are more nodes than can be laid out.\n' : '';
     // A document that was cut ends between two lines, perhaps inside of a cluster: then there are no braces to trust.
-    if (this.#document.full) return `digraph {\n${cut}}\n`;
-    return `${this.#document.text('')}${tail.text('  // The edges go on.')}${cut}}\n`;
+    if (this.#document.full) return Buffer.from(`digraph {\n${cut}}\n`);
+    const nodes = yield* this.#document.bytes('');
+    const edges = yield* tail.bytes('  // The edges go on.');
+    return yield* joinedBytes([nodes, edges, Buffer.from(`${cut}}\n`)]);
   }
 }
 

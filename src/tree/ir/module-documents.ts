@@ -5,7 +5,7 @@ import { DotWriter } from './dot.ts';
 import type { ModuleNode, ModuleTensor } from './module-tree.ts';
 
 /** Yields between its parts; what it returns is the document. */
-type Slices = Generator<void, string>;
+type Slices = Generator<void, Uint8Array>;
 
 export function* treeText(title: string, root: ModuleNode): Slices {
   const document = new DocumentWriter('text');
@@ -15,7 +15,7 @@ export function* treeText(title: string, root: ModuleNode): Slices {
   );
   document.line(headOf(root));
   yield* branches(root, '', document);
-  return document.text('# The tree goes on; it is too long to be shown.');
+  return yield* document.bytes('# The tree goes on; it is too long to be shown.');
 }
 
 function* branches(node: ModuleNode, indent: string, document: DocumentWriter): Generator<void, void> {
@@ -58,30 +58,40 @@ export function* treeJson(title: string, root: ModuleNode): Slices {
     `{"file": ${JSON.stringify(title)}, "parameters": ${totals.parameters}, "tensors": ${totals.tensors},`,
   );
   document.line('"modules": [');
-  let before: string | undefined;
+  let first = true;
   for (const node of walk(root)) {
-    const { path, className, extra, tensors, modules, same } = node;
-    const described = {
-      path,
-      class: className ?? null,
-      ...(extra === '' ? {} : { extra }),
-      ...(same === undefined ? {} : { same_as: same }),
-      tensors: tensors.map(({ name, tensor, parameter }) => ({
-        name,
-        dtype: tensor.dtype,
-        shape: tensor.shape,
-        parameter,
-      })),
-      modules: modules.map(({ name }) => name),
-    };
-    if (before !== undefined) document.line(`${before},`);
-    before = JSON.stringify(described);
-    if (document.full) return '{"omitted": "the tree is too long to be shown"}\n';
+    if (!first) document.line(',');
+    first = false;
+    yield* moduleJson(node, document);
+    if (document.full) return Buffer.from('{"omitted": "the tree is too long to be shown"}\n');
     yield;
   }
-  document.line(before);
+  document.line();
   document.line(']}');
-  return document.text('');
+  return yield* document.bytes('');
+}
+
+/** One module, in parts: it may have a hundred thousand tensors. */
+function* moduleJson(node: ModuleNode, document: DocumentWriter): Generator<void, void> {
+  const { path, className, extra, tensors, modules, same } = node;
+  const described = {
+    path,
+    class: className ?? null,
+    ...(extra === '' ? {} : { extra }),
+    ...(same === undefined ? {} : { same_as: same }),
+  };
+  document.part(`${JSON.stringify(described).slice(0, -1)},"tensors":[`);
+  for (const [index, { name, tensor, parameter }] of tensors.entries()) {
+    const own = JSON.stringify({ name, dtype: tensor.dtype, shape: tensor.shape, parameter });
+    document.part(index === 0 ? own : `,${own}`);
+    yield;
+  }
+  document.part('],"modules":[');
+  for (const [index, { name }] of modules.entries()) {
+    document.part(index === 0 ? JSON.stringify(name) : `,${JSON.stringify(name)}`);
+    yield;
+  }
+  document.part(']}');
 }
 
 export function* treeDot(title: string, root: ModuleNode): Slices {
@@ -104,7 +114,7 @@ export function* treeDot(title: string, root: ModuleNode): Slices {
     if (same !== undefined) dot.edge(id, same, { style: 'dashed' });
     yield;
   }
-  return dot.text();
+  return yield* dot.bytes();
 }
 
 function* walk(root: ModuleNode): Generator<ModuleNode, void> {

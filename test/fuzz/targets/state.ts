@@ -110,7 +110,7 @@ function editableBytes({ image, storages }: Opened): number[] {
 }
 
 function checksumFields(checkpoint: Opened): { offset: number; bytes: number }[] {
-  return fileStructure(checkpoint).checksums.fields.map((offset) => ({ offset, bytes: 4 }));
+  return Array.from(fileStructure(checkpoint).checksums.fields, (offset) => ({ offset, bytes: 4 }));
 }
 
 function readState(folder: string): StateFiles {

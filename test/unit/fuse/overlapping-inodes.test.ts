@@ -118,3 +118,10 @@ test('a write is looked up among 20,000 files and an export of as many extents w
   }
   assert.ok(looked >= 2000 && looked <= 3000, `${looked}`);
 });
+
+test('a file with checksums far apart is dropped as a whole, also when what changed lies at its beginning', () => {
+  const index = new OverlappingInodes();
+  const runs = Array.from({ length: 70 }, (_unused, at) => [[at * 2 * MiB, 2 * MiB] as const, 4]).flat();
+  index.add(file(1, extents(...runs)));
+  assert.deepEqual(found(index, [100, 200]), new Map([[1, WHOLE]]));
+});

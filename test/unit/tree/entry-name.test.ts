@@ -53,3 +53,14 @@ test('every name can be read back from a path that Linux accepts', () => {
     { numRuns: 500 },
   );
 });
+
+test('a long key is cut at the same places whether its characters are all plain or not', () => {
+  for (const length of [249, 250, 251, 498, 499, 500, 746, 747, 748, 8192]) {
+    const plain = escapeKey('k'.repeat(length));
+    // The last character is the only one that is escaped: it takes three bytes.
+    const escaped = escapeKey(`${'k'.repeat(length - 3)}%`);
+    assert.deepEqual(plain, escaped.join('|').replace(/%25$/, 'kkk').split('|'), String(length));
+    assert.ok(plain.every((part) => Buffer.byteLength(part) <= 250));
+    assert.equal(tensorNameOf(plain), 'k'.repeat(length));
+  }
+});

@@ -199,7 +199,7 @@ test('a file that cannot be edited is one extent', async (t) => {
 test('the checksums are listed when somebody asks for the bytes, and not for the size', () => {
   let asked = 0;
   class Counted extends Checksums {
-    override get fields(): number[] {
+    override get fields(): Float64Array {
       asked++;
       return super.fields;
     }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { atOnce } from '../../../src/tree/in-slices.ts';
+import { atOnce } from '../../../src/storage/in-slices.ts';
 import { type NameAndTensor, tensorsJson } from '../../../src/tree/tensors-json.ts';
 import { storage, tensor } from './tree-fixtures.ts';
 

@@ -150,6 +150,39 @@ for (const [name, code, config, message] of badExports) {
   });
 }
 
+test('a weight whose name is longer than any tensor may have is refused', async (t) => {
+  const longest = { ['w'.repeat(8192)]: weight([3]) };
+  const checkpoint = await open(t, pt2(longest, new Uint8Array(6)), 'x.pt2');
+  assert.equal(checkpoint.tensors[0]?.path[0]?.length, 8192);
+  for (const name of ['w'.repeat(8193), `${'é'.repeat(8193)}`, `\\"${'\n'.repeat(9000)}`]) {
+    const error = await refusal(t, pt2({ [name]: weight([3]) }, new Uint8Array(6)));
+    assert.equal(error.code, 'ERR_MLFS_LIMIT');
+    assert.match(error.message, /_config\.json" has a key of more than 8192 characters/);
+  }
+  // As long in the file, but not as long once its escapes are read; and a long text that is no key.
+  const short = { ['\n'.repeat(8000)]: weight([3]), x: { ...weight([3]), comment: 'x'.repeat(9000) } };
+  assert.equal((await open(t, pt2(short, new Uint8Array(6)), 'x.pt2')).tensors.length, 2);
+});
+
+test('thousands of long keys of one length are refused at once', async (t) => {
+  const config = Object.fromEntries(
+    Array.from({ length: 1500 }, (_unused, index) => [`${'k'.repeat(17_000)}${1000 + index}`, 0]),
+  );
+  const zip = pt2(config, new Uint8Array(6));
+  const before = process.cpuUsage();
+  assert.equal((await refusal(t, zip)).code, 'ERR_MLFS_LIMIT');
+  const { user, system } = process.cpuUsage(before);
+  assert.ok(user + system < 2e6, `${(user + system) / 1e6} s of processor time`);
+});
+
+test('a name of an old script that is longer than any may be is refused', async (t) => {
+  const model = { mainModule: { submodules: [{ name: 'm'.repeat(8193) }] } };
+  const zip = buildZip([{ name: 'm/model.json', content: Buffer.from(JSON.stringify(model)) }]);
+  const error = await refusal(t, zip);
+  assert.equal(error.code, 'ERR_MLFS_LIMIT');
+  assert.match(error.message, /model\.json: has a name of more than 8192 characters/);
+});
+
 test('a model.json that is no JSON is refused by its entry', async (t) => {
   const zip = buildZip([{ name: 'm/model.json', content: Buffer.from('{') }]);
   assert.match((await refusal(t, zip)).message, /entry "m\/model\.json" is no JSON/);

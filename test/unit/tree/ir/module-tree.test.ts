@@ -9,7 +9,7 @@ import {
   type Value,
 } from '../../../../src/checkpoint/pickle/values.ts';
 import type { Tensor } from '../../../../src/checkpoint/tensor.ts';
-import { inSlices } from '../../../../src/tree/in-slices.ts';
+import { inSlices } from '../../../../src/storage/in-slices.ts';
 import { treeDot, treeText } from '../../../../src/tree/ir/module-documents.ts';
 import { moduleTree } from '../../../../src/tree/ir/module-tree.ts';
 import { storage, tensor } from '../tree-fixtures.ts';
@@ -44,8 +44,10 @@ const weight = (key: string): Tensor => tensor(storage(key, 16), [4], { isParame
 const text = async (module: PyObject, names: Record<string, Tensor> = {}) => {
   const tensors = Object.entries(names).map(([name, value]) => ({ name, tensor: value, parameter: true }));
   const root = await inSlices(moduleTree({ path: [], tensors, module }));
-  parseDot(await inSlices(treeDot('x', root)));
-  return (await inSlices(treeText('x', root))).split('\n');
+  const written = async (document: Generator<void, Uint8Array>) =>
+    Buffer.from(await inSlices(document)).toString();
+  parseDot(await written(treeDot('x', root)));
+  return (await written(treeText('x', root))).split('\n');
 };
 
 test('a module at two places is described at the first', async () => {
