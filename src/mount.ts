@@ -225,8 +225,11 @@ async function serve(
     follow?.stop();
     watch.stop();
     cache.streams.close();
-    for (const room of rooms) await room.close?.();
-    await served.close();
+    try {
+      for (const room of rooms) await room.close?.();
+    } finally {
+      await served.close();
+    }
   };
   const traffic = new Traffic();
   let session: TransportSession | undefined;

@@ -450,9 +450,8 @@ export class ActivationsFilesystem extends RefusingFilesystem {
     const fd = await this.#folders.use(folder, (above) =>
       host.openFile(above, name, hostFlags(flags) | O_CREAT | O_EXCL, NEW_FILE_MODE),
     );
-    await host.own(fd, NEW_FILE_MODE, context.uid, context.gid);
+    node.ino = await ownedFile(fd, NEW_FILE_MODE, context);
     node.kind = 'file';
-    node.ino = host.statDescriptor(fd).ino;
     this.#changed.add(folder);
     return this.#opened(node, fd, flags, claim);
   }
@@ -468,8 +467,7 @@ export class ActivationsFilesystem extends RefusingFilesystem {
     const fd = await this.#folders.change(folder, (above) =>
       host.openFile(above, name, hostFlags(flags) | O_CREAT | O_EXCL, permissions),
     );
-    await host.own(fd, permissions, context.uid, context.gid);
-    const { ino } = host.statDescriptor(fd);
+    const ino = await ownedFile(fd, permissions, context);
     this.#arrived(folder, name);
     this.#changed.add(folder);
     return { node: this.#nodes.at(folder, name, 'file', ino), fd };
@@ -675,4 +673,15 @@ function changesBytes(flags: number): boolean {
 
 function isForeign({ uid, gid }: RequestContext): boolean {
   return process.getuid?.() === 0 && (uid !== 0 || gid !== process.getgid?.());
+}
+
+/** Gives a file that was just made its mode and its owner, and returns its inode number. Closes the descriptor when that fails. */
+async function ownedFile(fd: number, mode: number, { uid, gid }: RequestContext): Promise<bigint> {
+  try {
+    await host.own(fd, mode, uid, gid);
+    return host.statDescriptor(fd).ino;
+  } catch (cause) {
+    await host.close(fd);
+    throw cause;
+  }
 }

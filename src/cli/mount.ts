@@ -135,7 +135,8 @@ function setLongOption(command: Command, { name, value }: OtherWord): void {
   }
   const attribute = option.attributeName();
   const source = command.getOptionValueSource(attribute);
-  if (source !== undefined && source !== 'default') return;
+  // Of a word that occurs twice in -o the last one counts.
+  if (source !== undefined && source !== 'default' && source !== 'config') return;
   try {
     const parsed = value === undefined ? true : (option.parseArg?.(value, undefined) ?? value);
     command.setOptionValueWithSource(attribute, parsed, 'config');

@@ -17,6 +17,8 @@ export interface ChangedAttributes {
 
 /** A checkpoint has nowhere to keep set-user-id, set-group-id and sticky bits, and nobody should find them on a tensor. */
 const KEPT_MODE_BITS = 0o777;
+/** Times may be set to any number of seconds. Beyond this a later time would not fit the kernel's messages; it is in the year 144,683. */
+const LATEST_MS = 2 ** 52;
 
 /** chmod, chown and utimens of a mount, and the times of files whose bytes changed: kept in memory until it ends. */
 export class AttributeChanges {
@@ -58,7 +60,7 @@ export class AttributeChanges {
   /** The bytes of the inode changed: its mtime is now, and later than it was. */
   touch(inode: Inode): void {
     const before = this.mtimeMs(inode.nodeid, inode.mtimeMs);
-    const mtimeMs = Math.max(Date.now(), Math.floor(before) + 1);
+    const mtimeMs = Math.max(Date.now(), Math.min(Math.floor(before), LATEST_MS) + 1);
     this.#lastTouchedMs = Math.max(this.#lastTouchedMs, mtimeMs);
     this.#merge(inode.nodeid, { mtimeMs, mtimeNs: undefined, ctimeMs: mtimeMs });
   }

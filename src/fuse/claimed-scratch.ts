@@ -8,6 +8,7 @@ export class ClaimedScratch implements ScratchContent {
   readonly #descriptors: Supply;
   readonly #claim: Claim;
   #claimed = false;
+  #closed = false;
 
   constructor(file: ScratchContent, descriptors: Supply, uid: number) {
     this.#file = file;
@@ -42,6 +43,7 @@ export class ClaimedScratch implements ScratchContent {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     try {
       await this.#file.close();
     } finally {
@@ -50,7 +52,8 @@ export class ClaimedScratch implements ScratchContent {
   }
 
   #takeDescriptor(): void {
-    if (this.#claimed) return;
+    // A file that is closed refuses by itself, and nobody would give the descriptor back.
+    if (this.#claimed || this.#closed) return;
     this.#claim.take(this.#descriptors, 1, 'ENOSPC');
     this.#claimed = true;
   }

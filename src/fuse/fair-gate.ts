@@ -21,21 +21,39 @@ export class FairGate {
 
   /** Throws the signal's reason when the caller was interrupted before it was his turn. */
   async run<T>({ uid, signal }: Caller, task: () => Promise<T>): Promise<T> {
-    if (!this.#hasPlaceFor(uid)) {
-      await new Promise<void>((admit) => {
-        const others = this.#waiting.get(uid);
-        if (others === undefined) this.#waiting.set(uid, [admit]);
-        else others.push(admit);
-      });
-    } else {
-      this.#enter(uid);
-    }
+    if (this.#hasPlaceFor(uid)) this.#enter(uid);
+    else await this.#turn(uid, signal);
     try {
       signal.throwIfAborted();
       return await task();
     } finally {
       this.#leave(uid);
     }
+  }
+
+  /** Resolves with a place; rejects, and does not wait any more, when the caller is interrupted. */
+  #turn(uid: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) {
+        reject(signal.reason);
+        return;
+      }
+      const waiting = this.#waiting.get(uid) ?? [];
+      const admit = () => {
+        signal.removeEventListener('abort', leave);
+        resolve();
+      };
+      const leave = () => {
+        const own = this.#waiting.get(uid) ?? [];
+        const at = own.indexOf(admit);
+        if (at >= 0) own.splice(at, 1);
+        if (own.length === 0) this.#waiting.delete(uid);
+        reject(signal.reason);
+      };
+      signal.addEventListener('abort', leave, { once: true });
+      waiting.push(admit);
+      this.#waiting.set(uid, waiting);
+    });
   }
 
   #hasPlaceFor(uid: number): boolean {

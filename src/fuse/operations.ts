@@ -82,6 +82,7 @@ export class TreeFilesystem implements Filesystem {
   readonly #files: OpenFiles;
   readonly #rooms: WritableRooms;
   #namesVersion = 0;
+  #toldReadableMs = Number.NEGATIVE_INFINITY;
 
   constructor(tree: InodeTree, options: TreeFilesystemOptions) {
     const { readOnly, log = () => undefined, makeScratch: makeFile = noScratch } = options;
@@ -268,8 +269,11 @@ export class TreeFilesystem implements Filesystem {
 
   async release(nodeid: number, handle: number): Promise<void> {
     const inode = this.#inodes.find(nodeid);
-    await this.#files.release(nodeid, handle);
-    await this.#rooms.released(inode);
+    try {
+      await this.#files.release(nodeid, handle);
+    } finally {
+      await this.#rooms.released(inode);
+    }
   }
 
   fsync(nodeid: number, handle: number): MaybePromise<void> {
@@ -399,8 +403,11 @@ export class TreeFilesystem implements Filesystem {
 
   /** Waits until size and extents are known. Only then can what changes the bytes be followed. */
   async #laidOut(inode: Inode, layout: Layout, { signal }: RequestContext): Promise<void> {
-    await interruptible(layout.make(), signal);
-    if (this.#inodes.isReferenced(inode.nodeid)) this.#follow(inode);
+    // Also when nobody waits any more: it is laid out all the same, and nothing would follow it later.
+    const made = layout.make().then(() => {
+      if (this.#inodes.isReferenced(inode.nodeid)) this.#follow(inode);
+    });
+    await interruptible(made, signal);
   }
 
   /** The kernel may keep something of the inode: it hears when the bytes change. */
@@ -411,6 +418,10 @@ export class TreeFilesystem implements Filesystem {
   /** The bytes of a tensor have many names, each with a mode of its own: who takes the right to read from one is told of the others. */
   #tellWhatStaysReadable(inode: Inode, before: number, mode: number = before): void {
     if (!this.#shared || isScratch(inode) || (before & ~mode & READABLE) === 0) return;
+    // `chmod -R` is told of once: finding a path goes through the tree, and so many lines would push all others out of the log.
+    const nowMs = Date.now();
+    if (nowMs - this.#toldReadableMs < TELL_AGAIN_MS) return;
+    this.#toldReadableMs = nowMs;
     const path = this.#inodes.pathOf(inode);
     this.#log(
       `${path}: mode ${(mode & PERMISSIONS).toString(8)} protects this name only, and /views, /export, /viz and /sys go on showing what ` +
@@ -452,6 +463,8 @@ function noScratch(): never {
   throw errno('EROFS', 'there is no place for scratch files');
 }
 
+/** Between two lines that say what a mode does not protect. */
+const TELL_AGAIN_MS = 60_000;
 const STATFS_BLOCK = 4096;
 /** One of the transports has 32 bits for a number of blocks; larger file systems get larger blocks. */
 const MOST_BLOCKS = 2 ** 32;

@@ -81,7 +81,9 @@ export class Snapshots {
 
   /** The document as it is now. */
   document(content: SnapshotContent, context: RequestContext): Promise<Uint8Array> {
-    return content.source === undefined ? content.make() : this.#gate.run(context, () => content.make());
+    // What never changes is made once for everybody, and there is little of it.
+    const gated = content.source !== undefined && content.source.size > 0;
+    return gated ? this.#gate.run(context, () => content.make()) : content.make();
   }
 
   #hold(bytes: Uint8Array, uid: number): void {

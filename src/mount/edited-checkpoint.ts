@@ -90,7 +90,8 @@ export class EditedCheckpoint {
       };
       return new EditedCheckpoint({ checkpoint, edits, editing, finishedCommit }, state, lock);
     } catch (cause) {
-      for (const step of undo.reverse()) await step();
+      // The first failure is the one to tell; each step is done all the same.
+      for (const step of undo.reverse()) await step().catch(() => undefined);
       throw cause;
     }
   }
@@ -114,13 +115,19 @@ export class EditedCheckpoint {
 
   /** The edits stay in the journal. Somebody else may have them now; the file can still be read here. */
   async stopEditing(): Promise<void> {
-    await this.edits.close();
-    await this.#lock.release();
+    try {
+      await this.edits.close();
+    } finally {
+      await this.#lock.release();
+    }
   }
 
   async close(): Promise<void> {
-    await this.stopEditing();
-    await this.checkpoint.close();
+    try {
+      await this.stopEditing();
+    } finally {
+      await this.checkpoint.close();
+    }
   }
 }
 

@@ -50,7 +50,7 @@ const MOST_LINKS = 40;
 
 /**
  * The read-write mount that holds the edits of a checkpoint. Asks the mounts of ours, so a process that serves one names it in
- * `except`.
+ * `except`. Mounts of users who are neither the caller nor root nor the file's owner are not asked: they could answer anything, or never.
  */
 export async function readWriteMountOf(
   checkpointPath: string,
@@ -58,7 +58,8 @@ export async function readWriteMountOf(
 ): Promise<FoundMount | undefined> {
   const path = await realpath(checkpointPath).catch(() => resolve(checkpointPath));
   const file = await stat(path, { bigint: true }).catch(() => undefined);
-  const mountpoints = (await mlfsMountpoints()).filter((mountpoint) => !except.has(mountpoint));
+  const trusted = [process.geteuid?.() ?? 0, 0, ...(file === undefined ? [] : [Number(file.uid)])];
+  const mountpoints = (await mlfsMountpoints(trusted)).filter((mountpoint) => !except.has(mountpoint));
   const answers = await Promise.all(
     // One that does not answer may be of any checkpoint: the lock's own words are what is left to say.
     mountpoints.map((mountpoint) => statusOf(mountpoint).catch(() => undefined)),
@@ -80,7 +81,10 @@ export async function statusOf(mountpoint: string): Promise<FoundMount | undefin
 /** Both transports name their type so. */
 const MLFS_TYPE = 'fuse.mlfs';
 
-async function mlfsMountpoints(): Promise<string[]> {
+/** All of them, or those of some users. */
+async function mlfsMountpoints(users?: readonly number[]): Promise<string[]> {
   const table = parseMountTable(await readFile('/proc/self/mountinfo', 'utf8'));
-  return table.filter(({ type }) => type === MLFS_TYPE).map(({ mountpoint }) => mountpoint);
+  return table
+    .filter(({ type, userId }) => type === MLFS_TYPE && (users?.includes(userId ?? Number.NaN) ?? true))
+    .map(({ mountpoint }) => mountpoint);
 }

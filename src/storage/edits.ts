@@ -166,7 +166,7 @@ export class Edits implements ImageEditor {
       edits = new Edits(medium, checkpointPath, state, options, journal, replayed);
       return edits;
     } catch (cause) {
-      await state.close();
+      await state.close().catch(() => undefined);
       throw cause;
     }
   }
@@ -378,8 +378,11 @@ export class Edits implements ImageEditor {
     await this.#decisions.run(() =>
       this.#updates.run(async () => {
         this.#image?.makeWritable(undefined);
-        await this.#journal.close();
-        await this.#state.close();
+        try {
+          await this.#journal.close();
+        } finally {
+          await this.#state.close();
+        }
       }),
     );
   }

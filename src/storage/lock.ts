@@ -143,7 +143,8 @@ async function openLocked(medium: Medium, path: string): Promise<MediumFile> {
       const locked = file.fd === undefined ? undefined : tryLock(file.fd, false);
       const holder = await readHolder(file);
       const alive = holder !== undefined && (await isAlive(holder, path, locked === true));
-      const dying = locked === false && holder !== undefined && !alive && Date.now() < deadline;
+      // Without words in it, the file is locked by a command that only looks, or by one that is about to say who it is.
+      const dying = locked === false && !alive && Date.now() < deadline;
       if (alive || (locked === false && !dying)) throw busy(path, holder?.pid, holder?.mountpoint);
       // The one who had it may have removed the file while this one was being opened.
       if (!dying && (await file.isInPlace?.()) !== false) return file;

@@ -7,8 +7,8 @@ import { DiskFile, diskError } from './disk-file.ts';
 import { lockBase } from './lock.ts';
 import type { FileInTheWay } from './new-file.ts';
 
-/** The files by which a state directory is known: two of them. */
-const STATE_FILES = ['lock', 'base.json', 'journal'];
+/** By these a state directory is known: its lock and anything else, or the two that edits need. */
+const STATE_FILES = ['lock', 'base.json', 'journal', 'grads', 'activations'];
 
 /**
  * MLFS's own files are not for anybody else to write, nor is anything put beside them: a state directory with other files never goes. `own`: one
@@ -30,12 +30,13 @@ async function isStateDirectory(folder: string): Promise<boolean> {
   const found = await Promise.all(
     STATE_FILES.map((name) =>
       promisify(lstat)(join(folder, name)).then(
-        () => 1,
-        () => 0,
+        () => true,
+        () => false,
       ),
     ),
   );
-  return found.reduce<number>((sum, there) => sum + there, 0) >= 2;
+  const [lock, base, journal, gradients, activations] = found;
+  return (lock && (base || journal || gradients || activations)) || (base && journal) || false;
 }
 
 /** Throws ERR_MLFS_BUSY for a checkpoint that a process has open for writing. */
@@ -51,7 +52,14 @@ export async function refuseLocked(path: string, inTheWay: FileInTheWay): Promis
   }
   const file = new DiskFile(path, fd);
   try {
-    await lockBase(file.fd, path);
+    const stranger = await lockBase(file.fd, path);
+    // Behind a lock that does not count there may be a mount that only its state directory tells.
+    if (stranger !== undefined) {
+      throw new MlfsError('ERR_MLFS_BUSY', `${path}: is locked by a process of another user`, {
+        path,
+        advice: 'choose another name',
+      });
+    }
   } finally {
     await file.close();
   }

@@ -173,6 +173,15 @@ test('nothing is put into a state directory, by whatever name it is reached', as
   }
   assert.deepEqual(await readdir(state), names);
   assert.deepEqual(await readFile(join(state, 'lock')), lock);
+  // One that keeps gradients and no edits is one, too.
+  const gradients = join(folder, 'other.pt.mlfs');
+  await mkdir(join(gradients, 'grads'), { recursive: true });
+  await writeFile(join(gradients, 'lock'), '');
+  await writeFile(join(gradients, 'grads', 'w'), 'a gradient');
+  await assert.rejects(
+    opened.edits.commitTo(join(gradients, 'grads', 'w'), { overwrite: true }),
+    /state directory/,
+  );
   const seal = await runMlfs(['seal', path, '-o', join(state, 'lock')]);
   assert.equal(seal.code, 2, seal.stderr);
   assert.deepEqual(await readFile(join(state, 'lock')), lock);

@@ -168,7 +168,10 @@ export class FuseNativeBridge {
         ),
       rmdir: (path, done) =>
         this.#runIn('rmdir', done, path, (parent, name) =>
-          after(filesystem.rmdir(parent, name, this.#context), () => this.#moved(done, path)),
+          after(filesystem.rmdir(parent, name, this.#context), () => {
+            this.#paths.removed(path);
+            this.#moved(done, path);
+          }),
         ),
       rename: (path, newPath, done) =>
         this.#runIn('rename', done, path, (parent, name) => {

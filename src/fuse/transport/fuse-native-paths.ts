@@ -48,6 +48,14 @@ export class Paths {
     }
   }
 
+  /** The folder that was there is gone: nothing refers to it any more. */
+  removed(path: string): void {
+    const nodeid = this.#nodeids.get(path);
+    if (nodeid === undefined) return;
+    this.#nodeids.delete(path);
+    this.#filesystem.forget(nodeid);
+  }
+
   /** Throws ENOENT or ENAMETOOLONG. */
   nodeid(path: string): MaybePromise<number> {
     if (path === '/') return ROOT;

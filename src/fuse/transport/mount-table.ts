@@ -7,6 +7,8 @@ export interface MountTableEntry {
   readonly mountpoint: string;
   readonly type: string;
   readonly source: string;
+  /** The `user_id` of a FUSE mount: who made it, and answers in its name. */
+  readonly userId: number | undefined;
 }
 
 /** Every mount, in the order they were made. */
@@ -15,7 +17,7 @@ export function parseMountTable(mountinfo: string): MountTableEntry[] {
   for (const line of mountinfo.split('\n')) {
     const [before, after] = line.split(' - ');
     const fields = before?.split(' ');
-    const [type, source] = after?.split(' ') ?? [];
+    const [type, source, options = ''] = after?.split(' ') ?? [];
     if (fields?.[2] === undefined || fields[4] === undefined || type === undefined || source === undefined)
       continue;
     entries.push({
@@ -23,9 +25,15 @@ export function parseMountTable(mountinfo: string): MountTableEntry[] {
       mountpoint: unescapeOctal(fields[4]),
       type,
       source: unescapeOctal(source),
+      userId: userIdIn(options),
     });
   }
   return entries;
+}
+
+function userIdIn(options: string): number | undefined {
+  const [, digits] = /(?:^|,)user_id=(\d+)/.exec(options) ?? [];
+  return digits === undefined ? undefined : Number(digits);
 }
 
 /** The topmost mount on a path, or undefined. */

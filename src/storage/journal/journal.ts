@@ -88,7 +88,7 @@ export class Journal {
   /** Sequence numbers of the first records. */
   readonly #batches = new WeakMap<JournalBatch, number>();
   /** Where in their segments these records begin. */
-  readonly #batchStarts = new WeakMap<JournalBatch, number>();
+  #batchStarts = new WeakMap<JournalBatch, number>();
   #batchesTotal = 0n;
   #appendsTotal = 0;
   #syncsTotal = 0;
@@ -187,10 +187,11 @@ export class Journal {
     this.#refuseClosed();
     return this.#turns.run(async () => {
       const first = this.#batches.get(batch);
+      const start = this.#batchStarts.get(batch);
       this.#batches.delete(batch);
       // Records in doubt are written again before anything else, these too.
-      if (first === undefined || this.#suspect) return;
-      await this.#syncTurns.run(() => this.#cutBack(first, this.#batchStarts.get(batch) ?? 0));
+      if (first === undefined || start === undefined || this.#suspect) return;
+      await this.#syncTurns.run(() => this.#cutBack(first, start));
     });
   }
 
@@ -500,6 +501,8 @@ export class Journal {
       instead === undefined ? undefined : this.#encode([instead], first),
     );
     this.#segments.add(segment);
+    // Batches begin elsewhere in this one. Without their end they count for nothing, so they need not be cut off.
+    this.#batchStarts = new WeakMap();
     this.#uncut = undefined;
     if (instead !== undefined) this.#lastSequence = first;
     this.#durableSequence = this.#lastSequence;

@@ -80,3 +80,25 @@ test('who was interrupted while waiting does not take his turn, and a task that 
   await end('last');
   await last;
 });
+
+test('who is interrupted while waiting hears so at once, and does not stay in the queue', async () => {
+  const gate = new FairGate(2);
+  const { start, end, names } = tasks(gate);
+  const first = start(1, 'first');
+  const interrupt = new AbortController();
+  const waiting = Array.from({ length: 3 }, () =>
+    gate.run({ uid: 1, signal: interrupt.signal }, async () => 'late'),
+  );
+  interrupt.abort(new Error('interrupted'));
+  for (const one of waiting) await assert.rejects(one, /interrupted/);
+  assert.deepEqual(names(), ['first'], 'the place is still taken');
+  await assert.rejects(
+    gate.run({ uid: 1, signal: interrupt.signal }, async () => 'later still'),
+    /interrupted/,
+  );
+  const next = start(1, 'next');
+  await end('first');
+  assert.deepEqual(names(), ['next']);
+  await end('next');
+  assert.deepEqual(await Promise.all([first, next]), ['first', 'next']);
+});

@@ -91,3 +91,17 @@ test('who is interrupted while it is laid out is told so, and it is laid out all
   await assert.rejects(Promise.resolve(asked), /interrupted/);
   assert.equal((await filesystem.getattr(inode.nodeid, context)).attr.size, SIZE + 6);
 });
+
+test('who was interrupted while it was laid out sees later edits all the same', async () => {
+  const { filesystem, inode, context, weight, invalidated } = setUp();
+  filesystem.remember(inode.nodeid);
+  const caller = new AbortController();
+  const asked = filesystem.getattr(inode.nodeid, { ...context, signal: caller.signal });
+  caller.abort(new Error('interrupted'));
+  await assert.rejects(Promise.resolve(asked), /interrupted/);
+  await filesystem.open(inode.nodeid, O_RDONLY, context);
+  invalidated.length = 0;
+  const { handle } = await filesystem.open(weight.nodeid, O_WRONLY, context);
+  await filesystem.write(weight.nodeid, handle, 700, Buffer.from('abc'));
+  assert.ok(invalidated.includes(inode.nodeid));
+});

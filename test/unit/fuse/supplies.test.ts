@@ -106,3 +106,12 @@ test('claims of different users do not mix', () => {
   assert.equal(supply.taken, 20);
   assert.equal(takeAll(supply, 1), 40);
 });
+
+test('a nameless file that was closed takes nothing any more', async () => {
+  const supply = new Supply('descriptors', 4);
+  const file = new ClaimedScratch(memoryScratch([]), supply, 7);
+  await file.close();
+  await file.write(0, Buffer.from('x')).catch(() => undefined);
+  await file.truncate(9).catch(() => undefined);
+  assert.equal(supply.taken, 0);
+});

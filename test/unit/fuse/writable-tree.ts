@@ -1,6 +1,7 @@
 import type { Invalidation, RequestContext } from '../../../src/fuse/filesystem.ts';
 import { TreeFilesystem } from '../../../src/fuse/operations.ts';
 import type { ScratchContent } from '../../../src/fuse/staged-replacement.ts';
+import { makeSupplies, type Supplies } from '../../../src/fuse/supplies.ts';
 import type { Content } from '../../../src/storage/content.ts';
 import type { Image } from '../../../src/storage/image.ts';
 import type { DirectoryInode, FileInode } from '../../../src/tree/inode.ts';
@@ -33,7 +34,13 @@ export interface WritableTree extends MemoryImage {
   readonly counts: { flushes: number; drops: number };
 }
 
-export function writableTree({ notify = true }: { notify?: boolean } = {}): WritableTree {
+export function writableTree({
+  notify = true,
+  supplies = makeSupplies(),
+}: {
+  notify?: boolean;
+  supplies?: Supplies;
+} = {}): WritableTree {
   const memory = memoryImage(SIZE + 500);
   const { image } = memory;
   const tree = new InodeTable(1_700_000_000_000);
@@ -69,6 +76,7 @@ export function writableTree({ notify = true }: { notify?: boolean } = {}): Writ
       counts.flushes++;
     },
     makeScratch: () => memoryScratch(closed),
+    supplies,
     log: (message) => log.push(message),
   });
   const invalidated: number[] = [];

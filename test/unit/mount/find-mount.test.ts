@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdir, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { parseMountTable } from '../../../src/fuse/transport/mount-table.ts';
 import { pathUpTo } from '../../../src/mount/find-mount.ts';
 import { temporaryDirectory } from '../../support/tmp.ts';
 
@@ -30,4 +31,16 @@ test('a circle of links ends', async (t) => {
   await symlink('b', join(folder, 'a'));
   await symlink('a', join(folder, 'b'));
   assert.match(await pathUpTo(join(folder, 'a'), new Set()), /\/[ab]$/);
+});
+
+test('a FUSE mount says which user made it, and answers in the name of that user alone', () => {
+  const [own, other, disk] = parseMountTable(
+    [
+      '36 35 0:32 / /mnt/m rw,nosuid - fuse.mlfs /a\\040b.pt rw,user_id=1000,group_id=1000,allow_other',
+      '37 35 0:33 / /mnt/n rw,nosuid - fuse.mlfs /c.pt ro,user_id=0,group_id=0',
+      '38 35 0:34 / /mnt/o rw - ext4 /dev/vda rw',
+    ].join('\n'),
+  );
+  assert.deepEqual([own?.userId, other?.userId, disk?.userId], [1000, 0, undefined]);
+  assert.equal(own?.source, '/a b.pt');
 });

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import type { Filesystem } from '../../../../src/fuse/filesystem.ts';
 import { TreeFilesystem } from '../../../../src/fuse/operations.ts';
 import { ERRNO } from '../../../../src/fuse/protocol/errno.ts';
+import { makeSupplies } from '../../../../src/fuse/supplies.ts';
 import type { Done, FuseNativeOperations } from '../../../../src/fuse/transport/fuse-native-module.ts';
 import { FuseNativeBridge } from '../../../../src/fuse/transport/fuse-native-operations.ts';
 import { InodeTable } from '../../../../src/tree/inode-table.ts';
@@ -132,8 +133,8 @@ test('a listing has names and attributes of equal number', async () => {
   assert.equal((stats as unknown[]).length, 5);
 });
 
-function writable() {
-  const made = writableTree({ notify: false });
+function writable(supplies = makeSupplies()) {
+  const made = writableTree({ notify: false, supplies });
   const bridge = new FuseNativeBridge(made.filesystem, () => undefined);
   const operations = bridge.operations();
   const write = async (path: string, descriptor: number, bytes: Buffer) =>
@@ -189,4 +190,15 @@ test('another tree leads the paths elsewhere, and open files stay what they were
   const memory = Buffer.alloc(3);
   const read = outcome((done) => operations.read('/room/weight.bin', descriptor, memory, 3, 0, done));
   assert.deepEqual([await read, memory.toString()], [[3], 'old']);
+});
+
+test('folders that come and go leave nothing behind', async () => {
+  const supplies = makeSupplies();
+  const { operations, size } = writable(supplies);
+  for (let count = 0; count < 5; count++) {
+    assert.deepEqual(await outcome((done) => operations.mkdir('/room/folder', 0o755, done)), [0]);
+    await size('/room/folder');
+    assert.deepEqual(await outcome((done) => operations.rmdir('/room/folder', done)), [0]);
+  }
+  assert.equal(supplies.scratchNames.taken, 0);
 });

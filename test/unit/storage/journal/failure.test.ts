@@ -299,3 +299,21 @@ for (const errno of ['ENOSPC', 'EIO'] as const) {
     }
   });
 }
+
+test('a batch that is withdrawn after its records were written again takes nothing else away', async (t) => {
+  const { medium, journal, found } = await faultyJournal(t);
+  await journal.append([put(0, 'durable')]);
+  await journal.sync();
+  await journal.append([put(1, 'plain edit')]);
+  const batch = journal.beginBatch();
+  await journal.append([put(2, 'part one')], batch);
+  medium.fails = only('sync');
+  await assert.rejects(journal.sync(), { errno: 'EIO' });
+  medium.fails = () => undefined;
+  // This mends it: what is not durable is written again, into another segment.
+  await journal.append([put(3, 'part two')], batch);
+  await journal.withdraw(batch);
+  await journal.append([put(4, 'later')]);
+  await journal.sync();
+  assert.deepEqual(await found(), ['0:durable', '1:plain edit', '4:later']);
+});
