@@ -47,7 +47,8 @@ const DTYPE_ALIASES: Readonly<Record<string, DType>> = {
 export function storageClass(module: string, name: string): DType | 'untyped' | undefined {
   if (!/^torch(\.|$)/.test(module)) return undefined;
   if (/^_?UntypedStorage$/.test(name)) return 'untyped';
-  return name.endsWith('Storage') ? STORAGE_CLASSES[name.slice(0, -'Storage'.length)] : undefined;
+  const kind = name.endsWith('Storage') ? name.slice(0, -'Storage'.length) : '';
+  return Object.hasOwn(STORAGE_CLASSES, kind) ? STORAGE_CLASSES[kind] : undefined;
 }
 
 /** `torch.float32` → `float32`; undefined when the global is no dtype. */

@@ -267,19 +267,19 @@ function sizeOf(args: Value): Value | undefined {
 }
 
 /** The names of a sparse layout's components, by how many there are before the size. */
-const SPARSE_COMPONENTS: Readonly<Record<string, readonly string[]>> = {
-  sparse_coo: ['indices', 'values', 'size', 'is_coalesced'],
-  sparse_csr: ['crow_indices', 'col_indices', 'values', 'size'],
-  sparse_csc: ['ccol_indices', 'row_indices', 'values', 'size'],
-  sparse_bsr: ['crow_indices', 'col_indices', 'values', 'size'],
-  sparse_bsc: ['ccol_indices', 'row_indices', 'values', 'size'],
-};
+const SPARSE_COMPONENTS: ReadonlyMap<string, readonly string[]> = new Map([
+  ['sparse_coo', ['indices', 'values', 'size', 'is_coalesced']],
+  ['sparse_csr', ['crow_indices', 'col_indices', 'values', 'size']],
+  ['sparse_csc', ['ccol_indices', 'row_indices', 'values', 'size']],
+  ['sparse_bsr', ['crow_indices', 'col_indices', 'values', 'size']],
+  ['sparse_bsc', ['ccol_indices', 'row_indices', 'values', 'size']],
+]);
 
 /** (layout, components): an object with its component tensors as items. */
 function rebuildSparse(args: Value, account: Account): Value | undefined {
   const [layout, components] = items(args) ?? [];
   const name = layoutName(layout);
-  const names = name === undefined ? undefined : SPARSE_COMPONENTS[name];
+  const names = name === undefined ? undefined : SPARSE_COMPONENTS.get(name);
   const parts = items(components);
   if (name === undefined || names === undefined || parts === undefined) return undefined;
   return componentObject(new PyGlobal('torch', name), names, parts, account);

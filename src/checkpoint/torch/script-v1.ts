@@ -70,7 +70,7 @@ class ModelReader {
     table.forEach((item, index) => {
       const tensor = objectOf(item);
       const type = textOf(tensor.dataType, 'FLOAT');
-      const dtype = DATA_TYPES[type];
+      const dtype = Object.hasOwn(DATA_TYPES, type) ? DATA_TYPES[type] : undefined;
       if (dtype === undefined)
         throw this.#refuse(`tensor ${index} is of an unknown type, ${quoteName(type)}`);
       const shape = arrayOf(tensor.dims).map((extent) => numberOf(extent, 0));

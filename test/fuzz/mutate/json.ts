@@ -86,8 +86,18 @@ function otherValue(random: Random, value: Json): Json {
   ]);
 }
 
+/** What was nested deeper than V8 can write is a short text. */
+function asText(value: Json, indent: number): string {
+  try {
+    return JSON.stringify(value, undefined, indent);
+  } catch (cause) {
+    if (cause instanceof RangeError) return '[[]]';
+    throw cause;
+  }
+}
+
 function written(random: Random, value: Json): string {
-  const text = JSON.stringify(value, undefined, random.once(6) ? 2 : 0);
+  const text = asText(value, random.once(6) ? 2 : 0);
   const at = random.below(text.length);
   switch (random.below(24)) {
     case 0:
