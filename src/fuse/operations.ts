@@ -82,7 +82,8 @@ export class TreeFilesystem implements Filesystem {
   readonly #files: OpenFiles;
   readonly #rooms: WritableRooms;
   #namesVersion = 0;
-  #toldReadableMs = Number.NEGATIVE_INFINITY;
+  #tellingSinceMs = Number.NEGATIVE_INFINITY;
+  #told = 0;
 
   constructor(tree: InodeTree, options: TreeFilesystemOptions) {
     const { readOnly, log = () => undefined, makeScratch: makeFile = noScratch } = options;
@@ -418,10 +419,13 @@ export class TreeFilesystem implements Filesystem {
   /** The bytes of a tensor have many names, each with a mode of its own: who takes the right to read from one is told of the others. */
   #tellWhatStaysReadable(inode: Inode, before: number, mode: number = before): void {
     if (!this.#shared || isScratch(inode) || (before & ~mode & READABLE) === 0) return;
-    // `chmod -R` is told of once: finding a path goes through the tree, and so many lines would push all others out of the log.
+    // Of `chmod -R` the first are told: finding a path goes through the tree, and so many lines would push all others out of the log.
     const nowMs = Date.now();
-    if (nowMs - this.#toldReadableMs < TELL_AGAIN_MS) return;
-    this.#toldReadableMs = nowMs;
+    if (nowMs - this.#tellingSinceMs >= TELL_AGAIN_MS) {
+      this.#tellingSinceMs = nowMs;
+      this.#told = 0;
+    }
+    if (++this.#told > MOST_TOLD) return;
     const path = this.#inodes.pathOf(inode);
     this.#log(
       `${path}: mode ${(mode & PERMISSIONS).toString(8)} protects this name only, and /views, /export, /viz and /sys go on showing what ` +
@@ -463,7 +467,8 @@ function noScratch(): never {
   throw errno('EROFS', 'there is no place for scratch files');
 }
 
-/** Between two lines that say what a mode does not protect. */
+/** Lines that say what a mode does not protect, in so many milliseconds. */
+const MOST_TOLD = 16;
 const TELL_AGAIN_MS = 60_000;
 const STATFS_BLOCK = 4096;
 /** One of the transports has 32 bits for a number of blocks; larger file systems get larger blocks. */
