@@ -28,6 +28,7 @@ import {
   WEIGHT,
 } from '../support/cli-scene.ts';
 import { requires } from '../support/requires.ts';
+import { output } from '../support/run.ts';
 import { runMlfs } from '../support/run-mlfs.ts';
 import { temporaryDirectory } from '../support/tmp.ts';
 
@@ -115,6 +116,33 @@ for (const transport of TRANSPORTS) {
     await held.close();
     await eventually('the server ends', async () => !alive(pid));
   });
+
+  test(
+    `${transport}: a mount that somebody looks at for a moment is unmounted when he is done`,
+    here,
+    async (t) => {
+      const at = await scene(t);
+      await runMlfs(['mount', '--transport', transport, at.checkpoint, at.mountpoint]);
+      const held = await open(join(at.mountpoint, 'model/fc/weight.bin'));
+      // Stands before umount(8) in the PATH, and says when that was refused.
+      const programs = await temporaryDirectory(t);
+      const refused = join(programs, 'refused');
+      const umount = (await output('sh', ['-c', 'command -v umount'])).trim();
+      await writeFile(
+        join(programs, 'umount'),
+        `#!/bin/sh\n${umount} "$@" || { echo > ${refused}; exit 32; }\n`,
+        {
+          mode: 0o755,
+        },
+      );
+      const unmounting = runMlfs(['umount', at.mountpoint], { PATH: `${programs}:${process.env.PATH}` });
+      await eventually('umount is refused once', async () => existsSync(refused));
+      await held.close();
+      const { code, stderr } = await unmounting;
+      assert.equal(code, 0, stderr);
+      assert.deepEqual(await mountsOn(at.mountpoint), []);
+    },
+  );
 
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     test(`${transport}: ${signal} unmounts a foreground mount, and twice does no harm`, here, async (t) => {
