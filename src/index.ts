@@ -20,13 +20,13 @@ import { type StorageUse, storageUse } from './checkpoint/storage-use.ts';
 import { type DType, nbytes, type Tensor } from './checkpoint/tensor.ts';
 import { tensorContent } from './checkpoint/tensor-content.ts';
 import { MlfsError } from './errors.ts';
-import type { CommitRequest, TargetStatus as EditsStatus, EditTarget } from './mount/edit-target.ts';
-import type { Mounted, MountOptions, MountSummary } from './mount.ts';
+import type { Mounted, MountOptions, MountSummary } from './mount/mount.ts';
 import type { Content } from './storage/content.ts';
 import type { CommitReport } from './storage/edits.ts';
 import { mappedView } from './storage/mapped-view.ts';
 import { DEFAULT_PAGE_CACHE_BYTES, PageCache } from './storage/page-cache.ts';
 import { readExtents } from './storage/read-extents.ts';
+import type { CommitRequest, TargetStatus as EditsStatus, EditTarget } from './targets/edit-target.ts';
 import { modelOf, nameTensors } from './tree/model-tensors.ts';
 import { fileOffset } from './tree/tensor-files.ts';
 import { quoteName } from './visible-text.ts';
@@ -71,7 +71,7 @@ export async function openCheckpoint(path: string, options: OpenOptions = {}): P
 
 /** Mounts a checkpoint; see OpenedCheckpoint.mount. */
 export async function mount(path: string, mountpoint: string, options: MountOptions = {}): Promise<Mounted> {
-  const wired = await import('./mount.ts');
+  const wired = await import('./mount/mount.ts');
   return wired.mount(path, mountpoint, options);
 }
 
@@ -250,8 +250,8 @@ export class OpenedCheckpoint implements AsyncDisposable {
 
 async function editsOf(target: string, { stateDirectory }: EditsOptions): Promise<EditTarget> {
   const [{ editTarget }, { ownMounts }] = await Promise.all([
-    import('./mount/edit-target.ts'),
-    import('./mount/own-mounts.ts'),
+    import('./targets/edit-target.ts'),
+    import('./targets/own-mounts.ts'),
   ]);
   return editTarget(target, { ownMounts, ...(stateDirectory === undefined ? {} : { stateDirectory }) });
 }

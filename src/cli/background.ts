@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os';
 import { extname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type ErrorCode, MlfsError } from '../errors.ts';
-import type { MountOptions, MountSummary } from '../mount.ts';
+import type { MountOptions, MountSummary } from '../mount/mount.ts';
 
 /** What the child is told, and what it answers; over Node's IPC channel. */
 export interface ServeRequest {

@@ -22,7 +22,7 @@ async function writeTensor(path: string, name: string, options: { readonly force
   }
   const [{ openCheckpoint }, { noteKeptEdits }] = await Promise.all([
     import('../index.ts'),
-    import('./kept-edits-note.ts'),
+    import('./uncommitted-note.ts'),
   ]);
   await noteKeptEdits(path);
   await using checkpoint = await openCheckpoint(path);

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { EXIT, MlfsError } from '../errors.ts';
-import type { TensorTarget } from '../mount/tensor-target.ts';
+import type { TensorTarget } from '../targets/tensor-target.ts';
 import { printJson, printLine } from './output.ts';
 import { plural } from './printable.ts';
 
@@ -34,7 +34,7 @@ async function check(name: string, flags: CheckFlags): Promise<void> {
       advice: '--grads, --finite, or both',
     });
   }
-  const { tensorTarget } = await import('../mount/tensor-target.ts');
+  const { tensorTarget } = await import('../targets/tensor-target.ts');
   const target = await tensorTarget(name);
   const problems: Problem[] = [];
   const checked: string[] = [];

@@ -34,8 +34,8 @@ async function commit(target: string, flags: CommitFlags): Promise<void> {
     throw new MlfsError('ERR_MLFS_USAGE', '--force: there is nothing to replace without --to');
   }
   const [{ editTarget }, { sharedFileWarning }, { progressBar }] = await Promise.all([
-    import('../mount/edit-target.ts'),
-    import('../mount/shared-file.ts'),
+    import('../targets/edit-target.ts'),
+    import('../targets/shared-file.ts'),
     import('./progress-bar.ts'),
   ]);
   const edits = await editTarget(target, {

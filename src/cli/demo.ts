@@ -47,8 +47,8 @@ async function demonstrate(options: {
 /** Ends with one command. */
 async function explainNoMount(error: MlfsError): Promise<void> {
   const [{ diagnose }, { repairCommand }] = await Promise.all([
-    import('../mount/diagnosis.ts'),
-    import('../mount/repair-commands.ts'),
+    import('../doctor/diagnosis.ts'),
+    import('../doctor/repair-commands.ts'),
   ]);
   heading('Mounting does not work on this machine');
   say(error.message);
@@ -115,7 +115,7 @@ async function mountAndWalk(
 
 async function editAndCommit(checkpoint: string, mountpoint: string): Promise<void> {
   const [{ MountClient }, { open, readFile }, { join }] = await Promise.all([
-    import('../mount/mount-client.ts'),
+    import('../targets/mount-client.ts'),
     import('node:fs/promises'),
     import('node:path'),
   ]);

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { EXIT } from '../errors.ts';
-import type { Described, TensorDifference } from '../mount/difference.ts';
 import type { Distance } from '../numbers/distance.ts';
+import type { Described, TensorDifference } from '../targets/difference.ts';
 import { printJson, printLine } from './output.ts';
 import { grouped, humanBytes, plural } from './printable.ts';
 
@@ -28,8 +28,8 @@ export function registerDiff(program: Command): void {
 
 async function diff(before: string, after: string, flags: DiffFlags): Promise<void> {
   const [{ tensorTarget }, { differences }, { progressBar }] = await Promise.all([
-    import('../mount/tensor-target.ts'),
-    import('../mount/difference.ts'),
+    import('../targets/tensor-target.ts'),
+    import('../targets/difference.ts'),
     import('./progress-bar.ts'),
   ]);
   const a = await tensorTarget(before);

@@ -22,7 +22,7 @@ export function registerDiscard(program: Command): void {
 }
 
 async function discard(target: string, flags: DiscardFlags): Promise<void> {
-  const { editTarget } = await import('../mount/edit-target.ts');
+  const { editTarget } = await import('../targets/edit-target.ts');
   const edits = await editTarget(target, {
     onNotice: notice,
     ...(flags.state === undefined ? {} : { stateDirectory: resolve(flags.state) }),

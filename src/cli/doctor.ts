@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
+import type { Finding } from '../doctor/diagnosis.ts';
 import { EXIT, MlfsError } from '../errors.ts';
-import type { Finding } from '../mount/diagnosis.ts';
 import { printJson, printLine, printStyled } from './output.ts';
 
 /** `mlfs doctor`: can this machine mount, and what to do if not. */
@@ -14,7 +14,7 @@ export function registerDoctor(program: Command): void {
 }
 
 async function examine(options: { readonly json?: boolean }): Promise<void> {
-  const { diagnose } = await import('../mount/diagnosis.ts');
+  const { diagnose } = await import('../doctor/diagnosis.ts');
   const findings = await diagnose();
   if (!options.json) print(findings);
   const trial = await trialMount();

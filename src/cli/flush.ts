@@ -21,7 +21,7 @@ export function registerFlush(program: Command): void {
 }
 
 async function flush(target: string, flags: FlushFlags): Promise<void> {
-  const { editTarget } = await import('../mount/edit-target.ts');
+  const { editTarget } = await import('../targets/edit-target.ts');
   const edits = await editTarget(target, {
     onNotice: notice,
     ...(flags.state === undefined ? {} : { stateDirectory: resolve(flags.state) }),

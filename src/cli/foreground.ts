@@ -7,9 +7,9 @@
 
 import { MlfsError } from '../errors.ts';
 import { unmountPath } from '../fuse/transport/unmount.ts';
-import { serverOfMount } from '../mount/mount-server.ts';
+import { type Mounted, type MountOptions, type MountSummary, mount } from '../mount/mount.ts';
 import { resolveMountpoint } from '../mount/mountpoint.ts';
-import { type Mounted, type MountOptions, type MountSummary, mount } from '../mount.ts';
+import { serverOfMount } from '../targets/server-process.ts';
 
 export interface ForegroundEvents {
   readonly onMounted: (mountpoint: string, summary: MountSummary) => void;

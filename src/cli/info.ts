@@ -18,7 +18,7 @@ export function registerInfo(program: Command): void {
 async function showInfo(path: string, options: { readonly json?: boolean }): Promise<void> {
   const [{ openCheckpoint }, { noteKeptEdits }] = await Promise.all([
     import('../index.ts'),
-    import('./kept-edits-note.ts'),
+    import('./uncommitted-note.ts'),
   ]);
   await using checkpoint = await openCheckpoint(path);
   if (!options.json) await noteKeptEdits(path);

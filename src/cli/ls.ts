@@ -26,7 +26,7 @@ export function registerLs(program: Command): void {
 async function listTensors(path: string, prefix: string | undefined, options: LsOptions): Promise<void> {
   const [{ openCheckpoint }, { noteKeptEdits }] = await Promise.all([
     import('../index.ts'),
-    import('./kept-edits-note.ts'),
+    import('./uncommitted-note.ts'),
   ]);
   await using checkpoint = await openCheckpoint(path);
   if (!options.json) await noteKeptEdits(path);

@@ -4,7 +4,7 @@
  */
 import { Command, CommanderError } from 'commander';
 import { EXIT } from '../errors.ts';
-import { VERSION } from '../mount/version.ts';
+import { VERSION } from '../version.ts';
 import { visible } from '../visible-text.ts';
 import { registerCat } from './cat.ts';
 import { registerCheck } from './check.ts';

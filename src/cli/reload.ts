@@ -15,8 +15,8 @@ export function registerReload(program: Command): void {
 
 async function reload(directory: string, flags: { readonly json?: boolean }): Promise<void> {
   const [{ mountAround }, { MountClient }] = await Promise.all([
-    import('../mount/find-mount.ts'),
-    import('../mount/mount-client.ts'),
+    import('../targets/find-mount.ts'),
+    import('../targets/mount-client.ts'),
   ]);
   const mountpoint = await mountAround(directory);
   if (mountpoint === undefined) {

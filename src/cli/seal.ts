@@ -45,8 +45,8 @@ async function writeSeal(path: string, text: string): Promise<void> {
 
 async function sealTarget(name: string, flags: SealFlags): Promise<void> {
   const [{ tensorTarget }, { formatSeal, seal }, { progressBar }] = await Promise.all([
-    import('../mount/tensor-target.ts'),
-    import('../mount/seal.ts'),
+    import('../targets/tensor-target.ts'),
+    import('../targets/seal.ts'),
     import('./progress-bar.ts'),
   ]);
   const target = await tensorTarget(name);

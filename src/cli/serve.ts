@@ -29,7 +29,7 @@ Example:
 
 async function serve(mount: string, flags: ServeFlags): Promise<void> {
   const [{ mountAround }, { serveCalls }] = await Promise.all([
-    import('../mount/find-mount.ts'),
+    import('../targets/find-mount.ts'),
     import('../rpc/serve-calls.ts'),
   ]);
   const mountpoint = await mountAround(mount);

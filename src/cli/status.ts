@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import type { TargetStatus } from '../mount/edit-target.ts';
+import type { TargetStatus } from '../targets/edit-target.ts';
 import { notice } from './notice.ts';
 import { printJson, printLine, printTable } from './output.ts';
 import { exactBytes, grouped, plural, table } from './printable.ts';
@@ -23,7 +23,7 @@ export function registerStatus(program: Command): void {
 }
 
 async function showStatus(target: string, flags: StatusFlags): Promise<void> {
-  const { editTarget } = await import('../mount/edit-target.ts');
+  const { editTarget } = await import('../targets/edit-target.ts');
   const edits = await editTarget(target, {
     ...(flags.json ? {} : { onNotice: notice }),
     ...(flags.state === undefined ? {} : { stateDirectory: resolve(flags.state) }),

@@ -7,8 +7,8 @@ export async function refuseStoppedMounts(words: readonly unknown[]): Promise<vo
   // Most machines have no mount of ours most of the time, and then nothing else is loaded.
   if (!(await readFile('/proc/self/mountinfo', 'utf8')).includes(' fuse.mlfs ')) return;
   const [{ mountAround }, { refuseStopped }] = await Promise.all([
-    import('../mount/find-mount.ts'),
-    import('../mount/ask-mount.ts'),
+    import('../targets/find-mount.ts'),
+    import('../targets/read-from-mount.ts'),
   ]);
   for (const word of words.flat()) {
     const mountpoint = typeof word === 'string' ? await mountAround(word) : undefined;

@@ -57,9 +57,9 @@ async function unmount(directory: string, options: { readonly lazy?: boolean }):
  */
 async function beforeUnmount(mountpoint: string, lazy: boolean): Promise<void> {
   const [{ statusOf }, { MountClient }, { journalBytesIn }] = await Promise.all([
-    import('../mount/find-mount.ts'),
-    import('../mount/mount-client.ts'),
-    import('../mount/kept-edits.ts'),
+    import('../targets/find-mount.ts'),
+    import('../targets/mount-client.ts'),
+    import('../targets/uncommitted-edits.ts'),
   ]);
   const found = await statusOf(mountpoint).catch((cause: unknown) => {
     if (!lazy) throw cause;

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { EXIT, MlfsError } from '../errors.ts';
-import { compareSeals, parseSeal, type SealReport, seal } from '../mount/seal.ts';
-import { tensorTarget } from '../mount/tensor-target.ts';
+import { compareSeals, parseSeal, type SealReport, seal } from '../targets/seal.ts';
+import { tensorTarget } from '../targets/tensor-target.ts';
 import { printJson, printLine } from './output.ts';
 import { plural } from './printable.ts';
 import { progressBar } from './progress-bar.ts';

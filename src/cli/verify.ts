@@ -33,7 +33,7 @@ async function verify(path: string, options: VerifyOptions): Promise<void> {
   const [{ openCheckpoint }, { verifyCheckpoint }, { noteKeptEdits }] = await Promise.all([
     import('../checkpoint/open.ts'),
     import('../checkpoint/verify.ts'),
-    import('./kept-edits-note.ts'),
+    import('./uncommitted-note.ts'),
   ]);
   const checkpoint = await openCheckpoint(path);
   if (!options.json) await noteKeptEdits(path);

@@ -8,9 +8,9 @@ import { MlfsError } from '../errors.ts';
 import type { CommandContent } from '../storage/content.ts';
 import type { CommitReport } from '../storage/edits.ts';
 import { Turns } from '../storage/turns.ts';
+import { type ControlCommand, parseControl } from '../targets/control-command.ts';
 import type { Log } from '../telemetry/log.ts';
 import { visibleJson } from '../visible-text.ts';
-import { type ControlCommand, parseControl } from './control-command.ts';
 
 /** What the commands do. Each throws MlfsError. */
 export interface ControlActions {

@@ -6,8 +6,8 @@ import { opendir, readFile, realpath, stat, statfs } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import { MlfsError } from '../errors.ts';
 import { type MountTableEntry, mountTableEntry, parseMountTable } from '../fuse/transport/mount-table.ts';
-import { refuseStopped } from './ask-mount.ts';
-import { pathUpTo } from './find-mount.ts';
+import { pathUpTo } from '../targets/find-mount.ts';
+import { refuseStopped } from '../targets/read-from-mount.ts';
 
 export interface MountpointOptions {
   /** Absolute. It must not end up under the mount: the server would wait for itself. */

@@ -1,9 +1,9 @@
 import { MlfsError } from '../errors.ts';
-import { readWriteMountOf } from './find-mount.ts';
-import { inspectKeptEdits } from './kept-edits.ts';
-import { ownMounts } from './own-mounts.ts';
+import { readWriteMountOf } from '../targets/find-mount.ts';
+import { ownMounts } from '../targets/own-mounts.ts';
+import { sharedFileWarning } from '../targets/shared-file.ts';
+import { inspectKeptEdits } from '../targets/uncommitted-edits.ts';
 import { ServedCheckpoint, type ServedOptions } from './served-checkpoint.ts';
-import { sharedFileWarning } from './shared-file.ts';
 
 export interface MountedOptions extends ServedOptions {
   /** Hears what the user should know: edits that were brought back, or are not shown. */

@@ -15,13 +15,13 @@ import type { CommitReport, Edits } from '../storage/edits.ts';
 import { freeBytesAt } from '../storage/free-bytes.ts';
 import type { ImageEditor } from '../storage/image.ts';
 import type { StateFile } from '../storage/state-file.ts';
+import { adviseCommit } from '../targets/commit-advice.ts';
+import type { CommitRequest } from '../targets/edit-target.ts';
+import { EditedCheckpoint, type EditingOptions } from '../targets/writable-checkpoint.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { BuiltTree, TreeEditing } from '../tree/build-tree.ts';
 import { type InodeTree, ROOT_NODEID } from '../tree/inode.ts';
-import { adviseCommit } from './advice.ts';
 import { type BaseState, isSameState } from './base-watch.ts';
-import type { CommitRequest } from './edit-target.ts';
-import { EditedCheckpoint, type EditingOptions } from './edited-checkpoint.ts';
 
 /** What was opened: with edits, or to be looked at only. */
 export interface OpenedFile {

@@ -4,10 +4,10 @@ import type { Traffic } from '../fuse/traffic.ts';
 import type { NativeReads } from '../fuse/transport/transport.ts';
 import type { Edits } from '../storage/edits.ts';
 import type { PageCache } from '../storage/page-cache.ts';
+import { type DirtyTensorReport, type EditsReport, editsReport } from '../targets/status-document.ts';
 import { residentBytes } from '../telemetry/process-memory.ts';
 import type { BaseState, BaseWatch } from './base-watch.ts';
 import type { ControlFailure } from './control.ts';
-import { type DirtyTensorReport, type EditsReport, editsReport } from './edits-report.ts';
 
 /** What is served now; a reload puts another in its place. */
 export interface Served {

@@ -7,7 +7,7 @@ import { writeSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 
 const [built, path] = process.argv.slice(2);
-const { EditedCheckpoint } = await import(pathToFileURL(`${built}/mount/edited-checkpoint.js`).href);
+const { EditedCheckpoint } = await import(pathToFileURL(`${built}/targets/writable-checkpoint.js`).href);
 
 const opened = await EditedCheckpoint.open(path);
 const { checkpoint, edits } = opened;

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import * as zlib from 'node:zlib';
 import { writeTorchZip } from '../../src/checkpoint/torch/writer.ts';
 import { readArchive } from '../../src/checkpoint/zip/archive.ts';
-import { EditedCheckpoint } from '../../src/mount/edited-checkpoint.ts';
+import { EditedCheckpoint } from '../../src/targets/writable-checkpoint.ts';
 import { output, run } from '../support/run.ts';
 import { sourceOf } from './archives.ts';
 

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { openCheckpoint } from '../../src/checkpoint/open.ts';
 import { writeTorchZip } from '../../src/checkpoint/torch/writer.ts';
-import { EditedCheckpoint } from '../../src/mount/edited-checkpoint.ts';
+import { EditedCheckpoint } from '../../src/targets/writable-checkpoint.ts';
 import { NewFile } from '../../src/storage/new-file.ts';
 import { output, run } from '../support/run.ts';
 import { runMlfs } from '../support/run-mlfs.ts';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdir, readdir, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { EditedCheckpoint } from '../../src/mount/edited-checkpoint.ts';
+import { EditedCheckpoint } from '../../src/targets/writable-checkpoint.ts';
 import { type Scene, scene } from '../support/cli-scene.ts';
 import { requires } from '../support/requires.ts';
 import { runMlfs } from '../support/run-mlfs.ts';

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import type { MountOptions, MountSummary } from '../../src/mount.ts';
+import type { MountOptions, MountSummary } from '../../src/mount/mount.ts';
 import { requires } from './requires.ts';
 
 export const TRANSPORTS = ['kernel', 'fuse-native'] as const;

@@ -1,6 +1,6 @@
 /** Lines of /sys/control: understood, and then the same when written again, or refused. */
 import { isDeepStrictEqual } from 'node:util';
-import { type ControlCommand, controlLine, parseControl } from '../../../src/mount/control-command.ts';
+import { type ControlCommand, controlLine, parseControl } from '../../../src/targets/control-command.ts';
 import { expect, OPENED, type Outcome, refusal } from '../judge.ts';
 import { mutateBytes, mutateText, TEXTS } from '../mutate/bytes.ts';
 import type { Random } from '../random.ts';

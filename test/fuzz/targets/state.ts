@@ -7,7 +7,7 @@ import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFi
 import { dirname, join } from 'node:path';
 import { fileStructure } from '../../../src/checkpoint/file-structure.ts';
 import { openCheckpoint } from '../../../src/checkpoint/open.ts';
-import { EditedCheckpoint } from '../../../src/mount/edited-checkpoint.ts';
+import { EditedCheckpoint } from '../../../src/targets/writable-checkpoint.ts';
 import type { Corpus } from '../corpus.ts';
 import { expect, OPENED, type Outcome, refusal } from '../judge.ts';
 import { mutateState, type StateFiles } from '../mutate/journal.ts';

@@ -1,6 +1,6 @@
 import type { Filesystem } from '../../../src/fuse/filesystem.ts';
 import { TreeFilesystem } from '../../../src/fuse/operations.ts';
-import type { EditedCheckpoint } from '../../../src/mount/edited-checkpoint.ts';
+import type { EditedCheckpoint } from '../../../src/targets/writable-checkpoint.ts';
 import { PageCache } from '../../../src/storage/page-cache.ts';
 import { Log } from '../../../src/telemetry/log.ts';
 import { buildTree } from '../../../src/tree/build-tree.ts';

@@ -35,7 +35,7 @@ test('JSON that somebody reads is written by visibleJson', () => {
       'throughput/child-program.ts',
       'throughput/reading-process.ts',
       // Files of the state directory.
-      'mount/control-command.ts',
+      'targets/control-command.ts',
       'storage/base-record.ts',
       'storage/commit-note.ts',
       'storage/edits.ts',

@@ -6,9 +6,9 @@ import { openCheckpoint } from '../../../src/checkpoint/open.ts';
 import { PyDict, type Value } from '../../../src/checkpoint/pickle/values.ts';
 import type { Tensor } from '../../../src/checkpoint/tensor.ts';
 import { type TensorToWrite, tensorToWrite, writeTorchZip } from '../../../src/checkpoint/torch/writer.ts';
-import { EditedCheckpoint } from '../../../src/mount/edited-checkpoint.ts';
 import type { CommandContent, StoredContent } from '../../../src/storage/content.ts';
 import { PageCache } from '../../../src/storage/page-cache.ts';
+import { EditedCheckpoint } from '../../../src/targets/writable-checkpoint.ts';
 import { Log } from '../../../src/telemetry/log.ts';
 import {
   type BuiltTree,

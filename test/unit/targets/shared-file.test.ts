@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { link, mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { sharedFileWarning } from '../../../src/mount/shared-file.ts';
+import { sharedFileWarning } from '../../../src/targets/shared-file.ts';
 import { temporaryDirectory } from '../../support/tmp.ts';
 
 test("a file with one name, also behind a link, is nobody else's", async (t) => {

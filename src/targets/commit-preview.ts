@@ -6,7 +6,7 @@ import { isBaseOf, refuseOfAnotherUser } from '../storage/base-record.ts';
 import { type CommitReport, previewCommit } from '../storage/commit-report.ts';
 import { checkCopyTarget } from '../storage/copy.ts';
 import type { CommitRequest } from './edit-target.ts';
-import { type KeptEdits, keptEdits } from './kept-edits.ts';
+import { type KeptEdits, keptEdits } from './uncommitted-edits.ts';
 
 export interface CommitPreview {
   readonly report: CommitReport;

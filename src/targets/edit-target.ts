@@ -8,10 +8,10 @@ import { resolve } from 'node:path';
 import { MlfsError } from '../errors.ts';
 import type { CommitReport } from '../storage/edits.ts';
 import type { Progress } from '../storage/fold.ts';
-import type { EditsReport } from './edits-report.ts';
 import { mountAround, readWriteMountOf } from './find-mount.ts';
 import { MountClient } from './mount-client.ts';
-import { UnmountedEdits } from './unmounted-edits.ts';
+import type { EditsReport } from './status-document.ts';
+import { UnmountedEdits } from './unmounted-checkpoint.ts';
 
 export interface EditTarget {
   /** Of the mount that is asked. */

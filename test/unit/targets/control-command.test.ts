@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MlfsError } from '../../../src/errors.ts';
-import { type ControlCommand, controlLine, parseControl } from '../../../src/mount/control-command.ts';
+import { type ControlCommand, controlLine, parseControl } from '../../../src/targets/control-command.ts';
 
 test('a line of /sys/control is a command, however it is spaced', () => {
   assert.deepEqual(parseControl('commit\n'), { name: 'commit', dryRun: false });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { compareSeals, formatSeal, parseSeal, type SealedTensor } from '../../../src/mount/seal.ts';
+import { compareSeals, formatSeal, parseSeal, type SealedTensor } from '../../../src/targets/seal.ts';
 import { requires } from '../../support/requires.ts';
 import { output } from '../../support/run.ts';
 import { temporaryDirectory } from '../../support/tmp.ts';

@@ -8,12 +8,12 @@ import { isFileLocked } from '../storage/lock.ts';
 import { StateDirectory } from '../storage/state-directory.ts';
 import { dirtyTensors } from '../tree/dirty-tensors.ts';
 import { modelOf, nameTensors } from '../tree/model-tensors.ts';
-import { adviseCommit } from './advice.ts';
+import { adviseCommit } from './commit-advice.ts';
 import { commitPreview } from './commit-preview.ts';
 import type { CommitRequest, EditTarget, TargetStatus } from './edit-target.ts';
-import { EditedCheckpoint } from './edited-checkpoint.ts';
-import { editsReport } from './edits-report.ts';
-import { keptEdits } from './kept-edits.ts';
+import { editsReport } from './status-document.ts';
+import { keptEdits } from './uncommitted-edits.ts';
+import { EditedCheckpoint } from './writable-checkpoint.ts';
 
 export interface UnmountedOptions {
   readonly stateDirectory?: string;

@@ -6,34 +6,34 @@
  * mounted and nothing stays open; whoever unmounts, everything is closed once, and a mount that writes back commits before that.
  */
 import { resolve } from 'node:path';
-import { activationsRoom } from './activations/activations.ts';
-import { MlfsError } from './errors.ts';
-import { ClaimedScratch } from './fuse/claimed-scratch.ts';
-import { type Graft, joinFilesystems } from './fuse/joined-filesystem.ts';
-import { TreeFilesystem } from './fuse/operations.ts';
-import { makeSupplies, type Supplies } from './fuse/supplies.ts';
-import { Traffic } from './fuse/traffic.ts';
-import type { Transport, TransportSession } from './fuse/transport/transport.ts';
-import { unmountPath } from './fuse/transport/unmount.ts';
-import { BaseWatch, identifyFile } from './mount/base-watch.ts';
-import { chooseTransport, type TransportChoice } from './mount/choose-transport.ts';
-import { Control } from './mount/control.ts';
-import type { CommitRequest } from './mount/edit-target.ts';
-import { Follow } from './mount/follow.ts';
-import { type MetricsServer, parseListenAddress, serveMetrics } from './mount/metrics-server.ts';
-import { mountMetrics } from './mount/mount-metrics.ts';
-import { prepareMountpoint } from './mount/mountpoint.ts';
-import { openForMount } from './mount/open-for-mount.ts';
-import { ownMounts } from './mount/own-mounts.ts';
-import type { ServedCheckpoint } from './mount/served-checkpoint.ts';
-import { type StatusDocument, type StatusSources, statusDocument } from './mount/status.ts';
-import { VERSION } from './mount/version.ts';
-import { rpcRoom } from './rpc/rpc-room.ts';
-import type { CommitReport } from './storage/edits.ts';
-import { DEFAULT_PAGE_CACHE_BYTES, PageCache } from './storage/page-cache.ts';
-import { type Level, Log } from './telemetry/log.ts';
-import { MetricsRegistry } from './telemetry/metrics.ts';
-import { buildTree } from './tree/build-tree.ts';
+import { activationsRoom } from '../activations/activations.ts';
+import { MlfsError } from '../errors.ts';
+import { ClaimedScratch } from '../fuse/claimed-scratch.ts';
+import { type Graft, joinFilesystems } from '../fuse/joined-filesystem.ts';
+import { TreeFilesystem } from '../fuse/operations.ts';
+import { makeSupplies, type Supplies } from '../fuse/supplies.ts';
+import { Traffic } from '../fuse/traffic.ts';
+import type { Transport, TransportSession } from '../fuse/transport/transport.ts';
+import { unmountPath } from '../fuse/transport/unmount.ts';
+import { rpcRoom } from '../rpc/rpc-room.ts';
+import type { CommitReport } from '../storage/edits.ts';
+import { DEFAULT_PAGE_CACHE_BYTES, PageCache } from '../storage/page-cache.ts';
+import type { CommitRequest } from '../targets/edit-target.ts';
+import { ownMounts } from '../targets/own-mounts.ts';
+import { type Level, Log } from '../telemetry/log.ts';
+import { MetricsRegistry } from '../telemetry/metrics.ts';
+import { buildTree } from '../tree/build-tree.ts';
+import { VERSION } from '../version.ts';
+import { BaseWatch, identifyFile } from './base-watch.ts';
+import { chooseTransport, type TransportChoice } from './choose-transport.ts';
+import { Control } from './control.ts';
+import { Follow } from './follow.ts';
+import { type MetricsServer, parseListenAddress, serveMetrics } from './metrics-server.ts';
+import { mountMetrics } from './mount-metrics.ts';
+import { prepareMountpoint } from './mountpoint.ts';
+import { openForMount } from './open-for-mount.ts';
+import type { ServedCheckpoint } from './served-checkpoint.ts';
+import { type StatusDocument, type StatusSources, statusDocument } from './status.ts';
 
 export interface MountOptions {
   /** Default: `kernel` where its addon was built, else `fuse-native`. */

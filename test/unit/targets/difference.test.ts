@@ -4,9 +4,9 @@ import { randomFillSync } from 'node:crypto';
 import { test } from 'node:test';
 import { encodeElement } from '../../../src/checkpoint/element-encoding.ts';
 import { DTYPES, type DType } from '../../../src/checkpoint/tensor.ts';
-import { differences, type TensorDifference } from '../../../src/mount/difference.ts';
-import type { TargetTensor } from '../../../src/mount/tensor-target.ts';
 import { decoderOf } from '../../../src/numbers/decode.ts';
+import { differences, type TensorDifference } from '../../../src/targets/difference.ts';
+import type { TargetTensor } from '../../../src/targets/tensor-target.ts';
 
 function tensor(path: string, dtype: DType, shape: readonly number[], bytes: Uint8Array): TargetTensor {
   const content = { kind: 'extents', size: bytes.byteLength, extents: [{ kind: 'inline', bytes }] } as const;

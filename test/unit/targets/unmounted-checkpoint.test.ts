@@ -7,12 +7,12 @@ import { fileStructure } from '../../../src/checkpoint/file-structure.ts';
 import { writeTorchZip } from '../../../src/checkpoint/torch/writer.ts';
 import { MlfsError } from '../../../src/errors.ts';
 import { commit, discard, openCheckpoint, status } from '../../../src/index.ts';
-import { adviseCommit } from '../../../src/mount/advice.ts';
-import { EditedCheckpoint } from '../../../src/mount/edited-checkpoint.ts';
 import { type MountedOptions, openForMount } from '../../../src/mount/open-for-mount.ts';
 import { encodeCommitNote, structureOf } from '../../../src/storage/commit-note.ts';
 import { diskMedium } from '../../../src/storage/disk-medium.ts';
 import { Journal } from '../../../src/storage/journal/journal.ts';
+import { adviseCommit } from '../../../src/targets/commit-advice.ts';
+import { EditedCheckpoint } from '../../../src/targets/writable-checkpoint.ts';
 import { Log } from '../../../src/telemetry/log.ts';
 import { temporaryDirectory } from '../../support/tmp.ts';
 

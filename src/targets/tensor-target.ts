@@ -19,10 +19,10 @@ import { pathOfTensorName } from '../tree/entry-name.ts';
 import type { DirectoryInode } from '../tree/inode.ts';
 import { TensorInode } from '../tree/tensor-files.ts';
 import type { OmittedTensors } from '../tree/tensors-json.ts';
+import { VERSION } from '../version.ts';
 import { quoteName } from '../visible-text.ts';
-import { refuseStopped } from './ask-mount.ts';
 import { mountAround } from './find-mount.ts';
-import { VERSION } from './version.ts';
+import { refuseStopped } from './read-from-mount.ts';
 
 export interface TargetTensor {
   /** In the mount, without a leading slash: `model/fc/weight.bin`. Of a tensor with several names the first. */

@@ -1,5 +1,5 @@
 import { MlfsError } from '../errors.ts';
-import { inspectKeptEdits } from '../mount/kept-edits.ts';
+import { inspectKeptEdits } from '../targets/uncommitted-edits.ts';
 import { notice } from './notice.ts';
 import { exactBytes } from './printable.ts';
 

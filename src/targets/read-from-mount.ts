@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { MlfsError } from '../errors.ts';
-import { serverOfMount } from './mount-server.ts';
+import { serverOfMount } from './server-process.ts';
 
 /** A server under load answers a small document within milliseconds; after this long it is worth looking at the server. */
 const LOOK_AFTER_MS = 2000;
