@@ -26,7 +26,8 @@ import type { CommitReport } from './storage/edits.ts';
 import { mappedView } from './storage/mapped-view.ts';
 import { DEFAULT_PAGE_CACHE_BYTES, PageCache } from './storage/page-cache.ts';
 import { readExtents } from './storage/read-extents.ts';
-import type { CommitRequest, TargetStatus as EditsStatus, EditTarget } from './targets/edit-target.ts';
+import type { CommitRequest, EditTarget } from './targets/edit-target.ts';
+import type { TargetStatus as EditsStatus } from './targets/status-document.ts';
 import { modelOf, nameTensors } from './tree/model-tensors.ts';
 import { fileOffset } from './tree/tensor-files.ts';
 import { quoteName } from './visible-text.ts';
@@ -249,11 +250,11 @@ export class OpenedCheckpoint implements AsyncDisposable {
 }
 
 async function editsOf(target: string, { stateDirectory }: EditsOptions): Promise<EditTarget> {
-  const [{ editTarget }, { ownMounts }] = await Promise.all([
-    import('./targets/edit-target.ts'),
+  const [{ findEditTarget }, { ownMounts }] = await Promise.all([
+    import('./targets/find-edit-target.ts'),
     import('./targets/own-mounts.ts'),
   ]);
-  return editTarget(target, { ownMounts, ...(stateDirectory === undefined ? {} : { stateDirectory }) });
+  return findEditTarget(target, { ownMounts, ...(stateDirectory === undefined ? {} : { stateDirectory }) });
 }
 
 /** A slice of one read: what is in flight besides the result. */

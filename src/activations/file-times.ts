@@ -2,7 +2,6 @@ import * as fs from 'node:fs';
 import { promisify } from 'node:util';
 import type { NewTime } from '../fuse/filesystem.ts';
 import { loadNative } from '../storage/native.ts';
-import type { Stat } from './host-files.ts';
 
 /** What utimensat(2) has in the place of nanoseconds for "now" and "leave as it is". */
 const UTIME_NOW = 2 ** 30 - 1;
@@ -23,7 +22,7 @@ export interface NewTimes {
  * Sets the times of what a descriptor leads to, one of a place (O_PATH) too: to the nanosecond with the native addon. Node by itself takes
  * seconds as a double, which are a few hundred nanoseconds off, and sets both. Rejects with an Error with `errno` or `code`.
  */
-export async function setFileTimes(fd: number, times: NewTimes, stat: () => Stat): Promise<void> {
+export async function setFileTimes(fd: number, times: NewTimes, stat: () => fs.BigIntStats): Promise<void> {
   const native = loadNative();
   if (native === undefined) return roundedTimes(fd, times, stat());
   const { atime, mtime } = times;
@@ -31,7 +30,7 @@ export async function setFileTimes(fd: number, times: NewTimes, stat: () => Stat
 }
 
 /** Exported for its test: what is done without the addon. */
-export function roundedTimes(fd: number, { atime, mtime }: NewTimes, stat: Stat): Promise<void> {
+export function roundedTimes(fd: number, { atime, mtime }: NewTimes, stat: fs.BigIntStats): Promise<void> {
   return utimes(`/proc/self/fd/${fd}`, seconds(atime ?? stat.atimeNs), seconds(mtime ?? stat.mtimeNs));
 }
 

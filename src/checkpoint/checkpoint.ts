@@ -1,5 +1,6 @@
 import type { MlfsError } from '../errors.ts';
 import type { Image } from '../storage/image.ts';
+import type { PickleLimits } from './pickle/limits.ts';
 import type { Value } from './pickle/values.ts';
 import type { NamedTensor, Storage } from './tensor.ts';
 import type { ZipEntry } from './zip/entry.ts';
@@ -44,4 +45,12 @@ export interface Checkpoint {
   /** Free-form facts of the format: torch's version record, byteorder, safetensors' __metadata__. */
   readonly metadata: Readonly<Record<string, string>>;
   close(): Promise<void>;
+}
+
+/** What a file is parsed into, before it is bound to its image. */
+export type ParsedCheckpoint = Omit<Checkpoint, 'image' | 'path' | 'close'>;
+
+export interface ParseOptions {
+  /** Raises or lowers what a pickle may ask for. */
+  readonly limits?: Partial<PickleLimits> | undefined;
 }

@@ -20,11 +20,11 @@ async function writeTensor(path: string, name: string, options: { readonly force
       advice: `mlfs cat ${path} ${name} | hexdump -C | head`,
     });
   }
-  const [{ openCheckpoint }, { noteKeptEdits }] = await Promise.all([
+  const [{ openCheckpoint }, { noteUncommittedEdits }] = await Promise.all([
     import('../index.ts'),
     import('./uncommitted-note.ts'),
   ]);
-  await noteKeptEdits(path);
+  await noteUncommittedEdits(path);
   await using checkpoint = await openCheckpoint(path);
   for await (const bytes of checkpoint.stream(name)) {
     if (!process.stdout.write(bytes)) await once(process.stdout, 'drain');

@@ -33,12 +33,12 @@ async function commit(target: string, flags: CommitFlags): Promise<void> {
   if (flags.force && flags.to === undefined) {
     throw new MlfsError('ERR_MLFS_USAGE', '--force: there is nothing to replace without --to');
   }
-  const [{ editTarget }, { sharedFileWarning }, { progressBar }] = await Promise.all([
-    import('../targets/edit-target.ts'),
+  const [{ findEditTarget }, { sharedFileWarning }, { progressBar }] = await Promise.all([
+    import('../targets/find-edit-target.ts'),
     import('../targets/shared-file.ts'),
     import('./progress-bar.ts'),
   ]);
-  const edits = await editTarget(target, {
+  const edits = await findEditTarget(target, {
     onNotice: notice,
     ...(flags.state === undefined ? {} : { stateDirectory: resolve(flags.state) }),
   });

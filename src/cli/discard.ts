@@ -22,8 +22,8 @@ export function registerDiscard(program: Command): void {
 }
 
 async function discard(target: string, flags: DiscardFlags): Promise<void> {
-  const { editTarget } = await import('../targets/edit-target.ts');
-  const edits = await editTarget(target, {
+  const { findEditTarget } = await import('../targets/find-edit-target.ts');
+  const edits = await findEditTarget(target, {
     onNotice: notice,
     ...(flags.state === undefined ? {} : { stateDirectory: resolve(flags.state) }),
   });

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { Finding } from '../doctor/diagnosis.ts';
+import type { Finding } from '../doctor/finding.ts';
 import { EXIT, MlfsError } from '../errors.ts';
 import { printJson, printLine, printStyled } from './output.ts';
 

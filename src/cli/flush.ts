@@ -21,8 +21,8 @@ export function registerFlush(program: Command): void {
 }
 
 async function flush(target: string, flags: FlushFlags): Promise<void> {
-  const { editTarget } = await import('../targets/edit-target.ts');
-  const edits = await editTarget(target, {
+  const { findEditTarget } = await import('../targets/find-edit-target.ts');
+  const edits = await findEditTarget(target, {
     onNotice: notice,
     ...(flags.state === undefined ? {} : { stateDirectory: resolve(flags.state) }),
   });

@@ -16,12 +16,12 @@ export function registerInfo(program: Command): void {
 }
 
 async function showInfo(path: string, options: { readonly json?: boolean }): Promise<void> {
-  const [{ openCheckpoint }, { noteKeptEdits }] = await Promise.all([
+  const [{ openCheckpoint }, { noteUncommittedEdits }] = await Promise.all([
     import('../index.ts'),
     import('./uncommitted-note.ts'),
   ]);
   await using checkpoint = await openCheckpoint(path);
-  if (!options.json) await noteKeptEdits(path);
+  if (!options.json) await noteUncommittedEdits(path);
   const facts = factsOf(checkpoint);
   if (options.json) printJson(facts, 2);
   else printText(asText(facts));

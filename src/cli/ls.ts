@@ -24,12 +24,12 @@ export function registerLs(program: Command): void {
 }
 
 async function listTensors(path: string, prefix: string | undefined, options: LsOptions): Promise<void> {
-  const [{ openCheckpoint }, { noteKeptEdits }] = await Promise.all([
+  const [{ openCheckpoint }, { noteUncommittedEdits }] = await Promise.all([
     import('../index.ts'),
     import('./uncommitted-note.ts'),
   ]);
   await using checkpoint = await openCheckpoint(path);
-  if (!options.json) await noteKeptEdits(path);
+  if (!options.json) await noteUncommittedEdits(path);
   const tensors = prefix === undefined ? checkpoint.tensors : below(checkpoint.tensors, prefix);
   if (prefix !== undefined && tensors.length === 0) {
     throw new MlfsError('ERR_MLFS_NOT_FOUND', `${path}: no tensor's name starts with ${prefix}`, {

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import type { TargetStatus } from '../targets/edit-target.ts';
+import type { TargetStatus } from '../targets/status-document.ts';
 import { notice } from './notice.ts';
 import { printJson, printLine, printTable } from './output.ts';
 import { exactBytes, grouped, plural, table } from './printable.ts';
@@ -23,8 +23,8 @@ export function registerStatus(program: Command): void {
 }
 
 async function showStatus(target: string, flags: StatusFlags): Promise<void> {
-  const { editTarget } = await import('../targets/edit-target.ts');
-  const edits = await editTarget(target, {
+  const { findEditTarget } = await import('../targets/find-edit-target.ts');
+  const edits = await findEditTarget(target, {
     ...(flags.json ? {} : { onNotice: notice }),
     ...(flags.state === undefined ? {} : { stateDirectory: resolve(flags.state) }),
   });

@@ -1,12 +1,12 @@
 import { MlfsError } from '../errors.ts';
-import { inspectKeptEdits } from '../targets/uncommitted-edits.ts';
+import { inspectUncommittedEdits } from '../targets/uncommitted-edits.ts';
 import { notice } from './notice.ts';
 import { exactBytes } from './printable.ts';
 
 /** For what reads the checkpoint file as it is: a line on stderr when edits are waiting that it does not have. */
-export async function noteKeptEdits(path: string): Promise<void> {
+export async function noteUncommittedEdits(path: string): Promise<void> {
   try {
-    const kept = await inspectKeptEdits(path);
+    const kept = await inspectUncommittedEdits(path);
     if (kept?.interruptedCommit) {
       notice(
         `${path}: a commit was interrupted, and the file may be half written; mlfs commit ${path} finishes it`,

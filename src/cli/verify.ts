@@ -30,13 +30,13 @@ async function verify(path: string, options: VerifyOptions): Promise<void> {
     const { verifySeal } = await import('./verify-seal.ts');
     return verifySeal(path, options.seal, options.json ?? false);
   }
-  const [{ openCheckpoint }, { verifyCheckpoint }, { noteKeptEdits }] = await Promise.all([
+  const [{ openCheckpoint }, { verifyCheckpoint }, { noteUncommittedEdits }] = await Promise.all([
     import('../checkpoint/open.ts'),
     import('../checkpoint/verify.ts'),
     import('./uncommitted-note.ts'),
   ]);
   const checkpoint = await openCheckpoint(path);
-  if (!options.json) await noteKeptEdits(path);
+  if (!options.json) await noteUncommittedEdits(path);
   const progress = await showProgress();
   let report: VerifyReport;
   try {

@@ -5,6 +5,7 @@ import { release } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { loadNative, nativeLoadError } from '../storage/native.ts';
 import { rootHas } from './capabilities.ts';
+import type { Finding } from './finding.ts';
 import {
   asRoot,
   buildAddonCommand,
@@ -13,17 +14,6 @@ import {
   privilegeCommand,
   quoted,
 } from './repair-commands.ts';
-
-export interface Finding {
-  readonly name: string;
-  /** `note`: something does not work that is not always needed. */
-  readonly state: 'ok' | 'note' | 'problem';
-  readonly detail: string;
-  /** What to do, when there is something. */
-  readonly advice?: string;
-  /** What puts it right, as a shell takes it. */
-  readonly command?: string;
-}
 
 /** Every check, in the order in which a mount would fail. */
 export async function diagnose(): Promise<Finding[]> {

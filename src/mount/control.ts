@@ -9,6 +9,7 @@ import type { CommandContent } from '../storage/content.ts';
 import type { CommitReport } from '../storage/edits.ts';
 import { Turns } from '../storage/turns.ts';
 import { type ControlCommand, parseControl } from '../targets/control-command.ts';
+import type { FailedCommand } from '../targets/status-document.ts';
 import type { Log } from '../telemetry/log.ts';
 import { visibleJson } from '../visible-text.ts';
 
@@ -27,29 +28,19 @@ export interface ControlActions {
   sync(): Promise<void>;
 }
 
-export interface ControlFailure {
-  /** The line as it was written. */
-  readonly command: string;
-  readonly code: string;
-  readonly errno: string;
-  readonly message: string;
-  readonly advice: string | null;
-  readonly time: string;
-}
-
 export class Control implements CommandContent {
   readonly kind = 'command';
   readonly #actions: ControlActions;
   readonly #log: Log;
   readonly #turns = new Turns();
-  #lastFailure: ControlFailure | undefined;
+  #lastFailure: FailedCommand | undefined;
 
   constructor(actions: ControlActions, log: Log) {
     this.#actions = actions;
     this.#log = log;
   }
 
-  get lastFailure(): ControlFailure | undefined {
+  get lastFailure(): FailedCommand | undefined {
     return this.#lastFailure;
   }
 

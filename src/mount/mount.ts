@@ -20,6 +20,7 @@ import type { CommitReport } from '../storage/edits.ts';
 import { DEFAULT_PAGE_CACHE_BYTES, PageCache } from '../storage/page-cache.ts';
 import type { CommitRequest } from '../targets/edit-target.ts';
 import { ownMounts } from '../targets/own-mounts.ts';
+import type { StatusDocument } from '../targets/status-document.ts';
 import { type Level, Log } from '../telemetry/log.ts';
 import { MetricsRegistry } from '../telemetry/metrics.ts';
 import { buildTree } from '../tree/build-tree.ts';
@@ -33,7 +34,7 @@ import { mountMetrics } from './mount-metrics.ts';
 import { prepareMountpoint } from './mountpoint.ts';
 import { openForMount } from './open-for-mount.ts';
 import type { ServedCheckpoint } from './served-checkpoint.ts';
-import { type StatusDocument, type StatusSources, statusDocument } from './status.ts';
+import { type StatusSources, statusDocument } from './status.ts';
 
 export interface MountOptions {
   /** Default: `kernel` where its addon was built, else `fuse-native`. */

@@ -2,7 +2,7 @@ import { MlfsError } from '../errors.ts';
 import { readWriteMountOf } from '../targets/find-mount.ts';
 import { ownMounts } from '../targets/own-mounts.ts';
 import { sharedFileWarning } from '../targets/shared-file.ts';
-import { inspectKeptEdits } from '../targets/uncommitted-edits.ts';
+import { inspectUncommittedEdits } from '../targets/uncommitted-edits.ts';
 import { ServedCheckpoint, type ServedOptions } from './served-checkpoint.ts';
 
 export interface MountedOptions extends ServedOptions {
@@ -12,7 +12,7 @@ export interface MountedOptions extends ServedOptions {
 
 /** Opens a checkpoint for a mount, and says what becomes of edits that are waiting. Throws as ServedCheckpoint.open does. */
 export async function openForMount(options: MountedOptions): Promise<ServedCheckpoint> {
-  if (options.readOnly) await lookAtKeptEdits(options);
+  if (options.readOnly) await lookAtUncommittedEdits(options);
   const served = await ServedCheckpoint.open(options).catch(async (cause: unknown) => {
     throw await explained(cause, options);
   });
@@ -29,8 +29,8 @@ export async function openForMount(options: MountedOptions): Promise<ServedCheck
 }
 
 /** A read-only mount shows the file as it is, which must be whole. */
-async function lookAtKeptEdits({ path, editing, notice }: MountedOptions): Promise<void> {
-  const kept = await inspectKeptEdits(path, editing.stateDirectory).catch((cause: unknown) => {
+async function lookAtUncommittedEdits({ path, editing, notice }: MountedOptions): Promise<void> {
+  const kept = await inspectUncommittedEdits(path, editing.stateDirectory).catch((cause: unknown) => {
     if (!(cause instanceof MlfsError)) throw cause;
     notice(`${cause.message}: edits that are kept there are not shown`);
     return undefined;

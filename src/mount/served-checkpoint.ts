@@ -17,7 +17,7 @@ import type { ImageEditor } from '../storage/image.ts';
 import type { StateFile } from '../storage/state-file.ts';
 import { adviseCommit } from '../targets/commit-advice.ts';
 import type { CommitRequest } from '../targets/edit-target.ts';
-import { EditedCheckpoint, type EditingOptions } from '../targets/writable-checkpoint.ts';
+import { type EditingOptions, WritableCheckpoint } from '../targets/writable-checkpoint.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { BuiltTree, TreeEditing } from '../tree/build-tree.ts';
 import { type InodeTree, ROOT_NODEID } from '../tree/inode.ts';
@@ -290,7 +290,7 @@ const REPLACED: ImageEditor = {
 };
 
 async function openFile({ path, readOnly, editing }: ServedOptions): Promise<OpenedFile> {
-  if (!readOnly) return EditedCheckpoint.open(path, editing);
+  if (!readOnly) return WritableCheckpoint.open(path, editing);
   const checkpoint = await openCheckpoint(path);
   return {
     checkpoint,

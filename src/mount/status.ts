@@ -4,10 +4,15 @@ import type { Traffic } from '../fuse/traffic.ts';
 import type { NativeReads } from '../fuse/transport/transport.ts';
 import type { Edits } from '../storage/edits.ts';
 import type { PageCache } from '../storage/page-cache.ts';
-import { type DirtyTensorReport, type EditsReport, editsReport } from '../targets/status-document.ts';
+import {
+  type DirtyTensorReport,
+  type EditsReport,
+  editsReport,
+  type FailedCommand,
+  type StatusDocument,
+} from '../targets/status-document.ts';
 import { residentBytes } from '../telemetry/process-memory.ts';
 import type { BaseState, BaseWatch } from './base-watch.ts';
-import type { ControlFailure } from './control.ts';
 
 /** What is served now; a reload puts another in its place. */
 export interface Served {
@@ -34,7 +39,7 @@ export interface StatusSources {
   readonly watch: Pick<BaseWatch, 'state'>;
   /** What the watch found last. */
   readonly stale: () => boolean;
-  readonly lastFailure: () => ControlFailure | undefined;
+  readonly lastFailure: () => FailedCommand | undefined;
   readonly reloadsTotal: () => number;
   readonly metricsUrl: string | undefined;
   /** Counters of the transport and of the operations. */
@@ -46,9 +51,7 @@ export interface StatusSources {
 /** Globals that are listed; `mlfs info --json` has all. */
 const LISTED = 1000;
 
-export type StatusDocument = Awaited<ReturnType<typeof statusDocument>>;
-
-export async function statusDocument(sources: StatusSources) {
+export async function statusDocument(sources: StatusSources): Promise<StatusDocument> {
   const { cache, watch, readOnly } = sources;
   const state = await watch.state();
   const { checkpoint, tensors, tensorBytes, inodes, edits, dirtyTensors } = sources.served();
@@ -59,7 +62,7 @@ export async function statusDocument(sources: StatusSources) {
     pid: process.pid,
     mountpoint: sources.mountpoint,
     transport: sources.transport,
-    mode: readOnly ? ('read-only' as const) : ('read-write' as const),
+    mode: readOnly ? 'read-only' : 'read-write',
     write_back: sources.writeBack,
     follow: sources.follow,
     metrics_url: sources.metricsUrl ?? null,

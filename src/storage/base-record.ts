@@ -4,7 +4,7 @@
  */
 import { MlfsError } from '../errors.ts';
 import { structureOf } from './commit-note.ts';
-import type { FileStructure } from './edits.ts';
+import type { FileStructure } from './file-structure.ts';
 import type { ImageBase } from './image.ts';
 
 export interface BaseRecord {

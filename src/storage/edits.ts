@@ -17,12 +17,12 @@
  */
 import { errno, MlfsError } from '../errors.ts';
 import { type BaseRecord, isBaseOf, refuseOfAnotherUser } from './base-record.ts';
-import type { ByteRanges } from './byte-ranges.ts';
-import type { ChecksumMark, Checksums } from './checksums.ts';
-import { encodeCommitNote, type FileRange, structureOf } from './commit-note.ts';
+import type { ChecksumMark } from './checksums.ts';
+import { encodeCommitNote, structureOf } from './commit-note.ts';
 import { type CommitReport, report } from './commit-report.ts';
 import { confinePieces, followPieces } from './confined-edits.ts';
 import { checkCopyTarget, writeCopy } from './copy.ts';
+import type { FileStructure } from './file-structure.ts';
 import { foldInto, type Progress } from './fold.ts';
 import type { Image, ImageBase, ImageEditor, ImageUpdate, UpdateOptions } from './image.ts';
 import { ImageChanges } from './image-changes.ts';
@@ -41,15 +41,6 @@ export type { CommitReport } from './commit-report.ts';
 export interface EditsOptions {
   /** Maximum size of the journal; an update beyond it fails with ENOSPC. */
   readonly limitBytes?: number;
-}
-
-/** What the storage floor must know of a file's format. */
-export interface FileStructure {
-  /** Parts that say what the file is: a zip's central directory, a header. */
-  readonly identity: readonly FileRange[];
-  readonly checksums: Checksums;
-  /** The bytes that edits may change: the storages. */
-  readonly writable: ByteRanges;
 }
 
 export interface CommitOptions {

@@ -11,7 +11,7 @@ import { MlfsError } from '../errors.ts';
 import { type BaseRecord, holdsChecksums, refuseOfAnotherUser } from './base-record.ts';
 import { decodeCommitNote, type FileRange, structureOf } from './commit-note.ts';
 import { confinePieces, refuseForeignPatches } from './confined-edits.ts';
-import type { FileStructure } from './edits.ts';
+import type { FileStructure } from './file-structure.ts';
 import { foldInto } from './fold.ts';
 import type { ImageBase } from './image.ts';
 import type { Medium } from './medium.ts';

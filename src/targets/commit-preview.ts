@@ -6,7 +6,7 @@ import { isBaseOf, refuseOfAnotherUser } from '../storage/base-record.ts';
 import { type CommitReport, previewCommit } from '../storage/commit-report.ts';
 import { checkCopyTarget } from '../storage/copy.ts';
 import type { CommitRequest } from './edit-target.ts';
-import { type KeptEdits, keptEdits } from './uncommitted-edits.ts';
+import { readUncommittedEdits, type UncommittedEdits } from './uncommitted-edits.ts';
 
 export interface CommitPreview {
   readonly report: CommitReport;
@@ -21,9 +21,9 @@ export async function commitPreview(
   { to, overwrite = false }: Pick<CommitRequest, 'to' | 'overwrite'>,
 ): Promise<CommitPreview> {
   const checkpoint = await openCheckpoint(path);
-  let kept: KeptEdits | undefined;
+  let kept: UncommittedEdits | undefined;
   try {
-    kept = await keptEdits(path, stateDirectory);
+    kept = await readUncommittedEdits(path, stateDirectory);
     const { base } = checkpoint.image;
     const structure = fileStructure(checkpoint);
     if (to !== undefined) {
@@ -49,7 +49,7 @@ export async function commitPreview(
   }
 }
 
-function otherFile(path: string, { overlay, stateDirectory }: KeptEdits): MlfsError {
+function otherFile(path: string, { overlay, stateDirectory }: UncommittedEdits): MlfsError {
   return new MlfsError(
     'ERR_MLFS_RECOVERY',
     `${path}: has changed since ${overlay.bytes} bytes of edits in ${stateDirectory} were made`,

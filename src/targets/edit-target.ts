@@ -1,17 +1,7 @@
-/**
- * Whose edits `mlfs commit`, `discard`, `status` and `flush` are about. A mount is asked through its /sys/control; a checkpoint that
- * nobody has mounted read-write is opened here. One that somebody has mounted read-write is that mount's business: it holds the
- * lock, and is found and asked.
- */
-import { stat } from 'node:fs/promises';
-import { resolve } from 'node:path';
-import { MlfsError } from '../errors.ts';
+/** What can be done with the uncommitted edits of a checkpoint, whoever holds them. */
 import type { CommitReport } from '../storage/edits.ts';
 import type { Progress } from '../storage/fold.ts';
-import { mountAround, readWriteMountOf } from './find-mount.ts';
-import { MountClient } from './mount-client.ts';
-import type { EditsReport } from './status-document.ts';
-import { UnmountedEdits } from './unmounted-checkpoint.ts';
+import type { TargetStatus } from './status-document.ts';
 
 export interface EditTarget {
   /** Of the mount that is asked. */
@@ -29,52 +19,4 @@ export interface CommitRequest {
   readonly overwrite?: boolean;
   readonly dryRun?: boolean;
   readonly onProgress?: (progress: Progress) => void;
-}
-
-export interface TargetStatus extends EditsReport {
-  readonly checkpoint: string;
-  readonly mountpoint: string | null;
-  /** Of the process that serves the mount. */
-  readonly pid: number | null;
-  readonly mode: 'read-only' | 'read-write' | 'unmounted';
-  /** Where its metrics are scraped, when it was given an address. */
-  readonly metrics_url: string | null;
-  readonly state: 'current' | 'stale' | 'committing';
-  readonly stale_reason: string | null;
-}
-
-export interface TargetOptions {
-  /** `--state DIR`, where the edits of a checkpoint are not at their usual place. */
-  readonly stateDirectory?: string;
-  /** Hears that the mount of a checkpoint is asked instead. */
-  readonly onNotice?: (message: string) => void;
-  /** Mounts that this process serves itself. */
-  readonly ownMounts?: ReadonlySet<string>;
-}
-
-/** `target`: a mount point, any path in a mount, or a checkpoint. */
-export async function editTarget(target: string, options: TargetOptions = {}): Promise<EditTarget> {
-  const around = await mountAround(target);
-  if (around !== undefined && options.ownMounts?.has(around)) {
-    throw new MlfsError('ERR_MLFS_USAGE', `${target}: is served by this very process`, {
-      path: target,
-      advice: 'use what mount() returned: mounted.commit()',
-    });
-  }
-  if (around !== undefined) return new MountClient(around);
-  const path = resolve(target);
-  const found = await stat(path).catch(() => undefined);
-  if (found?.isDirectory()) {
-    throw new MlfsError('ERR_MLFS_NOT_FOUND', `${target}: nothing of mlfs is mounted there`, {
-      path: target,
-      advice: 'grep mlfs /proc/mounts',
-    });
-  }
-  const unmounted = new UnmountedEdits(path, options);
-  if (!(await unmounted.isLocked())) return unmounted;
-  const mount = await readWriteMountOf(path, options.ownMounts);
-  // Somebody's lock and nobody's mount: the lock's own words are the best there are.
-  if (mount === undefined) return unmounted;
-  options.onNotice?.(`${target} is mounted at ${mount.mountpoint}, which is asked to do it`);
-  return new MountClient(mount.mountpoint);
 }

@@ -2,8 +2,8 @@
 import { readFile, readlink, realpath, stat } from 'node:fs/promises';
 import { join, resolve, sep } from 'node:path';
 import { parseMountTable } from '../fuse/transport/mount-table.ts';
-import type { StatusDocument } from '../mount/status.ts';
 import { readFromMount } from './read-from-mount.ts';
+import type { StatusDocument } from './status-document.ts';
 
 export interface FoundMount {
   readonly mountpoint: string;

@@ -3,12 +3,12 @@ import { constants } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ErrnoName, type ErrorCode, MlfsError } from '../errors.ts';
-import type { StatusDocument } from '../mount/status.ts';
 import type { CommitReport } from '../storage/edits.ts';
 import type { Progress } from '../storage/fold.ts';
 import { type ControlCommand, controlLine } from './control-command.ts';
-import type { CommitRequest, EditTarget, TargetStatus } from './edit-target.ts';
+import type { CommitRequest, EditTarget } from './edit-target.ts';
 import { statusOf } from './find-mount.ts';
+import type { StatusDocument, TargetStatus } from './status-document.ts';
 
 /** How often a long command is asked how far it is. */
 const PROGRESS_MS = 200;

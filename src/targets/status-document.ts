@@ -1,3 +1,4 @@
+/** What a mount and `mlfs status` say of a checkpoint and its uncommitted edits, and the part that both have in common. */
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import type { Edits } from '../storage/edits.ts';
 import type { Progress } from '../storage/fold.ts';
@@ -31,6 +32,68 @@ export interface JournalReport {
   readonly failed: boolean;
   readonly appends_total: number;
   readonly syncs_total: number;
+}
+
+/** What `mlfs status --json` says of a mount or a checkpoint. */
+export interface TargetStatus extends EditsReport {
+  readonly checkpoint: string;
+  readonly mountpoint: string | null;
+  /** Of the process that serves the mount. */
+  readonly pid: number | null;
+  readonly mode: 'read-only' | 'read-write' | 'unmounted';
+  /** Where its metrics are scraped, when it was given an address. */
+  readonly metrics_url: string | null;
+  readonly state: 'current' | 'stale' | 'committing';
+  readonly stale_reason: string | null;
+}
+
+/** What /sys/status.json says of its mount. Bytes, and counters since the mount began. */
+export interface StatusDocument extends EditsReport {
+  readonly version: string;
+  readonly pid: number;
+  readonly mountpoint: string;
+  readonly transport: string;
+  readonly mode: 'read-only' | 'read-write';
+  readonly write_back: boolean;
+  readonly follow: boolean;
+  readonly metrics_url: string | null;
+  readonly uptime_seconds: number;
+  readonly state: TargetStatus['state'];
+  readonly stale_reason: string | null;
+  readonly image: {
+    readonly path: string;
+    readonly format: string;
+    readonly size: number;
+    /** ISO 8601. */
+    readonly mtime: string;
+    readonly device: string;
+    readonly inode: string;
+  };
+  readonly tensors: number;
+  readonly tensor_bytes: number;
+  readonly inodes: number;
+  readonly reloads_total: number;
+  readonly last_failure: FailedCommand | null;
+  readonly cache: Readonly<Record<'hits' | 'misses' | 'evictions' | 'bytes' | 'pages' | 'maxBytes', number>>;
+  /** Of the transport and of the operations. */
+  readonly counters: Readonly<Record<string, number>>;
+  readonly rss_bytes: number;
+  readonly warnings: readonly { readonly code: string; readonly message: string }[];
+  /** The first thousand. */
+  readonly unknown_globals: readonly string[];
+  readonly unknown_globals_total: number;
+}
+
+/** The last command of /sys/control that failed. */
+export interface FailedCommand {
+  /** The line as it was written. */
+  readonly command: string;
+  readonly code: string;
+  readonly errno: string;
+  readonly message: string;
+  readonly advice: string | null;
+  /** ISO 8601. */
+  readonly time: string;
 }
 
 const LISTED = 1000;

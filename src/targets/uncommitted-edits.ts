@@ -11,7 +11,7 @@ import { ReplayedEdits } from '../storage/replayed-edits.ts';
 import { StateDirectory } from '../storage/state-directory.ts';
 
 /** Undefined when there is no state directory. Throws ERR_MLFS_RECOVERY for a journal that cannot be read. */
-export async function inspectKeptEdits(
+export async function inspectUncommittedEdits(
   checkpointPath: string,
   directory?: string,
 ): Promise<(JournalInspection & { readonly stateDirectory: string }) | undefined> {
@@ -39,7 +39,7 @@ export async function journalBytesIn(stateDirectory: string): Promise<number> {
   return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
 }
 
-export interface KeptEdits {
+export interface UncommittedEdits {
   readonly stateDirectory: string;
   /** Its pieces can be read until `close`. */
   readonly overlay: Overlay;
@@ -52,7 +52,10 @@ export interface KeptEdits {
 }
 
 /** The same with every range, for a checkpoint that nobody is editing. */
-export async function keptEdits(checkpointPath: string, directory?: string): Promise<KeptEdits | undefined> {
+export async function readUncommittedEdits(
+  checkpointPath: string,
+  directory?: string,
+): Promise<UncommittedEdits | undefined> {
   const state = await locate(checkpointPath, directory);
   try {
     return state.exists() ? await replayedEdits(state) : undefined;
@@ -61,7 +64,7 @@ export async function keptEdits(checkpointPath: string, directory?: string): Pro
   }
 }
 
-async function replayedEdits(state: StateDirectory): Promise<KeptEdits> {
+async function replayedEdits(state: StateDirectory): Promise<UncommittedEdits> {
   const replayed = new ReplayedEdits(state.journalPath);
   const { segments } = await replay(state.medium, state.journalPath, 'read', replayed);
   const close = async () => {

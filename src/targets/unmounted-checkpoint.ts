@@ -10,10 +10,11 @@ import { dirtyTensors } from '../tree/dirty-tensors.ts';
 import { modelOf, nameTensors } from '../tree/model-tensors.ts';
 import { adviseCommit } from './commit-advice.ts';
 import { commitPreview } from './commit-preview.ts';
-import type { CommitRequest, EditTarget, TargetStatus } from './edit-target.ts';
+import type { CommitRequest, EditTarget } from './edit-target.ts';
+import type { TargetStatus } from './status-document.ts';
 import { editsReport } from './status-document.ts';
-import { keptEdits } from './uncommitted-edits.ts';
-import { EditedCheckpoint } from './writable-checkpoint.ts';
+import { readUncommittedEdits } from './uncommitted-edits.ts';
+import { WritableCheckpoint } from './writable-checkpoint.ts';
 
 export interface UnmountedOptions {
   readonly stateDirectory?: string;
@@ -22,7 +23,7 @@ export interface UnmountedOptions {
 }
 
 /** The edits of a checkpoint that no mount holds: each call opens it, does its work and closes it. */
-export class UnmountedEdits implements EditTarget {
+export class UnmountedCheckpoint implements EditTarget {
   readonly mountpoint = undefined;
   readonly #path: string;
   readonly #options: UnmountedOptions;
@@ -95,7 +96,7 @@ export class UnmountedEdits implements EditTarget {
   /** Changes nothing: a commit that was interrupted stays so. */
   async status(): Promise<TargetStatus> {
     const checkpoint = await openCheckpoint(this.#path);
-    const kept = await keptEdits(this.#path, this.#options.stateDirectory);
+    const kept = await readUncommittedEdits(this.#path, this.#options.stateDirectory);
     try {
       const { image } = checkpoint;
       if (kept !== undefined) {
@@ -140,9 +141,9 @@ export class UnmountedEdits implements EditTarget {
     }
   }
 
-  async #opened<T>(use: (opened: EditedCheckpoint) => Promise<T>): Promise<T> {
+  async #opened<T>(use: (opened: WritableCheckpoint) => Promise<T>): Promise<T> {
     const { stateDirectory, onNotice } = this.#options;
-    const opened = await EditedCheckpoint.open(this.#path, {
+    const opened = await WritableCheckpoint.open(this.#path, {
       ...(stateDirectory === undefined ? {} : { stateDirectory }),
       ...(onNotice === undefined ? {} : { onNotice }),
     });

@@ -26,7 +26,7 @@ export interface EditingOptions {
   readonly onNotice?: (message: string) => void;
 }
 
-export class EditedCheckpoint {
+export class WritableCheckpoint {
   readonly checkpoint: Checkpoint;
   readonly edits: Edits;
   /** What the tree must know to be writable. */
@@ -37,7 +37,7 @@ export class EditedCheckpoint {
   readonly #lock: FileLock;
 
   private constructor(
-    opened: Pick<EditedCheckpoint, 'checkpoint' | 'edits' | 'editing' | 'finishedCommit'>,
+    opened: Pick<WritableCheckpoint, 'checkpoint' | 'edits' | 'editing' | 'finishedCommit'>,
     state: StateDirectory,
     lock: FileLock,
   ) {
@@ -50,7 +50,7 @@ export class EditedCheckpoint {
   }
 
   /** Throws ERR_MLFS_BUSY (somebody else has it), ERR_MLFS_RECOVERY, and what opening a checkpoint throws. */
-  static async open(path: string, options: EditingOptions = {}): Promise<EditedCheckpoint> {
+  static async open(path: string, options: EditingOptions = {}): Promise<WritableCheckpoint> {
     const source = await openSource(path);
     const undo: (() => Promise<void>)[] = [() => source.close()];
     try {
@@ -88,7 +88,7 @@ export class EditedCheckpoint {
         gradientSizes: await state.gradients(),
         gradient: (name: string, size: number, maxSize: number) => state.gradient(name, size, maxSize),
       };
-      return new EditedCheckpoint({ checkpoint, edits, editing, finishedCommit }, state, lock);
+      return new WritableCheckpoint({ checkpoint, edits, editing, finishedCommit }, state, lock);
     } catch (cause) {
       // The first failure is the one to tell; each step is done all the same.
       for (const step of undo.reverse()) await step().catch(() => undefined);

@@ -7,9 +7,9 @@ import { writeSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 
 const [built, path] = process.argv.slice(2);
-const { EditedCheckpoint } = await import(pathToFileURL(`${built}/targets/writable-checkpoint.js`).href);
+const { WritableCheckpoint } = await import(pathToFileURL(`${built}/targets/writable-checkpoint.js`).href);
 
-const opened = await EditedCheckpoint.open(path);
+const opened = await WritableCheckpoint.open(path);
 const { checkpoint, edits } = opened;
 const { image } = checkpoint;
 const starts = [...checkpoint.storages.values()].map(({ bytes }) => bytes.offset);

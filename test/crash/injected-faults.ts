@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import * as zlib from 'node:zlib';
 import { writeTorchZip } from '../../src/checkpoint/torch/writer.ts';
 import { readArchive } from '../../src/checkpoint/zip/archive.ts';
-import { EditedCheckpoint } from '../../src/targets/writable-checkpoint.ts';
+import { WritableCheckpoint } from '../../src/targets/writable-checkpoint.ts';
 import { output, run } from '../support/run.ts';
 import { sourceOf } from './archives.ts';
 
@@ -108,7 +108,7 @@ export async function inject(
 }
 
 async function check(path: string, steps: readonly Step[], where: string): Promise<void> {
-  const opened = await EditedCheckpoint.open(path);
+  const opened = await WritableCheckpoint.open(path);
   try {
     const { image, storages } = opened.checkpoint;
     const starts = [...storages.values()].map(({ bytes }) => (bytes.kind === 'extent' ? bytes.offset : -1));

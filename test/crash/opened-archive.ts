@@ -1,4 +1,4 @@
-/** An archive on a simulated medium, opened for editing as `EditedCheckpoint` opens one on the disk. */
+/** An archive on a simulated medium, opened for editing as `WritableCheckpoint` opens one on the disk. */
 import type { Checksums } from '../../src/storage/checksums.ts';
 import { Edits, type EditsOptions } from '../../src/storage/edits.ts';
 import { Image, type ImageBase } from '../../src/storage/image.ts';

@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { openCheckpoint } from '../../src/checkpoint/open.ts';
 import { writeTorchZip } from '../../src/checkpoint/torch/writer.ts';
-import { EditedCheckpoint } from '../../src/targets/writable-checkpoint.ts';
 import { NewFile } from '../../src/storage/new-file.ts';
+import { WritableCheckpoint } from '../../src/targets/writable-checkpoint.ts';
 import { output, run } from '../support/run.ts';
 import { runMlfs } from '../support/run-mlfs.ts';
 import { temporaryDirectory } from '../support/tmp.ts';
@@ -17,7 +17,7 @@ const CHANGE = Buffer.from('an edit');
 interface Opened {
   readonly folder: string;
   readonly path: string;
-  readonly opened: EditedCheckpoint;
+  readonly opened: WritableCheckpoint;
   /** The file with its edit. */
   readonly expected: Buffer;
 }
@@ -29,7 +29,7 @@ async function edited(t: TestContext): Promise<Opened> {
     tensors: [{ name: 'weight', dtype: 'float32', shape: [1024, 1024], fill: Buffer.alloc(4 << 20, 1) }],
   });
   await chmod(path, 0o644);
-  const opened = await EditedCheckpoint.open(path);
+  const opened = await WritableCheckpoint.open(path);
   t.after(() => opened.close());
   const [storage] = [...opened.checkpoint.storages.values()];
   assert.ok(storage?.bytes.kind === 'extent');
@@ -192,7 +192,7 @@ test('a checkpoint that is open for writing is not replaced', async (t) => {
   const other = join(folder, 'other.pt');
   await writeTorchZip(other, { tensors: [{ name: 'w', dtype: 'uint8', shape: [4], fill: Buffer.alloc(4) }] });
   const bytes = await readFile(other);
-  const held = await EditedCheckpoint.open(other);
+  const held = await WritableCheckpoint.open(other);
   await assert.rejects(opened.edits.commitTo(other, { overwrite: true }), { code: 'ERR_MLFS_BUSY' });
   assert.deepEqual(await readFile(other), bytes);
   await held.close();

@@ -7,13 +7,13 @@ import { fileURLToPath } from 'node:url';
 import { openCheckpoint } from '../../src/checkpoint/open.ts';
 import { writeTorchZip } from '../../src/checkpoint/torch/writer.ts';
 import { MlfsError } from '../../src/errors.ts';
-import { EditedCheckpoint } from '../../src/targets/writable-checkpoint.ts';
-import { UnmountedEdits } from '../../src/targets/unmounted-checkpoint.ts';
 import { crc32 } from '../../src/storage/crc32.ts';
 import { crc32c } from '../../src/storage/crc32c.ts';
 import { Edits } from '../../src/storage/edits.ts';
 import type { Medium } from '../../src/storage/medium.ts';
 import { StateDirectory } from '../../src/storage/state-directory.ts';
+import { UnmountedCheckpoint } from '../../src/targets/unmounted-checkpoint.ts';
+import { WritableCheckpoint } from '../../src/targets/writable-checkpoint.ts';
 import { changedMedium } from '../support/changed-medium.ts';
 import { identityOfZip, noteFor, type PlantedRecord, plantJournal } from '../support/journal-builder.ts';
 import { run } from '../support/run.ts';
@@ -48,7 +48,7 @@ const commit = (note: string): PlantedRecord => ({ kind: 'commit', note });
 
 /** Opens for writing, as a mount does, and closes again. */
 async function openOnce(path: string): Promise<{ finished: boolean; dirty: number }> {
-  const opened = await EditedCheckpoint.open(path);
+  const opened = await WritableCheckpoint.open(path);
   const found = { finished: opened.finishedCommit, dirty: opened.edits.status.dirtyBytes };
   await opened.close();
   return found;
@@ -87,7 +87,7 @@ test('edits that lie anywhere but in a tensor are refused as a whole, and the fi
     await refused(path);
     assert.deepEqual(await readFile(path), bytes, what);
   }
-  const report = await new UnmountedEdits(path, {}).discard();
+  const report = await new UnmountedCheckpoint(path, {}).discard();
   assert.ok(report.bytes > 0);
   assert.deepEqual(await openOnce(path), { finished: false, dirty: 0 });
 });
@@ -251,7 +251,7 @@ test('a journal that another user made is not replayed, committed or not; discar
     const { message } = await refused(path);
     assert.match(message, new RegExp(`user ${uid}`));
     assert.deepEqual(await readFile(path), bytes);
-    await new UnmountedEdits(path, {}).discard();
+    await new UnmountedCheckpoint(path, {}).discard();
     assert.deepEqual(await openOnce(path), { finished: false, dirty: 0 });
   }
 });
@@ -282,7 +282,7 @@ test('a dry run, status and a read-only look leave an interrupted commit as it i
   const journal = await readFile(log);
   const before = await stat(path, { bigint: true });
   const notices: string[] = [];
-  const edits = new UnmountedEdits(path, { onNotice: (message) => notices.push(message) });
+  const edits = new UnmountedCheckpoint(path, { onNotice: (message) => notices.push(message) });
   const report = await edits.commit({ dryRun: true });
   assert.equal(report.bytes, 4);
   await edits.commit({ dryRun: true, to: join(directory, '..', 'new.pt') });

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdir, readdir, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { EditedCheckpoint } from '../../src/targets/writable-checkpoint.ts';
+import { WritableCheckpoint } from '../../src/targets/writable-checkpoint.ts';
 import { type Scene, scene } from '../support/cli-scene.ts';
 import { requires } from '../support/requires.ts';
 import { runMlfs } from '../support/run-mlfs.ts';
@@ -35,7 +35,7 @@ async function look(at: Scene, also: readonly (readonly string[])[] = []): Promi
 /** Edits and a gradient that nobody has mounted; `interrupted` leaves a commit that was decided and not finished. */
 async function kept(t: TestContext, interrupted = false): Promise<Scene> {
   const at = await scene(t);
-  const opened = await EditedCheckpoint.open(at.checkpoint);
+  const opened = await WritableCheckpoint.open(at.checkpoint);
   const bytes = opened.checkpoint.tensors[0]?.tensor.storage.bytes;
   const offset = bytes?.kind === 'extent' ? bytes.offset : assert.fail('it is stored as it is');
   await opened.checkpoint.image.update((update) => update.write(offset, Buffer.from('edit')));

@@ -7,7 +7,7 @@ import { constants } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { writeTorchZip } from '../../src/checkpoint/torch/writer.ts';
-import type { TargetStatus } from '../../src/targets/edit-target.ts';
+import type { TargetStatus } from '../../src/targets/status-document.ts';
 import {
   alive,
   eventually,

@@ -90,6 +90,45 @@ test('every import points down the floors', () => {
   assert.deepEqual(violations, []);
 });
 
+/** The first circle of imports found, as the files on the way round; undefined when there is none. */
+function importCircle(imports: ReadonlyMap<string, readonly string[]>): string[] | undefined {
+  const cleared = new Set<string>();
+  const way: string[] = [];
+  const follow = (file: string): string[] | undefined => {
+    const at = way.indexOf(file);
+    if (at >= 0) return [...way.slice(at), file];
+    if (cleared.has(file)) return undefined;
+    way.push(file);
+    for (const target of imports.get(file) ?? []) {
+      const circle = follow(target);
+      if (circle !== undefined) return circle;
+    }
+    way.pop();
+    cleared.add(file);
+    return undefined;
+  };
+  for (const file of imports.keys()) {
+    const circle = follow(file);
+    if (circle !== undefined) return circle;
+  }
+  return undefined;
+}
+
+test('no file imports itself by way of others, not even for a type', () => {
+  const imports = new Map(sourceFiles().map((file) => [file, relativeImports(file)]));
+  assert.equal(importCircle(imports)?.join(' → '), undefined);
+});
+
+test('a circle of imports is found', () => {
+  const imports = new Map([
+    ['a', ['b', 'c']],
+    ['b', ['c']],
+    ['c', ['d']],
+    ['d', ['b']],
+  ]);
+  assert.deepEqual(importCircle(imports), ['b', 'c', 'd', 'b']);
+});
+
 test('only the bindings know N-API', () => {
   const native = path.join(src, '..', 'native');
   const knowing = readdirSync(native)

@@ -1,10 +1,10 @@
 import { MlfsError } from '../../errors.ts';
 import type { Image } from '../../storage/image.ts';
 import { quoteName } from '../../visible-text.ts';
-import type { Checkpoint } from '../checkpoint.ts';
+import type { ParsedCheckpoint, ParseOptions } from '../checkpoint.ts';
 import { isScriptObject } from '../module-names.ts';
 import { listTensors } from '../object-tree.ts';
-import { PICKLE_LIMITS, type PickleLimits } from '../pickle/limits.ts';
+import { PICKLE_LIMITS } from '../pickle/limits.ts';
 import type { Value } from '../pickle/values.ts';
 import type { NamedTensor } from '../tensor.ts';
 import type { Archive } from '../zip/archive.ts';
@@ -21,14 +21,6 @@ import { zipStorages } from './zip-storages.ts';
 /** Version, byteorder and serialization_id are a few bytes. */
 const RECORD_BYTES = 4096;
 
-/** What a file is opened into, before it is bound to its image. */
-export type OpenedCheckpoint = Omit<Checkpoint, 'image' | 'path' | 'close'>;
-
-export interface OpenOptions {
-  /** Raises or lowers what a pickle may ask for. */
-  readonly limits?: Partial<PickleLimits> | undefined;
-}
-
 /**
  * Opens torch's zip container: `data.pkl` over `data/KEY`, and for TorchScript `constants.pkl` and `bytecode.pkl` over
  * their own folders.
@@ -37,8 +29,8 @@ export async function openTorchZip(
   image: Image,
   archive: Archive,
   layout: ArchiveLayout,
-  options: OpenOptions & { readonly keyPrefix?: string },
-): Promise<OpenedCheckpoint> {
+  options: ParseOptions & { readonly keyPrefix?: string },
+): Promise<ParsedCheckpoint> {
   const metadata = await readMetadata(image, layout);
   const byteorder = readByteorder(image.path, metadata.byteorder);
   if (isExportedProgram(layout)) return openExportedProgram(image, archive, layout, metadata, byteorder);

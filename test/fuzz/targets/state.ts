@@ -7,7 +7,7 @@ import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFi
 import { dirname, join } from 'node:path';
 import { fileStructure } from '../../../src/checkpoint/file-structure.ts';
 import { openCheckpoint } from '../../../src/checkpoint/open.ts';
-import { EditedCheckpoint } from '../../../src/targets/writable-checkpoint.ts';
+import { WritableCheckpoint } from '../../../src/targets/writable-checkpoint.ts';
 import type { Corpus } from '../corpus.ts';
 import { expect, OPENED, type Outcome, refusal } from '../judge.ts';
 import { mutateState, type StateFiles } from '../mutate/journal.ts';
@@ -65,7 +65,7 @@ async function prepare(folder: string, { seed, state }: SceneName, corpus: Corpu
   const path = join(folder, 'model.pt');
   const original = corpus.files.find(({ name }) => name === seed)?.bytes as Buffer;
   writeFileSync(path, original);
-  const opened = await EditedCheckpoint.open(path);
+  const opened = await WritableCheckpoint.open(path);
   const { image } = opened.checkpoint;
   const editable = editableBytes(opened.checkpoint);
   const places = editable
@@ -154,9 +154,9 @@ async function drive({ clock }: Scene, preparing: Promise<Prepared>, random: Ran
 }
 
 async function openAndRead(path: string): Promise<Outcome> {
-  let opened: EditedCheckpoint;
+  let opened: WritableCheckpoint;
   try {
-    opened = await EditedCheckpoint.open(path);
+    opened = await WritableCheckpoint.open(path);
   } catch (cause) {
     return refusal(cause, path);
   }

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { MlfsError } from '../../../src/errors.ts';
 import type { Entry, Filesystem, RequestContext } from '../../../src/fuse/filesystem.ts';
-import { EditedCheckpoint } from '../../../src/targets/writable-checkpoint.ts';
+import { WritableCheckpoint } from '../../../src/targets/writable-checkpoint.ts';
 import { ROOT_NODEID } from '../../../src/tree/inode.ts';
 import type { Client } from './client.ts';
 import { type Answer, DONE, type Operation } from './operation.ts';
@@ -28,7 +28,7 @@ class Errno extends Error {
 export class FilesystemClient implements Client {
   readonly between = { pagesAreKept: false, openFilesAreMovedAway: false };
   readonly #checkpoint: string;
-  readonly #serve: (edited: EditedCheckpoint) => Filesystem;
+  readonly #serve: (edited: WritableCheckpoint) => Filesystem;
   readonly #context: RequestContext = {
     uid: process.getuid?.() ?? 0,
     gid: process.getgid?.() ?? 0,
@@ -37,10 +37,10 @@ export class FilesystemClient implements Client {
   };
   readonly #slots = new Map<number, Descriptor>();
   readonly #remembered = new Set<number>();
-  #edited: EditedCheckpoint | undefined;
+  #edited: WritableCheckpoint | undefined;
   #filesystem: Filesystem | undefined;
 
-  constructor(checkpoint: string, serve: (edited: EditedCheckpoint) => Filesystem) {
+  constructor(checkpoint: string, serve: (edited: WritableCheckpoint) => Filesystem) {
     this.#checkpoint = checkpoint;
     this.#serve = serve;
   }
@@ -51,7 +51,7 @@ export class FilesystemClient implements Client {
       return DONE;
     }
     if (this.#filesystem === undefined) {
-      this.#edited = await EditedCheckpoint.open(this.#checkpoint);
+      this.#edited = await WritableCheckpoint.open(this.#checkpoint);
       this.#filesystem = this.#serve(this.#edited);
     }
     try {

@@ -1,12 +1,12 @@
 import type { Filesystem } from '../../../src/fuse/filesystem.ts';
 import { TreeFilesystem } from '../../../src/fuse/operations.ts';
-import type { EditedCheckpoint } from '../../../src/targets/writable-checkpoint.ts';
 import { PageCache } from '../../../src/storage/page-cache.ts';
+import type { WritableCheckpoint } from '../../../src/targets/writable-checkpoint.ts';
 import { Log } from '../../../src/telemetry/log.ts';
 import { buildTree } from '../../../src/tree/build-tree.ts';
 
 /** The tree of a checkpoint as a mount has it, without a mount. */
-export function serveInProcess({ checkpoint, edits, editing, state }: EditedCheckpoint): Filesystem {
+export function serveInProcess({ checkpoint, edits, editing, state }: WritableCheckpoint): Filesystem {
   const perform = async (command: string) => {
     if (command === 'commit') await edits.commit();
     else if (command === 'discard') await edits.discard();

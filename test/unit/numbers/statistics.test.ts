@@ -13,7 +13,7 @@ import { computeStatistics, hasStatistics, type Statistics } from '../../../src/
 import { StatisticsCache } from '../../../src/numbers/statistics-cache.ts';
 import type { FixedContent } from '../../../src/storage/content.ts';
 import { PageCache } from '../../../src/storage/page-cache.ts';
-import { EditedCheckpoint } from '../../../src/targets/writable-checkpoint.ts';
+import { WritableCheckpoint } from '../../../src/targets/writable-checkpoint.ts';
 import { DEBIAN_PYTHON, requires } from '../../support/requires.ts';
 import { output } from '../../support/run.ts';
 import { temporaryDirectory } from '../../support/tmp.ts';
@@ -226,7 +226,7 @@ async function checkpointWith(
   root.set('a', tensorToWrite('float32', [values.length], new Uint8Array(values.buffer)));
   root.set('b', tensorToWrite('float32', [1], new Uint8Array(Float32Array.of(5).buffer)));
   await writeTorchZip(path, { root });
-  const edited = await EditedCheckpoint.open(path);
+  const edited = await WritableCheckpoint.open(path);
   t.after(() => edited.close());
   return edited;
 }

@@ -12,7 +12,7 @@ import { encodeCommitNote, structureOf } from '../../../src/storage/commit-note.
 import { diskMedium } from '../../../src/storage/disk-medium.ts';
 import { Journal } from '../../../src/storage/journal/journal.ts';
 import { adviseCommit } from '../../../src/targets/commit-advice.ts';
-import { EditedCheckpoint } from '../../../src/targets/writable-checkpoint.ts';
+import { WritableCheckpoint } from '../../../src/targets/writable-checkpoint.ts';
 import { Log } from '../../../src/telemetry/log.ts';
 import { temporaryDirectory } from '../../support/tmp.ts';
 
@@ -33,7 +33,7 @@ async function write(path: string, value: number): Promise<void> {
 
 /** What a mount leaves behind that was written to. */
 async function edit(path: string, value: number, options: { stateDirectory?: string } = {}): Promise<void> {
-  const opened = await EditedCheckpoint.open(path, options);
+  const opened = await WritableCheckpoint.open(path, options);
   const bytes = opened.checkpoint.tensors[1]?.tensor.storage.bytes;
   const offset = bytes?.kind === 'extent' ? bytes.offset : 0;
   await opened.checkpoint.image.update((update) => update.write(offset, Buffer.from([value, value])));
@@ -86,7 +86,7 @@ test('edits of a file that was replaced can be looked at and dropped, and nothin
 
 /** As a process leaves it that died between its decision to commit and the first byte. */
 async function interruptCommit(path: string): Promise<void> {
-  const opened = await EditedCheckpoint.open(path);
+  const opened = await WritableCheckpoint.open(path);
   const { image } = opened.checkpoint;
   const { identity, checksums } = fileStructure(opened.checkpoint);
   const patches = opened.editing.checksums.patches();
@@ -125,7 +125,7 @@ test('a commit that was interrupted is seen by who looks, refused read-only, and
     (error: Error & { exitCode?: number; advice?: string }) =>
       error.exitCode === 5 && /mlfs commit/.test(error.advice ?? ''),
   );
-  const opened = await EditedCheckpoint.open(path);
+  const opened = await WritableCheckpoint.open(path);
   assert.equal(opened.finishedCommit, true);
   await opened.close();
   assert.deepEqual(await bytesOfB(path), [7, 7, 1, 1]);
@@ -134,9 +134,9 @@ test('a commit that was interrupted is seen by who looks, refused read-only, and
 
 test('a checkpoint that is open for writing is refused to others', async (t) => {
   const path = await checkpoint(t);
-  const opened = await EditedCheckpoint.open(path);
+  const opened = await WritableCheckpoint.open(path);
   t.after(() => opened.close());
-  await assert.rejects(EditedCheckpoint.open(path), (error: Error & { code?: string }) => {
+  await assert.rejects(WritableCheckpoint.open(path), (error: Error & { code?: string }) => {
     return error.code === 'ERR_MLFS_BUSY' && error.message.includes(String(process.pid));
   });
   await assert.rejects(commit(path), { exitCode: 4 });

@@ -14,7 +14,7 @@ import { Checksums } from '../../../src/storage/checksums.ts';
 import type { ExtentContent } from '../../../src/storage/content.ts';
 import { PageCache } from '../../../src/storage/page-cache.ts';
 import { readExtents } from '../../../src/storage/read-extents.ts';
-import { EditedCheckpoint } from '../../../src/targets/writable-checkpoint.ts';
+import { WritableCheckpoint } from '../../../src/targets/writable-checkpoint.ts';
 import { addExportRoom } from '../../../src/tree/export-room.ts';
 import { InodeTable } from '../../../src/tree/inode-table.ts';
 import { buildZip } from '../../hostile/zip-builder.ts';
@@ -37,14 +37,14 @@ function exportOf(checkpoint: Checkpoint, checksums?: Checksums): { name: string
 
 const whole = async ({ size, extents }: ExtentContent) => Buffer.from(await readExtents(extents, 0, size));
 
-async function edited(t: TestContext, path: string): Promise<EditedCheckpoint> {
-  const opened = await EditedCheckpoint.open(path);
+async function edited(t: TestContext, path: string): Promise<WritableCheckpoint> {
+  const opened = await WritableCheckpoint.open(path);
   t.after(() => opened.close());
   return opened;
 }
 
 /** Writes into the first, a middle and the last byte of every tensor that can be written. Returns how many were. */
-async function editAll({ checkpoint }: EditedCheckpoint): Promise<number> {
+async function editAll({ checkpoint }: WritableCheckpoint): Promise<number> {
   let written = 0;
   for (const { tensor } of checkpoint.tensors) {
     const content = tensorContent(tensor, new PageCache(1 << 20));
@@ -148,7 +148,7 @@ test('an archive inside an archive has right checksums on both levels', requires
 test('a second commit starts from the checksums that the first one wrote', requires('python3'), async (t) => {
   const path = await bundle(t);
   for (const value of [3, 4, 3]) {
-    const opened = await EditedCheckpoint.open(path);
+    const opened = await WritableCheckpoint.open(path);
     const { content } = exportOf(opened.checkpoint, opened.editing.checksums);
     const { bytes } = opened.checkpoint.tensors[0]?.tensor.storage ?? assert.fail();
     assert.ok(bytes.kind === 'extent');

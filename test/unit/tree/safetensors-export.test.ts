@@ -8,7 +8,7 @@ import { openCheckpoint } from '../../../src/checkpoint/open.ts';
 import { tensorContent } from '../../../src/checkpoint/tensor-content.ts';
 import { PageCache } from '../../../src/storage/page-cache.ts';
 import { readContent } from '../../../src/storage/read-extents.ts';
-import { EditedCheckpoint } from '../../../src/targets/writable-checkpoint.ts';
+import { WritableCheckpoint } from '../../../src/targets/writable-checkpoint.ts';
 import { modelOf } from '../../../src/tree/model-tensors.ts';
 import { SafetensorsExport } from '../../../src/tree/safetensors-export.ts';
 import { readSafetensorsPlainly } from '../../corpus/plain-safetensors.ts';
@@ -66,7 +66,7 @@ test('an edit shows in the export at once, in gathered tensors too', async (t) =
   assert.ok(fixture !== undefined);
   const path = join(await temporaryDirectory(t), 'views.pt');
   await copyFile(fixture.path, path);
-  const edited = await EditedCheckpoint.open(path);
+  const edited = await WritableCheckpoint.open(path);
   t.after(() => edited.close());
   const { checkpoint } = edited;
   const { tensors, bytes } = exported(checkpoint);

@@ -8,7 +8,7 @@ import type { Tensor } from '../../../src/checkpoint/tensor.ts';
 import { type TensorToWrite, tensorToWrite, writeTorchZip } from '../../../src/checkpoint/torch/writer.ts';
 import type { CommandContent, StoredContent } from '../../../src/storage/content.ts';
 import { PageCache } from '../../../src/storage/page-cache.ts';
-import { EditedCheckpoint } from '../../../src/targets/writable-checkpoint.ts';
+import { WritableCheckpoint } from '../../../src/targets/writable-checkpoint.ts';
 import { Log } from '../../../src/telemetry/log.ts';
 import {
   type BuiltTree,
@@ -50,7 +50,7 @@ async function written(t: TestContext, root: Value): Promise<string> {
 }
 
 interface Built extends BuiltTree {
-  readonly edited: EditedCheckpoint;
+  readonly edited: WritableCheckpoint;
   /** Names, sizes and largest sizes of the gradients that were opened. */
   readonly opened: (readonly [string, number, number])[];
 }
@@ -60,7 +60,7 @@ async function writable(
   root: Value,
   gradientSizes: readonly (readonly [string, number])[] = [],
 ): Promise<Built> {
-  const edited = await EditedCheckpoint.open(await written(t, root));
+  const edited = await WritableCheckpoint.open(await written(t, root));
   t.after(() => edited.close());
   const opened: [string, number, number][] = [];
   const editing: TreeEditing = {
