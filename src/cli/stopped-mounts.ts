@@ -8,7 +8,7 @@ export async function refuseStoppedMounts(words: readonly unknown[]): Promise<vo
   if (!(await readFile('/proc/self/mountinfo', 'utf8')).includes(' fuse.mlfs ')) return;
   const [{ mountAround }, { refuseStopped }] = await Promise.all([
     import('../targets/find-mount.ts'),
-    import('../targets/read-from-mount.ts'),
+    import('../targets/server-process.ts'),
   ]);
   for (const word of words.flat()) {
     const mountpoint = typeof word === 'string' ? await mountAround(word) : undefined;

@@ -7,7 +7,7 @@ import { basename, dirname, join, resolve, sep } from 'node:path';
 import { MlfsError } from '../errors.ts';
 import { type MountTableEntry, mountTableEntry, parseMountTable } from '../fuse/transport/mount-table.ts';
 import { pathUpTo } from '../targets/find-mount.ts';
-import { refuseStopped } from '../targets/read-from-mount.ts';
+import { refuseStopped } from '../targets/server-process.ts';
 
 export interface MountpointOptions {
   /** Absolute. It must not end up under the mount: the server would wait for itself. */

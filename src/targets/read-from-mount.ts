@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { MlfsError } from '../errors.ts';
-import { serverOfMount } from './server-process.ts';
+import { serverOfMount, stoppedError } from './server-process.ts';
 
 /** A server under load answers a small document within milliseconds; after this long it is worth looking at the server. */
 const LOOK_AFTER_MS = 2000;
@@ -51,19 +51,6 @@ function noAnswer(mountpoint: string, ended: AbortSignal): Promise<never> {
     const run = () => void look().catch(reject);
     let timer = setTimeout(run, LOOK_AFTER_MS);
     ended.addEventListener('abort', () => clearTimeout(timer));
-  });
-}
-
-/** Throws ERR_MLFS_FUSE when the process that serves a mount is stopped, so that a call on the mount would wait for ever. */
-export async function refuseStopped(mountpoint: string): Promise<void> {
-  const server = await serverOfMount(mountpoint);
-  if (server?.stopped) throw stoppedError(mountpoint, server.pid);
-}
-
-function stoppedError(mountpoint: string, pid: number): MlfsError {
-  return new MlfsError('ERR_MLFS_FUSE', `${mountpoint}: process ${pid}, which serves it, is stopped`, {
-    path: mountpoint,
-    advice: `kill -CONT ${pid} lets it go on; mlfs umount --lazy ${mountpoint} takes the mount away, and edits that were acknowledged are kept`,
   });
 }
 

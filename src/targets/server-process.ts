@@ -3,6 +3,7 @@
  * For the case that it does not answer, so the mount itself is not asked.
  */
 import { readdir, readFile, readlink } from 'node:fs/promises';
+import { MlfsError } from '../errors.ts';
 import { parseMountTable } from '../fuse/transport/mount-table.ts';
 
 export interface MountServer {
@@ -24,6 +25,20 @@ export async function serverOfMount(mountpoint: string): Promise<MountServer | u
     if (Number.isInteger(pid) && (await hasConnection(pid, connection))) return describe(pid);
   }
   return undefined;
+}
+
+/** Throws ERR_MLFS_FUSE when the process that serves a mount is stopped, so that a call on the mount would wait for ever. */
+export async function refuseStopped(mountpoint: string): Promise<void> {
+  const server = await serverOfMount(mountpoint);
+  if (server?.stopped) throw stoppedError(mountpoint, server.pid);
+}
+
+/** `pid` serves the mount and is stopped. */
+export function stoppedError(mountpoint: string, pid: number): MlfsError {
+  return new MlfsError('ERR_MLFS_FUSE', `${mountpoint}: process ${pid}, which serves it, is stopped`, {
+    path: mountpoint,
+    advice: `kill -CONT ${pid} lets it go on; mlfs umount --lazy ${mountpoint} takes the mount away, and edits that were acknowledged are kept`,
+  });
 }
 
 async function hasConnection(pid: number, connection: number): Promise<boolean> {

@@ -22,7 +22,7 @@ import type { OmittedTensors } from '../tree/tensors-json.ts';
 import { VERSION } from '../version.ts';
 import { quoteName } from '../visible-text.ts';
 import { mountAround } from './find-mount.ts';
-import { refuseStopped } from './read-from-mount.ts';
+import { refuseStopped } from './server-process.ts';
 
 export interface TargetTensor {
   /** In the mount, without a leading slash: `model/fc/weight.bin`. Of a tensor with several names the first. */
