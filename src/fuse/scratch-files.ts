@@ -4,8 +4,8 @@
  * own names are neither removed nor moved.
  */
 import { errno } from '../errors.ts';
+import type { DirectoryInode, FileInode, Inode } from '../inode.ts';
 import type { Content } from '../storage/content.ts';
-import type { DirectoryInode, FileInode, Inode } from '../tree/inode.ts';
 import type { Inodes } from './inodes.ts';
 import { hasRawBytes } from './protocol/name-bytes.ts';
 import type { ScratchContent } from './staged-replacement.ts';

@@ -1,5 +1,5 @@
 import type { Filesystem } from '../../../src/fuse/filesystem.ts';
-import { TreeFilesystem } from '../../../src/fuse/operations.ts';
+import { TreeFilesystem } from '../../../src/fuse/tree-filesystem.ts';
 import type { EditedCheckpoint } from '../../../src/mount/edited-checkpoint.ts';
 import { PageCache } from '../../../src/storage/page-cache.ts';
 import { Log } from '../../../src/telemetry/log.ts';

@@ -1,8 +1,8 @@
 import { setImmediate } from 'node:timers/promises';
 import { Dispatcher, type DispatcherHooks } from '../../../src/fuse/dispatcher.ts';
 import type { Filesystem } from '../../../src/fuse/filesystem.ts';
-import { TreeFilesystem } from '../../../src/fuse/operations.ts';
 import type { OpcodeName } from '../../../src/fuse/protocol/opcodes.ts';
+import { TreeFilesystem } from '../../../src/fuse/tree-filesystem.ts';
 import { type MessageFields, message } from './message.ts';
 import { type SampleTree, sampleTree } from './sample-tree.ts';
 
