@@ -3,7 +3,7 @@
  * For the case that it does not answer, so the mount itself is not asked.
  */
 import { readdir, readFile, readlink } from 'node:fs/promises';
-import { parseMountTable } from '../fuse/transport/mount-table.ts';
+import { parseMountTable } from '../storage/mount-table.ts';
 
 export interface MountServer {
   readonly pid: number;

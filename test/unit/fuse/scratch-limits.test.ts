@@ -127,7 +127,6 @@ function withPendingBytes(filesystem: TreeFilesystem, pendingBytes: Supply) {
     publish: () => undefined,
     withdraw: () => undefined,
     initialized: () => undefined,
-    destroyed: () => undefined,
     log: () => undefined,
     limits: { maxWriteBytes: 1 << 20, maxPages: 256, maxReadaheadBytes: 4 << 20, maxBackground: 64 },
     pendingBytes,

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { mkdir, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { parseMountTable } from '../../../src/fuse/transport/mount-table.ts';
 import { pathUpTo } from '../../../src/mount/find-mount.ts';
+import { parseMountTable } from '../../../src/storage/mount-table.ts';
 import { temporaryDirectory } from '../../support/tmp.ts';
 
 test('links are followed up to a mount point, and nothing in it is looked at', async (t) => {
