@@ -22,6 +22,7 @@ import type {
 import { O_ACCMODE } from '../fuse/open-policy.ts';
 import { accessOf, mayRemove, permits, R_OK, refusalOfChange, W_OK, X_OK } from '../fuse/permission.ts';
 import { RefusingFilesystem } from '../fuse/refusing-filesystem.ts';
+import { refusesTarget } from '../fuse/rename-flags.ts';
 import { type Claim, claimOpenFile, makeSupplies, type Supplies } from '../fuse/supplies.ts';
 import { GroupSync } from '../storage/journal/group-sync.ts';
 import { CsvFiles, type CsvText } from './csv-files.ts';
@@ -32,7 +33,6 @@ import { type Listed, Listings, listedAfter } from './listings.ts';
 import { arrayBeside, csvBeside, kindOf, type Node, Nodes } from './nodes.ts';
 
 const { O_CREAT, O_DSYNC, O_EXCL, O_RDONLY, O_RDWR, O_SYNC, O_TRUNC, O_WRONLY, S_IFMT, S_IFREG } = constants;
-const RENAME_NOREPLACE = 1;
 const SEEK_DATA = 3;
 /** The set-user-id and set-group-id bits are never kept nor shown: what a forward pass leaves behind is no program. */
 const PERMISSIONS = 0o1777;
@@ -297,7 +297,7 @@ export class ActivationsFilesystem extends RefusingFilesystem {
     flags: number,
     context: RequestContext,
   ): Promise<void> {
-    if ((flags & ~RENAME_NOREPLACE) !== 0) throw errno('EINVAL');
+    const isNew = refusesTarget(flags);
     const [from, to] = [this.#nodes.folder(parent), this.#nodes.folder(newParent)];
     await this.#require(from, W_OK | X_OK, context);
     await this.#require(to, W_OK | X_OK, context);
@@ -305,7 +305,7 @@ export class ActivationsFilesystem extends RefusingFilesystem {
     if (moving === undefined) throw errno('ENOENT');
     if (moving.node.kind === 'csv') throw errno('EPERM');
     const target = await this.#find(to, newName);
-    if (target !== undefined && (flags & RENAME_NOREPLACE) !== 0) throw errno('EEXIST');
+    if (target !== undefined && isNew) throw errno('EEXIST');
     if (target?.node === moving.node) return;
     await this.#requireRemovable(from, moving, context);
     if (target !== undefined) await this.#requireRemovable(to, target, context);

@@ -1,4 +1,4 @@
-import type { Inode } from '../tree/inode.ts';
+import type { Inode } from '../inode.ts';
 import type { AttrChange, NewTime } from './filesystem.ts';
 
 /** What is different from what the tree says of an inode. */

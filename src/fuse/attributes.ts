@@ -1,5 +1,5 @@
+import type { FileInode, Inode } from '../inode.ts';
 import type { Layout } from '../storage/content.ts';
-import type { FileInode, Inode } from '../tree/inode.ts';
 import type { AttributeChanges, ChangedAttributes } from './attribute-changes.ts';
 import type { AbsentEntry, Attr, Entry, ExactTimes } from './filesystem.ts';
 import type { Inodes } from './inodes.ts';

@@ -5,9 +5,10 @@
  * Invariant: an inode that the kernel may keep something of is in the index, from `remember` to `forget`; what it drops is read again only
  * after the data plane has the new bytes, because invalidations are sent when all listeners of the image were called.
  */
+
+import type { FileInode } from '../inode.ts';
 import type { Image, ImageChange, ImageUpdate } from '../storage/image.ts';
 import { readExtents } from '../storage/read-extents.ts';
-import type { FileInode } from '../tree/inode.ts';
 import type { AttributeChanges } from './attribute-changes.ts';
 import type { Invalidation } from './filesystem.ts';
 import { type Invalidations, NOTHING, type Sent } from './invalidation.ts';

@@ -1,4 +1,4 @@
-import type { DirectoryInode, Inode } from '../tree/inode.ts';
+import type { DirectoryInode, Inode } from '../inode.ts';
 import type { DirectoryEntry, Entry } from './filesystem.ts';
 
 interface Named {

@@ -11,8 +11,7 @@ import { OPCODE_LIMIT, OPCODES, opcodeName } from './protocol/opcodes.ts';
 import { errorReply } from './protocol/reply.ts';
 import { BODY, Request } from './protocol/request.ts';
 
-export type { DispatcherHooks, DispatcherLimits } from './hooks.ts';
-export type { Negotiated } from './protocol/init.ts';
+export type { DispatcherHooks } from './hooks.ts';
 
 /**
  * Turns messages of the kernel into calls of a Filesystem and their outcomes into replies. It owns no device: the

@@ -15,8 +15,6 @@ export interface DispatcherHooks {
   closeBacking?(id: number): void;
   /** INIT was answered: the mount point answers from now on. */
   initialized(negotiated: Negotiated): void;
-  /** The kernel said DESTROY. */
-  destroyed(): void;
   log(level: 'debug' | 'warn' | 'error', message: string): void;
   readonly limits: DispatcherLimits;
   /** What users may have waiting; no bound when absent. */

@@ -6,7 +6,7 @@ import {
   type Inode,
   type InodeTree,
   ROOT_NODEID,
-} from '../tree/inode.ts';
+} from '../inode.ts';
 
 /**
  * Every inode that a request may name: those of the tree, scratch files and folders, and what is left of trees that were replaced, as long as

@@ -1,7 +1,7 @@
 import { errno } from '../errors.ts';
+import type { FileInode, Inode } from '../inode.ts';
 import type { Content, LiveContent, SnapshotContent } from '../storage/content.ts';
 import { readExtents } from '../storage/read-extents.ts';
-import type { FileInode, Inode } from '../tree/inode.ts';
 import type { AttributeChanges } from './attribute-changes.ts';
 import type { Coherence } from './coherence.ts';
 import { CommandTranscript, MOST_TRANSCRIPT_BYTES } from './command-transcript.ts';

@@ -1,6 +1,6 @@
 import { errno } from '../errors.ts';
+import type { FileInode } from '../inode.ts';
 import type { Appender } from '../storage/content.ts';
-import type { FileInode } from '../tree/inode.ts';
 import type { CommandTranscript } from './command-transcript.ts';
 import type { StagedReplacement } from './staged-replacement.ts';
 import { type Claim, claimOpenFile, type Supplies } from './supplies.ts';

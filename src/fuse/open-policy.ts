@@ -1,5 +1,5 @@
 import { errno } from '../errors.ts';
-import type { FileInode } from '../tree/inode.ts';
+import type { FileInode } from '../inode.ts';
 import { replacedImage, writerOf } from './replacement.ts';
 
 /** open(2) flags, as asm-generic/fcntl.h has them on Linux. */

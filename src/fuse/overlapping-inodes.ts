@@ -3,11 +3,12 @@
  * thousands of extents. An inode is filed, for each image, under the buckets that the span of its extents touches, at the level whose buckets are
  * large enough that these are few; a range is looked for in its buckets of every level, and in an inode by bisection.
  */
+
+import type { FileInode } from '../inode.ts';
 import type { Content } from '../storage/content.ts';
 import { extentLength } from '../storage/extent.ts';
 import type { Image } from '../storage/image.ts';
 import type { DirtyRange } from '../storage/overlay.ts';
-import type { FileInode } from '../tree/inode.ts';
 
 /** A run of a file. */
 export interface FileRange {

@@ -1,9 +1,9 @@
 import { errno } from '../errors.ts';
+import type { FileInode } from '../inode.ts';
 import type { ByteSource } from '../storage/byte-source.ts';
 import type { ContentWriter, FixedContent, StoredContent } from '../storage/content.ts';
 import type { Image, ImageUpdate } from '../storage/image.ts';
 import { writeWhole } from '../storage/write-whole.ts';
-import type { FileInode } from '../tree/inode.ts';
 import type { Coherence } from './coherence.ts';
 
 /** Bytes that are to become a file's: of a staged copy, or of a scratch file that is renamed over it. */

@@ -4,15 +4,13 @@
  * own names are neither removed nor moved.
  */
 import { errno } from '../errors.ts';
+import type { DirectoryInode, FileInode, Inode } from '../inode.ts';
 import type { Content } from '../storage/content.ts';
-import type { DirectoryInode, FileInode, Inode } from '../tree/inode.ts';
 import type { Inodes } from './inodes.ts';
 import { hasRawBytes } from './protocol/name-bytes.ts';
+import { refusesTarget } from './rename-flags.ts';
 import type { ScratchContent } from './staged-replacement.ts';
 import type { Supply } from './supplies.ts';
-
-/** renameat2(2)'s flags. */
-const RENAME_NOREPLACE = 1;
 
 /**
  * Whatever was asked for: an editor that finds its own file with other permissions than the original's (vim) writes into the original
@@ -138,7 +136,7 @@ export class ScratchFiles {
     newName: string,
     flags: number,
   ): Promise<void> {
-    if ((flags & ~RENAME_NOREPLACE) !== 0) throw errno('EINVAL', `rename flags ${flags}`);
+    const isNew = refusesTarget(flags);
     const inode = childOf(parent, name);
     if (!isScratch(inode)) throw fixed(parent);
     if (newParent.writable !== true) throw errno('EACCES');
@@ -146,7 +144,7 @@ export class ScratchFiles {
     const target = newParent.children.get(newName);
     if (target === inode) return;
     if (target !== undefined) {
-      if ((flags & RENAME_NOREPLACE) !== 0) throw errno('EEXIST');
+      if (isNew) throw errno('EEXIST');
       await this.#makeWay(inode, target);
       // The bytes took time: the names may be others by now.
       if (parent.children.get(name) !== inode) throw errno('ENOENT');

@@ -1,6 +1,6 @@
 import { errno } from '../errors.ts';
+import type { FileInode } from '../inode.ts';
 import type { StoredContent } from '../storage/content.ts';
-import type { FileInode } from '../tree/inode.ts';
 import { isFillText, type Staged } from './replacement.ts';
 
 /** A nameless file outside the mount, gone when it is closed. */

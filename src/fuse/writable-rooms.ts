@@ -1,5 +1,5 @@
 import { errno } from '../errors.ts';
-import type { DirectoryInode, FileInode, Inode } from '../tree/inode.ts';
+import type { DirectoryInode, FileInode, Inode } from '../inode.ts';
 import type { AttributeChanges } from './attribute-changes.ts';
 import type { Attributes } from './attributes.ts';
 import type { Coherence } from './coherence.ts';

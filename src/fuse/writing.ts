@@ -8,8 +8,8 @@
  * - A write to a handle that was opened with O_SYNC or O_DSYNC is answered when it is durable.
  */
 import { errno, type MlfsError } from '../errors.ts';
+import type { FileInode } from '../inode.ts';
 import type { SnapshotContent, StoredContent } from '../storage/content.ts';
-import type { FileInode } from '../tree/inode.ts';
 import type { AttributeChanges } from './attribute-changes.ts';
 import type { Coherence } from './coherence.ts';
 import type { RequestContext } from './filesystem.ts';

@@ -66,10 +66,6 @@ export class Image implements ByteSource {
     return this.base.size;
   }
 
-  get writable(): boolean {
-    return this.#editor !== undefined;
-  }
-
   /** Without an editor the image is read-only again. */
   makeWritable(editor: ImageEditor | undefined): void {
     this.#editor = editor;

@@ -1,7 +1,7 @@
 /** Finding the mounts of this machine that are ours, from outside: by the mount table, and by what their /sys/status.json says. */
 import { readFile, readlink, realpath, stat } from 'node:fs/promises';
 import { join, resolve, sep } from 'node:path';
-import { parseMountTable } from '../fuse/transport/mount-table.ts';
+import { parseMountTable } from '../storage/mount-table.ts';
 import { readFromMount } from './read-from-mount.ts';
 import type { StatusDocument } from './status-document.ts';
 

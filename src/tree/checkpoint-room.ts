@@ -12,13 +12,13 @@ import { PyDict, PyList, PyObject, PySet, PyTuple, type Value } from '../checkpo
 import type { NamedTensor, Storage, Tensor } from '../checkpoint/tensor.ts';
 import { rawStorageContent } from '../checkpoint/tensor-content.ts';
 import { isStorage, isTensor, keyText } from '../checkpoint/value-children.ts';
+import type { DirectoryInode } from '../inode.ts';
 import type { Content } from '../storage/content.ts';
 import type { PageCache } from '../storage/page-cache.ts';
 import { visibleJson } from '../visible-text.ts';
 import { documentContent, inlineContent } from './documents.ts';
-import { escapeKey, pathOfTensorName } from './entry-name.ts';
-import type { DirectoryInode } from './inode.ts';
 import { freeStem, type InodeTable } from './inode-table.ts';
+import { escapeKey, pathOfTensorName } from './path-names.ts';
 import { storageXattrs, type TensorFiles } from './tensor-files.ts';
 
 const REPEATED_ENTRIES = 100_000;

@@ -5,13 +5,13 @@
 import { extname } from 'node:path';
 import type { Checkpoint, CheckpointFormat } from '../checkpoint/checkpoint.ts';
 import { MAX_TENSORS } from '../checkpoint/safetensors-header.ts';
+import type { DirectoryInode } from '../inode.ts';
 import type { Checksums } from '../storage/checksums.ts';
 import type { ExtentContent } from '../storage/content.ts';
 import type { Extent } from '../storage/extent.ts';
 import type { Image } from '../storage/image.ts';
 import type { PageCache } from '../storage/page-cache.ts';
 import { Sliced } from '../storage/sliced.ts';
-import type { DirectoryInode } from './inode.ts';
 import type { InodeTable } from './inode-table.ts';
 import type { ModelTensor } from './model-tensors.ts';
 import { SafetensorsExport } from './safetensors-export.ts';

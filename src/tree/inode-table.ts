@@ -6,9 +6,9 @@
  * Invariants: a name leads to one inode and is never changed; a directory has one name; a file has `nlink` names.
  */
 import { MlfsError } from '../errors.ts';
+import { type DirectoryInode, type FileInode, type Inode, type InodeTree, ROOT_NODEID } from '../inode.ts';
 import type { Content } from '../storage/content.ts';
-import { separated } from './entry-name.ts';
-import { type DirectoryInode, type FileInode, type Inode, type InodeTree, ROOT_NODEID } from './inode.ts';
+import { separated } from './path-names.ts';
 
 export interface FileDescription {
   readonly content: () => Content;

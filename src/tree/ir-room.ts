@@ -12,12 +12,11 @@ import { basename } from 'node:path';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import type { ZipEntry } from '../checkpoint/zip/entry.ts';
 import { readEntry } from '../checkpoint/zip/read-entry.ts';
+import type { DirectoryInode } from '../inode.ts';
 import type { FixedContent } from '../storage/content.ts';
 import { inSlices } from '../storage/in-slices.ts';
 import { InflatedContent } from '../storage/inflated-content.ts';
 import type { PageCache } from '../storage/page-cache.ts';
-import { escapeKey } from './entry-name.ts';
-import type { DirectoryInode } from './inode.ts';
 import type { InodeTable } from './inode-table.ts';
 import type { GraphSource } from './ir/graph-documents.ts';
 import { makeGraph } from './ir/graph-process.ts';
@@ -26,6 +25,7 @@ import { type ModuleNode, moduleTree } from './ir/module-tree.ts';
 import { type CodeFile, codeFiles, exportedPrograms } from './ir/program-source.ts';
 import type { ModuleInstance } from './ir/script-program.ts';
 import type { Model } from './model-tensors.ts';
+import { escapeKey } from './path-names.ts';
 import { UNCHANGING, UnchangingDocument } from './unchanging-document.ts';
 
 export interface IrSources {

@@ -1,6 +1,7 @@
 /** /logs: the lines the mount writes, and what users append to them. */
+
+import type { DirectoryInode } from '../inode.ts';
 import type { LiveContent } from '../storage/content.ts';
-import type { DirectoryInode } from './inode.ts';
 import type { InodeTable } from './inode-table.ts';
 
 /** A log whose lines go to a second file when it is full. */

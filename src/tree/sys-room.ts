@@ -1,9 +1,9 @@
 /** /sys: what MLFS knows about the checkpoint and about itself. */
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import type { DirectoryInode } from '../inode.ts';
 import type { CommandContent } from '../storage/content.ts';
 import { visible, visibleJson } from '../visible-text.ts';
 import { documentFile, textFile } from './documents.ts';
-import type { DirectoryInode } from './inode.ts';
 import type { InodeTable } from './inode-table.ts';
 
 /** Yields between its parts; what it returns are the bytes. */

@@ -8,10 +8,10 @@ import { encodeElement } from '../checkpoint/element-encoding.ts';
 import { DTYPES, nbytes, type Storage, type Tensor } from '../checkpoint/tensor.ts';
 import { tensorContent } from '../checkpoint/tensor-content.ts';
 import { MlfsError } from '../errors.ts';
+import type { DirectoryInode, FileInode, Inode } from '../inode.ts';
 import type { Content, StoredContent } from '../storage/content.ts';
 import type { PageCache } from '../storage/page-cache.ts';
 import { dirtyBytes } from './dirty-bytes.ts';
-import type { DirectoryInode, FileInode, Inode } from './inode.ts';
 import { freeStem, type InodeTable } from './inode-table.ts';
 
 export interface TensorFilesOptions {

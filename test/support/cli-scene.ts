@@ -9,7 +9,7 @@ import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { type NamedTensorToWrite, writeTorchZip } from '../../src/checkpoint/torch/writer.ts';
-import { type MountTableEntry, parseMountTable } from '../../src/fuse/transport/mount-table.ts';
+import { type MountTableEntry, parseMountTable } from '../../src/storage/mount-table.ts';
 import type { StatusDocument } from '../../src/targets/status-document.ts';
 import { spawnMlfs } from './run-mlfs.ts';
 import { temporaryDirectory } from './tmp.ts';

@@ -1,5 +1,6 @@
 import type { OpenReply } from '../filesystem.ts';
 import { after } from '../maybe-promise.ts';
+import { O_ACCMODE, O_RDONLY } from '../open-policy.ts';
 import {
   decodeDatasync,
   decodeFallocate,
@@ -16,9 +17,6 @@ import {
 import { replyNumber, replyTo, replyWith } from '../protocol/reply.ts';
 import { type Handler, readLimit, type Session } from './handler.ts';
 
-/** The access mode in open(2)'s flags; 0 is O_RDONLY. */
-const O_ACCMODE = 3;
-
 export const open: Handler = (session, request) => {
   const flags = decodeOpen(request);
   return after(session.filesystem.open(request.nodeid, flags, request), (opened) => {
@@ -33,7 +31,7 @@ const CACHING = { keep: FOPEN.KEEP_CACHE, fresh: 0, direct: FOPEN.DIRECT_IO } as
 /** How an open is served: by the kernel alone where it can. */
 export function openedHow(session: Session, nodeid: number, opened: OpenReply, flags: number): OpenedHow {
   // Closing what was only read has nothing to flush.
-  const flushing = (flags & O_ACCMODE) === 0 ? FOPEN.NOFLUSH : 0;
+  const flushing = (flags & O_ACCMODE) === O_RDONLY ? FOPEN.NOFLUSH : 0;
   const backing = session.backings.opened(nodeid, opened);
   if (backing !== undefined) return { flags: FOPEN.PASSTHROUGH | flushing, backing };
   return { flags: CACHING[opened.caching] | flushing };

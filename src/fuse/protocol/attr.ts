@@ -4,15 +4,13 @@ import { OPEN_OUT, type OpenedHow, writeOpen } from './file-io.ts';
 import { REPLY_BODY, replyTo } from './reply.ts';
 import type { Request } from './request.ts';
 
-/** sizeof(struct fuse_attr). */
-export const ATTR = 88;
 /** sizeof(struct fuse_entry_out). */
 export const ENTRY_OUT = 128;
 /** sizeof(struct fuse_attr_out). */
 const ATTR_OUT = 104;
 
 /** File type bits of st_mode. */
-export const S_IFDIR = 0o040000;
+const S_IFDIR = 0o040000;
 export const S_IFREG = 0o100000;
 
 /** st_blksize. The kernel's page: larger values change how it keeps partial pages, and tools pick their own sizes. */
@@ -46,7 +44,7 @@ export function writeTimes(reply: Buffer, attr: Attr, at: Record<'atime' | 'mtim
 type Place = readonly [secondsAt: number, nanosecondsAt: number];
 
 /** Writes struct fuse_attr at `at`. The bytes there must be zero. */
-export function writeAttr(reply: Buffer, at: number, attr: Attr): void {
+function writeAttr(reply: Buffer, at: number, attr: Attr): void {
   //  0  ino        u64
   //  8  size       u64
   // 16  blocks     u64

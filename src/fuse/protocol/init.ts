@@ -7,7 +7,7 @@ export const MAJOR = 7;
 /** The newest minor version whose changelog was read; newer kernels come down to it. */
 export const NEWEST_MINOR = 45;
 /** Linux 5.4. Structs had other sizes in the past, none of which is decoded here. */
-export const OLDEST_MINOR = 31;
+const OLDEST_MINOR = 31;
 
 /** Bits of the INIT flags: the lower 32 are in `flags`, the upper 32 in `flags2`. Only those that we speak of. */
 export const INIT_FLAGS = {

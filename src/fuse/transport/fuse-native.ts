@@ -1,10 +1,10 @@
 import { readdir, readFile, readlink, realpath, stat } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { MlfsError } from '../../errors.ts';
+import { mountTableEntry } from '../../storage/mount-table.ts';
 import type { Filesystem } from '../filesystem.ts';
 import { type FuseNative, type FuseNativeOptions, loadFuseNative } from './fuse-native-module.ts';
 import { FuseNativeBridge } from './fuse-native-operations.ts';
-import { mountTableEntry } from './mount-table.ts';
 import { kernelChecks, type Transport, type TransportOptions, type TransportSession } from './transport.ts';
 import { unmountPath } from './unmount.ts';
 
@@ -29,7 +29,6 @@ import { unmountPath } from './unmount.ts';
  */
 export const fuseNativeTransport: Transport = {
   name: 'fuse-native',
-  capabilities: { nativeRead: false, notify: false, keepCache: true },
   mount: (filesystem, options) => FuseNativeSession.mount(filesystem, options),
 };
 

@@ -3,12 +3,12 @@ import { availableParallelism } from 'node:os';
 import { MlfsError } from '../../errors.ts';
 import { type Extent, extentLength } from '../../storage/extent.ts';
 import type { Image } from '../../storage/image.ts';
+import { deviceNumberOf } from '../../storage/mount-table.ts';
 import { loadNative, type NativeAddon, type NativeSession, nativeLoadError } from '../../storage/native.ts';
 import { Dispatcher } from '../dispatcher.ts';
 import type { Filesystem } from '../filesystem.ts';
 import { INIT_FLAGS } from '../protocol/init.ts';
 import { KernelNotifier } from './kernel-notifier.ts';
-import { deviceNumberOf } from './mount-table.ts';
 import { NativeRooms } from './native-rooms.ts';
 import { Passthrough } from './passthrough.ts';
 import { PublishedImages } from './published-images.ts';
@@ -27,7 +27,6 @@ import { unmountPath } from './unmount.ts';
  */
 export const kernelTransport: Transport = {
   name: 'kernel',
-  capabilities: { nativeRead: true, notify: true, keepCache: true },
   mount: (filesystem, options) => KernelSession.mount(filesystem, options),
 };
 
@@ -118,7 +117,6 @@ class KernelSession implements TransportSession {
         passthrough.agreed = (negotiated.flags & INIT_FLAGS.PASSTHROUGH) !== 0n;
         initialized.resolve();
       },
-      destroyed: () => undefined,
       ...(options.pendingBytes === undefined ? {} : { pendingBytes: options.pendingBytes }),
       log: (level, message) => {
         if (level !== 'debug') options.onWarning(message);

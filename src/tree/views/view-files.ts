@@ -1,7 +1,7 @@
+import type { FileInode } from '../../inode.ts';
 import { hasText } from '../../numbers/element-text.ts';
 import type { StatisticsCache } from '../../numbers/statistics-cache.ts';
 import type { Content, FixedContent } from '../../storage/content.ts';
-import type { FileInode } from '../inode.ts';
 import type { TensorInode } from '../tensor-files.ts';
 import { JsonContent } from './json-content.ts';
 import { npyContent, npyReplacement } from './npy-content.ts';

@@ -1,4 +1,4 @@
-import { type DirectoryInode, FIRST_SCRATCH_NODEID, type FileInode, type Inode } from '../inode.ts';
+import { type DirectoryInode, FIRST_SCRATCH_NODEID, type FileInode, type Inode } from '../../inode.ts';
 import { freeStem, type InodeBlock } from '../inode-table.ts';
 import { TensorInode } from '../tensor-files.ts';
 

@@ -1,6 +1,7 @@
 /** /views: the tree of /model in other formats. `X.bin` there is `X.npy`, `X.txt`, `X.csv` and `X.json` here. */
+
+import type { DirectoryInode } from '../../inode.ts';
 import type { StatisticsCache } from '../../numbers/statistics-cache.ts';
-import type { DirectoryInode } from '../inode.ts';
 import type { InodeTable } from '../inode-table.ts';
 import { DEFAULT_TEXT_ELEMENTS } from './text-content.ts';
 import { jsonView, npyView, textView } from './view-files.ts';

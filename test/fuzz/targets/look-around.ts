@@ -1,11 +1,11 @@
 /** Walks the tree of a checkpoint as a curious user would, and holds its names, sizes and documents to what a mount promises. */
 import type { Checkpoint } from '../../../src/checkpoint/checkpoint.ts';
+import type { DirectoryInode, FileInode, Inode } from '../../../src/inode.ts';
 import { extentLength } from '../../../src/storage/extent.ts';
 import { PageCache } from '../../../src/storage/page-cache.ts';
 import { readExtents } from '../../../src/storage/read-extents.ts';
 import { Log } from '../../../src/telemetry/log.ts';
 import { buildTree } from '../../../src/tree/build-tree.ts';
-import type { DirectoryInode, FileInode, Inode } from '../../../src/tree/inode.ts';
 import { DECEPTIVE, expect, Fault, refusal, type Stopwatch } from '../judge.ts';
 
 /** Files that are read: those of the small rooms all, of the others the first. */

@@ -1,5 +1,5 @@
 import type { Filesystem } from '../../../src/fuse/filesystem.ts';
-import { TreeFilesystem } from '../../../src/fuse/operations.ts';
+import { TreeFilesystem } from '../../../src/fuse/tree-filesystem.ts';
 import { PageCache } from '../../../src/storage/page-cache.ts';
 import type { WritableCheckpoint } from '../../../src/targets/writable-checkpoint.ts';
 import { Log } from '../../../src/telemetry/log.ts';

@@ -6,6 +6,7 @@ import { openCheckpoint } from '../../../src/checkpoint/open.ts';
 import { PyDict, type Value } from '../../../src/checkpoint/pickle/values.ts';
 import type { Tensor } from '../../../src/checkpoint/tensor.ts';
 import { type TensorToWrite, tensorToWrite, writeTorchZip } from '../../../src/checkpoint/torch/writer.ts';
+import type { DirectoryInode, FileInode, Inode } from '../../../src/inode.ts';
 import type { CommandContent, StoredContent } from '../../../src/storage/content.ts';
 import { PageCache } from '../../../src/storage/page-cache.ts';
 import { WritableCheckpoint } from '../../../src/targets/writable-checkpoint.ts';
@@ -16,7 +17,6 @@ import {
   type TreeEditing,
   type TreeSources,
 } from '../../../src/tree/build-tree.ts';
-import type { DirectoryInode, FileInode, Inode } from '../../../src/tree/inode.ts';
 import { InodeTable } from '../../../src/tree/inode-table.ts';
 import { temporaryDirectory } from '../../support/tmp.ts';
 import { at } from './tree-fixtures.ts';

@@ -1,6 +1,6 @@
 import { type ErrnoName, errno } from '../errors.ts';
+import type { DirectoryInode, FileInode, Inode, InodeTree } from '../inode.ts';
 import type { Layout } from '../storage/content.ts';
-import type { DirectoryInode, FileInode, Inode, InodeTree } from '../tree/inode.ts';
 import { AttributeChanges } from './attribute-changes.ts';
 import { Attributes, pendingLayout } from './attributes.ts';
 import { ClaimedScratch } from './claimed-scratch.ts';

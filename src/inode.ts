@@ -1,6 +1,6 @@
-import type { ByteSource } from '../storage/byte-source.ts';
-import type { Content } from '../storage/content.ts';
-import type { ImageUpdate } from '../storage/image.ts';
+import type { ByteSource } from './storage/byte-source.ts';
+import type { Content } from './storage/content.ts';
+import type { ImageUpdate } from './storage/image.ts';
 
 /** The root directory's nodeid, by FUSE's convention (FUSE_ROOT_ID). */
 export const ROOT_NODEID = 1;
