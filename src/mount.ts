@@ -30,7 +30,7 @@ import { type StatusDocument, type StatusSources, statusDocument } from './mount
 import { VERSION } from './mount/version.ts';
 import { rpcRoom } from './rpc/rpc-room.ts';
 import type { CommitReport } from './storage/edits.ts';
-import { DEFAULT_PAGE_CACHE_BYTES, PageCache } from './storage/page-cache.ts';
+import { DEFAULT_RENDERED_PAGES_BYTES, RenderedPages } from './storage/rendered-pages.ts';
 import { type Level, Log } from './telemetry/log.ts';
 import { MetricsRegistry } from './telemetry/metrics.ts';
 import { buildTree } from './tree/build-tree.ts';
@@ -163,7 +163,7 @@ async function serve(
 ): Promise<Mounted> {
   const absolute = resolve(checkpointPath);
   const { readOnly = false, writeBack = false, follow: following = false } = options;
-  const cache = new PageCache(options.cacheBytes ?? DEFAULT_PAGE_CACHE_BYTES);
+  const cache = new RenderedPages(options.cacheBytes ?? DEFAULT_RENDERED_PAGES_BYTES);
   const control = new Control(
     {
       commit: (request) => served.commit(request),

@@ -14,16 +14,16 @@ import { torchLayout } from './torch/archive-layout.ts';
 import { openBundle } from './torch/bundle.ts';
 import { openPickleFile } from './torch/pickle-file.ts';
 import { openTorchTar } from './torch/tar.ts';
-import { type OpenedCheckpoint, type OpenOptions, openTorchZip } from './torch/zip-checkpoint.ts';
+import { openTorchZip, type ParsedCheckpoint, type ParseOptions } from './torch/zip-checkpoint.ts';
 import { readArchive } from './zip/archive.ts';
 
-export type { OpenOptions } from './torch/zip-checkpoint.ts';
+export type { ParseOptions } from './torch/zip-checkpoint.ts';
 
 /**
  * Opens the checkpoint at `path`; the caller closes it. Throws an MlfsError that names the file and the reason: exit code 3 for
  * what is no checkpoint, is damaged, or asks for more than the limits allow.
  */
-export async function openCheckpoint(path: string, options: OpenOptions = {}): Promise<Checkpoint> {
+export async function openCheckpoint(path: string, options: ParseOptions = {}): Promise<Checkpoint> {
   const source = await openSource(path);
   try {
     return await openCheckpointIn(source, options);
@@ -34,7 +34,7 @@ export async function openCheckpoint(path: string, options: OpenOptions = {}): P
 }
 
 /** The same with a file that is open already. Closing the checkpoint closes it; when opening fails it stays open. */
-export async function openCheckpointIn(source: FileSource, options: OpenOptions = {}): Promise<Checkpoint> {
+export async function openCheckpointIn(source: FileSource, options: ParseOptions = {}): Promise<Checkpoint> {
   const { path } = source;
   const image = new Image(source);
   try {
@@ -55,7 +55,7 @@ export async function openSource(path: string): Promise<FileSource> {
   return FileSource.open(path);
 }
 
-async function openImage(image: Image, options: OpenOptions): Promise<OpenedCheckpoint> {
+async function openImage(image: Image, options: ParseOptions): Promise<ParsedCheckpoint> {
   const head = await image.read(0, Math.min(HEAD_BYTES, image.size));
   switch (detectContainer(image.path, head, image.size)) {
     case 'zip': {
@@ -75,7 +75,7 @@ async function openImage(image: Image, options: OpenOptions): Promise<OpenedChec
 }
 
 /** Any short text may begin as a pickle does, by its first letter. */
-async function openPickle(image: Image, head: Buffer, options: OpenOptions): Promise<OpenedCheckpoint> {
+async function openPickle(image: Image, head: Buffer, options: ParseOptions): Promise<ParsedCheckpoint> {
   const opened = await openPickleFile(image, options).catch((cause: unknown) => {
     throw (image.size <= HEAD_BYTES ? refuseText(image.path, head) : undefined) ?? cause;
   });

@@ -3,7 +3,7 @@ import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import type { Traffic } from '../fuse/traffic.ts';
 import type { NativeReads } from '../fuse/transport/transport.ts';
 import type { Edits } from '../storage/edits.ts';
-import type { PageCache } from '../storage/page-cache.ts';
+import type { RenderedPages } from '../storage/rendered-pages.ts';
 import { residentBytes } from '../telemetry/process-memory.ts';
 import type { BaseState, BaseWatch } from './base-watch.ts';
 import type { ControlFailure } from './control.ts';
@@ -30,7 +30,7 @@ export interface StatusSources {
   readonly writeBack: boolean;
   readonly follow: boolean;
   readonly startedMs: number;
-  readonly cache: PageCache;
+  readonly cache: RenderedPages;
   readonly watch: Pick<BaseWatch, 'state'>;
   /** What the watch found last. */
   readonly stale: () => boolean;

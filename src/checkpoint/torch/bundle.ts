@@ -7,7 +7,7 @@ import type { NamedTensor, Storage } from '../tensor.ts';
 import { type Archive, readArchive } from '../zip/archive.ts';
 import type { ZipEntry } from '../zip/entry.ts';
 import { torchLayout } from './archive-layout.ts';
-import { type OpenedCheckpoint, type OpenOptions, openTorchZip } from './zip-checkpoint.ts';
+import { openTorchZip, type ParsedCheckpoint, type ParseOptions } from './zip-checkpoint.ts';
 
 /** Inner archives that are opened; a bundle of stable-baselines3 has three. */
 const MAX_PARTS = 256;
@@ -19,8 +19,8 @@ const MAX_PARTS = 256;
 export async function openBundle(
   image: Image,
   archive: Archive,
-  options: OpenOptions,
-): Promise<OpenedCheckpoint> {
+  options: ParseOptions,
+): Promise<ParsedCheckpoint> {
   const root = new PyDict();
   const tensors: NamedTensor[] = [];
   const storages = new Map<string, Storage>();

@@ -12,7 +12,7 @@ import type { Archive } from '../zip/archive.ts';
 import { type ArchiveLayout, exportConfigs } from './archive-layout.ts';
 import { arrayOf, type JsonObject, numberOf, objectOf, readJsonRecord, textOf } from './json-record.ts';
 import { RecordTensors } from './record-tensor.ts';
-import type { OpenedCheckpoint } from './zip-checkpoint.ts';
+import type { ParsedCheckpoint } from './zip-checkpoint.ts';
 
 /** ScalarType of torch.export's schema. */
 export const SCALAR_TYPES: Readonly<Record<number, DType>> = {
@@ -45,7 +45,7 @@ export async function openExportedProgram(
   layout: ArchiveLayout,
   metadata: Readonly<Record<string, string>>,
   byteorder: 'little' | 'big',
-): Promise<OpenedCheckpoint> {
+): Promise<ParsedCheckpoint> {
   const records = new RecordTensors(image, layout, byteorder);
   const root = new PyDict();
   const tensors: NamedTensor[] = [];

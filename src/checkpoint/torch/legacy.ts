@@ -13,7 +13,7 @@ import { PyDict, PyList, type Value } from '../pickle/values.ts';
 import { DTYPES } from '../tensor.ts';
 import { namedTensors, readTorchPickle, type TorchPickle } from './read-torch-pickle.ts';
 import { StorageTable, type TorchStorage } from './storage-table.ts';
-import type { OpenedCheckpoint, OpenOptions } from './zip-checkpoint.ts';
+import type { ParsedCheckpoint, ParseOptions } from './zip-checkpoint.ts';
 
 const MAGIC_NUMBER = 0x1950a86a20f9469cfc6cn;
 const PROTOCOL_VERSION = 1001;
@@ -40,7 +40,7 @@ export function isLegacyMagic(value: Value): boolean {
 export function readLegacyHeader(
   head: Buffer,
   path: string,
-  options: OpenOptions,
+  options: ParseOptions,
   keyPrefix = '',
 ): LegacyHeader {
   const place = { path, limits: options.limits };
@@ -74,7 +74,7 @@ export function readLegacyHeader(
   };
 }
 
-export async function openLegacy(image: Image, header: LegacyHeader): Promise<OpenedCheckpoint> {
+export async function openLegacy(image: Image, header: LegacyHeader): Promise<ParsedCheckpoint> {
   const { object, storages, order } = header;
   const end = placeStorages(image, image, header, 0);
   await checkCounts(image, order);

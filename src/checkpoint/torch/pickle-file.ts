@@ -8,13 +8,13 @@ import { isLegacyMagic, openLegacy, readLegacyHeader } from './legacy.ts';
 import { withPickleWindow } from './pickle-window.ts';
 import { namedTensors, readTorchPickle } from './read-torch-pickle.ts';
 import { StorageTable } from './storage-table.ts';
-import type { OpenedCheckpoint, OpenOptions } from './zip-checkpoint.ts';
+import type { ParsedCheckpoint, ParseOptions } from './zip-checkpoint.ts';
 
 /** How much of a file is read before it is known how long its pickles are. */
 const FIRST_WINDOW = 1024 * 1024;
 
 /** Opens a file that starts with a pickle: torch's legacy container, or one pickle that ends with the file. */
-export async function openPickleFile(image: Image, options: OpenOptions): Promise<OpenedCheckpoint> {
+export async function openPickleFile(image: Image, options: ParseOptions): Promise<ParsedCheckpoint> {
   const limitBytes = options.limits?.pickleBytes ?? PICKLE_LIMITS.pickleBytes;
   const window = { start: 0, end: image.size, firstBytes: FIRST_WINDOW, limitBytes };
   const first = await withPickleWindow(image, window, (head) =>
@@ -37,7 +37,7 @@ export async function openPickleFile(image: Image, options: OpenOptions): Promis
 }
 
 /** A pickle that torch did not write: an object tree, and tensors only where their bytes are inside it. */
-function openPlainPickle(image: Image, bytes: Buffer, options: OpenOptions): OpenedCheckpoint {
+function openPlainPickle(image: Image, bytes: Buffer, options: ParseOptions): ParsedCheckpoint {
   const place = { path: image.path, limits: options.limits };
   const storages = new StorageTable(place, 'little', ({ key }) => {
     throw new MlfsError('ERR_MLFS_STORAGE', `${image.path}: storage ${quoteName(key)} is not in this file`, {

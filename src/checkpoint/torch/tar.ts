@@ -19,14 +19,14 @@ import { namedTensors, readTorchPickle } from './read-torch-pickle.ts';
 import { StorageTable, TorchStorage } from './storage-table.ts';
 import { checkGeometry, GeometryFault } from './tensor-geometry.ts';
 import { TorchTensor } from './torch-tensor.ts';
-import type { OpenedCheckpoint, OpenOptions } from './zip-checkpoint.ts';
+import type { ParsedCheckpoint, ParseOptions } from './zip-checkpoint.ts';
 
 const MEMBERS = ['pickle', 'storages', 'tensors'] as const;
 const FIRST_WINDOW = 4096;
 /** A file of that time had some thousands. */
 const MAX_OBJECTS = 100_000;
 
-export async function openTorchTar(image: Image, options: OpenOptions): Promise<OpenedCheckpoint> {
+export async function openTorchTar(image: Image, options: ParseOptions): Promise<ParsedCheckpoint> {
   const members = await readTarMembers(image);
   const [pickle, storages, tensors] = MEMBERS.map((name) => members.get(name));
   if (pickle === undefined || storages === undefined || tensors === undefined)
@@ -39,11 +39,11 @@ export async function openTorchTar(image: Image, options: OpenOptions): Promise<
 
 class TarCheckpoint {
   readonly #image: Image;
-  readonly #options: OpenOptions;
+  readonly #options: ParseOptions;
   readonly #storages = new Map<string, TorchStorage>();
   readonly #tensors = new Map<string, TorchTensor>();
 
-  constructor(image: Image, options: OpenOptions) {
+  constructor(image: Image, options: ParseOptions) {
     this.#image = image;
     this.#options = options;
   }
@@ -111,7 +111,7 @@ class TarCheckpoint {
     }
   }
 
-  async readObject(member: TarMember): Promise<OpenedCheckpoint> {
+  async readObject(member: TarMember): Promise<ParsedCheckpoint> {
     const place = { path: this.#image.path, entry: 'pickle', limits: this.#options.limits };
     const bytes = await readMember(this.#image, member, this.#options);
     const object = readTorchPickle(bytes, new TarTable(place, this.#storages, this.#tensors), place);
@@ -191,10 +191,10 @@ class TarTable extends StorageTable {
 class MemberCursor {
   readonly #image: Image;
   readonly #end: number;
-  readonly #options: OpenOptions;
+  readonly #options: ParseOptions;
   #at: number;
 
-  constructor(image: Image, member: TarMember, options: OpenOptions) {
+  constructor(image: Image, member: TarMember, options: ParseOptions) {
     this.#image = image;
     this.#at = member.offset;
     this.#end = member.offset + member.size;
@@ -234,7 +234,7 @@ class MemberCursor {
   }
 }
 
-async function readMember(image: Image, member: TarMember, options: OpenOptions): Promise<Buffer> {
+async function readMember(image: Image, member: TarMember, options: ParseOptions): Promise<Buffer> {
   const limit = options.limits?.pickleBytes ?? PICKLE_LIMITS.pickleBytes;
   if (member.size <= limit) return image.read(member.offset, member.size);
   const message = `${image.path}: its pickle has ${member.size} bytes; the limit is ${limit}`;

@@ -22,9 +22,9 @@ import { zipStorages } from './zip-storages.ts';
 const RECORD_BYTES = 4096;
 
 /** What a file is opened into, before it is bound to its image. */
-export type OpenedCheckpoint = Omit<Checkpoint, 'image' | 'path' | 'close'>;
+export type ParsedCheckpoint = Omit<Checkpoint, 'image' | 'path' | 'close'>;
 
-export interface OpenOptions {
+export interface ParseOptions {
   /** Raises or lowers what a pickle may ask for. */
   readonly limits?: Partial<PickleLimits> | undefined;
 }
@@ -37,8 +37,8 @@ export async function openTorchZip(
   image: Image,
   archive: Archive,
   layout: ArchiveLayout,
-  options: OpenOptions & { readonly keyPrefix?: string },
-): Promise<OpenedCheckpoint> {
+  options: ParseOptions & { readonly keyPrefix?: string },
+): Promise<ParsedCheckpoint> {
   const metadata = await readMetadata(image, layout);
   const byteorder = readByteorder(image.path, metadata.byteorder);
   if (isExportedProgram(layout)) return openExportedProgram(image, archive, layout, metadata, byteorder);
