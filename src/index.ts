@@ -24,8 +24,8 @@ import type { Mounted, MountOptions, MountSummary } from './mount/mount.ts';
 import type { Content } from './storage/content.ts';
 import type { CommitReport } from './storage/edits.ts';
 import { mappedView } from './storage/mapped-view.ts';
-import { DEFAULT_PAGE_CACHE_BYTES, PageCache } from './storage/page-cache.ts';
 import { readExtents } from './storage/read-extents.ts';
+import { DEFAULT_RENDERED_PAGES_BYTES, RenderedPages } from './storage/rendered-pages.ts';
 import type { CommitRequest, EditTarget } from './targets/edit-target.ts';
 import type { TargetStatus as EditsStatus } from './targets/status-document.ts';
 import { modelOf, nameTensors } from './tree/model-tensors.ts';
@@ -108,13 +108,13 @@ export class OpenedCheckpoint implements AsyncDisposable {
   /** Every tensor at every name. A tensor that has several names is listed under each. */
   readonly tensors: readonly TensorInfo[];
   readonly #checkpoint: Checkpoint;
-  readonly #cache: PageCache;
+  readonly #cache: RenderedPages;
   readonly #byName = new Map<string, { info: TensorInfo; tensor: Tensor; content?: Content }>();
 
   /** Not for users: `openCheckpoint` makes these. */
   constructor(checkpoint: Checkpoint, options: OpenOptions) {
     this.#checkpoint = checkpoint;
-    this.#cache = new PageCache(options.cacheBytes ?? DEFAULT_PAGE_CACHE_BYTES);
+    this.#cache = new RenderedPages(options.cacheBytes ?? DEFAULT_RENDERED_PAGES_BYTES);
     this.tensors = nameTensors(checkpoint, modelOf(checkpoint)).map(({ name, tensor }) => {
       const info = describe(name, tensor);
       if (!this.#byName.has(name)) this.#byName.set(name, { info, tensor });

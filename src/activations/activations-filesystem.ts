@@ -24,11 +24,11 @@ import { accessOf, mayRemove, permits, R_OK, refusalOfChange, W_OK, X_OK } from 
 import { RefusingFilesystem } from '../fuse/refusing-filesystem.ts';
 import { refusesTarget } from '../fuse/rename-flags.ts';
 import { type Claim, claimOpenFile, makeSupplies, type Supplies } from '../fuse/supplies.ts';
-import { GroupSync } from '../storage/journal/group-sync.ts';
+import { CoalescedRuns } from '../storage/coalesced-runs.ts';
 import { CsvFiles, type CsvText } from './csv-files.ts';
 import { Folders, type FoldersOptions } from './folders.ts';
 import * as host from './host-files.ts';
-import type { Lease } from './leases.ts';
+import type { ValueLease } from './leases.ts';
 import { type Listed, Listings, listedAfter } from './listings.ts';
 import { arrayBeside, csvBeside, kindOf, type Node, Nodes } from './nodes.ts';
 
@@ -48,7 +48,7 @@ const MOST_BLOCKS = 2 ** 32;
 
 type Handle =
   | { readonly kind: 'file'; readonly node: Node; readonly fd: number; readonly writes: boolean }
-  | { readonly kind: 'csv'; readonly text: Lease<CsvText> };
+  | { readonly kind: 'csv'; readonly text: ValueLease<CsvText> };
 
 export class ActivationsFilesystem extends RefusingFilesystem {
   readonly #folder: string;
@@ -61,7 +61,7 @@ export class ActivationsFilesystem extends RefusingFilesystem {
   readonly #claims = new Map<number, Claim>();
   readonly #supplies: Supplies;
   /** Listings of a folder that begin at the same time are read once. */
-  readonly #listing = new WeakMap<Node, GroupSync>();
+  readonly #listing = new WeakMap<Node, CoalescedRuns>();
   /** Folders whose names changed since the last sync. */
   readonly #changed = new Set<Node>();
   readonly #bornMs = Date.now();
@@ -342,7 +342,7 @@ export class ActivationsFilesystem extends RefusingFilesystem {
   async #begin(folder: Node): Promise<readonly Listed[]> {
     const group =
       this.#listing.get(folder) ??
-      new GroupSync(async () => {
+      new CoalescedRuns(async () => {
         const found = await this.#inside(folder, [], (fd) => host.list(fd));
         await this.#listings.beginInTurns(folder, this.#names(folder, found));
       });
@@ -416,7 +416,7 @@ export class ActivationsFilesystem extends RefusingFilesystem {
     }
   }
 
-  async #text(node: Node, folder: Node): Promise<{ stat: host.Stat; text: Lease<CsvText> }> {
+  async #text(node: Node, folder: Node): Promise<{ stat: host.Stat; text: ValueLease<CsvText> }> {
     const array = arrayBeside(node.name) ?? '';
     return this.#folders.use(folder, async (above) => {
       const fd = await host.openFile(above, array, O_RDONLY);

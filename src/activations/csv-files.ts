@@ -3,7 +3,7 @@ import type { MediumFile } from '../storage/medium.ts';
 import { unnamedFile } from '../storage/unnamed-file.ts';
 import { arrayCsv } from './array-csv.ts';
 import { read, type Stat } from './host-files.ts';
-import { type Lease, Leases } from './leases.ts';
+import { Leases, type ValueLease } from './leases.ts';
 
 /** Texts that are kept, each in a file without a name. */
 const MOST_TEXTS = 16;
@@ -33,7 +33,7 @@ export class CsvFiles {
   }
 
   /** The text of the open array. */
-  async take(name: string, fd: number, stat: Stat): Promise<Lease<CsvText>> {
+  async take(name: string, fd: number, stat: Stat): Promise<ValueLease<CsvText>> {
     const version = versionOf(stat);
     const lease = await this.#texts.take(version, () => this.#render(name, fd, stat));
     if (Date.now() - Number(stat.mtimeNs / 1_000_000n) < SETTLED_MS) this.#texts.drop(version);

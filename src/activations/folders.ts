@@ -1,6 +1,6 @@
 import { errno } from '../errors.ts';
 import { close, openAgain, openFolder, openPlace, pathIn, statDescriptor } from './host-files.ts';
-import { type Lease, Leases } from './leases.ts';
+import { Leases, type ValueLease } from './leases.ts';
 import { kindOf, type Node } from './nodes.ts';
 
 /** Descriptors of folders that are kept. */
@@ -95,7 +95,7 @@ export class Folders {
     return (await this.#options.openFolder()) ?? openFolder(this.#options.folder);
   }
 
-  #take(node: Node): Promise<Lease<number>> {
+  #take(node: Node): Promise<ValueLease<number>> {
     const { parent } = node;
     return this.#open.take(node, () =>
       parent === undefined

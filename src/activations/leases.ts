@@ -1,5 +1,5 @@
 /** Something that was opened and must be closed when nobody uses it any more. */
-export interface Lease<V> {
+export interface ValueLease<V> {
   readonly value: V;
   release(): void;
 }
@@ -26,7 +26,7 @@ export class Leases<K, V> {
   }
 
   /** Who gets a lease releases it, once. */
-  async take(key: K, open: () => Promise<V>): Promise<Lease<V>> {
+  async take(key: K, open: () => Promise<V>): Promise<ValueLease<V>> {
     const kept = this.#kept.get(key) ?? { value: open(), users: 0, dropped: false };
     this.#kept.delete(key);
     this.#kept.set(key, kept);

@@ -17,7 +17,7 @@ import { unmountPath } from '../fuse/transport/unmount.ts';
 import { TreeFilesystem } from '../fuse/tree-filesystem.ts';
 import { rpcRoom } from '../rpc/rpc-room.ts';
 import type { CommitReport } from '../storage/edits.ts';
-import { DEFAULT_PAGE_CACHE_BYTES, PageCache } from '../storage/page-cache.ts';
+import { DEFAULT_RENDERED_PAGES_BYTES, RenderedPages } from '../storage/rendered-pages.ts';
 import type { CommitRequest } from '../targets/edit-target.ts';
 import { ownMounts } from '../targets/own-mounts.ts';
 import type { StatusDocument } from '../targets/status-document.ts';
@@ -164,7 +164,7 @@ async function serve(
 ): Promise<Mounted> {
   const absolute = resolve(checkpointPath);
   const { readOnly = false, writeBack = false, follow: following = false } = options;
-  const cache = new PageCache(options.cacheBytes ?? DEFAULT_PAGE_CACHE_BYTES);
+  const cache = new RenderedPages(options.cacheBytes ?? DEFAULT_RENDERED_PAGES_BYTES);
   const control = new Control(
     {
       commit: (request) => served.commit(request),

@@ -30,26 +30,26 @@ import { finishCommit, type InterruptedCommit, OWN_USER, WITH_TIMES } from './in
 import { type AppendOptions, Journal, type JournalCounters } from './journal/journal.ts';
 import { removeSegments } from './journal/segments.ts';
 import type { Medium, MediumFile } from './medium.ts';
+import { Mutex } from './mutex.ts';
 import { type DirtyRange, type MovedBytes, Overlay, type Piece, type Placement } from './overlay.ts';
 import { ReplayedEdits } from './replayed-edits.ts';
 import { openBase } from './stale.ts';
 import type { StateDirectory } from './state-directory.ts';
-import { Turns } from './turns.ts';
 
 export type { CommitReport } from './commit-report.ts';
 
-export interface EditsOptions {
+export interface EditsLimits {
   /** Maximum size of the journal; an update beyond it fails with ENOSPC. */
   readonly limitBytes?: number;
 }
 
-export interface CommitOptions {
+export interface FoldOptions {
   readonly onProgress?: (progress: Progress) => void;
   /** Says what would be done and does nothing. */
   readonly dryRun?: boolean;
 }
 
-export interface CommitToOptions extends CommitOptions {
+export interface CommitToOptions extends FoldOptions {
   /** Replace a file that is there. */
   readonly overwrite?: boolean;
 }
@@ -98,11 +98,11 @@ export class Edits implements ImageEditor {
   readonly #medium: Medium;
   readonly #path: string;
   readonly #state: StateDirectory;
-  readonly #options: EditsOptions;
-  readonly #updates = new Turns();
-  readonly #decisions = new Turns();
+  readonly #options: EditsLimits;
+  readonly #updates = new Mutex();
+  readonly #decisions = new Mutex();
   readonly #journal: Journal;
-  /** The update whose turn it is. */
+  /** The update that is running. */
   #changes: ImageChanges | undefined;
   /** What replay found, until an image takes it over. */
   #replayed: Overlay;
@@ -121,7 +121,7 @@ export class Edits implements ImageEditor {
     medium: Medium,
     path: string,
     state: StateDirectory,
-    options: EditsOptions,
+    options: EditsLimits,
     journal: Journal,
     replayed: ReplayedEdits,
   ) {
@@ -142,7 +142,7 @@ export class Edits implements ImageEditor {
     medium: Medium,
     checkpointPath: string,
     state: StateDirectory,
-    options: EditsOptions = {},
+    options: EditsLimits = {},
   ): Promise<Edits> {
     if (state.exists()) await state.lock();
     let edits: Edits | undefined;
@@ -290,7 +290,7 @@ export class Edits implements ImageEditor {
   }
 
   /** Folds the dirty ranges into the checkpoint, checksums included. Throws ERR_MLFS_STALE, ERR_MLFS_ACCESS, ERR_MLFS_IO. */
-  commit(options: CommitOptions = {}): Promise<CommitReport> {
+  commit(options: FoldOptions = {}): Promise<CommitReport> {
     return this.#decisions.run(async () => {
       const startedMs = Date.now();
       const { image, structure } = this.#attached();
@@ -471,7 +471,7 @@ export class Edits implements ImageEditor {
   }
 
   /** Carries out what was decided when it could not be done. */
-  async #finish(decided: Decided, options: CommitOptions): Promise<void> {
+  async #finish(decided: Decided, options: FoldOptions): Promise<void> {
     const { image } = this.#attached();
     const file = await openBase(this.#medium, this.#path, image.base, { begun: true });
     try {
@@ -481,7 +481,7 @@ export class Edits implements ImageEditor {
     }
   }
 
-  async #carryOut(file: MediumFile, decided: Decided, options: CommitOptions): Promise<void> {
+  async #carryOut(file: MediumFile, decided: Decided, options: FoldOptions): Promise<void> {
     const { image, structure } = this.#attached();
     const { segment, pieces, mark } = decided;
     try {
@@ -505,7 +505,7 @@ export class Edits implements ImageEditor {
     }
   }
 
-  #tell(progress: Progress, options: CommitOptions): void {
+  #tell(progress: Progress, options: FoldOptions): void {
     this.#progress = progress;
     options.onProgress?.(progress);
   }
@@ -540,7 +540,7 @@ export class Edits implements ImageEditor {
     return this.#options.limitBytes ?? Number.POSITIVE_INFINITY;
   }
 
-  /** After a failed sync the journal wrote anew what was not durable. */
+  /** After a failed sync the journal rewrote what was not durable. */
   #follow(moved: readonly MovedBytes[]): void {
     this.#changes?.move(moved);
     const chunks = new Set<number>();
@@ -563,7 +563,7 @@ export class Edits implements ImageEditor {
     await this.#updates.run(() => this.#journal.dropThrough(segment));
   }
 
-  /** Journals ranges as they are, anew. A chunk has 1 MiB at most. */
+  /** Journals ranges as they are once more. A chunk has 1 MiB at most. */
   async #rewrite(image: Image, ranges: readonly DirtyRange[], options: AppendOptions = {}): Promise<void> {
     const writes = await Promise.all(
       ranges.map(async ({ start, end }) => ({ offset: start, bytes: await image.read(start, end - start) })),

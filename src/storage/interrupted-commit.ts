@@ -9,7 +9,8 @@
  */
 import { MlfsError } from '../errors.ts';
 import { type BaseRecord, holdsChecksums, refuseOfAnotherUser } from './base-record.ts';
-import { decodeCommitNote, type FileRange, structureOf } from './commit-note.ts';
+import type { FileSpan } from './byte-ranges.ts';
+import { decodeCommitNote, structureOf } from './commit-note.ts';
 import { confinePieces, refuseForeignPatches } from './confined-edits.ts';
 import type { FileStructure } from './file-structure.ts';
 import { foldInto } from './fold.ts';
@@ -69,7 +70,7 @@ function isOf({ size, ino }: BaseRecord, base: ImageBase, structure: FileStructu
   return size === base.size && (holdsChecksums(structure) || ino === String(base.fingerprint.ino));
 }
 
-function sameRanges(a: readonly FileRange[], b: readonly FileRange[]): boolean {
+function sameRanges(a: readonly FileSpan[], b: readonly FileSpan[]): boolean {
   return (
     a.length === b.length &&
     a.every(({ offset, length }, index) => offset === b[index]?.offset && length === b[index]?.length)

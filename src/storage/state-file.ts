@@ -2,7 +2,7 @@ import { errno, MlfsError } from '../errors.ts';
 import type { StoredContent } from './content.ts';
 import type { FewOpen } from './few-open.ts';
 import type { MediumFile } from './medium.ts';
-import { Turns } from './turns.ts';
+import { Mutex } from './mutex.ts';
 
 /**
  * An ordinary file of the state directory: a gradient, a scratch file. Sparse where nothing was written. It is made when it is first
@@ -13,7 +13,7 @@ export class StateFile implements StoredContent {
   readonly maxSize: number;
   readonly #make: (again: boolean) => Promise<MediumFile>;
   readonly #fewOpen: FewOpen | undefined;
-  readonly #turns = new Turns();
+  readonly #mutex = new Mutex();
   #file: MediumFile | undefined;
   #size: number;
   #closed = false;
@@ -40,7 +40,7 @@ export class StateFile implements StoredContent {
   }
 
   read(offset: number, length: number): Promise<Uint8Array> {
-    return this.#turns.run(async () => {
+    return this.#mutex.run(async () => {
       const present = Math.min(length, this.#size - offset);
       if (present <= 0) return NOTHING;
       return (await this.#opened()).read(offset, present);
@@ -50,7 +50,7 @@ export class StateFile implements StoredContent {
   /** Throws EFBIG, ENOSPC, ERR_MLFS_IO. */
   write(offset: number, bytes: Uint8Array): Promise<void> {
     const end = offset + bytes.byteLength;
-    return this.#turns.run(async () => {
+    return this.#mutex.run(async () => {
       this.#refuseBeyond(end);
       if (bytes.byteLength === 0) return;
       const file = await this.#opened();
@@ -60,7 +60,7 @@ export class StateFile implements StoredContent {
   }
 
   truncate(size: number): Promise<void> {
-    return this.#turns.run(async () => {
+    return this.#mutex.run(async () => {
       this.#refuseBeyond(size);
       if (size === this.#size) return;
       const file = await this.#opened();
@@ -71,7 +71,7 @@ export class StateFile implements StoredContent {
 
   /** What was written before is durable when it resolves; reads and writes go on meanwhile. */
   async sync(): Promise<void> {
-    const file = await this.#turns.run(async () =>
+    const file = await this.#mutex.run(async () =>
       this.#wasOpen && !this.#closed ? this.#opened() : undefined,
     );
     if (file === undefined) return;
@@ -80,7 +80,7 @@ export class StateFile implements StoredContent {
 
   close(): Promise<void> {
     this.#fewOpen?.closed(this);
-    return this.#turns.run(async () => {
+    return this.#mutex.run(async () => {
       this.#closed = true;
       await this.#closeFile();
     });
@@ -88,7 +88,7 @@ export class StateFile implements StoredContent {
 
   /** Closes the descriptor; the next use opens the file again. */
   letGo(): Promise<void> {
-    return this.#turns.run(() => this.#closeFile());
+    return this.#mutex.run(() => this.#closeFile());
   }
 
   async #closeFile(): Promise<void> {

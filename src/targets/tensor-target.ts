@@ -11,8 +11,8 @@ import type { DirectoryInode } from '../inode.ts';
 import type { FixedContent } from '../storage/content.ts';
 import { codeOf, diskError } from '../storage/disk-file.ts';
 import { diskMedium } from '../storage/disk-medium.ts';
-import { DEFAULT_PAGE_CACHE_BYTES, PageCache } from '../storage/page-cache.ts';
 import { readContent } from '../storage/read-extents.ts';
+import { DEFAULT_RENDERED_PAGES_BYTES, RenderedPages } from '../storage/rendered-pages.ts';
 import { StateDirectory } from '../storage/state-directory.ts';
 import { Log } from '../telemetry/log.ts';
 import { buildTree } from '../tree/build-tree.ts';
@@ -171,7 +171,7 @@ function fileContent(name: string, path: string, size: number): FixedContent {
 async function fileTarget(path: string): Promise<TensorTarget> {
   const checkpoint = await openCheckpoint(path);
   const { tree } = buildTree(checkpoint, {
-    cache: new PageCache(DEFAULT_PAGE_CACHE_BYTES),
+    cache: new RenderedPages(DEFAULT_RENDERED_PAGES_BYTES),
     version: VERSION,
     log: new Log(),
     status: async () => ({}),

@@ -9,7 +9,7 @@ import { StatisticsCache } from '../numbers/statistics-cache.ts';
 import type { Checksums } from '../storage/checksums.ts';
 import type { CommandContent, StoredContent } from '../storage/content.ts';
 import { inSlices } from '../storage/in-slices.ts';
-import type { PageCache } from '../storage/page-cache.ts';
+import type { RenderedPages } from '../storage/rendered-pages.ts';
 import { addCheckpointRoom, addStrayTensors } from './checkpoint-room.ts';
 import { type DirtyTensor, dirtyTensorsInSlices } from './dirty-tensors.ts';
 import { addExportRoom } from './export-room.ts';
@@ -37,7 +37,7 @@ export interface TreeEditing {
 }
 
 export interface TreeSources {
-  readonly cache: PageCache;
+  readonly cache: RenderedPages;
   readonly version: string;
   /** The key of the state dict that /model shows. */
   readonly stateDict?: string;

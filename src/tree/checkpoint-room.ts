@@ -14,7 +14,7 @@ import { rawStorageContent } from '../checkpoint/tensor-content.ts';
 import { isStorage, isTensor, keyText } from '../checkpoint/value-children.ts';
 import type { DirectoryInode } from '../inode.ts';
 import type { Content } from '../storage/content.ts';
-import type { PageCache } from '../storage/page-cache.ts';
+import type { RenderedPages } from '../storage/rendered-pages.ts';
 import { visibleJson } from '../visible-text.ts';
 import { documentContent, inlineContent } from './documents.ts';
 import { freeStem, type InodeTable } from './inode-table.ts';
@@ -29,7 +29,7 @@ const MAX_DEPTH = 1000;
 
 export interface CheckpointRoomSources {
   readonly files: TensorFiles;
-  readonly cache: PageCache;
+  readonly cache: RenderedPages;
 }
 
 interface Place {

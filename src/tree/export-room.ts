@@ -10,7 +10,7 @@ import type { Checksums } from '../storage/checksums.ts';
 import type { ExtentContent } from '../storage/content.ts';
 import type { Extent } from '../storage/extent.ts';
 import type { Image } from '../storage/image.ts';
-import type { PageCache } from '../storage/page-cache.ts';
+import type { RenderedPages } from '../storage/rendered-pages.ts';
 import { Sliced } from '../storage/sliced.ts';
 import type { InodeTable } from './inode-table.ts';
 import type { ModelTensor } from './model-tensors.ts';
@@ -21,7 +21,7 @@ export interface ExportSources {
   /** Absent where nothing is edited. */
   readonly checksums: Checksums | undefined;
   readonly tensors: readonly ModelTensor[];
-  readonly cache: PageCache;
+  readonly cache: RenderedPages;
 }
 
 export function addExportRoom(

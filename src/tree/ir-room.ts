@@ -16,7 +16,7 @@ import type { DirectoryInode } from '../inode.ts';
 import type { FixedContent } from '../storage/content.ts';
 import { inSlices } from '../storage/in-slices.ts';
 import { InflatedContent } from '../storage/inflated-content.ts';
-import type { PageCache } from '../storage/page-cache.ts';
+import type { RenderedPages } from '../storage/rendered-pages.ts';
 import type { InodeTable } from './inode-table.ts';
 import type { GraphSource } from './ir/graph-documents.ts';
 import { makeGraph } from './ir/graph-process.ts';
@@ -31,7 +31,7 @@ import { UNCHANGING, UnchangingDocument } from './unchanging-document.ts';
 export interface IrSources {
   readonly checkpoint: Checkpoint;
   readonly model: Model;
-  readonly cache: PageCache;
+  readonly cache: RenderedPages;
 }
 
 /** Code of all files together, and the JSON of an exported program: larger ones have no graph. */

@@ -9,7 +9,7 @@ import { tensorContent } from '../checkpoint/tensor-content.ts';
 import { MlfsError } from '../errors.ts';
 import type { ExtentContent, FixedContent } from '../storage/content.ts';
 import type { Extent } from '../storage/extent.ts';
-import type { PageCache } from '../storage/page-cache.ts';
+import type { RenderedPages } from '../storage/rendered-pages.ts';
 import { Sliced } from '../storage/sliced.ts';
 import { Utf8Pieces } from '../storage/utf8-pieces.ts';
 import type { ModelTensor } from './model-tensors.ts';
@@ -42,7 +42,7 @@ export class SafetensorsExport implements ExtentContent {
   readonly kind = 'extents';
   readonly layout: Sliced<LaidOut>;
 
-  constructor(tensors: readonly ModelTensor[], cache: PageCache) {
+  constructor(tensors: readonly ModelTensor[], cache: RenderedPages) {
     this.layout = new Sliced(() => layOut(tensors, cache));
   }
 
@@ -55,7 +55,7 @@ export class SafetensorsExport implements ExtentContent {
   }
 }
 
-function* layOut(tensors: readonly ModelTensor[], cache: PageCache): Slices<LaidOut> {
+function* layOut(tensors: readonly ModelTensor[], cache: RenderedPages): Slices<LaidOut> {
   const bySize = new Map<number, Entry[]>();
   const leftOut: string[] = [];
   for (const [index, { name: own, tensor }] of tensors.entries()) {
@@ -123,7 +123,7 @@ function shapeOf({ dtype, shape }: Tensor): readonly number[] {
 }
 
 /** Undefined for a tensor that has no bytes or cannot be laid out. */
-function contentOf(tensor: Tensor, cache: PageCache): FixedContent | undefined {
+function contentOf(tensor: Tensor, cache: RenderedPages): FixedContent | undefined {
   if (tensor.storage.bytes.kind === 'absent') return undefined;
   try {
     return tensorContent(tensor, cache);

@@ -10,12 +10,12 @@ import { tensorContent } from '../checkpoint/tensor-content.ts';
 import { MlfsError } from '../errors.ts';
 import type { DirectoryInode, FileInode, Inode } from '../inode.ts';
 import type { Content, StoredContent } from '../storage/content.ts';
-import type { PageCache } from '../storage/page-cache.ts';
+import type { RenderedPages } from '../storage/rendered-pages.ts';
 import { dirtyBytes } from './dirty-bytes.ts';
 import { freeStem, type InodeTable } from './inode-table.ts';
 
 export interface TensorFilesOptions {
-  readonly cache: PageCache;
+  readonly cache: RenderedPages;
   readonly writable: boolean;
   /** Gradients that the checkpoint holds itself, by parameter name. */
   readonly gradients?: ReadonlyMap<string, Tensor>;

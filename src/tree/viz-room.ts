@@ -9,7 +9,7 @@ import { numel, type Tensor } from '../checkpoint/tensor.ts';
 import { tensorContent } from '../checkpoint/tensor-content.ts';
 import { hasStatistics, type Statistics } from '../numbers/statistics.ts';
 import type { StatisticsCache } from '../numbers/statistics-cache.ts';
-import type { PageCache } from '../storage/page-cache.ts';
+import type { RenderedPages } from '../storage/rendered-pages.ts';
 import { EventsFile, type EventsTensor } from '../viz/events-file.ts';
 import type { EventTime } from '../viz/tensor-event.ts';
 import type { InodeTable } from './inode-table.ts';
@@ -19,7 +19,7 @@ export interface VizSources {
   readonly checkpoint: Checkpoint;
   readonly tensors: readonly ModelTensor[];
   readonly statistics: StatisticsCache;
-  readonly cache: PageCache;
+  readonly cache: RenderedPages;
 }
 
 /** What a file that is one tensor without a name calls it. */
@@ -60,7 +60,7 @@ function isShown(tensor: Tensor): boolean {
   return hasStatistics(tensor.dtype) && numel(tensor) > 0 && tensor.storage.bytes.kind !== 'absent';
 }
 
-async function statisticsOf(tensor: Tensor, statistics: StatisticsCache, cache: PageCache) {
+async function statisticsOf(tensor: Tensor, statistics: StatisticsCache, cache: RenderedPages) {
   // A content of its own: the file's is told about changes while the kernel knows the file.
   const content = tensorContent(tensor, cache);
   try {

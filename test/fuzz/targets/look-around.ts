@@ -2,8 +2,8 @@
 import type { Checkpoint } from '../../../src/checkpoint/checkpoint.ts';
 import type { DirectoryInode, FileInode, Inode } from '../../../src/inode.ts';
 import { extentLength } from '../../../src/storage/extent.ts';
-import { PageCache } from '../../../src/storage/page-cache.ts';
 import { readExtents } from '../../../src/storage/read-extents.ts';
+import { RenderedPages } from '../../../src/storage/rendered-pages.ts';
 import { Log } from '../../../src/telemetry/log.ts';
 import { buildTree } from '../../../src/tree/build-tree.ts';
 import { DECEPTIVE, expect, Fault, refusal, type Stopwatch } from '../judge.ts';
@@ -19,7 +19,7 @@ const LONGEST_NAME_BYTES = 255;
 export async function lookAround(checkpoint: Checkpoint, clock: Stopwatch): Promise<void> {
   const { tree } = await clock.run('tree', () =>
     buildTree(checkpoint, {
-      cache: new PageCache(16 << 20),
+      cache: new RenderedPages(16 << 20),
       version: 'test',
       log: new Log({ level: 'error' }),
       status: async () => ({}),

@@ -8,7 +8,7 @@ import { ByteRanges } from '../../../src/storage/byte-ranges.ts';
 import { Checksums } from '../../../src/storage/checksums.ts';
 import { crc32 } from '../../../src/storage/crc32.ts';
 import { diskMedium } from '../../../src/storage/disk-medium.ts';
-import { Edits, type EditsOptions } from '../../../src/storage/edits.ts';
+import { Edits, type EditsLimits } from '../../../src/storage/edits.ts';
 import { FileSource } from '../../../src/storage/file-source.ts';
 import type { FileStructure } from '../../../src/storage/file-structure.ts';
 import { Image } from '../../../src/storage/image.ts';
@@ -47,7 +47,7 @@ interface Opened {
   close(): Promise<void>;
 }
 
-async function open(path: string, options: EditsOptions = {}): Promise<Opened> {
+async function open(path: string, options: EditsLimits = {}): Promise<Opened> {
   const state = await StateDirectory.locate(diskMedium, path);
   const edits = await Edits.recover(diskMedium, path, state, options);
   const image = new Image(await FileSource.open(path));

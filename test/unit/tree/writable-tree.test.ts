@@ -8,7 +8,7 @@ import type { Tensor } from '../../../src/checkpoint/tensor.ts';
 import { type TensorToWrite, tensorToWrite, writeTorchZip } from '../../../src/checkpoint/torch/writer.ts';
 import type { DirectoryInode, FileInode, Inode } from '../../../src/inode.ts';
 import type { CommandContent, StoredContent } from '../../../src/storage/content.ts';
-import { PageCache } from '../../../src/storage/page-cache.ts';
+import { RenderedPages } from '../../../src/storage/rendered-pages.ts';
 import { WritableCheckpoint } from '../../../src/targets/writable-checkpoint.ts';
 import { Log } from '../../../src/telemetry/log.ts';
 import {
@@ -30,7 +30,7 @@ function dict(entries: Record<string, unknown>): PyDict {
 }
 
 const sources: TreeSources = {
-  cache: new PageCache(1 << 20),
+  cache: new RenderedPages(1 << 20),
   version: '1.2.3',
   log: new Log(),
   status: async () => ({}),
