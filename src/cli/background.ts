@@ -10,7 +10,8 @@ import { tmpdir } from 'node:os';
 import { extname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type ErrorCode, MlfsError } from '../errors.ts';
-import type { MountOptions, MountSummary } from '../mount/mount.ts';
+import type { MountOptions } from '../mount/mount-options.ts';
+import type { MountSummary } from '../mount/mounted.ts';
 
 /** What the child is told, and what it answers; over Node's IPC channel. */
 export interface ServeRequest {

@@ -1,7 +1,8 @@
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { MlfsError } from '../errors.ts';
-import type { MountOptions, MountSummary } from '../mount/mount.ts';
+import type { MountOptions } from '../mount/mount-options.ts';
+import type { MountSummary } from '../mount/mounted.ts';
 import { LEVELS, type Level } from '../telemetry/log.ts';
 import { type DashO, type OtherWord, parseDashO, unknownWord } from './dash-o.ts';
 import { notice } from './notice.ts';

@@ -18,12 +18,12 @@ import type { TreeEditing } from '../tree/build-tree.ts';
 
 export interface EditingOptions {
   /** `--state DIR`. */
-  readonly stateDirectory?: string;
-  readonly journalLimitBytes?: number;
+  readonly stateDirectory?: string | undefined;
+  readonly journalLimitBytes?: number | undefined;
   /** For the message that somebody else gets. */
-  readonly mountpoint?: string;
+  readonly mountpoint?: string | undefined;
   /** Hears of what another user left in the way, and what is done about it. */
-  readonly onNotice?: (message: string) => void;
+  readonly onNotice?: ((message: string) => void) | undefined;
 }
 
 export class WritableCheckpoint {

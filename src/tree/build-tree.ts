@@ -40,12 +40,12 @@ export interface TreeSources {
   readonly cache: PageCache;
   readonly version: string;
   /** The key of the state dict that /model shows. */
-  readonly stateDict?: string;
+  readonly stateDict?: string | undefined;
   readonly log: RotatedLog;
   readonly status: () => Promise<object>;
   readonly metrics: () => string;
   /** Absent on read-only mounts. */
-  readonly editing?: TreeEditing;
+  readonly editing?: TreeEditing | undefined;
   /** Nodeids below it, but the root's, were given out by an earlier tree. */
   readonly firstNodeid?: number;
 }
