@@ -96,7 +96,7 @@ function askToServe(
 }
 
 function failureOf({ code, message, advice, stack }: Extract<ServeAnswer, { kind: 'failed' }>): MlfsError {
-  const error = new MlfsError(code, message, advice === undefined ? {} : { advice });
+  const error = new MlfsError(code, message, { advice });
   if (stack !== undefined) error.stack = stack;
   return error;
 }

@@ -57,9 +57,9 @@ export class WritableCheckpoint {
       const lock = await lockOpenFile(source.fd, path);
       undo.push(() => lock.release());
       const state = await StateDirectory.locate(diskMedium, resolve(path), {
-        ...(options.stateDirectory === undefined ? {} : { directory: options.stateDirectory }),
-        ...(options.mountpoint === undefined ? {} : { mountpoint: options.mountpoint }),
-        ...(options.onNotice === undefined ? {} : { onNotice: options.onNotice }),
+        directory: options.stateDirectory,
+        mountpoint: options.mountpoint,
+        onNotice: options.onNotice,
       });
       undo.push(() => state.close());
       if (lock.stranger !== undefined) {
@@ -68,12 +68,7 @@ export class WritableCheckpoint {
         await state.claim();
       }
       const { journalLimitBytes: limitBytes } = options;
-      const edits = await Edits.recover(
-        diskMedium,
-        resolve(path),
-        state,
-        limitBytes === undefined ? {} : { limitBytes },
-      );
+      const edits = await Edits.recover(diskMedium, resolve(path), state, { limitBytes });
       undo.push(() => edits.close());
       let checkpoint = await openCheckpointIn(source);
       const finishedCommit = edits.interruptedCommit;

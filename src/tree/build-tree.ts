@@ -69,7 +69,7 @@ export function buildTree(checkpoint: Checkpoint, sources: TreeSources): BuiltTr
     cache: sources.cache,
     writable,
     gradients: savedGradients(checkpoint),
-    ...(editing === undefined ? {} : { stored: editing }),
+    stored: editing,
   });
   const { root } = table;
 
@@ -118,7 +118,7 @@ export function buildTree(checkpoint: Checkpoint, sources: TreeSources): BuiltTr
     },
     status: sources.status,
     metrics: sources.metrics,
-    ...(editing === undefined ? {} : { control: editing.control }),
+    control: editing?.control,
   });
   return {
     tree: table,
