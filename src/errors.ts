@@ -78,11 +78,11 @@ export type ErrorCode = keyof typeof CODES;
 
 export interface ErrorDetails {
   /** The file the failure is about, as the user named it. */
-  path?: string;
+  path?: string | undefined;
   /** What to do next, one sentence or a command. */
-  advice?: string;
+  advice?: string | undefined;
   /** Overrides the errno that belongs to the code. */
-  errno?: ErrnoName;
+  errno?: ErrnoName | undefined;
   cause?: unknown;
 }
 

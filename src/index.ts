@@ -20,7 +20,8 @@ import { type StorageUse, storageUse } from './checkpoint/storage-use.ts';
 import { type DType, nbytes, type Tensor } from './checkpoint/tensor.ts';
 import { tensorContent } from './checkpoint/tensor-content.ts';
 import { MlfsError } from './errors.ts';
-import type { Mounted, MountOptions, MountSummary } from './mount/mount.ts';
+import type { MountOptions } from './mount/mount-options.ts';
+import type { Mounted, MountSummary } from './mount/mounted.ts';
 import type { Content } from './storage/content.ts';
 import type { CommitReport } from './storage/edits.ts';
 import { mappedView } from './storage/mapped-view.ts';
@@ -79,7 +80,7 @@ export async function mount(path: string, mountpoint: string, options: MountOpti
 /** Where the edits of a checkpoint are looked for, and how far a commit is. */
 export interface EditsOptions {
   /** `--state DIR` of the mount that made them; default `<checkpoint>.mlfs`. */
-  readonly stateDirectory?: string;
+  readonly stateDirectory?: string | undefined;
 }
 
 export interface CommitOptions extends EditsOptions, CommitRequest {}
@@ -90,7 +91,7 @@ export interface CommitOptions extends EditsOptions, CommitRequest {}
  */
 export async function commit(target: string, { to, ...options }: CommitOptions = {}): Promise<CommitReport> {
   const edits = await editsOf(target, options);
-  return edits.commit({ ...options, ...(to === undefined ? {} : { to: resolve(to) }) });
+  return edits.commit({ ...options, to: to && resolve(to) });
 }
 
 /** Drops the edits of a checkpoint that were not committed. */
@@ -254,7 +255,7 @@ async function editsOf(target: string, { stateDirectory }: EditsOptions): Promis
     import('./targets/find-edit-target.ts'),
     import('./targets/own-mounts.ts'),
   ]);
-  return findEditTarget(target, { ownMounts, ...(stateDirectory === undefined ? {} : { stateDirectory }) });
+  return findEditTarget(target, { ownMounts, stateDirectory });
 }
 
 /** A slice of one read: what is in flight besides the result. */

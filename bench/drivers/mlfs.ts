@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
-import type { MountOptions } from '../../src/mount/mount.ts';
+import type { MountOptions } from '../../src/mount/mount-options.ts';
 import { CLI, isInstalled, LIBRARY, output } from '../programs.ts';
 import { launch, type Served, type ServerCommand, serve } from '../served.ts';
 import type { Subject } from '../subject.ts';

@@ -10,7 +10,8 @@ import { tmpdir } from 'node:os';
 import { extname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type ErrorCode, MlfsError } from '../errors.ts';
-import type { MountOptions, MountSummary } from '../mount/mount.ts';
+import type { MountOptions } from '../mount/mount-options.ts';
+import type { MountSummary } from '../mount/mounted.ts';
 
 /** What the child is told, and what it answers; over Node's IPC channel. */
 export interface ServeRequest {
@@ -95,7 +96,7 @@ function askToServe(
 }
 
 function failureOf({ code, message, advice, stack }: Extract<ServeAnswer, { kind: 'failed' }>): MlfsError {
-  const error = new MlfsError(code, message, advice === undefined ? {} : { advice });
+  const error = new MlfsError(code, message, { advice });
   if (stack !== undefined) error.stack = stack;
   return error;
 }

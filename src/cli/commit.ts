@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { MlfsError } from '../errors.ts';
 import type { CommitReport } from '../storage/edits.ts';
+import { absolutePath } from './absolute-path.ts';
 import { notice } from './notice.ts';
 import { printJson, printLine } from './output.ts';
 import { exactBytes, plural } from './printable.ts';
@@ -20,10 +21,10 @@ export function registerCommit(program: Command): void {
     .command('commit')
     .description('fold the edits into the checkpoint file, checksums included')
     .argument('<target>', 'a mount point, or a checkpoint, mounted or not')
-    .option('--to <file>', 'write a new file with the edits instead, and keep them')
+    .option('--to <file>', 'write a new file with the edits instead, and keep them', absolutePath)
     .option('--force', 'replace the regular file at --to')
     .option('--dry-run', 'say what would be done')
-    .option('--state <dir>', 'where the edits are, of a checkpoint mounted with --state')
+    .option('--state <dir>', 'where the edits are, of a checkpoint mounted with --state', absolutePath)
     .option('--json', 'print JSON')
     .addHelpText('after', '\nExamples:\n  mlfs commit /mnt/m\n  mlfs commit model.pt --to tuned.pt')
     .action(commit);
@@ -40,7 +41,7 @@ async function commit(target: string, flags: CommitFlags): Promise<void> {
   ]);
   const edits = await findEditTarget(target, {
     onNotice: notice,
-    ...(flags.state === undefined ? {} : { stateDirectory: resolve(flags.state) }),
+    stateDirectory: flags.state,
   });
   if (flags.to === undefined) {
     const checkpoint = edits.mountpoint === undefined ? resolve(target) : (await edits.status()).checkpoint;
@@ -51,7 +52,7 @@ async function commit(target: string, flags: CommitFlags): Promise<void> {
   let report: CommitReport;
   try {
     report = await edits.commit({
-      ...(flags.to === undefined ? {} : { to: resolve(flags.to) }),
+      to: flags.to,
       overwrite: flags.force ?? false,
       dryRun: flags.dryRun ?? false,
       onProgress: (progress) => bar.update(progress),

@@ -1,5 +1,5 @@
-import { resolve } from 'node:path';
 import type { Command } from 'commander';
+import { absolutePath } from './absolute-path.ts';
 import { notice } from './notice.ts';
 import { printJson, printLine } from './output.ts';
 import { exactBytes, plural } from './printable.ts';
@@ -15,7 +15,7 @@ export function registerDiscard(program: Command): void {
     .command('discard')
     .description('drop the edits that were not committed; gradients stay')
     .argument('<target>', 'a mount point, or a checkpoint, mounted or not')
-    .option('--state <dir>', 'where the edits are, of a checkpoint mounted with --state')
+    .option('--state <dir>', 'where the edits are, of a checkpoint mounted with --state', absolutePath)
     .option('--json', 'print JSON')
     .addHelpText('after', '\nExample:\n  mlfs discard /mnt/m')
     .action(discard);
@@ -25,7 +25,7 @@ async function discard(target: string, flags: DiscardFlags): Promise<void> {
   const { findEditTarget } = await import('../targets/find-edit-target.ts');
   const edits = await findEditTarget(target, {
     onNotice: notice,
-    ...(flags.state === undefined ? {} : { stateDirectory: resolve(flags.state) }),
+    stateDirectory: flags.state,
   });
   const report = await edits.discard();
   const dropped =

@@ -55,7 +55,7 @@ async function trialMount(): Promise<Finding> {
     const detail = error instanceof Error ? error.message : String(error);
     // ERR_MLFS_FUSE sends the user to this command.
     const advice = error instanceof MlfsError && error.code !== 'ERR_MLFS_FUSE' ? error.advice : undefined;
-    return { name, state: 'problem', detail, ...(advice === undefined ? {} : { advice }) };
+    return { name, state: 'problem', detail, advice };
   }
 }
 

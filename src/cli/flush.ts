@@ -1,5 +1,5 @@
-import { resolve } from 'node:path';
 import type { Command } from 'commander';
+import { absolutePath } from './absolute-path.ts';
 import { notice } from './notice.ts';
 import { printJson, printLine } from './output.ts';
 
@@ -14,7 +14,7 @@ export function registerFlush(program: Command): void {
     .command('flush')
     .description('make every edit durable, as fsync of each file would')
     .argument('<target>', 'a mount point, or a checkpoint, mounted or not')
-    .option('--state <dir>', 'where the edits are, of a checkpoint mounted with --state')
+    .option('--state <dir>', 'where the edits are, of a checkpoint mounted with --state', absolutePath)
     .option('--json', 'print JSON')
     .addHelpText('after', '\nExample:\n  mlfs flush /mnt/m')
     .action(flush);
@@ -24,7 +24,7 @@ async function flush(target: string, flags: FlushFlags): Promise<void> {
   const { findEditTarget } = await import('../targets/find-edit-target.ts');
   const edits = await findEditTarget(target, {
     onNotice: notice,
-    ...(flags.state === undefined ? {} : { stateDirectory: resolve(flags.state) }),
+    stateDirectory: flags.state,
   });
   await edits.flush();
   if (flags.json) printJson({ flushed: true });

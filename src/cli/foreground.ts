@@ -7,7 +7,9 @@
 
 import { MlfsError } from '../errors.ts';
 import { unmountPath } from '../fuse/transport/unmount.ts';
-import { type Mounted, type MountOptions, type MountSummary, mount } from '../mount/mount.ts';
+import { mount } from '../mount/mount.ts';
+import type { MountOptions } from '../mount/mount-options.ts';
+import type { Mounted, MountSummary } from '../mount/mounted.ts';
 import { resolveMountpoint } from '../mount/mountpoint.ts';
 import { serverOfMount } from '../targets/server-process.ts';
 

@@ -1,8 +1,9 @@
-import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { MlfsError } from '../errors.ts';
-import type { MountOptions, MountSummary } from '../mount/mount.ts';
+import type { MountOptions } from '../mount/mount-options.ts';
+import type { MountSummary } from '../mount/mounted.ts';
 import { LEVELS, type Level } from '../telemetry/log.ts';
+import { absolutePath } from './absolute-path.ts';
 import { type DashO, type OtherWord, parseDashO, unknownWord } from './dash-o.ts';
 import { notice } from './notice.ts';
 import { printJson, printLine } from './output.ts';
@@ -41,7 +42,7 @@ export function registerMount(program: Command): void {
     .option('--read-only', 'show the file as it is; no state directory is made or needed')
     .option('--write-back', 'commit the edits when the mount ends')
     .option('--follow', 'show the new file when the checkpoint is replaced or rewritten')
-    .option('--state <dir>', 'where edits are kept (default CHECKPOINT.mlfs)')
+    .option('--state <dir>', 'where edits are kept (default CHECKPOINT.mlfs)', absolutePath)
     .option(
       '--journal-limit <size>',
       'most that edits may take on disk, such as 2G (default no limit)',
@@ -156,16 +157,14 @@ function mountOptions(flags: MountFlags, dashO: DashO): MountOptions {
     defaultPermissions: dashO.defaultPermissions ?? false,
     nonEmpty: flags.nonempty ?? dashO.nonEmpty ?? false,
     logLevel: flags.debug ? 'debug' : (flags.logLevel ?? 'info'),
-    ...(dashO.fsname === undefined ? {} : { fsname: dashO.fsname }),
-    ...(flags.state === undefined ? {} : { stateDirectory: resolve(flags.state) }),
-    ...(flags.metrics === undefined ? {} : { metricsAddress: flags.metrics }),
-    ...(flags.rpcTimeout === undefined ? {} : { rpcTimeoutMs: flags.rpcTimeout * 1000 }),
-    ...(flags.journalLimit === undefined ? {} : { journalLimitBytes: flags.journalLimit }),
-    ...(flags.stateDict === undefined ? {} : { stateDict: flags.stateDict }),
-    ...(flags.cacheSize === undefined ? {} : { cacheBytes: flags.cacheSize }),
-    ...(flags.debug && flags.foreground
-      ? { logSink: (line: string) => void process.stderr.write(line) }
-      : {}),
+    fsname: dashO.fsname,
+    stateDirectory: flags.state,
+    metricsAddress: flags.metrics,
+    rpcTimeoutMs: flags.rpcTimeout && flags.rpcTimeout * 1000,
+    journalLimitBytes: flags.journalLimit,
+    stateDict: flags.stateDict,
+    cacheBytes: flags.cacheSize,
+    logSink: flags.debug && flags.foreground ? (line: string) => void process.stderr.write(line) : undefined,
   };
 }
 

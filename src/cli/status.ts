@@ -1,6 +1,6 @@
-import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { TargetStatus } from '../targets/status-document.ts';
+import { absolutePath } from './absolute-path.ts';
 import { notice } from './notice.ts';
 import { printJson, printLine, printTable } from './output.ts';
 import { exactBytes, grouped, plural, table } from './printable.ts';
@@ -16,7 +16,7 @@ export function registerStatus(program: Command): void {
     .command('status')
     .description('say what is edited and not committed, by tensor')
     .argument('<target>', 'a mount point, or a checkpoint, mounted or not')
-    .option('--state <dir>', 'where the edits are, of a checkpoint mounted with --state')
+    .option('--state <dir>', 'where the edits are, of a checkpoint mounted with --state', absolutePath)
     .option('--json', 'print JSON, with the dirty ranges of the file')
     .addHelpText('after', '\nExample:\n  mlfs status /mnt/m')
     .action(showStatus);
@@ -25,8 +25,8 @@ export function registerStatus(program: Command): void {
 async function showStatus(target: string, flags: StatusFlags): Promise<void> {
   const { findEditTarget } = await import('../targets/find-edit-target.ts');
   const edits = await findEditTarget(target, {
-    ...(flags.json ? {} : { onNotice: notice }),
-    ...(flags.state === undefined ? {} : { stateDirectory: resolve(flags.state) }),
+    onNotice: flags.json ? undefined : notice,
+    stateDirectory: flags.state,
   });
   const status = await edits.status();
   if (flags.json) printJson(status, 2);

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { unmountPath } from '../fuse/transport/unmount.ts';
-import type { MountOptions } from '../mount/mount.ts';
+import type { MountOptions } from '../mount/mount-options.ts';
 import { type BackgroundMount, mountInBackground } from './background.ts';
 
 export interface Trial {

@@ -5,7 +5,7 @@ export interface Finding {
   readonly state: 'ok' | 'note' | 'problem';
   readonly detail: string;
   /** What to do, when there is something. */
-  readonly advice?: string;
+  readonly advice?: string | undefined;
   /** What puts it right, as a shell takes it. */
   readonly command?: string;
 }

@@ -21,7 +21,7 @@ export interface BaseWatchOptions {
   readonly onChange: (state: BaseState) => void;
   /** Hears of every look that found it stale. */
   readonly onStale?: () => void;
-  readonly intervalMs?: number;
+  readonly intervalMs?: number | undefined;
 }
 
 /** Where the folder cannot be watched (a network file system, no inotify left), this is how late we are. */

@@ -61,6 +61,11 @@ export class Control implements CommandContent {
     return this.#mutex.run(() => this.#actions.reload());
   }
 
+  /** Resolves when the commands that were given are done, or failed. */
+  settled(): Promise<void> {
+    return this.#mutex.run(() => Promise.resolve());
+  }
+
   async sync(): Promise<void> {
     try {
       await this.#actions.sync();

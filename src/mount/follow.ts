@@ -66,6 +66,7 @@ export class Follow {
       const found = await this.#sources.identify();
       if (found === undefined || found === this.#refused) return;
       if (state.reason !== 'replaced' && !(await this.#isQuiet(found))) continue;
+      this.#stopped.signal.throwIfAborted();
       const refusal = await this.#take();
       if (refusal === undefined) return;
       if ((await this.#sources.identify()) !== found) continue;

@@ -12,7 +12,7 @@ import {
   type StatusDocument,
 } from '../targets/status-document.ts';
 import { residentBytes } from '../telemetry/process-memory.ts';
-import type { BaseState, BaseWatch } from './base-watch.ts';
+import type { BaseState } from './base-watch.ts';
 
 /** What is served now; a reload puts another in its place. */
 export interface Served {
@@ -36,12 +36,12 @@ export interface StatusSources {
   readonly follow: boolean;
   readonly startedMs: number;
   readonly cache: RenderedPages;
-  readonly watch: Pick<BaseWatch, 'state'>;
-  /** What the watch found last. */
+  readonly baseState: () => Promise<BaseState>;
+  /** What was found when it was last looked at. */
   readonly stale: () => boolean;
   readonly lastFailure: () => FailedCommand | undefined;
   readonly reloadsTotal: () => number;
-  readonly metricsUrl: string | undefined;
+  readonly metricsUrl: () => string | undefined;
   /** Counters of the transport and of the operations. */
   readonly counters: () => Readonly<Record<string, number>>;
   readonly traffic: Traffic;
@@ -52,8 +52,8 @@ export interface StatusSources {
 const LISTED = 1000;
 
 export async function statusDocument(sources: StatusSources): Promise<StatusDocument> {
-  const { cache, watch, readOnly } = sources;
-  const state = await watch.state();
+  const { cache, baseState, readOnly } = sources;
+  const state = await baseState();
   const { checkpoint, tensors, tensorBytes, inodes, edits, dirtyTensors } = sources.served();
   const { base } = checkpoint.image;
   const report = editsReport(checkpoint, edits, await dirtyTensors());
@@ -65,7 +65,7 @@ export async function statusDocument(sources: StatusSources): Promise<StatusDocu
     mode: readOnly ? 'read-only' : 'read-write',
     write_back: sources.writeBack,
     follow: sources.follow,
-    metrics_url: sources.metricsUrl ?? null,
+    metrics_url: sources.metricsUrl() ?? null,
     uptime_seconds: Math.round((Date.now() - sources.startedMs) / 1000),
     state: stateName(state, report),
     stale_reason: state.stale ? state.reason : null,

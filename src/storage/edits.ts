@@ -40,7 +40,7 @@ export type { CommitReport } from './commit-report.ts';
 
 export interface EditsLimits {
   /** Maximum size of the journal; an update beyond it fails with ENOSPC. */
-  readonly limitBytes?: number;
+  readonly limitBytes?: number | undefined;
 }
 
 export interface FoldOptions {
@@ -149,7 +149,7 @@ export class Edits implements ImageEditor {
     try {
       const replayed = new ReplayedEdits(state.journalPath);
       const journal = await Journal.open(state.medium, state.journalPath, replayed, {
-        ...(options.limitBytes === undefined ? {} : { limitBytes: options.limitBytes }),
+        limitBytes: options.limitBytes,
         onMoved: (moved) => {
           if (edits !== undefined) edits.#follow(moved);
         },

@@ -20,11 +20,11 @@ import { unnamedFile } from './unnamed-file.ts';
 /** Where a checkpoint's state is, or would be. */
 export interface StateOptions {
   /** `--state DIR`: the state directory itself. */
-  readonly directory?: string;
+  readonly directory?: string | undefined;
   /** Who holds the lock, for the message that somebody else gets. */
-  readonly mountpoint?: string;
+  readonly mountpoint?: string | undefined;
   /** Hears that a state directory of somebody else was passed over. */
-  readonly onNotice?: (message: string) => void;
+  readonly onNotice?: ((message: string) => void) | undefined;
 }
 
 /** A model has a gradient for each tensor, and any of them may be read at any time. */

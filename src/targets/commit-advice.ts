@@ -6,7 +6,7 @@ export function adviseCommit(cause: unknown, target: string): unknown {
   const advice = adviceFor(cause, target);
   if (advice === undefined) return cause;
   const { code, message, errno, path } = cause;
-  return new MlfsError(code, message, { errno, advice, cause, ...(path === undefined ? {} : { path }) });
+  return new MlfsError(code, message, { errno, advice, cause, path });
 }
 
 function adviceFor({ code, errno }: MlfsError, target: string): string | undefined {

@@ -14,7 +14,7 @@ export interface EditTarget {
 
 export interface CommitRequest {
   /** Absolute: write the checkpoint with its edits there, and leave both as they are. */
-  readonly to?: string;
+  readonly to?: string | undefined;
   /** Replace a file that is at `to`. */
   readonly overwrite?: boolean;
   readonly dryRun?: boolean;

@@ -13,9 +13,9 @@ import { UnmountedCheckpoint } from './unmounted-checkpoint.ts';
 
 export interface TargetOptions {
   /** `--state DIR`, where the edits of a checkpoint are not at their usual place. */
-  readonly stateDirectory?: string;
+  readonly stateDirectory?: string | undefined;
   /** Hears that the mount of a checkpoint is asked instead. */
-  readonly onNotice?: (message: string) => void;
+  readonly onNotice?: ((message: string) => void) | undefined;
   /** Mounts that this process serves itself. */
   readonly ownMounts?: ReadonlySet<string>;
 }

@@ -142,7 +142,7 @@ export class MountClient implements EditTarget {
       return new MlfsError(failure.code as ErrorCode, failure.message, {
         errno: failure.errno as ErrnoName,
         cause,
-        ...(failure.advice === null ? {} : { advice: failure.advice }),
+        advice: failure.advice ?? undefined,
       });
     }
     return new MlfsError('ERR_MLFS_IO', `${this.mountpoint}: ${line}: ${code}`, {

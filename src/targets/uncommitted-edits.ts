@@ -86,9 +86,5 @@ async function replayedEdits(state: StateDirectory): Promise<UncommittedEdits> {
 }
 
 function locate(checkpointPath: string, directory: string | undefined): Promise<StateDirectory> {
-  return StateDirectory.locate(
-    diskMedium,
-    resolve(checkpointPath),
-    directory === undefined ? {} : { directory },
-  );
+  return StateDirectory.locate(diskMedium, resolve(checkpointPath), { directory });
 }

@@ -17,9 +17,9 @@ import { readUncommittedEdits } from './uncommitted-edits.ts';
 import { WritableCheckpoint } from './writable-checkpoint.ts';
 
 export interface UnmountedOptions {
-  readonly stateDirectory?: string;
+  readonly stateDirectory?: string | undefined;
   /** Hears what was done besides. */
-  readonly onNotice?: (message: string) => void;
+  readonly onNotice?: ((message: string) => void) | undefined;
 }
 
 /** The edits of a checkpoint that no mount holds: each call opens it, does its work and closes it. */
@@ -143,10 +143,7 @@ export class UnmountedCheckpoint implements EditTarget {
 
   async #opened<T>(use: (opened: WritableCheckpoint) => Promise<T>): Promise<T> {
     const { stateDirectory, onNotice } = this.#options;
-    const opened = await WritableCheckpoint.open(this.#path, {
-      ...(stateDirectory === undefined ? {} : { stateDirectory }),
-      ...(onNotice === undefined ? {} : { onNotice }),
-    });
+    const opened = await WritableCheckpoint.open(this.#path, { stateDirectory, onNotice });
     try {
       if (opened.finishedCommit) {
         this.#options.onNotice?.(`${this.#path}: a commit had been interrupted; it is finished now`);
@@ -159,11 +156,7 @@ export class UnmountedCheckpoint implements EditTarget {
 
   #locate(): Promise<StateDirectory> {
     const { stateDirectory } = this.#options;
-    return StateDirectory.locate(
-      diskMedium,
-      this.#path,
-      stateDirectory === undefined ? {} : { directory: stateDirectory },
-    );
+    return StateDirectory.locate(diskMedium, this.#path, { directory: stateDirectory });
   }
 }
 

@@ -18,12 +18,12 @@ import type { TreeEditing } from '../tree/build-tree.ts';
 
 export interface EditingOptions {
   /** `--state DIR`. */
-  readonly stateDirectory?: string;
-  readonly journalLimitBytes?: number;
+  readonly stateDirectory?: string | undefined;
+  readonly journalLimitBytes?: number | undefined;
   /** For the message that somebody else gets. */
-  readonly mountpoint?: string;
+  readonly mountpoint?: string | undefined;
   /** Hears of what another user left in the way, and what is done about it. */
-  readonly onNotice?: (message: string) => void;
+  readonly onNotice?: ((message: string) => void) | undefined;
 }
 
 export class WritableCheckpoint {
@@ -57,9 +57,9 @@ export class WritableCheckpoint {
       const lock = await lockOpenFile(source.fd, path);
       undo.push(() => lock.release());
       const state = await StateDirectory.locate(diskMedium, resolve(path), {
-        ...(options.stateDirectory === undefined ? {} : { directory: options.stateDirectory }),
-        ...(options.mountpoint === undefined ? {} : { mountpoint: options.mountpoint }),
-        ...(options.onNotice === undefined ? {} : { onNotice: options.onNotice }),
+        directory: options.stateDirectory,
+        mountpoint: options.mountpoint,
+        onNotice: options.onNotice,
       });
       undo.push(() => state.close());
       if (lock.stranger !== undefined) {
@@ -68,12 +68,7 @@ export class WritableCheckpoint {
         await state.claim();
       }
       const { journalLimitBytes: limitBytes } = options;
-      const edits = await Edits.recover(
-        diskMedium,
-        resolve(path),
-        state,
-        limitBytes === undefined ? {} : { limitBytes },
-      );
+      const edits = await Edits.recover(diskMedium, resolve(path), state, { limitBytes });
       undo.push(() => edits.close());
       let checkpoint = await openCheckpointIn(source);
       const finishedCommit = edits.interruptedCommit;

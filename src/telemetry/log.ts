@@ -18,10 +18,10 @@ export type Fields = Readonly<Record<string, string | number | bigint | boolean 
 
 export interface LogOptions {
   /** Lines below it are not kept. */
-  readonly level?: Level;
+  readonly level?: Level | undefined;
   readonly maxBytes?: number;
   /** Gets what is kept: a line, or whole lines that somebody appended together; each with its newline. */
-  readonly sink?: (lines: string) => void;
+  readonly sink?: ((lines: string) => void) | undefined;
   readonly now?: () => Date;
 }
 

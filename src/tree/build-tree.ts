@@ -40,12 +40,12 @@ export interface TreeSources {
   readonly cache: RenderedPages;
   readonly version: string;
   /** The key of the state dict that /model shows. */
-  readonly stateDict?: string;
+  readonly stateDict?: string | undefined;
   readonly log: RotatedLog;
   readonly status: () => Promise<object>;
   readonly metrics: () => string;
   /** Absent on read-only mounts. */
-  readonly editing?: TreeEditing;
+  readonly editing?: TreeEditing | undefined;
   /** Nodeids below it, but the root's, were given out by an earlier tree. */
   readonly firstNodeid?: number;
 }
@@ -69,7 +69,7 @@ export function buildTree(checkpoint: Checkpoint, sources: TreeSources): BuiltTr
     cache: sources.cache,
     writable,
     gradients: savedGradients(checkpoint),
-    ...(editing === undefined ? {} : { stored: editing }),
+    stored: editing,
   });
   const { root } = table;
 
@@ -118,7 +118,7 @@ export function buildTree(checkpoint: Checkpoint, sources: TreeSources): BuiltTr
     },
     status: sources.status,
     metrics: sources.metrics,
-    ...(editing === undefined ? {} : { control: editing.control }),
+    control: editing?.control,
   });
   return {
     tree: table,

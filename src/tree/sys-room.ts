@@ -23,7 +23,7 @@ export interface SysSources {
   /** Prometheus' text format, made anew at each open. */
   readonly metrics: () => string;
   /** What is written into /sys/control; absent on read-only mounts. */
-  readonly control?: CommandContent;
+  readonly control?: CommandContent | undefined;
 }
 
 export function addSysRoom(table: InodeTable, room: DirectoryInode, sources: SysSources): void {

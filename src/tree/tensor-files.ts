@@ -20,10 +20,12 @@ export interface TensorFilesOptions {
   /** Gradients that the checkpoint holds itself, by parameter name. */
   readonly gradients?: ReadonlyMap<string, Tensor>;
   /** Where the others are kept; without it they are empty. */
-  readonly stored?: {
-    readonly gradientSizes: ReadonlyMap<string, number>;
-    readonly gradient: (name: string, size: number, maxSize: number) => StoredContent;
-  };
+  readonly stored?:
+    | {
+        readonly gradientSizes: ReadonlyMap<string, number>;
+        readonly gradient: (name: string, size: number, maxSize: number) => StoredContent;
+      }
+    | undefined;
 }
 
 export class TensorFiles {

@@ -63,7 +63,7 @@ export function* tensorsJson(
       file_offset: fileOffset(tensor) ?? null,
       nbytes: nbytes(tensor),
       requires_grad: tensor.requiresGrad,
-      ...(tensor.note === undefined ? {} : { note: tensor.note }),
+      note: tensor.note,
       aliases,
       aliases_total: (group?.total ?? 1) - 1,
       file: pathOf(tensor) ?? null,

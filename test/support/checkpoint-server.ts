@@ -10,7 +10,9 @@
 import { existsSync, writeSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { MlfsError } from '../../src/errors.ts';
-import { type Mounted, type MountOptions, mount } from '../../src/mount/mount.ts';
+import { mount } from '../../src/mount/mount.ts';
+import type { MountOptions } from '../../src/mount/mount-options.ts';
+import type { Mounted } from '../../src/mount/mounted.ts';
 
 /** Whoever was to release the event loop may be gone. */
 const BLOCKED_AT_MOST_MS = 60_000;

@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import type { MountOptions, MountSummary } from '../../src/mount/mount.ts';
+import type { MountOptions } from '../../src/mount/mount-options.ts';
+import type { MountSummary } from '../../src/mount/mounted.ts';
 import { requires } from './requires.ts';
 
 export const TRANSPORTS = ['kernel', 'fuse-native'] as const;

@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { writeTorchZip } from '../../src/checkpoint/torch/writer.ts';
-import type { MountOptions } from '../../src/mount/mount.ts';
+import type { MountOptions } from '../../src/mount/mount-options.ts';
 import { output } from './run.ts';
 import { SECOND_USER, sharedDirectory } from './second-user.ts';
 import type { Server, TransportName } from './served.ts';

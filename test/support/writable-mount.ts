@@ -7,7 +7,7 @@ import {
   type TorchZipSpec,
   writeTorchZip,
 } from '../../src/checkpoint/torch/writer.ts';
-import type { MountOptions } from '../../src/mount/mount.ts';
+import type { MountOptions } from '../../src/mount/mount-options.ts';
 import type { StatusDocument } from '../../src/targets/status-document.ts';
 import { DEBIAN_PYTHON } from './requires.ts';
 import { type Outcome, output, type RunOptions, run } from './run.ts';

@@ -25,7 +25,7 @@ export type { JournalVisitor } from './replay.ts';
 
 export interface JournalOptions {
   /** ENOSPC beyond it. */
-  readonly limitBytes?: number;
+  readonly limitBytes?: number | undefined;
   readonly segmentBytes?: number;
   /**
    * Records were rewritten into another segment after a sync failed. Their old placements can be read for as long as the

@@ -78,7 +78,7 @@ function* moduleJson(node: ModuleNode, document: DocumentWriter): Generator<void
     path,
     class: className ?? null,
     ...(extra === '' ? {} : { extra }),
-    ...(same === undefined ? {} : { same_as: same }),
+    same_as: same,
   };
   document.part(`${JSON.stringify(described).slice(0, -1)},"tensors":[`);
   for (const [index, { name, tensor, parameter }] of tensors.entries()) {

@@ -45,20 +45,20 @@ function graphJson({ declared, owner, nodes }: MethodGraph): object {
   const { qualified, file, line, parameters, returns } = declared;
   return {
     name: qualified,
-    ...(owner === undefined ? {} : { class: owner.qualified }),
+    class: owner?.qualified,
     file: `code/${file}`,
     line,
     arguments: parameters.map(({ name, type, value }) => ({
       name,
       type: type === '' ? null : type,
-      ...(value === undefined ? {} : { default: value }),
+      default: value,
     })),
     returns: returns === '' ? null : returns,
     nodes: nodes.map((node) => ({
       kind: node.kind,
-      ...(node.submodule === undefined ? {} : { submodule: node.submodule }),
+      submodule: node.submodule,
       target: node.target,
-      ...(node.reaches === undefined ? {} : { reaches: node.reaches }),
+      reaches: node.reaches,
       outputs: node.outputs,
       type: node.type ?? null,
       inputs: node.inputs,

@@ -101,3 +101,14 @@ test('after the end nothing is followed any more', async (t) => {
   await new Promise(setImmediate);
   assert.deepEqual(tried, []);
 });
+
+test('after stop nothing is taken, not even what was found before', async (t) => {
+  const { file, follow, tried, look } = followed(t, () => 'taken');
+  file.now = 'new';
+  const looked = look();
+  // The file was found stale, and its identity is asked for.
+  await Promise.resolve();
+  follow.stop();
+  await looked;
+  assert.deepEqual(tried, []);
+});
