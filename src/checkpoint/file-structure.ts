@@ -6,7 +6,7 @@
 import type { FileSpan } from '../storage/byte-ranges.ts';
 import { ByteRanges } from '../storage/byte-ranges.ts';
 import { type CheckedRange, Checksums } from '../storage/checksums.ts';
-import type { FileStructure } from '../storage/edits.ts';
+import type { FileStructure } from '../storage/file-structure.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import type { ZipEntry } from './zip/entry.ts';
 import { LOCAL_CRC } from './zip/local-headers.ts';

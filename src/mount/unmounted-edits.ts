@@ -1,7 +1,8 @@
+import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { fileStructure } from '../checkpoint/file-structure.ts';
 import { openCheckpoint } from '../checkpoint/open.ts';
 import { EXIT, MlfsError } from '../errors.ts';
-import { isBaseOf } from '../storage/base-record.ts';
+import { isOfAnotherUser, refuseForeignEdits } from '../storage/admit-edits.ts';
 import { diskMedium } from '../storage/disk-medium.ts';
 import { type CommitReport, Edits } from '../storage/edits.ts';
 import { isFileLocked } from '../storage/lock.ts';
@@ -13,7 +14,7 @@ import { commitPreview } from './commit-preview.ts';
 import type { CommitRequest, EditTarget, TargetStatus } from './edit-target.ts';
 import { EditedCheckpoint } from './edited-checkpoint.ts';
 import { editsReport } from './edits-report.ts';
-import { keptEdits } from './kept-edits.ts';
+import { type KeptEdits, keptEdits } from './kept-edits.ts';
 
 export interface UnmountedOptions {
   readonly stateDirectory?: string;
@@ -103,19 +104,15 @@ export class UnmountedEdits implements EditTarget {
           image.overlay.set(piece.start, piece.end - piece.start, piece, new Set());
         }
       }
-      const foreign =
-        kept !== undefined &&
-        !kept.overlay.empty &&
-        !kept.interruptedCommit &&
-        !(kept.base !== undefined && (await isBaseOf(kept.base, image.base, fileStructure(checkpoint))));
+      const refusal = kept === undefined ? undefined : await refusalOf(kept, checkpoint);
       return {
         checkpoint: this.#path,
         mountpoint: null,
         pid: null,
         mode: 'unmounted',
         metrics_url: null,
-        state: foreign ? 'stale' : 'current',
-        stale_reason: foreign ? 'changed' : null,
+        state: refusal === undefined ? 'current' : 'stale',
+        stale_reason: refusal ?? null,
         ...editsReport(
           checkpoint,
           undefined,
@@ -132,7 +129,7 @@ export class UnmountedEdits implements EditTarget {
                 appends_total: 0,
                 syncs_total: 0,
               },
-        unfinished_commit: kept?.interruptedCommit ?? false,
+        unfinished_commit: kept?.interrupted !== undefined,
       };
     } finally {
       await kept?.close();
@@ -163,6 +160,17 @@ export class UnmountedEdits implements EditTarget {
       this.#path,
       stateDirectory === undefined ? {} : { directory: stateDirectory },
     );
+  }
+}
+
+/** Why the edits cannot go into this file; undefined when they can. */
+async function refusalOf(kept: KeptEdits, checkpoint: Checkpoint): Promise<string | undefined> {
+  try {
+    await refuseForeignEdits(kept, checkpoint.image.base, fileStructure(checkpoint));
+    return undefined;
+  } catch (cause) {
+    if (!(cause instanceof MlfsError) || cause.code !== 'ERR_MLFS_RECOVERY') throw cause;
+    return kept.base !== undefined && isOfAnotherUser(kept.base) ? 'another-user' : 'changed';
   }
 }
 

@@ -1,5 +1,5 @@
 import { confinePieces, followPieces } from './confined-edits.ts';
-import type { FileStructure } from './edits.ts';
+import type { FileStructure } from './file-structure.ts';
 import type { ImageBase } from './image.ts';
 import { type DirtyRange, Overlay } from './overlay.ts';
 

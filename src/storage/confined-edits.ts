@@ -5,7 +5,7 @@
 import { MlfsError } from '../errors.ts';
 import type { ByteSource } from './byte-source.ts';
 import type { ChecksumPatch, Checksums } from './checksums.ts';
-import type { FileStructure } from './edits.ts';
+import type { FileStructure } from './file-structure.ts';
 import { inParallel } from './in-parallel.ts';
 import type { Piece } from './overlay.ts';
 

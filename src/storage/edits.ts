@@ -16,17 +16,18 @@
  * - A commit that was decided is finished before anything else is decided, by this process or by the next one that recovers.
  */
 import { errno, MlfsError } from '../errors.ts';
-import { type BaseRecord, isBaseOf, refuseOfAnotherUser } from './base-record.ts';
-import type { ByteRanges, FileSpan } from './byte-ranges.ts';
-import type { ChecksumMark, Checksums } from './checksums.ts';
+import { admitUncommitted, type InterruptedCommit } from './admit-edits.ts';
+import type { BaseRecord } from './base-record.ts';
+import type { ChecksumMark } from './checksums.ts';
 import { encodeCommitNote, structureOf } from './commit-note.ts';
 import { type CommitReport, report } from './commit-report.ts';
-import { confinePieces, followPieces } from './confined-edits.ts';
+import { followPieces } from './confined-edits.ts';
 import { checkCopyTarget, writeCopy } from './copy.ts';
+import type { FileStructure } from './file-structure.ts';
 import { foldInto, type Progress } from './fold.ts';
 import type { Image, ImageBase, ImageEditor, ImageUpdate, UpdateOptions } from './image.ts';
 import { ImageChanges } from './image-changes.ts';
-import { finishCommit, type InterruptedCommit, OWN_USER, WITH_TIMES } from './interrupted-commit.ts';
+import { finishCommit, OWN_USER, WITH_TIMES } from './interrupted-commit.ts';
 import { type AppendOptions, Journal, type JournalCounters } from './journal/journal.ts';
 import { removeSegments } from './journal/segments.ts';
 import type { Medium, MediumFile } from './medium.ts';
@@ -41,15 +42,6 @@ export type { CommitReport } from './commit-report.ts';
 export interface EditsLimits {
   /** Maximum size of the journal; an update beyond it fails with ENOSPC. */
   readonly limitBytes?: number;
-}
-
-/** What the storage floor must know of a file's format. */
-export interface FileStructure {
-  /** Parts that say what the file is: a zip's central directory, a header. */
-  readonly identity: readonly FileSpan[];
-  readonly checksums: Checksums;
-  /** The bytes that edits may change: the storages. */
-  readonly writable: ByteRanges;
 }
 
 export interface FoldOptions {
@@ -226,9 +218,9 @@ export class Edits implements ImageEditor {
     this.#image = image;
     this.#structure = structure;
     if (!this.#replayed.empty) {
-      await this.#refuseForeign(image, structure);
+      const recorded = { stateDirectory: this.#state.path, base: await this.#state.readBase() };
+      const pieces = await admitUncommitted(recorded, this.#replayed, image.base, structure);
       const chunks = new Set<number>();
-      const pieces = await confinePieces(this.#replayed.pieces(), image.base, structure);
       await followPieces(pieces, image.base, structure.checksums);
       image.overlay.setAll(
         pieces.map((piece) => ({ start: piece.start, end: piece.end, placement: piece })),
@@ -447,21 +439,6 @@ export class Edits implements ImageEditor {
       structure: await structureOf(image.base, structure.identity, []),
       ...OWN_USER,
     };
-  }
-
-  async #refuseForeign(image: Image, structure: FileStructure): Promise<void> {
-    const recorded = await this.#state.readBase();
-    if (recorded !== undefined) refuseOfAnotherUser(recorded, this.#state.path, image.path);
-    const same = recorded !== undefined && (await isBaseOf(recorded, image.base, structure));
-    if (same) return;
-    throw new MlfsError(
-      'ERR_MLFS_RECOVERY',
-      `${image.path}: has changed since ${this.#replayed.bytes} bytes of edits in ${this.#state.path} were made`,
-      {
-        path: image.path,
-        advice: `put the old file back, or drop the edits: mlfs discard ${image.path}; mlfs mount --read-only shows the file without them`,
-      },
-    );
   }
 
   async #decide(image: Image, structure: FileStructure, startedMs: number) {

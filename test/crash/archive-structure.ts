@@ -3,7 +3,7 @@ import { fileStructure } from '../../src/checkpoint/file-structure.ts';
 import type { Storage } from '../../src/checkpoint/tensor.ts';
 import { readArchive } from '../../src/checkpoint/zip/archive.ts';
 import type { ZipEntry } from '../../src/checkpoint/zip/entry.ts';
-import type { FileStructure } from '../../src/storage/edits.ts';
+import type { FileStructure } from '../../src/storage/file-structure.ts';
 import type { Image } from '../../src/storage/image.ts';
 
 /** The records of the sample archives that hold tensors. */
