@@ -116,6 +116,7 @@ export class Edits implements ImageEditor {
   #progress: Progress | undefined;
   #compacting: Promise<void> | undefined;
   #commits = 0;
+  #closing: Promise<void> | undefined;
   #closed = false;
 
   private constructor(
@@ -259,6 +260,7 @@ export class Edits implements ImageEditor {
   }
 
   async update<T>(task: (update: ImageUpdate) => Promise<T>, { atomic = false }: UpdateOptions): Promise<T> {
+    if (this.#closing !== undefined) throw this.#closedError();
     // Room that can be made is waited for, when there is not much left.
     if (this.#journal.counters.bytes > ALMOST_FULL * this.#limitBytes) {
       if (this.#image !== undefined) this.#compactWhenWorth(this.#image);
@@ -292,7 +294,7 @@ export class Edits implements ImageEditor {
 
   /** Folds the dirty ranges into the checkpoint, checksums included. Throws ERR_MLFS_STALE, ERR_MLFS_ACCESS, ERR_MLFS_IO. */
   commit(options: FoldOptions = {}): Promise<CommitReport> {
-    return this.#decisions.run(async () => {
+    return this.#inTurn(async () => {
       const startedMs = Date.now();
       const { image, structure } = this.#attached();
       if (options.dryRun) return this.#report(startedMs);
@@ -315,7 +317,7 @@ export class Edits implements ImageEditor {
 
   /** Writes the image with right checksums to a new file, which appears when it is whole; the edits stay as they are. */
   commitTo(path: string, options: CommitToOptions = {}): Promise<CommitReport> {
-    return this.#decisions.run(async () => {
+    return this.#inTurn(async () => {
       const startedMs = Date.now();
       const { image, structure } = this.#attached();
       const { pieces, patches, outcome } = await this.#updates.run(async () => ({
@@ -343,7 +345,7 @@ export class Edits implements ImageEditor {
 
   /** Drops every edit that was not committed. Gradients stay. */
   discard(): Promise<CommitReport> {
-    return this.#decisions.run(async () => {
+    return this.#inTurn(async () => {
       if (this.#decided !== undefined) await this.#finish(this.#decided, {});
       return this.#updates.run(async () => {
         const startedMs = Date.now();
@@ -363,13 +365,20 @@ export class Edits implements ImageEditor {
     });
   }
 
-  /** Ends the updates under way and lets go of the state directory. The image is read-only from here on. */
-  async close(): Promise<void> {
-    if (this.#closed) return;
-    this.#closed = true;
+  /**
+   * Lets go of the state directory when everything that was asked for before is done: a commit that is running ends as it would have. What
+   * is asked for from here on fails with EROFS.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    this.#image?.makeWritable(undefined);
     await this.#decisions.run(() =>
       this.#updates.run(async () => {
-        this.#image?.makeWritable(undefined);
+        this.#closed = true;
         try {
           await this.#journal.close();
         } finally {
@@ -379,9 +388,19 @@ export class Edits implements ImageEditor {
     );
   }
 
+  /** Commits and discards, one at a time. */
+  async #inTurn<T>(task: () => Promise<T>): Promise<T> {
+    if (this.#closing !== undefined) throw this.#closedError();
+    return this.#decisions.run(task);
+  }
+
+  #closedError(): MlfsError {
+    return errno('EROFS', `${this.#path}: is not writable any more`);
+  }
+
   #attached(): { image: Image; structure: FileStructure } {
     if (this.#image === undefined || this.#structure === undefined || this.#closed) {
-      throw errno('EROFS', `${this.#path}: is not writable any more`);
+      throw this.#closedError();
     }
     return { image: this.#image, structure: this.#structure };
   }
