@@ -50,6 +50,7 @@ function printStatus(status: TargetStatus): void {
 }
 
 function stateOf({ state, stale_reason, commit }: TargetStatus): string {
+  if (stale_reason === 'another-user') return 'the edits were made by another user';
   if (state === 'stale') return `not the file that was opened: ${stale_reason}`;
   if (state === 'current' || commit === null) return state;
   return `committing, ${grouped(commit.done)} of ${exactBytes(commit.total)}`;

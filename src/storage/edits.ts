@@ -16,17 +16,18 @@
  * - A commit that was decided is finished before anything else is decided, by this process or by the next one that recovers.
  */
 import { errno, MlfsError } from '../errors.ts';
-import { type BaseRecord, isBaseOf, refuseOfAnotherUser } from './base-record.ts';
+import { admitUncommitted, type InterruptedCommit } from './admit-edits.ts';
+import type { BaseRecord } from './base-record.ts';
 import type { ChecksumMark } from './checksums.ts';
 import { encodeCommitNote, structureOf } from './commit-note.ts';
 import { type CommitReport, report } from './commit-report.ts';
-import { confinePieces, followPieces } from './confined-edits.ts';
+import { followPieces } from './confined-edits.ts';
 import { checkCopyTarget, writeCopy } from './copy.ts';
 import type { FileStructure } from './file-structure.ts';
 import { foldInto, type Progress } from './fold.ts';
 import type { Image, ImageBase, ImageEditor, ImageUpdate, UpdateOptions } from './image.ts';
 import { ImageChanges } from './image-changes.ts';
-import { finishCommit, type InterruptedCommit, OWN_USER, WITH_TIMES } from './interrupted-commit.ts';
+import { finishCommit, OWN_USER, WITH_TIMES } from './interrupted-commit.ts';
 import { type AppendOptions, Journal, type JournalCounters } from './journal/journal.ts';
 import { removeSegments } from './journal/segments.ts';
 import type { Medium, MediumFile } from './medium.ts';
@@ -115,6 +116,7 @@ export class Edits implements ImageEditor {
   #progress: Progress | undefined;
   #compacting: Promise<void> | undefined;
   #commits = 0;
+  #closing: Promise<void> | undefined;
   #closed = false;
 
   private constructor(
@@ -217,9 +219,9 @@ export class Edits implements ImageEditor {
     this.#image = image;
     this.#structure = structure;
     if (!this.#replayed.empty) {
-      await this.#refuseForeign(image, structure);
+      const recorded = { stateDirectory: this.#state.path, base: await this.#state.readBase() };
+      const pieces = await admitUncommitted(recorded, this.#replayed, image.base, structure);
       const chunks = new Set<number>();
-      const pieces = await confinePieces(this.#replayed.pieces(), image.base, structure);
       await followPieces(pieces, image.base, structure.checksums);
       image.overlay.setAll(
         pieces.map((piece) => ({ start: piece.start, end: piece.end, placement: piece })),
@@ -258,6 +260,7 @@ export class Edits implements ImageEditor {
   }
 
   async update<T>(task: (update: ImageUpdate) => Promise<T>, { atomic = false }: UpdateOptions): Promise<T> {
+    if (this.#closing !== undefined) throw this.#closedError();
     // Room that can be made is waited for, when there is not much left.
     if (this.#journal.counters.bytes > ALMOST_FULL * this.#limitBytes) {
       if (this.#image !== undefined) this.#compactWhenWorth(this.#image);
@@ -291,7 +294,7 @@ export class Edits implements ImageEditor {
 
   /** Folds the dirty ranges into the checkpoint, checksums included. Throws ERR_MLFS_STALE, ERR_MLFS_ACCESS, ERR_MLFS_IO. */
   commit(options: FoldOptions = {}): Promise<CommitReport> {
-    return this.#decisions.run(async () => {
+    return this.#inTurn(async () => {
       const startedMs = Date.now();
       const { image, structure } = this.#attached();
       if (options.dryRun) return this.#report(startedMs);
@@ -314,7 +317,7 @@ export class Edits implements ImageEditor {
 
   /** Writes the image with right checksums to a new file, which appears when it is whole; the edits stay as they are. */
   commitTo(path: string, options: CommitToOptions = {}): Promise<CommitReport> {
-    return this.#decisions.run(async () => {
+    return this.#inTurn(async () => {
       const startedMs = Date.now();
       const { image, structure } = this.#attached();
       const { pieces, patches, outcome } = await this.#updates.run(async () => ({
@@ -342,7 +345,7 @@ export class Edits implements ImageEditor {
 
   /** Drops every edit that was not committed. Gradients stay. */
   discard(): Promise<CommitReport> {
-    return this.#decisions.run(async () => {
+    return this.#inTurn(async () => {
       if (this.#decided !== undefined) await this.#finish(this.#decided, {});
       return this.#updates.run(async () => {
         const startedMs = Date.now();
@@ -362,13 +365,20 @@ export class Edits implements ImageEditor {
     });
   }
 
-  /** Ends the updates under way and lets go of the state directory. The image is read-only from here on. */
-  async close(): Promise<void> {
-    if (this.#closed) return;
-    this.#closed = true;
+  /**
+   * Lets go of the state directory when everything that was asked for before is done: a commit that is running ends as it would have. What
+   * is asked for from here on fails with EROFS.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    this.#image?.makeWritable(undefined);
     await this.#decisions.run(() =>
       this.#updates.run(async () => {
-        this.#image?.makeWritable(undefined);
+        this.#closed = true;
         try {
           await this.#journal.close();
         } finally {
@@ -378,9 +388,19 @@ export class Edits implements ImageEditor {
     );
   }
 
+  /** Commits and discards, one at a time. */
+  async #inTurn<T>(task: () => Promise<T>): Promise<T> {
+    if (this.#closing !== undefined) throw this.#closedError();
+    return this.#decisions.run(task);
+  }
+
+  #closedError(): MlfsError {
+    return errno('EROFS', `${this.#path}: is not writable any more`);
+  }
+
   #attached(): { image: Image; structure: FileStructure } {
     if (this.#image === undefined || this.#structure === undefined || this.#closed) {
-      throw errno('EROFS', `${this.#path}: is not writable any more`);
+      throw this.#closedError();
     }
     return { image: this.#image, structure: this.#structure };
   }
@@ -438,21 +458,6 @@ export class Edits implements ImageEditor {
       structure: await structureOf(image.base, structure.identity, []),
       ...OWN_USER,
     };
-  }
-
-  async #refuseForeign(image: Image, structure: FileStructure): Promise<void> {
-    const recorded = await this.#state.readBase();
-    if (recorded !== undefined) refuseOfAnotherUser(recorded, this.#state.path, image.path);
-    const same = recorded !== undefined && (await isBaseOf(recorded, image.base, structure));
-    if (same) return;
-    throw new MlfsError(
-      'ERR_MLFS_RECOVERY',
-      `${image.path}: has changed since ${this.#replayed.bytes} bytes of edits in ${this.#state.path} were made`,
-      {
-        path: image.path,
-        advice: `put the old file back, or drop the edits: mlfs discard ${image.path}; mlfs mount --read-only shows the file without them`,
-      },
-    );
   }
 
   async #decide(image: Image, structure: FileStructure, startedMs: number) {

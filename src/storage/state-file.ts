@@ -4,6 +4,18 @@ import type { FewOpen } from './few-open.ts';
 import type { MediumFile } from './medium.ts';
 import { Mutex } from './mutex.ts';
 
+export interface StateFileOptions {
+  /** Opens or makes the file for reading and writing. `again`: it was open before, and must be found as it was left. */
+  readonly open: (again: boolean) => Promise<MediumFile>;
+  /** Throws when the file must not be changed any more. */
+  readonly refuseChange?: () => void;
+  /** What it has already. */
+  readonly size: number;
+  readonly maxSize: number;
+  /** With it the descriptor may be closed between two uses. */
+  readonly fewOpen?: FewOpen;
+}
+
 /**
  * An ordinary file of the state directory: a gradient, a scratch file. Sparse where nothing was written. It is made when it is first
  * written to, so that looking at it leaves nothing behind.
@@ -11,28 +23,17 @@ import { Mutex } from './mutex.ts';
 export class StateFile implements StoredContent {
   readonly kind = 'stored';
   readonly maxSize: number;
-  readonly #make: (again: boolean) => Promise<MediumFile>;
-  readonly #fewOpen: FewOpen | undefined;
+  readonly #options: StateFileOptions;
   readonly #mutex = new Mutex();
   #file: MediumFile | undefined;
   #size: number;
   #closed = false;
   #wasOpen = false;
 
-  /**
-   * `make` opens or makes the file for reading and writing; `size` is what it has already. With `fewOpen` the descriptor may be closed between
-   * two uses: `make` is then called again, told so, and must find the file that it made.
-   */
-  constructor(
-    make: (again: boolean) => Promise<MediumFile>,
-    size: number,
-    maxSize: number,
-    fewOpen?: FewOpen,
-  ) {
-    this.#make = make;
-    this.#fewOpen = fewOpen;
-    this.#size = size;
-    this.maxSize = maxSize;
+  constructor(options: StateFileOptions) {
+    this.#options = options;
+    this.#size = options.size;
+    this.maxSize = options.maxSize;
   }
 
   size(): number {
@@ -52,6 +53,7 @@ export class StateFile implements StoredContent {
     const end = offset + bytes.byteLength;
     return this.#mutex.run(async () => {
       this.#refuseBeyond(end);
+      this.#options.refuseChange?.();
       if (bytes.byteLength === 0) return;
       const file = await this.#opened();
       await inPlace(file, () => file.write(offset, [bytes]));
@@ -62,6 +64,7 @@ export class StateFile implements StoredContent {
   truncate(size: number): Promise<void> {
     return this.#mutex.run(async () => {
       this.#refuseBeyond(size);
+      this.#options.refuseChange?.();
       if (size === this.#size) return;
       const file = await this.#opened();
       await inPlace(file, () => file.truncate(size));
@@ -79,7 +82,7 @@ export class StateFile implements StoredContent {
   }
 
   close(): Promise<void> {
-    this.#fewOpen?.closed(this);
+    this.#options.fewOpen?.closed(this);
     return this.#mutex.run(async () => {
       this.#closed = true;
       await this.#closeFile();
@@ -99,9 +102,9 @@ export class StateFile implements StoredContent {
 
   async #opened(): Promise<MediumFile> {
     if (this.#closed) throw errno('EBADF', 'the file was closed');
-    this.#file ??= await this.#make(this.#wasOpen);
+    this.#file ??= await this.#options.open(this.#wasOpen);
     this.#wasOpen = true;
-    this.#fewOpen?.used(this);
+    this.#options.fewOpen?.used(this);
     return this.#file;
   }
 
