@@ -27,7 +27,7 @@ class Listing {
     for (const [name, inode] of directory.children) this.#append(name, inode);
   }
 
-  /** Whether entries appeared or disappeared without a call of `added` or `removed`. */
+  /** Takes over entries that appeared or disappeared without a call of `add` or `remove`. */
   catchUp(directory: DirectoryInode): void {
     if (this.#count === directory.children.size) return;
     const indexes = this.#indexesByName();
