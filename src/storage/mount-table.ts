@@ -1,6 +1,6 @@
 /**
- * Reading /proc/self/mountinfo (proc(5)): fields 3 `major:minor`, 5 mount point with octal escapes, 6 its options, then after ` - ` the
- * type, the source and the super options. The mount itself is never asked: it might be the one we serve.
+ * Reads /proc/self/mountinfo (proc(5)): fields 3 `major:minor`, 5 mount point with octal escapes, then after ` - ` the type, the source and
+ * the super options. The mount itself is never accessed: this process might serve it.
  */
 export interface MountTableEntry {
   readonly device: string;
@@ -9,7 +9,7 @@ export interface MountTableEntry {
   readonly source: string;
   /** This mount itself, whatever its file system may: `rw` among the options of the mount point. */
   readonly writable: boolean;
-  /** The `user_id` of a FUSE mount: who made it, and answers in its name. */
+  /** The `user_id` of a FUSE mount: the user who mounted it, and who answers its requests. */
   readonly userId: number | undefined;
 }
 
@@ -44,7 +44,7 @@ export function mountTableEntry(mountinfo: string, mountpoint: string): MountTab
   return parseMountTable(mountinfo).findLast((entry) => entry.mountpoint === mountpoint);
 }
 
-/** `major:minor` of the topmost mount on a path: what /sys/class/bdi calls it. */
+/** `major:minor` of the topmost mount on a path: its name in /sys/class/bdi. */
 export function deviceNumberOf(mountinfo: string, mountpoint: string): string | undefined {
   return mountTableEntry(mountinfo, mountpoint)?.device;
 }
