@@ -70,7 +70,7 @@ export function isScratch(inode: Inode): inode is ScratchFile | ScratchFolder {
 
 export interface ScratchFilesOptions {
   readonly makeScratch: (uid: number) => ScratchContent;
-  /** A scratch file or folder counts from its creation until nothing is left of it. */
+  /** A scratch file or folder holds one name from its creation until nothing is left of it. */
   readonly names: Supply;
   /** Replaces the bytes of a file of the tree with those of a scratch file. From then on the scratch file is another name of it. */
   readonly replace: (target: FileInode, source: ScratchFile) => Promise<void>;
