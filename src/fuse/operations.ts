@@ -471,7 +471,7 @@ function noScratch(): never {
   throw errno('EROFS', 'there is no place for scratch files');
 }
 
-/** Maximum number of such lines in this time. */
+/** Maximum number of log lines about modes in TELL_AGAIN_MS. */
 const MOST_TOLD = 16;
 const TELL_AGAIN_MS = 60_000;
 const STATFS_BLOCK = 4096;
