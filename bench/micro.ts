@@ -30,7 +30,7 @@ const PICKLE_LIMIT_BYTES = 64 << 20;
 const MIB = 1 << 20;
 const BLOCK_BYTES = 4096;
 const FLOAT_BYTES = 4;
-/** If fewer, equal bytes are journalled with their neighbours. */
+/** Fewer equal bytes than this are journalled with their neighbours. */
 const GAP_BYTES = 40;
 /** An overlay only stores it. */
 const NO_FILE = { path: 'journal/000001.log' } as MediumFile;

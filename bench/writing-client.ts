@@ -6,7 +6,7 @@ export interface WritePlan {
   readonly path: string;
   readonly offset: number;
   readonly length: number;
-  /** 1 MiB; 4 KiB for random writes. */
+  /** Default 1 MiB, or 4 KiB for random writes. */
   readonly block?: number;
   /** Maximum number of writes. */
   readonly count?: number;

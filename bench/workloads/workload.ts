@@ -16,7 +16,7 @@ export interface Scale {
   readonly randomSeconds: number;
   /** At most this many bytes are read through a mapping. */
   readonly mappedBytes: number;
-  /** The time of a random pass. */
+  /** Number of writes of a random pass. */
   readonly randomWrites: number;
 }
 
