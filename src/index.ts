@@ -36,7 +36,7 @@ export type { CheckpointFormat, CommitReport, DType, EditsStatus, Mounted, Mount
 
 /** The facts about a tensor that are known without reading it. */
 export interface TensorInfo {
-  /** As in torch's `state_dict()`: keys of nested dicts are joined by dots. */
+  /** As in torch's `state_dict()`; keys inside keys are joined by dots. */
   readonly name: string;
   /** torch's name without the `torch.` prefix. */
   readonly dtype: DType;
@@ -77,7 +77,7 @@ export async function mount(path: string, mountpoint: string, options: MountOpti
 
 /** Where the edits of a checkpoint are. */
 export interface EditsOptions {
-  /** The state directory: `--state DIR` of the mount that made the edits; default `<checkpoint>.mlfs`. */
+  /** `--state DIR` of the mount that made them; default `<checkpoint>.mlfs`. */
   readonly stateDirectory?: string;
 }
 
@@ -105,7 +105,7 @@ export async function status(target: string, options: EditsOptions = {}): Promis
 
 /** An open checkpoint file. Close it, or declare it with `await using`. */
 export class OpenedCheckpoint implements AsyncDisposable {
-  /** Every tensor under every name: a tensor with several names is listed several times. */
+  /** Every tensor at every name. A tensor that has several names is listed under each. */
   readonly tensors: readonly TensorInfo[];
   readonly #checkpoint: Checkpoint;
   readonly #cache: PageCache;

@@ -60,7 +60,7 @@ export class ActivationsFilesystem extends RefusingFilesystem {
   /** The supplies that each user takes from. */
   readonly #claims = new Map<number, Claim>();
   readonly #supplies: Supplies;
-  /** Concurrent new listings of a folder read it once. */
+  /** Listings of a folder that begin at the same time are read once. */
   readonly #listing = new WeakMap<Node, GroupSync>();
   /** Folders whose names changed since the last sync. */
   readonly #changed = new Set<Node>();

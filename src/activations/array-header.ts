@@ -1,4 +1,4 @@
-/** The facts about the array in a numpy file that are needed to show its elements. */
+/** What a numpy file holds, as far as its elements can be shown. */
 import { DTYPES, type DType } from '../checkpoint/tensor.ts';
 import { NpyRefusal, type ParsedNpy, parseNpyHeader } from '../numbers/npy-header.ts';
 
@@ -26,7 +26,7 @@ const TYPES: Readonly<Record<string, DType>> = {
   c16: 'complex128',
 };
 
-/** `start` is the first NPY_HEADER_BYTES of a file, or all of a shorter one. Throws NpyRefusal. */
+/** `start`: the first NPY_HEADER_BYTES of a file, or all of a shorter one. Throws NpyRefusal. */
 export function arrayHeader(start: Uint8Array): ArrayHeader {
   const { descr, ...layout } = parseNpyHeader(start);
   const [, byteOrder = '', type = ''] = /^([<>|=]?)(.*)$/.exec(descr) ?? [];

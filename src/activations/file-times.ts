@@ -30,7 +30,7 @@ export async function setFileTimes(fd: number, times: NewTimes, stat: () => Stat
   await native.setTimes(fd, ...secondsAndNanoseconds(atime), ...secondsAndNanoseconds(mtime));
 }
 
-/** Exported for its test: the way without the addon. */
+/** Exported for its test: what is done without the addon. */
 export function roundedTimes(fd: number, { atime, mtime }: NewTimes, stat: Stat): Promise<void> {
   return utimes(`/proc/self/fd/${fd}`, seconds(atime ?? stat.atimeNs), seconds(mtime ?? stat.mtimeNs));
 }

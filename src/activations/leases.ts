@@ -25,7 +25,7 @@ export class Leases<K, V> {
     this.#close = close;
   }
 
-  /** Each lease must be released exactly once. */
+  /** Who gets a lease releases it, once. */
   async take(key: K, open: () => Promise<V>): Promise<Lease<V>> {
     const kept = this.#kept.get(key) ?? { value: open(), users: 0, dropped: false };
     this.#kept.delete(key);

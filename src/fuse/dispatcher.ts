@@ -161,7 +161,7 @@ export class Dispatcher {
   }
 }
 
-/** How long an interrupt waits for its request. Without a delay, kernel and server would send it back and forth. */
+/** How long an interrupt waits for its request. Without any, kernel and server would toss it to and fro. */
 const INTERRUPT_PATIENCE_MS = 10;
 
 /** Ordinary refusals are normal answers; every other failure has a line in the log. */

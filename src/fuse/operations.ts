@@ -422,8 +422,7 @@ export class TreeFilesystem implements Filesystem {
    */
   #tellWhatStaysReadable(inode: Inode, before: number, mode: number = before): void {
     if (!this.#shared || isScratch(inode) || (before & ~mode & READABLE) === 0) return;
-    // Only the first files of a `chmod -R` are reported: finding a path walks the tree, and so many lines would push all others out of the
-    // log.
+    // Of `chmod -R` the first are told: finding a path goes through the tree, and so many lines would push all others out of the log.
     const nowMs = Date.now();
     if (nowMs - this.#tellingSinceMs >= TELL_AGAIN_MS) {
       this.#tellingSinceMs = nowMs;
@@ -471,7 +470,7 @@ function noScratch(): never {
   throw errno('EROFS', 'there is no place for scratch files');
 }
 
-/** Maximum number of log lines about modes in TELL_AGAIN_MS. */
+/** Lines that say what a mode does not protect, in so many milliseconds. */
 const MOST_TOLD = 16;
 const TELL_AGAIN_MS = 60_000;
 const STATFS_BLOCK = 4096;

@@ -1,7 +1,7 @@
 /**
- * Names that are not tensors: files that editors, rsync and sed make beside a file before they rename them over it. They are made in writable
- * folders, live in memory and nameless files, and end with the mount. The inventory of the checkpoint is fixed: its own names can be neither
- * removed nor moved.
+ * Names that are no tensors: what editors, rsync and sed make beside a file before they put it in its place. They are made in
+ * writable folders, live in memory and nameless files, and are gone when the mount ends. The inventory of the checkpoint is fixed: its
+ * own names are neither removed nor moved.
  */
 import { errno } from '../errors.ts';
 import type { Content } from '../storage/content.ts';
@@ -74,7 +74,7 @@ export interface ScratchFilesOptions {
   readonly makeScratch: (uid: number) => ScratchContent;
   /** A scratch file or folder counts from its creation until nothing is left of it. */
   readonly names: Supply;
-  /** Replaces the bytes of a file of the tree with those of a scratch file. From then on the scratch file is another name of it. */
+  /** Puts the bytes of a scratch file in the place of a file of the tree, of which it is another name from then on. */
   readonly replace: (target: FileInode, source: ScratchFile) => Promise<void>;
   /** A folder has a new entry with this name, at the end of its entries. */
   readonly linked: (directory: DirectoryInode, name: string, inode: Inode) => void;
@@ -234,7 +234,7 @@ function requireRoom(parent: DirectoryInode, name: string): void {
   requireText(name);
 }
 
-/** The checkpoint's folders show only names that JSON, logs and terminals can express. */
+/** What a checkpoint's folders show are names that JSON, logs and terminals can say. */
 function requireText(name: string): void {
   if (hasRawBytes(name)) throw errno('EINVAL', 'the name is not UTF-8');
 }
@@ -245,7 +245,7 @@ function childOf(parent: DirectoryInode, name: string): Inode {
   return child;
 }
 
-/** The inventory of a checkpoint is fixed, and outside the writable rooms nothing can be changed. */
+/** The inventory of a checkpoint is fixed; outside the writable rooms nobody may change anything. */
 function fixed(parent: DirectoryInode) {
   return parent.writable === true
     ? errno('EPERM', 'what the checkpoint holds cannot be removed or moved')

@@ -36,7 +36,7 @@ export interface WritableRoomsOptions {
 export class WritableRooms {
   readonly #options: WritableRoomsOptions;
   readonly #scratch: ScratchFiles;
-  /** Inodes of the tree with a name in a writable folder, as far as they were looked up. */
+  /** Inodes of the tree with a name in a writable folder, as far as anybody has seen them. */
   readonly #seen = new Set<number>();
 
   constructor(options: WritableRoomsOptions) {

@@ -20,7 +20,7 @@ export interface LogOptions {
   /** Lines below it are not kept. */
   readonly level?: Level;
   readonly maxBytes?: number;
-  /** Gets what is kept: one line, or several complete lines that a user appended together; each with its newline. */
+  /** Gets what is kept: a line, or whole lines that somebody appended together; each with its newline. */
   readonly sink?: (lines: string) => void;
   readonly now?: () => Date;
 }

@@ -46,7 +46,7 @@ export interface TreeSources {
   readonly metrics: () => string;
   /** Absent on read-only mounts. */
   readonly editing?: TreeEditing;
-  /** An earlier tree used the nodeids below this one, except the root's. */
+  /** Nodeids below it, but the root's, were given out by an earlier tree. */
   readonly firstNodeid?: number;
 }
 
@@ -54,7 +54,7 @@ export interface BuiltTree {
   readonly tree: InodeTree;
   /** Tensors by name. */
   readonly tensors: number;
-  /** Tensors with dirty bytes, by the first of their names; quick if there are none. */
+  /** Tensors that edits reach into, by the first of their names; quick when there are none. */
   readonly dirtyTensors: () => Promise<DirtyTensor[]>;
 }
 
@@ -138,13 +138,13 @@ function* modelText(checkpoint: Checkpoint, model: Model): Generator<void, Uint8
 /** Names between two yields. */
 const NAMES_SLICE = 64;
 
-/** A tensor has the same name as everywhere else: the last of its names. */
+/** Tensors are called as everywhere else, by the last of their names. */
 function* checkpointText(checkpoint: Checkpoint, model: Model): Generator<void, Uint8Array> {
   const names = new Map<Tensor, string>();
   let looked = 0;
   for (const { name, tensor } of eachTensor(checkpoint, model)) {
     names.set(tensor, name);
-    // The size of the map would be wrong: a tensor may have hundreds of thousands of names.
+    // Not the size of the map: a tensor may have hundreds of thousands of names.
     if (++looked % NAMES_SLICE === 0) yield;
   }
   return yield* jsonDocument(checkpoint.root, { nameOf: (tensor) => names.get(tensor) });

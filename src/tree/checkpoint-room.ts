@@ -178,7 +178,7 @@ function* numbered(items: readonly Value[]): Iterable<readonly [string, Value]> 
   for (const item of items) yield [String(index++), item];
 }
 
-/** An object with attributes or items is a folder of them. An object that is only a call (a dtype, a path) is a document. */
+/** An object with attributes or items is a folder of them; one that is only a call (a dtype, a path) is a document. */
 function objectChildren(object: PyObject): Iterable<readonly [string, Value]> | undefined {
   const parts: (readonly [string, Value])[] = [];
   if (object.state instanceof PyDict) parts.push(...dictChildren(object.state));

@@ -35,7 +35,7 @@ export function dirtyBytes(overlay: Overlay, tensor: Tensor): DirtyBytes {
   return { bytes, ranges };
 }
 
-/** The dims of a view in bytes, largest step first, if each step is larger than everything inside it. */
+/** The dims of a view in bytes, largest step first, such that each step is larger than all that is inside it. */
 function bytesOf({ shape, stride, dtype }: Tensor, packed: number): readonly Dim[] {
   const itemsize = DTYPES[dtype];
   if (packed > 1) {

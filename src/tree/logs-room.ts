@@ -1,4 +1,4 @@
-/** /logs: the lines that the mount writes, and the lines that users append. */
+/** /logs: the lines the mount writes, and what users append to them. */
 import type { LiveContent } from '../storage/content.ts';
 import type { DirectoryInode } from './inode.ts';
 import type { InodeTable } from './inode-table.ts';

@@ -1,4 +1,4 @@
-/** Decides which tensors are the model, and names every tensor of a checkpoint. */
+/** Which tensors are the model, and what every tensor of a checkpoint is called. */
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { PyDict, type Value } from '../checkpoint/pickle/values.ts';
 import { findStateDict, type StateDict } from '../checkpoint/state-dict.ts';
@@ -18,7 +18,7 @@ export interface Model {
   /** Path from the root of the object tree; empty if the root is the model. */
   readonly path: readonly string[];
   readonly tensors: readonly ModelTensor[];
-  /** The pickled module, if there is one: the names are then those of `state_dict()` and not paths of the object tree. */
+  /** The pickled module, when there is one: its names are `state_dict()`'s and not paths of the object tree. */
   readonly module: Value | undefined;
 }
 
@@ -40,7 +40,7 @@ export function modelOf(checkpoint: Checkpoint, stateDict?: string): Model {
   return found === undefined ? { path: [], tensors: [], module: undefined } : modelAt(found, []);
 }
 
-/** Every tensor with its name in `mlfs ls`, `mlfs cat` and tensors.json; the model's tensors come first if it is a module. */
+/** Every tensor with the name that `mlfs ls`, `mlfs cat` and tensors.json know it by, the model's first if it is a module. */
 export function nameTensors(checkpoint: Checkpoint, model: Model): { name: string; tensor: Tensor }[] {
   return [...eachTensor(checkpoint, model)];
 }

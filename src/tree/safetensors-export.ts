@@ -16,7 +16,7 @@ import { Utf8Pieces } from '../storage/utf8-pieces.ts';
 import type { ModelTensor } from './model-tensors.ts';
 
 const NAMES = new Map(Array.from(SAFETENSORS_DTYPES, ([name, dtype]) => [dtype, name]));
-/** The data starts at a multiple of this, as in the reference implementation. */
+/** The data begins at a multiple of it, as the reference implementation has it. */
 const ALIGNMENT = 8;
 /** The name of the tensor in a file that is one bare tensor. */
 const NAMELESS = 'tensor';
@@ -72,7 +72,7 @@ function* layOut(tensors: readonly ModelTensor[], cache: PageCache): Slices<Laid
     }
     if (index % SLICE === 0) yield;
   }
-  // Tensors with large elements come first: then each tensor is aligned to its own element size.
+  // Large elements first: each tensor is then aligned to its own.
   const groups = Array.from(bySize)
     .sort(([a], [b]) => b - a)
     .map(([, entries]) => entries);

@@ -18,11 +18,11 @@ export interface SysSources {
   /** The whole object tree as JSON. */
   readonly checkpointJson: () => Document;
   readonly tensorsJson: () => Document;
-  /** Made again at each open. */
+  /** Made anew at each open. */
   readonly status: () => Promise<object>;
   /** Prometheus' text format, made again at each open. */
   readonly metrics: () => string;
-  /** Receives what is written into /sys/control; absent on read-only mounts. */
+  /** What is written into /sys/control; absent on read-only mounts. */
   readonly control?: CommandContent;
 }
 

@@ -1,7 +1,7 @@
 /**
- * One inode for each tensor, however many names it has and in however many rooms: tied weights, memoised objects and a checkpoint's copy of
- * the state dict are one file with several links. Two tensors are the same if they are the same view: storage, offset, shape, stride, dtype
- * and lazy bits. Views that only overlap are different files over the same extents.
+ * One inode a tensor, however many names it has and in however many rooms: tied weights, memoised objects and a checkpoint's
+ * copy of the state dict are one file with several links. Two tensors are the same when they are the same view: storage,
+ * offset, shape, stride, dtype and lazy bits. Views that only overlap are different files over the same extents.
  */
 
 import { encodeElement } from '../checkpoint/element-encoding.ts';
@@ -19,7 +19,7 @@ export interface TensorFilesOptions {
   readonly writable: boolean;
   /** Gradients inside the checkpoint, by parameter name. */
   readonly gradients?: ReadonlyMap<string, Tensor>;
-  /** Where the other gradients are kept; without it they are empty. */
+  /** Where the others are kept; without it they are empty. */
   readonly stored?: {
     readonly gradientSizes: ReadonlyMap<string, number>;
     readonly gradient: (name: string, size: number, maxSize: number) => StoredContent;
@@ -29,9 +29,9 @@ export interface TensorFilesOptions {
 export class TensorFiles {
   readonly #table: InodeTable;
   readonly #options: TensorFilesOptions;
-  /** Most storages have only one tensor, which needs no key. */
+  /** Most storages have one tensor: it needs no key. */
   readonly #firstOf = new Map<Storage, TensorInode>();
-  /** The other tensors, by their view. */
+  /** The others, by their view. */
   readonly #others = new Map<string, TensorInode>();
 
   constructor(table: InodeTable, options: TensorFilesOptions) {
@@ -246,7 +246,7 @@ export function viewKey(tensor: Tensor): string {
   return `${tensor.dtype}${bits} ${tensor.storageOffset} ${tensor.shape} ${tensor.stride} ${tensor.storage.key}`;
 }
 
-/** Offset of the tensor's first byte in the checkpoint file; undefined if it is compressed or not in the file. */
+/** Where the tensor's first byte lies in the checkpoint file; undefined when it is compressed or not in the file. */
 export function fileOffset(tensor: Tensor): number | undefined {
   const { bytes } = tensor.storage;
   if (bytes.kind !== 'extent') return undefined;

@@ -61,7 +61,7 @@ function isShown(tensor: Tensor): boolean {
 }
 
 async function statisticsOf(tensor: Tensor, statistics: StatisticsCache, cache: PageCache) {
-  // A separate content object: the file's own one is told about changes only while the kernel knows the file.
+  // A content of its own: the file's is told about changes while the kernel knows the file.
   const content = tensorContent(tensor, cache);
   try {
     return await statistics.of(tensor, content);

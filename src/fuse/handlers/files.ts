@@ -32,7 +32,7 @@ const CACHING = { keep: FOPEN.KEEP_CACHE, fresh: 0, direct: FOPEN.DIRECT_IO } as
 
 /** How an open is served: by the kernel alone if possible. */
 export function openedHow(session: Session, nodeid: number, opened: OpenReply, flags: number): OpenedHow {
-  // A file that was only read has nothing to flush when it is closed.
+  // Closing what was only read has nothing to flush.
   const flushing = (flags & O_ACCMODE) === 0 ? FOPEN.NOFLUSH : 0;
   const backing = session.backings.opened(nodeid, opened);
   if (backing !== undefined) return { flags: FOPEN.PASSTHROUGH | flushing, backing };

@@ -6,7 +6,7 @@ import { BODY, type Request } from './request.ts';
 export const MAJOR = 7;
 /** The newest minor version whose changelog was read; a newer kernel lowers its own to this one. */
 export const NEWEST_MINOR = 45;
-/** Linux 5.4. In older versions structs had other sizes, which are not decoded here. */
+/** Linux 5.4. Structs had other sizes in the past, none of which is decoded here. */
 export const OLDEST_MINOR = 31;
 
 /** Bits of the INIT flags: the lower 32 are in `flags`, the upper 32 in `flags2`. Only the bits that MLFS uses. */

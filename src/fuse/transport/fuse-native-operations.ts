@@ -25,7 +25,7 @@ export class FuseNativeBridge {
   #interrupt = new AbortController();
   readonly #warn: (message: string) => void;
   readonly #counters: Record<string, number> = {};
-  /** Open files by the descriptor that libfuse passes. Their paths may lead elsewhere or nowhere by then. */
+  /** Open files by the descriptor that libfuse hands back. Its path may lead elsewhere or nowhere by then. */
   readonly #open = new Map<number, OpenFile>();
   #lastDescriptor = 0;
 

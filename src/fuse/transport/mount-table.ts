@@ -1,13 +1,13 @@
 /**
- * Reads /proc/self/mountinfo (proc(5)): fields 3 `major:minor`, 5 mount point with octal escapes, then after ` - ` the type, the source and
- * the super options. The mount itself is never accessed: this process might serve it.
+ * Reading /proc/self/mountinfo (proc(5)): fields 3 `major:minor`, 5 mount point with octal escapes, then after ` - ` the
+ * type, the source and the super options. The mount itself is never asked: it might be the one we serve.
  */
 export interface MountTableEntry {
   readonly device: string;
   readonly mountpoint: string;
   readonly type: string;
   readonly source: string;
-  /** The `user_id` of a FUSE mount: the user who mounted it, and who answers its requests. */
+  /** The `user_id` of a FUSE mount: who made it, and answers in its name. */
   readonly userId: number | undefined;
 }
 

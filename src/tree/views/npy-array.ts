@@ -1,4 +1,4 @@
-/** How numpy sees tensors. */
+/** As what numpy sees tensors. */
 import { DTYPES, type DType, nbytes, PACKED_ELEMENTS, type Tensor } from '../../checkpoint/tensor.ts';
 import type { NpyArray } from '../../numbers/npy-header.ts';
 

@@ -1,4 +1,4 @@
-/** /views: the tree of /model in other formats. `X.bin` becomes `X.npy`, `X.txt`, `X.csv` and `X.json`. */
+/** /views: the tree of /model in other formats. `X.bin` there is `X.npy`, `X.txt`, `X.csv` and `X.json` here. */
 import type { StatisticsCache } from '../../numbers/statistics-cache.ts';
 import type { DirectoryInode } from '../inode.ts';
 import type { InodeTable } from '../inode-table.ts';
