@@ -62,7 +62,7 @@ export interface TreeFilesystemOptions {
  *
  * Invariants:
  * - An answer that is known is sent at once; only bytes and documents are waited for, and waiting for a read can be interrupted. A change is
- * not interruptible: it happens as a whole or not at all.
+ *   not interruptible: it happens as a whole or not at all.
  * - A read returns fewer bytes than asked for only at the end of the file.
  * - On a read-only mount every change is EROFS.
  */

@@ -72,7 +72,7 @@ export function isScratch(inode: Inode): inode is ScratchFile | ScratchFolder {
 
 export interface ScratchFilesOptions {
   readonly makeScratch: (uid: number) => ScratchContent;
-  /** A scratch file or folder counts from its creation until nothing is left of it. */
+  /** A scratch file or folder holds one name from its creation until nothing is left of it. */
   readonly names: Supply;
   /** Puts the bytes of a scratch file in the place of a file of the tree, of which it is another name from then on. */
   readonly replace: (target: FileInode, source: ScratchFile) => Promise<void>;
