@@ -1,4 +1,5 @@
-import { DTYPES, type DType, type Tensor } from './tensor.ts';
+import { DTYPE_ROWS, DTYPES, type DType, partBytes, partsOf } from './dtypes.ts';
+import type { Tensor } from './tensor.ts';
 
 /**
  * What a tensor's stored elements still need to become its logical value in little-endian bytes: the byte order of the machine
@@ -12,37 +13,25 @@ export interface ElementChange {
   readonly neg: boolean;
 }
 
-const COMPLEX: Partial<Record<DType, 2 | 4 | 8>> = { complex32: 2, complex64: 4, complex128: 8 };
-/** Sign and magnitude: negation flips the highest bit. */
-const SIGNED_MAGNITUDE: ReadonlySet<DType> = new Set([
-  'float16',
-  'bfloat16',
-  'float32',
-  'float64',
-  'float8_e4m3fn',
-  'float8_e5m2',
-]);
-const INTEGERS: ReadonlySet<DType> = new Set([
-  'int8',
-  'int16',
-  'int32',
-  'int64',
-  'uint8',
-  'uint16',
-  'uint32',
-  'uint64',
-]);
+/**
+ * How the elements of a dtype are negated, or each part of a complex one: by their highest bit where they are sign and magnitude, by two's
+ * complement where they are integers. Undefined for the others: where elements share a byte, where the sign alone is NaN, and where there is no sign.
+ */
+function negationOf(dtype: DType): 'sign' | 'complement' | undefined {
+  const { kind, format } = DTYPE_ROWS[dtype];
+  if (format?.kind === 'float')
+    return format.special === 'ieee' || format.special === 'last' ? 'sign' : undefined;
+  return kind === 'int' || kind === 'uint' ? 'complement' : undefined;
+}
 
 /** undefined when the stored bytes are the tensor's bytes; a reason when they cannot be made so. */
 export function elementChange(tensor: Tensor): ElementChange | undefined | { readonly reason: string } {
   const { dtype } = tensor;
-  const component = COMPLEX[dtype];
-  const width = component ?? DTYPES[dtype];
-  const swap = tensor.storage.byteorder === 'big' ? (width as ElementChange['swap']) : 1;
+  const swap = tensor.storage.byteorder === 'big' ? partBytes(dtype) : 1;
   // Conjugation does nothing to real numbers.
-  const conj = tensor.conj === true && component !== undefined;
+  const conj = tensor.conj === true && partsOf(dtype) === 2;
   const neg = tensor.neg === true;
-  if (neg && component === undefined && !SIGNED_MAGNITUDE.has(dtype) && !INTEGERS.has(dtype)) {
+  if (neg && negationOf(dtype) === undefined) {
     return { reason: `the negation of ${dtype} is not defined` };
   }
   return swap === 1 && !conj && !neg ? undefined : { swap, dtype, conj, neg };
@@ -69,13 +58,13 @@ function swapBytes(bytes: Uint8Array, { swap }: ElementChange): void {
 
 /** Of little-endian elements. */
 function changeSigns(bytes: Uint8Array, change: ElementChange): void {
-  const itemsize = DTYPES[change.dtype];
-  const component = COMPLEX[change.dtype];
-  if (component !== undefined) {
-    if (change.neg) flipSigns(bytes, itemsize, component - 1);
-    if (change.neg !== change.conj) flipSigns(bytes, itemsize, itemsize - 1);
-  } else if (change.neg) {
-    if (SIGNED_MAGNITUDE.has(change.dtype)) flipSigns(bytes, itemsize, itemsize - 1);
+  const { dtype, conj, neg } = change;
+  const itemsize = DTYPES[dtype];
+  if (partsOf(dtype) === 2) {
+    if (neg) flipSigns(bytes, itemsize, partBytes(dtype) - 1);
+    if (neg !== conj) flipSigns(bytes, itemsize, itemsize - 1);
+  } else if (neg) {
+    if (negationOf(dtype) === 'sign') flipSigns(bytes, itemsize, itemsize - 1);
     else negateIntegers(bytes, itemsize);
   }
 }

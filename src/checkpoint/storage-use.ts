@@ -1,4 +1,4 @@
-import { DTYPES, PACKED_ELEMENTS, type Storage, type Tensor } from './tensor.ts';
+import { byteOfElement, bytesOfElements, type Storage, type Tensor } from './tensor.ts';
 
 /** How many bytes of storages a checkpoint has, and how many of them no tensor shows. */
 export interface StorageUse {
@@ -41,9 +41,7 @@ function spanOf({ dtype, shape, stride, storageOffset }: Tensor): Span | undefin
     if (extent === 0) return undefined;
     last += (extent - 1) * (stride[dim] ?? 0);
   }
-  const perItem = PACKED_ELEMENTS[dtype] ?? 1;
-  const start = Math.floor(storageOffset / perItem) * DTYPES[dtype];
-  return { start, end: Math.ceil((last + 1) / perItem) * DTYPES[dtype] };
+  return { start: byteOfElement(dtype, storageOffset), end: bytesOfElements(dtype, last + 1) };
 }
 
 function covered(spans: readonly Span[]): number {

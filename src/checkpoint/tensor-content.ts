@@ -16,19 +16,12 @@ import { extentsWriter } from '../storage/extents-writer.ts';
 import { InflatedContent } from '../storage/inflated-content.ts';
 import type { PageCache } from '../storage/page-cache.ts';
 import { quoteName } from '../visible-text.ts';
+import { elementsPerItem } from './dtypes.ts';
 import { elementChange } from './element-bits.ts';
 import type { StorageReader } from './gather.ts';
 import { GatheredContent, type StorageRange } from './gathered-content.ts';
 import { collapse, count, type Dim, isInjective, locate, runs, span } from './strided-layout.ts';
-import {
-  DTYPES,
-  isContiguous,
-  nbytes,
-  PACKED_ELEMENTS,
-  type Storage,
-  type StorageBytes,
-  type Tensor,
-} from './tensor.ts';
+import { DTYPES, isContiguous, nbytes, type Storage, type StorageBytes, type Tensor } from './tensor.ts';
 
 /** Runs at least as long as a page of memory are worth an extent. */
 const EXTENT_RUN_BYTES = 4096;
@@ -43,8 +36,8 @@ export function tensorContent(tensor: Tensor, cache: PageCache): FixedContent {
   const size = nbytes(tensor);
   const { bytes } = storage;
   if (bytes.kind === 'absent') return absentContent(storage, size, bytes.reason);
-  const packed = PACKED_ELEMENTS[dtype];
-  if (packed !== undefined) return packedContent(tensor, bytes, packed, cache);
+  const packed = elementsPerItem(dtype);
+  if (packed > 1) return packedContent(tensor, bytes, packed, cache);
   refuseOutside(tensor, dims, bytes.length);
 
   const change = elementChange(tensor);

@@ -1,44 +1,7 @@
 import type { Image } from '../storage/image.ts';
+import { DTYPES, type DType, elementsPerItem } from './dtypes.ts';
 
-/** torch's names without the `torch.` prefix. `itemsize` in bytes. */
-export const DTYPES = {
-  float32: 4,
-  float64: 8,
-  float16: 2,
-  bfloat16: 2,
-  float8_e4m3fn: 1,
-  float8_e5m2: 1,
-  float8_e4m3fnuz: 1,
-  float8_e5m2fnuz: 1,
-  float8_e8m0fnu: 1,
-  float4_e2m1fn_x2: 1,
-  uint8: 1,
-  int8: 1,
-  int16: 2,
-  int32: 4,
-  int64: 8,
-  uint16: 2,
-  uint32: 4,
-  uint64: 8,
-  bool: 1,
-  complex32: 4,
-  complex64: 8,
-  complex128: 16,
-  quint8: 1,
-  qint8: 1,
-  qint32: 4,
-  quint4x2: 1,
-  quint2x4: 1,
-  bits8: 1,
-  bits16: 2,
-  bits1x8: 1,
-  bits2x4: 1,
-  bits4x2: 1,
-} as const;
-export type DType = keyof typeof DTYPES;
-
-/** How many elements share a byte in the dtypes whose shape counts elements and not bytes. */
-export const PACKED_ELEMENTS: Readonly<Partial<Record<DType, number>>> = { quint4x2: 2, quint2x4: 4 };
+export { DTYPES, type DType } from './dtypes.ts';
 
 /** Where the bytes of a storage are. */
 export type StorageBytes =
@@ -116,7 +79,17 @@ export function numel(tensor: { readonly shape: readonly number[] }): number {
 
 /** Size of the tensor's exact C-order bytes. */
 export function nbytes(tensor: { readonly shape: readonly number[]; readonly dtype: DType }): number {
-  return Math.ceil(numel(tensor) / (PACKED_ELEMENTS[tensor.dtype] ?? 1)) * DTYPES[tensor.dtype];
+  return bytesOfElements(tensor.dtype, numel(tensor));
+}
+
+/** Bytes from the start of a storage to the end of its first `count` elements; elements that share the last byte take all of it. */
+export function bytesOfElements(dtype: DType, count: number): number {
+  return Math.ceil(count / elementsPerItem(dtype)) * DTYPES[dtype];
+}
+
+/** Where the item that holds an element begins in its storage. */
+export function byteOfElement(dtype: DType, index: number): number {
+  return Math.floor(index / elementsPerItem(dtype)) * DTYPES[dtype];
 }
 
 /** Whether the elements lie in C order without gaps (dimensions of one element do not matter). */

@@ -5,12 +5,12 @@
  * distance, and neither has a difference that a double cannot hold. So a distance of 0 always means equal numbers. 64-bit integers are
  * subtracted exactly, complex numbers as whole elements.
  */
-import { DTYPES, type DType } from '../checkpoint/tensor.ts';
+import { DTYPES, type DType, numbersPerItem, partsOf } from '../checkpoint/dtypes.ts';
 import { type Decode, decoderOf } from './decode.ts';
 import { WideSum } from './wide-sum.ts';
 
 export interface Distance {
-  /** Elements whose bytes differ. */
+  /** Elements whose bits differ. Numbers that share a byte are elements each, also where torch's shape counts the bytes. */
   readonly elements: number;
   readonly elementsTotal: number;
   readonly bytes: number;
@@ -51,6 +51,8 @@ export class DistanceSums {
   readonly #squares = new WideSum();
   readonly #ownSquares = new WideSum();
   readonly #itemsize: number;
+  /** Elements that share an item. */
+  readonly #perItem: number;
   /** Numbers an element is made of: two for complex dtypes. */
   readonly #parts: number;
   readonly #decode: Decode | undefined;
@@ -58,7 +60,8 @@ export class DistanceSums {
 
   constructor(dtype: DType) {
     this.#itemsize = DTYPES[dtype];
-    this.#parts = dtype.startsWith('complex') ? 2 : 1;
+    this.#parts = partsOf(dtype);
+    this.#perItem = numbersPerItem(dtype);
     this.#decode = decoderOf(dtype);
     if (dtype === 'int64') this.#integers = (bytes) => new BigInt64Array(aligned(bytes));
     if (dtype === 'uint64') this.#integers = (bytes) => new BigUint64Array(aligned(bytes));
@@ -76,6 +79,10 @@ export class DistanceSums {
       const different = differentBytes(a, b, start, start + this.#itemsize);
       if (different === 0) continue;
       this.#bytes += different;
+      if (this.#perItem > 1) {
+        this.#addShared(values ?? [], others ?? [], index);
+        continue;
+      }
       this.#elements++;
       if (exact !== undefined && exactOthers !== undefined) {
         this.#addInteger((exact[index] as bigint) - (exactOthers[index] as bigint));
@@ -83,10 +90,12 @@ export class DistanceSums {
     }
   }
 
-  /** Of all that was added; undefined when no byte differs. `size`: bytes of either tensor. */
-  distance(size: number): Distance | undefined {
-    if (this.#elements === 0) return undefined;
-    const elementsTotal = size / this.#itemsize;
+  /**
+   * Of all that was added; undefined when no byte differs. `size`: bytes of either tensor. `elementsTotal`: its elements, where those do not fill the
+   * last byte that they share.
+   */
+  distance(size: number, elementsTotal = (size / this.#itemsize) * this.#perItem): Distance | undefined {
+    if (this.#bytes === 0) return undefined;
     const measured = this.#measured > 0;
     const relative = this.#squares.rootOfRatio(this.#ownSquares);
     return {
@@ -118,6 +127,16 @@ export class DistanceSums {
     const distance = difference < 0n ? -difference : difference;
     if (distance > this.#maxInteger) this.#maxInteger = distance;
     this.#addDistance(Number(distance));
+  }
+
+  /** The elements of one item, by their values: no two codes of less than 8 bits have the same. */
+  #addShared(a: ArrayLike<number>, b: ArrayLike<number>, item: number): void {
+    const first = item * this.#perItem;
+    for (let index = first; index < first + this.#perItem; index++) {
+      if (Object.is(a[index], b[index])) continue;
+      this.#elements++;
+      this.#addElement(a, b, index);
+    }
   }
 
   #addElement(a: ArrayLike<number>, b: ArrayLike<number>, index: number): void {

@@ -3,7 +3,8 @@
  * checkpoint/safetensors.ts: the tensors cover the data without holes. The format knows no ties, so tied weights are there under each of
  * their names, and in the checkpoint once. What it has no dtype for, or has no bytes, is left out and named in `__metadata__`.
  */
-import { SAFETENSORS_DTYPES } from '../checkpoint/safetensors-dtypes.ts';
+import { DTYPE_ROWS } from '../checkpoint/dtypes.ts';
+import { headerShape } from '../checkpoint/safetensors-dtypes.ts';
 import { DTYPES, type Tensor } from '../checkpoint/tensor.ts';
 import { tensorContent } from '../checkpoint/tensor-content.ts';
 import { MlfsError } from '../errors.ts';
@@ -14,7 +15,6 @@ import { Sliced } from '../storage/sliced.ts';
 import { Utf8Pieces } from '../storage/utf8-pieces.ts';
 import type { ModelTensor } from './model-tensors.ts';
 
-const NAMES = new Map(Array.from(SAFETENSORS_DTYPES, ([name, dtype]) => [dtype, name]));
 /** The data begins at a multiple of it, as the reference implementation has it. */
 const ALIGNMENT = 8;
 /** What a file that is one tensor without a name calls it. */
@@ -60,7 +60,7 @@ function* layOut(tensors: readonly ModelTensor[], cache: PageCache): Slices<Laid
   const leftOut: string[] = [];
   for (const [index, { name: own, tensor }] of tensors.entries()) {
     const name = own === '' ? NAMELESS : own;
-    const dtype = NAMES.get(tensor.dtype);
+    const dtype = DTYPE_ROWS[tensor.dtype].safetensors;
     const content = dtype === undefined ? undefined : contentOf(tensor, cache);
     if (dtype === undefined || content === undefined) leftOut.push(name);
     else {
@@ -103,7 +103,7 @@ function* headerOf(groups: readonly (readonly Entry[])[], leftOut: readonly stri
   let written = 0;
   for (const entries of groups) {
     for (const { name, dtype, tensor, content } of entries) {
-      const described = { dtype, shape: shapeOf(tensor), data_offsets: [at, at + content.size] };
+      const described = { dtype, shape: headerShape(tensor), data_offsets: [at, at + content.size] };
       text.add(`,${JSON.stringify(name)}:${JSON.stringify(described)}`);
       at += content.size;
       if (++written % SLICE === 0) yield;
@@ -115,11 +115,6 @@ function* headerOf(groups: readonly (readonly Entry[])[], leftOut: readonly stri
   const head = Buffer.alloc(8);
   head.writeBigUInt64LE(BigInt(length));
   return [head, ...pieces, ...(length > text.bytes ? [Buffer.alloc(length - text.bytes, ' ')] : [])];
-}
-
-function shapeOf({ dtype, shape }: Tensor): readonly number[] {
-  if (dtype !== 'float4_e2m1fn_x2') return shape;
-  return shape.map((extent, dim) => (dim === shape.length - 1 ? extent * 2 : extent));
 }
 
 /** Undefined for a tensor that has no bytes or cannot be laid out. */

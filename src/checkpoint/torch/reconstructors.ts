@@ -17,7 +17,7 @@ import {
   PyTuple,
   type Value,
 } from '../pickle/values.ts';
-import { DTYPES, type DType, type Quantizer, type Tensor } from '../tensor.ts';
+import { bytesOfElements, type DType, type Quantizer, type Tensor } from '../tensor.ts';
 import { dtypeNamed } from './dtype-names.ts';
 import { type StorageTable, TorchStorage } from './storage-table.ts';
 import { checkGeometry, type Geometry, GeometryFault } from './tensor-geometry.ts';
@@ -142,7 +142,7 @@ export class TorchReconstructors {
     const geometry = this.#geometry(0, size, stride, dtype, Number.MAX_SAFE_INTEGER);
     const { shape, stride: strides } = geometry;
     const last = shape.reduce((index, extent, dim) => index + (extent - 1) * (strides[dim] as number), 0);
-    const nbytes = shape.includes(0) ? 0 : (last + 1) * DTYPES[dtype];
+    const nbytes = shape.includes(0) ? 0 : bytesOfElements(dtype, last + 1);
     const storage = this.#storages.absent(dtype, nbytes, 'meta', 'a tensor on the meta device has no bytes');
     return this.#made(new TorchTensor({ ...geometry, dtype, storage }, requiresGrad === true), geometry);
   }

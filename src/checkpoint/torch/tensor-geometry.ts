@@ -1,5 +1,5 @@
 import { PyList, PyTuple, type Value } from '../pickle/values.ts';
-import { DTYPES, type DType, PACKED_ELEMENTS } from '../tensor.ts';
+import { bytesOfElements, DTYPES, type DType } from '../tensor.ts';
 
 /** What torch's iterators can address. */
 const MAX_DIMENSIONS = 64;
@@ -42,11 +42,10 @@ export function checkGeometry(
     count *= extent;
     last += (extent - 1) * (strides[dim] as number);
   }
-  const itemsize = DTYPES[dtype];
-  if (!Number.isSafeInteger(count * itemsize)) {
+  if (!Number.isSafeInteger(count * DTYPES[dtype])) {
     throw new GeometryFault(`shape [${shape}] has more bytes than can be counted`);
   }
-  const bytes = Math.ceil((last + 1) / (PACKED_ELEMENTS[dtype] ?? 1)) * itemsize;
+  const bytes = bytesOfElements(dtype, last + 1);
   if (bytes > storageBytes) {
     throw new GeometryFault(
       `shape [${shape}], stride [${strides}], offset ${offset} of ${dtype} reach byte ${bytes} of a storage of ${storageBytes} bytes`,

@@ -27,6 +27,8 @@ const WITHOUT_TEXT = [
   'bits1x8',
   'bits2x4',
   'bits4x2',
+  ...[1, 2, 3, 4, 5, 6, 7].map((bits) => `uint${bits}`),
+  ...[1, 2, 3, 4, 5, 6, 7].map((bits) => `int${bits}`),
 ];
 
 const text = async (dtype: DType, bytes: Uint8Array, layout = ROWS) =>
