@@ -63,67 +63,35 @@ export interface DTypeRow {
   readonly caffe2?: readonly string[];
 }
 
-const FLOAT64 = {
-  kind: 'float',
-  bits: 64,
-  mantissaBits: 52,
-  bias: 1023,
-  special: 'ieee',
-  nan: undefined,
-} as const;
-const FLOAT32 = {
-  kind: 'float',
-  bits: 32,
-  mantissaBits: 23,
-  bias: 127,
-  special: 'ieee',
-  nan: 0x7fc00000,
-} as const;
-const FLOAT16 = {
-  kind: 'float',
-  bits: 16,
-  mantissaBits: 10,
-  bias: 15,
-  special: 'ieee',
-  nan: 0x7e00,
-} as const;
-const BFLOAT16 = {
-  kind: 'float',
-  bits: 16,
-  mantissaBits: 7,
-  bias: 127,
-  special: 'ieee',
-  nan: 0x7fc0,
-} as const;
+const FLOAT64 = float(64, 52, 1023, 'ieee', undefined);
+const FLOAT32 = float(32, 23, 127, 'ieee', 0x7fc00000);
+const FLOAT16 = float(16, 10, 15, 'ieee', 0x7e00);
+const BFLOAT16 = float(16, 7, 127, 'ieee', 0x7fc0);
 // OCP 8-bit floating point: E5M2 has three codes for NaN, and torch writes the last.
-const E5M2 = { kind: 'float', bits: 8, mantissaBits: 2, bias: 15, special: 'ieee', nan: 0x7f } as const;
-const E4M3FN = { kind: 'float', bits: 8, mantissaBits: 3, bias: 7, special: 'last', nan: 0x7f } as const;
-const E5M2FNUZ = {
-  kind: 'float',
-  bits: 8,
-  mantissaBits: 2,
-  bias: 16,
-  special: 'negative-zero',
-  nan: 0x80,
-} as const;
-const E4M3FNUZ = {
-  kind: 'float',
-  bits: 8,
-  mantissaBits: 3,
-  bias: 8,
-  special: 'negative-zero',
-  nan: 0x80,
-} as const;
-const E2M1FN = { kind: 'float', bits: 4, mantissaBits: 1, bias: 1, special: 'none', nan: undefined } as const;
+const E5M2 = float(8, 2, 15, 'ieee', 0x7f);
+const E4M3FN = float(8, 3, 7, 'last', 0x7f);
+const E5M2FNUZ = float(8, 2, 16, 'negative-zero', 0x80);
+const E4M3FNUZ = float(8, 3, 8, 'negative-zero', 0x80);
+const E2M1FN = float(4, 1, 1, 'none', undefined);
 const E8M0FNU = { kind: 'exponent', bits: 8 } as const;
 const BOOL = { kind: 'bool', bits: 8 } as const;
 
-function int<B extends IntegerFormat['bits']>(bits: B) {
-  return { kind: 'integer', bits, signed: true } as const;
+function float(
+  bits: FloatFormat['bits'],
+  mantissaBits: number,
+  bias: number,
+  special: FloatFormat['special'],
+  nan: number | undefined,
+): FloatFormat {
+  return { kind: 'float', bits, mantissaBits, bias, special, nan };
 }
 
-function uint<B extends IntegerFormat['bits']>(bits: B) {
-  return { kind: 'integer', bits, signed: false } as const;
+function int(bits: IntegerFormat['bits']): IntegerFormat {
+  return { kind: 'integer', bits, signed: true };
+}
+
+function uint(bits: IntegerFormat['bits']): IntegerFormat {
+  return { kind: 'integer', bits, signed: false };
 }
 
 /** torch computes nothing with these: an element is a byte whose bits have no meaning of their own. */
