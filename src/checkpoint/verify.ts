@@ -9,6 +9,7 @@ import { MlfsError } from '../errors.ts';
 import { crc32 } from '../storage/crc32.ts';
 import { type DeflatedRun, PageInflater } from '../storage/page-inflater.ts';
 import type { Checkpoint } from './checkpoint.ts';
+import { lastAtMost } from './last-at-most.ts';
 import type { Storage } from './tensor.ts';
 import { descriptorMatches } from './zip/descriptors.ts';
 import type { ZipEntry } from './zip/entry.ts';
@@ -217,18 +218,10 @@ function storagesByEntry(checkpoint: Checkpoint): Map<ZipEntry, Storage[]> {
   return result;
 }
 
-/** The entry whose data hold the byte, of entries sorted by offset. */
+/** The entry whose data hold the byte; the entries are sorted by offset. */
 function entryAt(entries: readonly ZipEntry[], offset: number): ZipEntry | undefined {
-  let low = 0;
-  let high = entries.length;
-  while (low < high) {
-    const middle = Math.floor((low + high) / 2);
-    const entry = entries[middle] as ZipEntry;
-    if (offset >= entry.offset + entry.compressedSize) low = middle + 1;
-    else if (offset < entry.offset) high = middle;
-    else return entry;
-  }
-  return undefined;
+  const entry = entries[lastAtMost(entries.length, (index) => (entries[index] as ZipEntry).offset, offset)];
+  return entry !== undefined && offset < entry.offset + entry.compressedSize ? entry : undefined;
 }
 
 function tensorNames(checkpoint: Checkpoint): Map<Storage, string[]> {

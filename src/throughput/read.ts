@@ -1,4 +1,5 @@
 import { closeSync, openSync, readSync } from 'node:fs';
+import { lastAtMost } from '../checkpoint/last-at-most.ts';
 import { diskBytesOf } from './disk-bytes.ts';
 import type { Piece, ReadOutcome, ReadPlan } from './read-plan.ts';
 import { scattered } from './scatter.ts';
@@ -51,7 +52,8 @@ function atRandom(plan: ReadPlan, buffer: Buffer, until: number) {
   try {
     for (const block of scattered(blocks)) {
       if (reads % 16 === 0 && performance.now() > until) break;
-      const index = lastAtMost(starts, block);
+      // Empty pieces share a start with the next one: the last of them has the blocks.
+      const index = lastAtMost(starts.length, (at) => starts[at] as number, block);
       const piece = plan.pieces[index];
       if (!piece) break;
       let fd = descriptors.get(piece);
@@ -67,16 +69,4 @@ function atRandom(plan: ReadPlan, buffer: Buffer, until: number) {
     for (const fd of descriptors.values()) closeSync(fd);
   }
   return { bytes, reads };
-}
-
-/** Index of the last start that is not above `value`; empty pieces share a start, and the last of those has the blocks. */
-function lastAtMost(starts: readonly number[], value: number): number {
-  let low = 0;
-  let high = starts.length - 1;
-  while (low < high) {
-    const middle = (low + high + 1) >> 1;
-    if ((starts[middle] ?? 0) <= value) low = middle;
-    else high = middle - 1;
-  }
-  return low;
 }

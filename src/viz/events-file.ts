@@ -5,6 +5,7 @@
  * Invariant: the bytes are a function of the image's. When it changes, the records that were kept are dropped before the change is
  * acknowledged, and the file's inode is told by its `origin`.
  */
+import { lastAtMost } from '../checkpoint/last-at-most.ts';
 import type { Statistics } from '../numbers/statistics.ts';
 import type { ImageRange, RenderedContent } from '../storage/content.ts';
 import type { Image } from '../storage/image.ts';
@@ -58,7 +59,7 @@ export class EventsFile implements RenderedContent {
     const end = Math.min(this.size, offset + length);
     if (offset >= end) return new Uint8Array(0);
     const bytes = Buffer.alloc(end - offset);
-    let next = recordAt(starts, offset);
+    let next = lastAtMost(starts.length, (index) => starts[index] as number, offset);
     const work = async () => {
       for (let index = next++; (starts[index] ?? end) < end; index = next++) {
         const start = starts[index] ?? end;
@@ -115,16 +116,4 @@ function* recordsOf(tensors: Iterable<EventsTensor>, time: EventTime): Generator
   }
   starts.push(at);
   return { tensors: listed, starts: Float64Array.from(starts) };
-}
-
-/** Index of the record that `offset` lies in. */
-function recordAt(starts: Float64Array, offset: number): number {
-  let low = 0;
-  let high = starts.length - 2;
-  while (low < high) {
-    const middle = Math.ceil((low + high) / 2);
-    if ((starts[middle] ?? 0) <= offset) low = middle;
-    else high = middle - 1;
-  }
-  return low;
 }
