@@ -186,9 +186,9 @@ std::optional<T> parse_real(std::string_view text) {
 using Reason = const char*;
 
 constexpr Reason kFine = nullptr;
-constexpr Reason kNoNumber = "is no number";
+constexpr Reason kNoNumber = "is not a number";
 constexpr Reason kOutOfRange = "is out of range";
-constexpr Reason kNoInteger = "is no integer";
+constexpr Reason kNoInteger = "is not an integer";
 constexpr Reason kNoBool = "is neither True nor False";
 
 template <typename T>

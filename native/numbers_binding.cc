@@ -22,7 +22,7 @@ namespace {
 
 ElementType type_argument(const Napi::Value& value) {
   const auto type = element_type(value.As<Napi::String>().Utf8Value());
-  if (!type) throw Napi::TypeError::New(value.Env(), "a dtype whose elements are no numbers");
+  if (!type) throw Napi::TypeError::New(value.Env(), "a dtype whose elements are not numbers");
   return *type;
 }
 

@@ -43,7 +43,7 @@ const OTHERS: readonly Signature[] = [
 
 /**
  * Tells the container by content, never by the file's extension. Throws ERR_MLFS_PLACEHOLDER for a file that stands for another
- * and ERR_MLFS_FORMAT, which names what it is, for one that is no checkpoint.
+ * and ERR_MLFS_FORMAT, which names what it is, for one that is not a checkpoint.
  */
 export function detectContainer(path: string, head: Buffer, size: number): Container {
   if (size === 0)
@@ -78,7 +78,7 @@ export function detectContainer(path: string, head: Buffer, size: number): Conta
   if (/^\s*[{[]/.test(text)) throw refuseJson(path, head);
   throw (
     refuseText(path, head) ??
-    refuse(path, `is no checkpoint: it starts with the bytes ${head.subarray(0, 8).toString('hex')}`)
+    refuse(path, `is not a checkpoint: it starts with the bytes ${head.subarray(0, 8).toString('hex')}`)
   );
 }
 

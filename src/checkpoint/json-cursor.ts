@@ -55,7 +55,7 @@ export class JsonCursor {
 
   open(bracket: '{' | '[', place: Place): void {
     if (!this.#take(bracket)) {
-      throw this.error(`${place()} is no JSON ${bracket === '{' ? 'object' : 'list'}`);
+      throw this.error(`${place()} is not a JSON ${bracket === '{' ? 'object' : 'list'}`);
     }
     this.#fresh = true;
   }
@@ -82,7 +82,7 @@ export class JsonCursor {
       throw this.limit(`a string of more than ${MAX_STRING_BYTES} bytes`);
     }
     const text = parseString(this.#bytes.toString('utf8', start, this.#at));
-    if (text === undefined) throw this.error(`${place()} is no valid JSON string`);
+    if (text === undefined) throw this.error(`${place()} is not a valid JSON string`);
     return text;
   }
 
@@ -141,7 +141,7 @@ export class JsonCursor {
   #skipString(place: Place): number {
     this.#skipSpace();
     const start = this.#at;
-    if (this.#bytes[start] !== QUOTE) throw this.error(`${place()} is no JSON string`);
+    if (this.#bytes[start] !== QUOTE) throw this.error(`${place()} is not a JSON string`);
     let end = start;
     let slashes: number;
     do {
@@ -173,7 +173,7 @@ export class JsonCursor {
     const leadingZero = digits > 1 && this.#bytes[start] === 0x30;
     if (digits === 0 || leadingZero || !Number.isSafeInteger(value)) {
       this.#at = start;
-      throw this.error(`${place()} holds something that is no unsigned integer below 2^53`);
+      throw this.error(`${place()} holds something that is not an unsigned integer below 2^53`);
     }
     return value;
   }

@@ -111,7 +111,7 @@ function toTensor(entry: HeaderTensor, image: Image, dataOffset: number): Tensor
   if (dtype === undefined) {
     const reason = /^F6_/.test(entry.dtype)
       ? 'packs four elements into three bytes, which no torch dtype does'
-      : 'is no dtype that MLFS knows';
+      : 'is not a dtype that MLFS knows';
     throw bad(`${bounded(entry.dtype, MAX_NAME_BYTES)} ${reason}`);
   }
   const shape = torchShape(dtype, entry.shape);

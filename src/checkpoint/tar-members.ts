@@ -24,7 +24,7 @@ export async function readTarMembers(source: ByteSource): Promise<Map<string, Ta
     if (!Number.isSafeInteger(size) || size < 0) {
       throw new MlfsError(
         'ERR_MLFS_FORMAT',
-        `${source.path}: tar header at byte ${at}: the size is no number`,
+        `${source.path}: tar header at byte ${at}: the size is not a number`,
         {
           path: source.path,
         },

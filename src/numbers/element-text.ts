@@ -61,5 +61,5 @@ function requireText(dtype: DType): NativeAddon {
 
 function wholeElements(dtype: DType, bytes: Uint8Array): Uint8Array {
   if (bytes.byteLength % DTYPES[dtype] === 0) return bytes;
-  throw new RangeError(`${bytes.byteLength} bytes are no whole elements of ${dtype}`);
+  throw new RangeError(`${bytes.byteLength} bytes are not whole elements of ${dtype}`);
 }

@@ -25,7 +25,7 @@ export interface ParsedNpy extends NpyArray {
   readonly dataOffset: number;
 }
 
-/** Why a file is no array that can be used. The message goes on after the file's name. */
+/** Why a file is not an array that can be used. The message follows the file's name. */
 export class NpyRefusal extends Error {}
 
 export function npyHeader({ descr, shape }: NpyArray): Uint8Array {
@@ -53,7 +53,7 @@ function padded(prefix: number, dictLength: number): number {
 export function parseNpyHeader(start: Uint8Array): ParsedNpy {
   const bytes = Buffer.from(start.buffer, start.byteOffset, start.byteLength);
   if (bytes.length < 10 || !bytes.subarray(0, MAGIC.length).equals(MAGIC)) {
-    throw new NpyRefusal('is no .npy file: it does not begin with \\x93NUMPY');
+    throw new NpyRefusal('is not an .npy file: it does not begin with \\x93NUMPY');
   }
   const version = `${bytes[6]}.${bytes[7]}`;
   if (!['1.0', '2.0', '3.0'].includes(version)) throw new NpyRefusal(`is of numpy's format ${version}`);
@@ -69,7 +69,7 @@ export function parseNpyHeader(start: Uint8Array): ParsedNpy {
 /** The three fields in any order, as numpy's own writer and others put them. */
 function parseFields(text: string): Omit<ParsedNpy, 'dataOffset'> {
   const literal = /^\s*\{(.*)\}\s*$/s.exec(text)?.[1];
-  if (literal === undefined) throw new NpyRefusal('has a header that is no literal');
+  if (literal === undefined) throw new NpyRefusal('has a header that is not a literal');
   if (/["']descr["']\s*:\s*\[/.test(literal)) throw new NpyRefusal('has records for elements');
   const descr = /["']descr["']\s*:\s*(["'])([^"']*)\1/.exec(literal)?.[2];
   const order = /["']fortran_order["']\s*:\s*(True|False)\b/.exec(literal)?.[1];

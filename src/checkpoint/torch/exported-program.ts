@@ -41,7 +41,7 @@ export async function openExportedProgram(
         warnings.push(
           refuse(
             image.path,
-            `${quoteName(name)} in ${bounded(record, MAX_NAME_BYTES)} is no plain tensor; it is not shown`,
+            `${quoteName(name)} in ${bounded(record, MAX_NAME_BYTES)} is not a plain tensor and is not shown`,
           ),
         );
         continue;

@@ -64,7 +64,8 @@ export function readLegacyHeader(
   const object = readTorchPickle(head, storages, { ...place, start });
   start += object.bytesConsumed;
   const keys = next();
-  if (!(keys instanceof PyList)) throw refuse('ERR_MLFS_FORMAT', path, 'the list of storage keys is no list');
+  if (!(keys instanceof PyList))
+    throw refuse('ERR_MLFS_FORMAT', path, 'the list of storage keys is not a list');
   return {
     object,
     storages,

@@ -32,7 +32,7 @@ export function checkGeometry(
     );
   }
   if (typeof offset !== 'number' || !Number.isSafeInteger(offset) || offset < 0) {
-    throw new GeometryFault(`storage offset ${String(offset)} is no place in a storage`);
+    throw new GeometryFault(`storage offset ${String(offset)} is not a place in a storage`);
   }
   let count = 1;
   let last = offset;
@@ -57,7 +57,7 @@ export function checkGeometry(
 /** A tuple, list or torch.Size of sizes or strides. */
 function dimensions(value: Value | undefined, what: string): readonly number[] {
   if (!(value instanceof PyTuple || value instanceof PyList))
-    throw new GeometryFault(`its ${what} is no tuple`);
+    throw new GeometryFault(`its ${what} is not a tuple`);
   if (value.items.length > MAX_DIMENSIONS) {
     throw new GeometryFault(
       `its ${what} has ${value.items.length} dimensions; the limit is ${MAX_DIMENSIONS}`,
