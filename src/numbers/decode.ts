@@ -1,12 +1,12 @@
 import { DTYPE_ROWS, type DType, type FloatFormat, type NumberFormat } from '../checkpoint/dtypes.ts';
 
 /**
- * Elements as doubles; 64-bit integers are rounded. The parts of a complex number, and the numbers that share a byte, follow each other: a byte's
- * lowest bits are its first number.
+ * Converts elements to doubles; 64-bit integers are rounded. The two parts of a complex number follow each other, and so do the numbers that share
+ * a byte, of which the first is in the lowest bits.
  */
 export type Decode = (bytes: Uint8Array) => ArrayLike<number>;
 
-/** How to read a dtype's elements on this little-endian machine; undefined for those that are not numbers. */
+/** The decoder of a dtype on this little-endian machine; undefined for dtypes whose elements are not numbers. */
 export function decoderOf(dtype: DType): Decode | undefined {
   const { format } = DTYPE_ROWS[dtype];
   if (format === undefined) return undefined;
@@ -18,12 +18,12 @@ export function decoderOf(dtype: DType): Decode | undefined {
     return (bytes) => Float64Array.from(wordsOf(words, bytes, 8), Number);
   }
   const table = Float64Array.from({ length: 2 ** bits }, (_, code) => decoded(code, format));
-  return bits < 8 ? (bytes) => sharedBytes(bytes, bits, table) : (bytes) => looked(bytes, bits, table);
+  return bits < 8 ? (bytes) => sharedBytes(bytes, bits, table) : (bytes) => lookUp(bytes, bits, table);
 }
 
 type Words<T> = new (buffer: ArrayBufferLike, byteOffset: number, length: number) => T;
 
-/** The typed array whose elements are the numbers themselves. */
+/** The typed array that reads the format directly; undefined when there is none. */
 function viewOf(format: NumberFormat): Words<ArrayLike<number>> | undefined {
   const { kind, bits } = format;
   if (kind === 'bool') return Uint8Array;
@@ -34,14 +34,14 @@ function viewOf(format: NumberFormat): Words<ArrayLike<number>> | undefined {
   return bits === 8 ? (format.signed ? Int8Array : Uint8Array) : undefined;
 }
 
-/** Typed arrays want aligned bytes. */
+/** Views bytes as words. Typed arrays need aligned bytes, so unaligned ones are copied. */
 function wordsOf<T>(words: Words<T>, bytes: Uint8Array, size: number): T {
   const aligned = bytes.byteOffset % size === 0 ? bytes : new Uint8Array(bytes);
   return new words(aligned.buffer, aligned.byteOffset, Math.floor(aligned.byteLength / size));
 }
 
-/** The numbers of codes of a byte or two. */
-function looked(bytes: Uint8Array, bits: number, table: Float64Array): Float64Array {
+/** Looks up codes of one or two bytes. */
+function lookUp(bytes: Uint8Array, bits: number, table: Float64Array): Float64Array {
   const codes = bits === 8 ? bytes : wordsOf(Uint16Array, bytes, 2);
   const values = new Float64Array(codes.length);
   for (let at = 0; at < codes.length; at++) values[at] = table[codes[at] as number] as number;
@@ -59,11 +59,11 @@ function sharedBytes(bytes: Uint8Array, bits: number, table: Float64Array): Floa
   return values;
 }
 
-/** The number of a code of at most 16 bits. */
+/** The value of a code of at most 16 bits. */
 function decoded(code: number, format: NumberFormat): number {
   if (format.kind === 'float') return decodedFloat(code, format);
   if (format.kind === 'exponent') return code === 255 ? Number.NaN : 2 ** (code - 127);
-  // Integers that share a byte have no sign.
+  // Integers that share a byte are unsigned.
   return code;
 }
 
