@@ -4,7 +4,7 @@ import { diskBytesOf } from './disk-bytes.ts';
 import type { Piece, ReadOutcome, ReadPlan } from './read-plan.ts';
 import { scattered } from './scatter.ts';
 
-/** Carries out a plan with synchronous preads, one after another. Opening the files counts. */
+/** Carries out a plan with consecutive synchronous preads. The time includes opening the files. */
 export function carryOut(plan: ReadPlan): ReadOutcome {
   const buffer = Buffer.alloc(plan.blockBytes, 1);
   const diskBefore = diskBytesOf('self');
@@ -52,7 +52,7 @@ function atRandom(plan: ReadPlan, buffer: Buffer, until: number) {
   try {
     for (const block of scattered(blocks)) {
       if (reads % 16 === 0 && performance.now() > until) break;
-      // Empty pieces share a start with the next one: the last of them has the blocks.
+      // An empty piece has the same start as the next one; the last piece of a start has its blocks.
       const index = lastAtMost(starts.length, (at) => starts[at] as number, block);
       const piece = plan.pieces[index];
       if (!piece) break;
