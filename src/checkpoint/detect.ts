@@ -1,10 +1,10 @@
 import { MlfsError } from '../errors.ts';
 import { refuseJson, refuseText } from './foreign.ts';
 
-/** What the first bytes of a file say it is. */
+/** The kind of a file by its first bytes. */
 export type Container = 'zip' | 'safetensors' | 'tar' | 'pickle';
 
-/** How much of a file `detectContainer` wants to see. */
+/** Number of bytes that `detectContainer` needs to see. */
 export const HEAD_BYTES = 4096;
 
 interface Signature {
@@ -14,7 +14,7 @@ interface Signature {
   readonly advice?: string;
 }
 
-/** Files that people have beside their checkpoints, by their magic. */
+/** Kinds of files that often lie beside checkpoints, by their magic numbers. */
 const OTHERS: readonly Signature[] = [
   signature('a GGUF model', 0, 'GGUF'),
   signature('a GGML model', 0, 'lmgg'),

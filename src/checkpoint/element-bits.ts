@@ -2,11 +2,11 @@ import { DTYPE_ROWS, DTYPES, type DType, partBytes, partsOf } from './dtypes.ts'
 import type { Tensor } from './tensor.ts';
 
 /**
- * What a tensor's stored elements still need to become its logical value in little-endian bytes: the byte order of the machine
- * that saved it, torch's lazy conjugation and negation.
+ * The change that turns a tensor's stored elements into its logical value in little-endian bytes: it reverses the byte order of the machine that
+ * saved it, and applies torch's lazy conjugation and negation.
  */
 export interface ElementChange {
-  /** Bytes of a component to be reversed; 1 for none. */
+  /** Number of bytes to reverse together; 1 for none. */
   readonly swap: 1 | 2 | 4 | 8;
   readonly dtype: DType;
   readonly conj: boolean;
@@ -14,8 +14,8 @@ export interface ElementChange {
 }
 
 /**
- * How the elements of a dtype are negated, or each part of a complex one: by their highest bit where they are sign and magnitude, by two's
- * complement where they are integers. Undefined for the others: where elements share a byte, where the sign alone is NaN, and where there is no sign.
+ * How an element, or each part of a complex one, is negated: floats by their sign bit, integers by two's complement. Undefined where elements share a
+ * byte, where the code of negative zero is NaN, and where there is no sign.
  */
 function negationOf(dtype: DType): 'sign' | 'complement' | undefined {
   const { kind, format } = DTYPE_ROWS[dtype];
@@ -24,7 +24,7 @@ function negationOf(dtype: DType): 'sign' | 'complement' | undefined {
   return kind === 'int' || kind === 'uint' ? 'complement' : undefined;
 }
 
-/** undefined when the stored bytes are the tensor's bytes; a reason when they cannot be made so. */
+/** Undefined when the stored bytes are already the tensor's bytes; a reason when no change can make them so. */
 export function elementChange(tensor: Tensor): ElementChange | undefined | { readonly reason: string } {
   const { dtype } = tensor;
   const swap = tensor.storage.byteorder === 'big' ? partBytes(dtype) : 1;
@@ -37,13 +37,13 @@ export function elementChange(tensor: Tensor): ElementChange | undefined | { rea
   return swap === 1 && !conj && !neg ? undefined : { swap, dtype, conj, neg };
 }
 
-/** Makes stored elements logical ones, in place. Whole elements only. */
+/** Turns stored elements into logical ones in place. `bytes` must be whole elements. */
 export function changeElements(bytes: Uint8Array, change: ElementChange): void {
   swapBytes(bytes, change);
   changeSigns(bytes, change);
 }
 
-/** Makes logical elements stored ones again, in place. Either step undoes itself, the two in the other order. */
+/** Turns logical elements back into stored ones in place. Each step is its own inverse, so the steps run in reverse order. */
 export function restoreElements(bytes: Uint8Array, change: ElementChange): void {
   changeSigns(bytes, change);
   swapBytes(bytes, change);
@@ -56,7 +56,7 @@ function swapBytes(bytes: Uint8Array, { swap }: ElementChange): void {
   else if (swap === 8) buffer.swap64();
 }
 
-/** Of little-endian elements. */
+/** Changes the signs of little-endian elements. */
 function changeSigns(bytes: Uint8Array, change: ElementChange): void {
   const { dtype, conj, neg } = change;
   const itemsize = DTYPES[dtype];

@@ -1,10 +1,10 @@
-/** A number as the bytes of one element: what fills a tensor when somebody writes `0.5` into its file. */
+/** Converts a number to the bytes of one element, with which a tensor is filled when `0.5` is written to its file. */
 import { DTYPE_ROWS, type DType, type FloatFormat, type IntegerFormat, partsOf } from './dtypes.ts';
 
 /**
- * The element's bytes, little-endian, as the tensor's file shows it; for elements that share a byte the byte with all of them. Floats are rounded
- * to nearest, ties to even, and overflow to infinity where the type has one. Undefined for a text that is no number of the dtype: a
- * fraction for integers, a value out of range, a type whose bits are no numbers.
+ * The element's little-endian bytes, as in the tensor's file; where elements share a byte, the byte with all of them. Floats are rounded
+ * to nearest, ties to even, and overflow to infinity if the dtype has it. Undefined if the dtype has no such number: a fraction for an integer, a
+ * value out of range, or any number for a dtype whose bits are not numbers.
  */
 export function encodeElement(text: string, dtype: DType): Buffer | undefined {
   const number = text.trim();
@@ -65,19 +65,19 @@ function floatCode(value: number, format: FloatFormat): number | undefined {
   return sign + code;
 }
 
-/** Without its sign. */
+/** The largest finite code, without the sign bit. */
 function largestFiniteCode({ bits, mantissaBits, special }: FloatFormat): number {
   const all = 2 ** (bits - 1) - 1;
   if (special === 'ieee') return all - 2 ** mantissaBits;
   return special === 'last' ? all - 1 : all;
 }
 
-/** A byte full of elements of less than 8 bits. */
+/** A byte that repeats a code of less than 8 bits. */
 function repeated(code: number, bits: number): number {
   return code * (0xff / (2 ** bits - 1));
 }
 
-/** The bits below the sign, rounded to nearest even; what is too large comes out above the largest code of the type. */
+/** The bits below the sign, rounded to nearest even; a value that is too large gets a code above the format's largest. */
 function magnitudeCode(value: number, mantissaBits: number, bias: number): number {
   if (value === 0) return 0;
   if (value === Number.POSITIVE_INFINITY) return Number.POSITIVE_INFINITY;
@@ -87,7 +87,7 @@ function magnitudeCode(value: number, mantissaBits: number, bias: number): numbe
   return (exponent + bias - 1) * 2 ** mantissaBits + units;
 }
 
-/** Of the highest bit. The logarithm alone may be off by one beside a power of two. */
+/** The exponent of the highest bit. The logarithm alone can be off by one near a power of two. */
 function exponentOf(value: number): number {
   const guess = Math.floor(Math.log2(value));
   if (2 ** guess > value) return guess - 1;
@@ -116,7 +116,7 @@ function complexParts(text: string): [number | undefined, number | undefined] {
   return [real === undefined ? 0 : parseReal(real), parseReal(imaginary.replace(/^[+-]?$/, '$&1'))];
 }
 
-/** float8_e8m0fnu is an exponent and nothing else: powers of two, no zero, no sign. The nearest, of two equally near the larger. */
+/** float8_e8m0fnu has only an exponent: powers of two, without zero and sign. Rounds to the nearest power, ties to the larger. */
 function encodePowerOfTwo(text: string): Buffer | undefined {
   const value = parseReal(text);
   if (value === undefined) return undefined;

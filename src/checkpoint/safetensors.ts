@@ -6,7 +6,7 @@
  *   8+N          data; data_offsets count from here
  *
  * The rules are the safetensors project's own: the tensors cover the data section without holes or overlaps and end with the
- * file, every tensor has exactly the bytes its dtype and shape need, no key occurs twice. Each tensor is a storage of its own.
+ * file, every tensor has exactly the bytes that its dtype and shape need, and no key occurs twice. Each tensor has its own storage.
  */
 import { MlfsError } from '../errors.ts';
 import type { Image } from '../storage/image.ts';

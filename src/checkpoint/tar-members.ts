@@ -2,7 +2,7 @@ import { MlfsError } from '../errors.ts';
 import type { ByteSource } from '../storage/byte-source.ts';
 import { quoteName } from '../visible-text.ts';
 
-/** A regular file in a tar archive: where its bytes are. */
+/** The place of a regular file's bytes in a tar archive. */
 export interface TarMember {
   readonly offset: number;
   readonly size: number;

@@ -3,9 +3,9 @@ import { DTYPES, type DType, elementsPerItem } from './dtypes.ts';
 
 export { DTYPES, type DType } from './dtypes.ts';
 
-/** Where the bytes of a storage are. */
+/** The place of a storage's bytes. */
 export type StorageBytes =
-  /** A run of the image as it is: the ordinary case. */
+  /** An uncompressed range of the image: the ordinary case. */
   | { readonly kind: 'extent'; readonly image: Image; readonly offset: number; readonly length: number }
   /** A deflated zip entry: the compressed run and the size it must inflate to. */
   | {
@@ -14,7 +14,7 @@ export type StorageBytes =
       readonly offset: number;
       readonly compressedLength: number;
       readonly length: number;
-      /** CRC-32 of the inflated bytes; a full pass that ends in another one fails. */
+      /** CRC-32 of the inflated bytes; a complete pass that yields another CRC fails. */
       readonly crc32?: number;
     }
   /** No bytes in this file: meta tensors, weights-only stubs. */
@@ -25,7 +25,7 @@ export interface Storage {
   readonly type: 'storage';
   /** The key in the archive, an opaque string. Unique within a checkpoint. */
   readonly key: string;
-  /** The dtype its class names; undefined for UntypedStorage. */
+  /** The dtype of its storage class; undefined for UntypedStorage. */
   readonly dtype: DType | undefined;
   readonly nbytes: number;
   /** `cpu`, `cuda:0`, … as saved. */
@@ -50,11 +50,11 @@ export interface Tensor {
   readonly neg?: boolean;
   /** Present on quantized tensors. */
   readonly quantizer?: Quantizer;
-  /** Anything that wraps or annotates the plain tensor: a subclass's name. For display. */
+  /** Name of the subclass that wraps the plain tensor, for display. */
   readonly note?: string;
 }
 
-/** What the integers of a quantized tensor mean: one scale for all, or tensors with one a channel. */
+/** How the integers of a quantized tensor are scaled: by one scale for all, or by tensors with one per channel. */
 export interface Quantizer {
   /** `per_tensor_affine`, `per_channel_affine`, `per_channel_affine_float_qparams`. */
   readonly scheme: string;
@@ -92,7 +92,7 @@ export function byteOfElement(dtype: DType, index: number): number {
   return Math.floor(index / elementsPerItem(dtype)) * DTYPES[dtype];
 }
 
-/** Whether the elements lie in C order without gaps (dimensions of one element do not matter). */
+/** Whether the elements are in C order without gaps; strides of dimensions of one element do not matter. */
 export function isContiguous(tensor: Pick<Tensor, 'shape' | 'stride'>): boolean {
   let expected = 1;
   for (let dim = tensor.shape.length - 1; dim >= 0; dim--) {

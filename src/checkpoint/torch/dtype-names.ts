@@ -1,13 +1,13 @@
 import { DTYPE_ROWS, type DType, dtypesBy } from '../dtypes.ts';
 
 /**
- * Storage classes, by what stands before `Storage`. Python has had only some of them; TorchScript archives name the others, since C++ makes the
- * class's name of the dtype's.
+ * Storage classes, by their names without `Storage`. Python has only some of them. TorchScript archives name the others, because C++ derives the
+ * class's name from the dtype's.
  */
 const STORAGE_CLASSES = dtypesBy(({ scalarType }) => [scalarType]);
 const DTYPES_BY_NAME = dtypesBy(({ aliases = [] }, dtype) => [dtype, ...aliases]);
 
-/** The dtype of a storage class, `untyped` for a storage of bytes, undefined when the global is no storage class. */
+/** The dtype of a storage class, `untyped` for a storage of bytes, undefined when the global is not a storage class. */
 export function storageClass(module: string, name: string): DType | 'untyped' | undefined {
   if (!/^torch(\.|$)/.test(module)) return undefined;
   if (/^_?UntypedStorage$/.test(name)) return 'untyped';
@@ -27,7 +27,7 @@ export function tensorTypeName(dtype: DType): string {
   return `${kind === 'quantized' ? 'quantized.' : ''}${scalarType}Tensor`;
 }
 
-/** `torch.float32` → `float32`; undefined when the global is no dtype. */
+/** `torch.float32` → `float32`; undefined when the global is not a dtype. */
 export function dtypeNamed(module: string, name: string): DType | undefined {
   return module === 'torch' ? DTYPES_BY_NAME.get(name) : undefined;
 }

@@ -5,12 +5,12 @@ import { NAME_LENGTH, nameStart } from '../name-length.ts';
 import type { ZipEntry } from '../zip/entry.ts';
 import { readEntry } from '../zip/read-entry.ts';
 
-/** The graph of an exported program of tens of thousands of nodes. */
+/** Maximum size; the graph of an exported program with tens of thousands of nodes fits. */
 const JSON_BYTES = 32 * 1024 * 1024;
 
 export type JsonObject = { readonly [key: string]: unknown };
 
-/** An entry that is a JSON object. Throws ERR_MLFS_FORMAT when it is none. */
+/** Reads an entry as a JSON object. Throws ERR_MLFS_FORMAT when it is not one. */
 export async function readJsonRecord(source: ByteSource, entry: ZipEntry): Promise<JsonObject> {
   const text = (await readEntry(source, entry, JSON_BYTES)).toString('utf8');
   const long = longKey(text);

@@ -1,7 +1,7 @@
 /**
  * The reconstructors that torch's pickles name: `torch._utils._rebuild_*` and their kin, as pure functions from arguments to
- * tensors. A tensor that does not fit its storage is made all the same and its fault recorded, because only the walk over the
- * object tree knows its name; whoever uses the tensors must look at `faults` first.
+ * tensors. A tensor that does not fit its storage is created anyway and its fault recorded, because only the walk over the
+ * object tree knows its name; callers must check `faults` before they use the tensors.
  */
 import type { Account } from '../pickle/account.ts';
 import { BUILTIN_RECONSTRUCTORS, items } from '../pickle/builtin-reconstructors.ts';
@@ -53,7 +53,7 @@ function isRebuildFromType(path: string): boolean {
 /** The table for one pickle, over its storages. */
 export class TorchReconstructors {
   readonly table: ReadonlyMap<string, Reconstructor>;
-  /** Tensors that are none, and why. */
+  /** Tensors that do not fit their storage, with the reason. */
   readonly faults = new Map<Tensor, string>();
   readonly #storages: StorageTable;
 
@@ -193,7 +193,7 @@ export class TorchReconstructors {
     return this.#made(new TorchTensor(view, args.requiresGrad === true, false, annotations), geometry);
   }
 
-  /** A geometry that fits; or an empty one, and why the one asked for does not. */
+  /** The geometry if it fits; otherwise an empty one and the reason. */
   #geometry(
     offset: Value | undefined,
     size: Value | undefined,

@@ -1,6 +1,6 @@
 /**
  * TorchScript as torch 1.0 to 1.3 wrote it: `model.json` describes the modules and a table of tensors over the records `tensors/N`;
- * `attributes.pkl` holds what is no tensor. The JSON is protobuf's: int64 in quotes, fields with default values left out.
+ * `attributes.pkl` holds the values that are not tensors. The JSON is protobuf's: int64 in quotes, fields with default values left out.
  */
 import { MlfsError } from '../../errors.ts';
 import type { Image } from '../../storage/image.ts';

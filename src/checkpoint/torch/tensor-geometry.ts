@@ -10,12 +10,12 @@ export interface Geometry {
   readonly storageOffset: number;
 }
 
-/** Why a tensor is not one, in words that follow the tensor's name. */
+/** Why a tensor is invalid, in words that follow the tensor's name. */
 export class GeometryFault extends Error {}
 
 /**
  * Checks that every element of a tensor lies in its storage. Sums and products are of non-negative safe integers, so they
- * are exact up to 2^53 and never round down below it: what does not fit cannot look as if it did.
+ * are exact up to 2^53 and never round down below it: a tensor that does not fit cannot appear to fit.
  */
 export function checkGeometry(
   offset: Value | undefined,
@@ -70,6 +70,6 @@ function dimensions(value: Value | undefined, what: string): readonly number[] {
       );
     }
   }
-  // A tuple cannot change any more, a list can.
+  // A tuple cannot change later, but a list can.
   return (value instanceof PyTuple ? value.items : [...value.items]) as readonly number[];
 }
