@@ -23,7 +23,7 @@ export class JsonCursor {
   readonly #path: string;
   readonly #base: number;
   #at = 0;
-  /** How many more bytes may be skipped, and the current offset. */
+  /** How many more bytes may be skipped, and the offset at which the present skip must end. */
   #skippable = MAX_SKIPPED_BYTES;
   #skipEnd = 0;
   /** Whether the next member is the first one after its bracket. */

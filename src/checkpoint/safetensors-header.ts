@@ -72,7 +72,7 @@ function readMetadata(json: JsonCursor): Record<string, string> {
   const entries = new Map<string, string>();
   let read = 0;
   const place = () => '__metadata__';
-  // Some writers say "no metadata" so, and the official reader takes it.
+  // Some writers express "no metadata" as null, and the official reader accepts it.
   if (json.takeNull()) return {};
   json.open('{', place);
   while (json.item('}')) {
