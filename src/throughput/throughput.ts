@@ -85,10 +85,14 @@ async function rangesOf(checkpoint: string, options: ThroughputOptions): Promise
   } finally {
     await mount.end();
   }
-  throw new MlfsError('ERR_MLFS_TENSOR', `${checkpoint}: has no stored, contiguous tensor that could be read`, {
-    path: checkpoint,
-    advice: 'mlfs ls shows what is in it.',
-  });
+  throw new MlfsError(
+    'ERR_MLFS_TENSOR',
+    `${checkpoint}: has no stored, contiguous tensor that could be read`,
+    {
+      path: checkpoint,
+      advice: 'mlfs ls shows what is in it.',
+    },
+  );
 }
 
 type Order = ReadPlan['order'];
