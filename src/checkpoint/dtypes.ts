@@ -94,7 +94,7 @@ function uint(bits: IntegerFormat['bits']): IntegerFormat {
   return { kind: 'integer', bits, signed: false };
 }
 
-/** torch computes nothing with these: an element is a byte whose bits have no meaning of their own. */
+/** torch computes nothing with these: their bits have no meaning of their own. */
 const SHELL = { itemsize: 1, format: undefined } as const;
 
 // biome-ignore format: a row a dtype
