@@ -7,7 +7,7 @@
 
 namespace mlfs {
 
-/// A file that extents or pieces point into: the base of an image, with the overlay over it, or a journal segment.
+/// A file into which extents or pieces point: the base of an image, with the overlay over it, or a journal segment.
 class BackingFile {
  public:
   BackingFile(Descriptor descriptor, uint64_t size_when_opened, Epochs& epochs)

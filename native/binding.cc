@@ -95,7 +95,7 @@ Napi::Value TryLock(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), result == 0);
 }
 
-/// A change of times, which may wait for the disk, in a thread of libuv's pool.
+/// Changes times in a thread of libuv's pool, because that may wait for the disk.
 class TimesChange : public Napi::AsyncWorker {
  public:
   TimesChange(Napi::Env env, int fd, const timespec& accessed, const timespec& modified)
@@ -149,7 +149,7 @@ struct Handlers {
   Napi::FunctionReference on_end;
 };
 
-/// From this size on a message is handed over and not copied once more. Smaller ones are not worth a finalizer.
+/// Messages of at least this size are handed over without another copy. Smaller ones are not worth a finalizer.
 constexpr size_t kHandOverBytes = 16384;
 
 Napi::Buffer<uint8_t> to_buffer(Napi::Env env, std::vector<uint8_t> message) {

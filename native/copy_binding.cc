@@ -1,4 +1,4 @@
-// Arguments in, errors out for copies by descriptor. The work is done in the threads of libuv's pool.
+// N-API arguments and errors of copies by descriptor. The work is done in the threads of libuv's pool.
 
 #include "copy_binding.h"
 
@@ -14,7 +14,7 @@
 namespace mlfs {
 namespace {
 
-/// Has duplicates of both descriptors: the caller may close its own meanwhile.
+/// Holds duplicates of both descriptors, so that the caller may close its own at any time.
 class Copy : public Napi::AsyncWorker {
  public:
   Copy(const Napi::CallbackInfo& info, bool clone)

@@ -7,7 +7,7 @@
 
 namespace mlfs {
 
-/// Monotonic, relaxed: for people and graphs, never for decisions.
+/// Monotonic counters with relaxed ordering: for people and graphs, never for decisions.
 struct Counters {
   std::atomic<uint64_t> requests{0};          ///< messages read from the device
   std::atomic<uint64_t> forwarded{0};         ///< of those, handed to the control plane

@@ -20,7 +20,7 @@ constexpr std::array<uint32_t, 256> make_table() {
 constexpr std::array<uint32_t, 256> kTable = make_table();
 
 #if defined(__x86_64__)
-/// By the instruction of SSE 4.2, eight bytes at a time.
+/// Uses the SSE 4.2 instruction, eight bytes at a time.
 __attribute__((target("sse4.2"))) uint32_t crc32c_by_instruction(const uint8_t* bytes, size_t length, uint32_t previous) {
   uint64_t crc = ~previous;
   for (; length >= sizeof(uint64_t); bytes += sizeof(uint64_t), length -= sizeof(uint64_t)) {

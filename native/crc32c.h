@@ -5,9 +5,9 @@
 
 namespace mlfs {
 
-/// CRC-32C (Castagnoli, reflected polynomial 0x82F63B78) of bytes, going on from that of what came before; 0 to begin with.
+/// CRC-32C (Castagnoli, reflected polynomial 0x82F63B78) of bytes, continuing from the CRC of the bytes before them, which is 0 at the beginning.
 uint32_t crc32c(const uint8_t* bytes, size_t length, uint32_t previous);
-/// The same by table, on any processor.
+/// The same with a table, on any processor.
 uint32_t crc32c_by_table(const uint8_t* bytes, size_t length, uint32_t previous);
 
 }  // namespace mlfs

@@ -14,17 +14,17 @@ struct MountOptions {
   bool default_permissions = false;
 };
 
-/// The outcome of a mount: a device, or what went wrong in a sentence.
+/// The outcome of a mount: a device, or an error as a sentence.
 struct MountResult {
   Descriptor device;
   int error = 0;
   std::string message;
 };
 
-/// Opens /dev/fuse and mounts it with mount(2): needs CAP_SYS_ADMIN.
+/// Opens /dev/fuse and mounts it with mount(2), which needs CAP_SYS_ADMIN.
 MountResult mount_directly(const MountOptions& options);
 
-/// Lets the setuid program fusermount3 mount, and takes the device descriptor over its socket (_FUSE_COMMFD).
+/// Mounts through the setuid program fusermount3 and receives the device descriptor over its socket (_FUSE_COMMFD).
 MountResult mount_with_fusermount(const MountOptions& options, const std::string& fusermount);
 
 }  // namespace mlfs

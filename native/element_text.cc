@@ -78,7 +78,7 @@ class TextTable {
     return {buffer, end};
   }
 
-  /// The fewest digits that round back; of these the shortest way to write them.
+  /// Finds the fewest digits that round back, in their shortest notation.
   template <typename Same>
   static std::string shortest(double value, Same same) {
     char buffer[kLongestNumber];
@@ -99,7 +99,7 @@ class TextTable {
   std::vector<std::string> texts_;
 };
 
-/// Made when first asked for: 65,536 texts take some 50 ms.
+/// Built on first use, since 65,536 texts take some 50 ms.
 const TextTable& text_table(Format format) {
   static std::array<std::once_flag, 32> once;
   static std::array<std::unique_ptr<const TextTable>, 32> tables;
@@ -152,8 +152,8 @@ bool equal_ignoring_case(std::string_view text, std::string_view lower) {
   return true;
 }
 
-/// A decimal number, `nan`, `inf` or `infinity` of either sign; all of the text or nothing. What is too large is infinite, what is too
-/// small is zero, as strtod has it. T is rounded to directly.
+/// Parses a decimal number, `nan`, `inf` or `infinity` with either sign; the whole text must be one. Overflow gives infinity and underflow zero,
+/// like strtod. The value is rounded directly to T.
 template <typename T>
 std::optional<T> parse_real(std::string_view text) {
   bool negative = false;
@@ -182,13 +182,13 @@ std::optional<T> parse_real(std::string_view text) {
   return negative ? -value : value;
 }
 
-/// What is wrong with a number, or nothing.
+/// What is wrong with a number; null if nothing is.
 using Reason = const char*;
 
 constexpr Reason kFine = nullptr;
-constexpr Reason kNoNumber = "is no number";
+constexpr Reason kNoNumber = "is not a number";
 constexpr Reason kOutOfRange = "is out of range";
-constexpr Reason kNoInteger = "is no integer";
+constexpr Reason kNoInteger = "is not an integer";
 constexpr Reason kNoBool = "is neither True nor False";
 
 template <typename T>
@@ -324,7 +324,7 @@ std::string quoted(std::string_view token) {
   return text + (token.size() > 40 ? "…'" : "'");
 }
 
-/// Goes through a text line by line.
+/// Parses a text line by line.
 class Parser {
  public:
   Parser(ElementType type, std::string_view text, uint8_t* elements, size_t count, const TextLayout& layout)
@@ -393,7 +393,7 @@ class Parser {
   uint64_t read_ = 0;
 };
 
-/// `# [i, j, :, :]`, after an empty line but for the first.
+/// `# [i, j, :, :]`, with an empty line before all but the first.
 std::string slice_comment(const TextLayout& layout, uint64_t slice) {
   std::string indices;
   uint64_t rest = slice;

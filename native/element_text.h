@@ -10,13 +10,13 @@
 
 namespace mlfs {
 
-/// Elements in lines: so many a line, a separator between them, a newline after each line.
+/// Lays out elements in lines: `columns` per line, separated by `separator`, with a newline after each line.
 struct TextLayout {
   uint64_t columns;
   char separator;
-  /// Of more than two dimensions: those before the last two. Each of their slices begins with a comment that names it, `# [i, j, :, :]`.
+  /// For more than two dimensions, the sizes of all but the last two. Each slice begins with a comment that names it, `# [i, j, :, :]`.
   std::vector<uint64_t> outer = {};
-  /// Lines a slice.
+  /// Lines per slice.
   uint64_t rows = 0;
 };
 
@@ -29,7 +29,7 @@ struct TextFault {
   std::string reason;
 };
 
-/// Reads `count` elements into `elements`, which holds the present ones: a NaN where a NaN is keeps its bits.
+/// Parses `count` elements into `elements`, which holds the present ones: a NaN that replaces a NaN keeps the present bits.
 std::optional<TextFault> parse_elements(ElementType type, const char* text, size_t length, uint8_t* elements,
                                         size_t count, const TextLayout& layout);
 

@@ -7,7 +7,7 @@
 
 namespace mlfs {
 
-/// What the bytes of one element mean, as far as they are numbers. Formats of 16 bits and less are small enough for tables.
+/// The numeric format of an element. Formats of at most 16 bits are small enough for tables. src/checkpoint/dtypes.ts has the same rows.
 enum class Format {
   kFloat64,
   kFloat32,
@@ -29,7 +29,7 @@ enum class Format {
   kBool,
 };
 
-/// torch's dtypes: a format, once or as the real and the imaginary part.
+/// The elements of a torch dtype: one number of a format, or two for a complex dtype.
 struct ElementType {
   Format format;
   bool complex = false;
@@ -37,28 +37,29 @@ struct ElementType {
   size_t size() const;
 };
 
-/// By torch's name without `torch.`; quantized dtypes are their integers. Nothing for those that share bytes or are plain bits.
+/// Finds a dtype by torch's name without `torch.`; a quantized dtype has the format of its integers. Empty for dtypes whose elements share bytes or
+/// are not numbers.
 std::optional<ElementType> element_type(std::string_view dtype);
 
 size_t format_size(Format format);
 
-/// A binary format of at most 16 bits, described as IEEE 754 does. `nan_code` is what a NaN is written as.
+/// A binary format of at most 16 bits, described like those of IEEE 754. `nan_code` is the code written for NaN.
 struct SmallFloat {
   int bits;
   int mantissa_bits;
   int bias;
   uint32_t nan_code;
   bool has_infinity;
-  /// The sign bit alone is NaN: there is no negative zero.
+  /// The code of negative zero is NaN.
   bool unsigned_zero;
 };
 
-/// Nothing for formats that are no small floats; float8_e8m0fnu has no mantissa and is handled beside them.
+/// Empty for formats that are not small floats. float8_e8m0fnu, which has no mantissa, is handled separately.
 std::optional<SmallFloat> small_float(Format format);
 
 double decode_small(const SmallFloat& type, uint32_t code);
 
-/// Rounds to nearest, ties to even. Nothing when the value is too large for a format without infinity.
+/// Rounds to nearest, ties to even. Empty when the value is too large for a format without infinity.
 std::optional<uint32_t> encode_small(const SmallFloat& type, double value);
 
 double decode_e8m0(uint8_t code);

@@ -9,15 +9,15 @@
 
 namespace mlfs {
 
-/// When what readers may still look at can be freed. Readers never wait: they announce the epoch they read in, and what was
-/// taken out of their sight is freed when no reader is left in an epoch that could have seen it.
+/// Decides when memory that readers may still use can be freed. Readers never wait: they announce the epoch in which they read, and a
+/// withdrawn object is freed when no reader is left in an epoch that could have seen it.
 class Epochs {
  public:
   explicit Epochs(size_t reader_count);
   Epochs(const Epochs&) = delete;
   Epochs& operator=(const Epochs&) = delete;
 
-  /// A reader's critical section. One at a time for each reader index.
+  /// A reader's critical section. A reader index may have one at a time.
   class Guard {
    public:
     Guard(Epochs& epochs, size_t reader);
@@ -29,7 +29,7 @@ class Epochs {
     std::atomic<uint64_t>& announced_;
   };
 
-  /// Takes what no reader can find any more.
+  /// Takes an object that no reader can find any more.
   template <class T>
   void retire(std::unique_ptr<T> unreachable) {
     if (unreachable != nullptr) retire_shared(std::shared_ptr<T>(std::move(unreachable)));

@@ -8,7 +8,7 @@ namespace mlfs {
 
 class BackingFile;
 
-/// A run of a mounted file: bytes of an image, of the layout's inline store, or bytes that only the control plane knows.
+/// A range of a mounted file: bytes of an image, of the layout's inline store, or bytes that only the control plane knows.
 struct Extent {
   enum class Kind : uint8_t { kImage, kInline, kComputed };
   Kind kind;
@@ -17,10 +17,10 @@ struct Extent {
   uint64_t length;
 };
 
-/// What one inode is made of. Immutable once published.
+/// The extents of one inode. Immutable once published.
 class FileLayout {
  public:
-  /// `room` is whose reads the reads of this inode are counted with.
+  /// Reads of this inode are counted under `room`.
   FileLayout(std::vector<Extent> extents, std::vector<uint8_t> inline_bytes, uint8_t room = 0);
 
   uint64_t size() const { return starts_.back(); }

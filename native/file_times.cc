@@ -9,7 +9,7 @@
 namespace mlfs {
 
 int set_file_times(int fd, const timespec times[2]) {
-  // futimens refuses a descriptor of a place. The name in /proc leads to the open file itself, whatever its path is by now.
+  // futimens refuses an O_PATH descriptor. The name in /proc leads to the open file itself, whatever its present path.
   const std::string path = "/proc/self/fd/" + std::to_string(fd);
   return utimensat(AT_FDCWD, path.c_str(), times, 0) == 0 ? 0 : errno;
 }

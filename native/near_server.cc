@@ -20,14 +20,14 @@ using std::chrono::milliseconds;
 
 /// Reads up to this size are dominated by the hand-over, larger ones by the copy.
 constexpr uint64_t kSmallRead = 64 << 10;
-/// So many small reads in a row from one thread make it a lone reader.
+/// A thread that sends this many small reads in a row is a lone reader.
 constexpr uint32_t kOnAfter = 16;
-/// Beside its reader the polling thread finds the next request as soon as it runs again. If it polled in vain so often,
-/// the scheduler may have moved the reader: look where it is.
+/// On its reader's processor the polling thread finds the next request as soon as it runs again. After this many polls in vain
+/// the scheduler may have moved the reader, so its processor is looked up again.
 constexpr uint32_t kLookAgainAfter = 8;
 /// A run is broken by a pause longer than this, and polling ends after one.
 constexpr int64_t kPauseNs = 500'000;
-/// How often a session thread looks whether the polling thread is alive.
+/// Interval at which a session thread checks that the polling thread runs.
 constexpr milliseconds kWatchPeriod{2};
 
 int64_t now_ns() {

@@ -23,7 +23,7 @@ namespace mlfs {
 /// nothing, since it runs only while the reader sleeps; and because a processor that runs only SCHED_IDLE threads counts as
 /// idle, the reader is woken right where it was. Meanwhile the ordinary session threads stay away from the device.
 ///
-/// States: off (session threads read the device, this thread sleeps) and on (the other way round). On begins after a run
+/// States: off (session threads read the device, this thread sleeps) and on (the reverse). On begins after a run
 /// of small reads by one thread in quick succession. Off begins when the requests stop, when another reader or a large
 /// read comes, when the bytes come from a disk (then the scheduler places reader and server better, by the disk's interrupts), or when the polling thread gets no processor time: a watching session thread notices within two
 /// periods, lifts it to SCHED_OTHER so that it finishes what it holds, and takes over.
@@ -35,9 +35,9 @@ class NearServer {
   NearServer(const NearServer&) = delete;
   NearServer& operator=(const NearServer&) = delete;
 
-  /// Says who sent a READ of how much, and whether the bytes were cached; called for each by the thread that serves it.
+  /// Reports the sender and size of a READ, and whether the bytes were cached. The thread that serves a READ calls it.
   void observe(uint32_t requester_tid, uint64_t length, bool cached);
-  /// Keeps a session thread away from the device while this is on; it watches meanwhile.
+  /// Keeps a session thread away from the device while this is on; the thread watches the poller in that time.
   void stay_away();
   void stop();
 

@@ -10,8 +10,8 @@
 
 namespace mlfs {
 
-/// Tells the kernel what it must not keep, on a thread of its own: an invalidation waits for locked pages, and those are unlocked
-/// by replies that other threads send. Notifications go out one after the other, in the order in which they were given.
+/// Sends invalidations to the kernel from a separate thread: an invalidation waits for locked pages, and those are unlocked
+/// by replies that other threads send. Notifications are sent one after the other, in the order in which they were queued.
 class Notifier {
  public:
   /// 0, or the errno of the write; ENOENT: the kernel does not know the inode. Called from the notification thread.
@@ -22,9 +22,9 @@ class Notifier {
   Notifier(const Notifier&) = delete;
   Notifier& operator=(const Notifier&) = delete;
 
-  /// Queues a whole message. The thread is made for the first one. After `stop` the message is not sent: ENODEV.
+  /// Queues a whole message. The first one starts the thread. After `stop` a message is not sent and fails with ENODEV.
   void notify(std::vector<uint8_t> message, Done done);
-  /// Sends what is queued and ends the thread. The connection should be over by then: a notification that waits for a page whose
+  /// Sends the queued messages and ends the thread. The connection should be over by then: a notification that waits for a page whose
   /// request nobody answers ends only with the connection.
   void stop();
 

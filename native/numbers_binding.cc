@@ -1,4 +1,4 @@
-// Arguments in, errors out for what computes with the elements of tensors. The work is done in the threads of libuv's pool.
+// N-API arguments and errors of the functions that compute with elements of tensors. The work is done in threads of libuv's pool.
 
 #include "numbers_binding.h"
 
@@ -22,13 +22,13 @@ namespace {
 
 ElementType type_argument(const Napi::Value& value) {
   const auto type = element_type(value.As<Napi::String>().Utf8Value());
-  if (!type) throw Napi::TypeError::New(value.Env(), "a dtype whose elements are no numbers");
+  if (!type) throw Napi::TypeError::New(value.Env(), "a dtype whose elements are not numbers");
   return *type;
 }
 
 uint64_t whole_number(const Napi::Value& value) { return static_cast<uint64_t>(value.As<Napi::Number>().DoubleValue()); }
 
-/// Work whose end is a promise. What it reads and writes is kept alive until then.
+/// Work that settles a promise. The buffers that it reads and writes are kept alive until then.
 class Work : public Napi::AsyncWorker {
  public:
   explicit Work(Napi::Env env) : Napi::AsyncWorker(env, "mlfs-numbers"), deferred_(Napi::Promise::Deferred::New(env)) {}
@@ -61,7 +61,7 @@ class Work : public Napi::AsyncWorker {
   int errno_ = 0;
 };
 
-/// A block that lies in memory.
+/// Adds a block from memory.
 class AddBytes : public Work {
  public:
   AddBytes(const Napi::Object& owner, Statistics& statistics, size_t block, const Napi::Uint8Array& bytes)
@@ -85,7 +85,7 @@ class AddBytes : public Work {
   const size_t length_;
 };
 
-/// A block that is read from a file, piece by piece into a buffer that the thread keeps.
+/// Adds a block from a file, which it reads piece by piece into a buffer of the thread.
 class AddFromFile : public Work {
  public:
   AddFromFile(const Napi::Object& owner, Statistics& statistics, size_t block, Descriptor file, uint64_t offset,
@@ -106,7 +106,7 @@ class AddFromFile : public Work {
   }
 
  private:
-  /// Whole elements of every type, and what the second cache of a processor holds beside the tables.
+  /// Whole elements of every type; fits the second-level cache beside the tables.
   static constexpr size_t kPieceBytes = 128 * 1024;
 
   bool read(uint8_t* to, size_t length, uint64_t offset) {

@@ -4,7 +4,7 @@
 
 namespace mlfs {
 
-/// Adds what computes with the elements of tensors: statistics and text.
+/// Adds the functions that compute with elements of tensors: statistics and text.
 void define_numbers(Napi::Env env, Napi::Object exports);
 
 }  // namespace mlfs

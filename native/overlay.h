@@ -24,7 +24,7 @@ struct OverlayChunk {
   std::vector<Piece> pieces;
 };
 
-/// Which bytes of an image are dirty, and where they are; src/storage/overlay.ts has the same chunks. A clean image costs a
+/// The dirty bytes of an image and their places; src/storage/overlay.ts has the same chunks. A clean image costs only a
 /// null pointer.
 class Overlay {
  public:
@@ -45,7 +45,7 @@ class Overlay {
   /// The run that begins at `position` of the image, at most `length` bytes; for readers within an Epochs::Guard.
   Run run_at(uint64_t position, uint64_t length) const;
 
-  /// By one writer at a time; null makes the chunk clean. False if the index is out of range.
+  /// Only one writer at a time may call this. Null makes the chunk clean. False if the index is out of range.
   bool publish(uint64_t chunk_index, std::unique_ptr<const OverlayChunk> chunk);
 
  private:

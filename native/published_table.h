@@ -9,7 +9,7 @@
 
 namespace mlfs {
 
-/// Number → immutable value, published by pointer swap and found without a lock. What is found is valid while the reader's
+/// A table of numbers and immutable values, published by pointer swap and found without a lock. A found value is valid while the reader's
 /// Epochs::Guard lives.
 template <class Value>
 class PublishedTable {
@@ -40,7 +40,7 @@ class PublishedTable {
     return leaf->slots[number & (kLeafSize - 1)].load(std::memory_order_seq_cst);
   }
 
-  /// Makes `value` what readers of `number` see from now on; null withdraws it. False if the number is out of range.
+  /// Publishes `value` under `number`; null withdraws it. False if the number is out of range.
   bool publish(uint64_t number, std::unique_ptr<const Value> value) {
     if (number >= kCapacity) return false;
     std::lock_guard lock(writer_);

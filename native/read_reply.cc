@@ -63,7 +63,7 @@ bool ReadReply::read_image(uint8_t* to, const BackingFile& image, uint64_t offse
 bool ReadReply::read_file(uint8_t* to, const BackingFile& file, uint64_t offset, uint64_t length) {
   while (length > 0) {
     iovec piece = {to, length};
-    // First what is cached, so that waiting for a disk is noticed; then whatever it takes.
+    // First reads only cached bytes, so that a wait for the disk is noticed; then reads the rest.
     ssize_t got = preadv2(file.fd.get(), &piece, 1, static_cast<off_t>(offset), was_cached_ ? RWF_NOWAIT : 0);
     if (got < 0 && errno == EINTR) continue;
     bool asked_cache_only = was_cached_;
@@ -82,7 +82,7 @@ bool ReadReply::send_bytes(uint64_t unique) {
   header.len = static_cast<uint32_t>(sizeof header + length_);
   header.unique = unique;
   iovec message[] = {{&header, sizeof header}, {buffer_.data(), length_}};
-  // ENOENT: the request was aborted meanwhile; nobody waits for an answer.
+  // ENOENT: the request was aborted, so no reply is expected.
   return writev(device_, message, 2) >= 0 || errno == ENOENT;
 }
 

@@ -20,9 +20,9 @@ class ReadReply {
 
   /// Reads [offset, offset + length) of `layout`, cut at its end.
   void fill(const FileLayout& layout, uint64_t offset, uint64_t length);
-  /// Sends what was read, or EIO if it could not be, as the reply to request `unique`, which came at `began`.
+  /// Replies to request `unique`, which arrived at `began`, with the bytes read, or with EIO if reading failed.
   void send(uint64_t unique, ReadTally::Clock::time_point began);
-  /// False if the last `fill` had to wait for a disk, as far as is known.
+  /// False if the last `fill` is known to have waited for a disk.
   bool was_cached() const { return was_cached_; }
 
  private:

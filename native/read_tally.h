@@ -8,15 +8,15 @@
 
 namespace mlfs {
 
-/// The READs that were answered natively, by room: how much, and how many took how long. Monotonic, relaxed: for people and graphs, never
-/// for decisions.
+/// The READs answered natively, by room: bytes, and a histogram of durations. Monotonic counters with relaxed ordering: for people and
+/// graphs, never for decisions.
 class ReadTally {
  public:
   using Clock = std::chrono::steady_clock;
 
-  /// What rooms are is the control plane's business; here they are numbered.
+  /// Rooms are only numbers here; the control plane knows their meaning.
   static constexpr size_t kRooms = 16;
-  /// Upper bounds of the classes of duration. One more class holds what took longer.
+  /// Upper bounds of the classes of duration. One more class holds longer ones.
   static constexpr std::array<uint64_t, 11> kBoundsNanoseconds = {
       4'000,      16'000,     64'000,      256'000,       1'000'000,    4'000'000,
       16'000'000, 64'000'000, 256'000'000, 1'000'000'000, 4'000'000'000};

@@ -33,7 +33,7 @@ void install_wake_signal() {
 
 }  // namespace
 
-/// What one thread needs to read and serve messages.
+/// The buffers and state with which one thread reads and serves messages.
 class Session::Server {
  public:
   Server(Session& session, size_t reader)
@@ -82,7 +82,7 @@ class Session::Server {
     return false;
   }
 
-  /// A reader that meets one switch after the other leaves the READ to the control plane, which makes the switches.
+  /// A reader that repeatedly meets a switch leaves the READ to the control plane, which makes the switches.
   static constexpr int kAttempts = 4;
 
   Session& session_;
@@ -119,7 +119,7 @@ void Session::stop() {
   if (near_) near_->stop();
   for (auto& worker : workers_) {
     if (!worker->thread.joinable()) continue;
-    // Again and again: a signal that arrives just before the read is lost.
+    // Repeated, because a signal that arrives just before the read is lost.
     while (!worker->ended.load()) {
       pthread_kill(worker->thread.native_handle(), wake_signal());
       std::this_thread::sleep_for(std::chrono::milliseconds(1));

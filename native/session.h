@@ -22,7 +22,7 @@ namespace mlfs {
 
 struct SessionOptions {
   unsigned threads = 2;
-  /// Room for the largest WRITE the kernel was promised, without its header.
+  /// Maximum size of a WRITE as agreed with the kernel, without its header.
   uint64_t max_write_bytes = uint64_t{1} << 20;
   /// Serve a lone reader of small blocks from its own processor.
   bool near_server = true;
@@ -53,12 +53,12 @@ class Session {
   /// Registers a file that the kernel may read and write by itself (FUSE passthrough, Linux 6.9). Returns an id above 0 for replies to
   /// OPEN and CREATE, or a negative errno: EPERM without CAP_SYS_ADMIN, ELOOP when the file's file system lies on another.
   int open_backing(int fd);
-  /// No reply names the id any more. What is open by it stays open.
+  /// Call this when no reply names the id any more. Files opened through it stay open.
   void close_backing(int id);
 
   /// A file for layouts and pieces to point to.
   BackingFile* add_file(Descriptor fd, uint64_t size);
-  /// Closes a file that nothing published points to any more, when no reader can hold it.
+  /// Closes a file once no reader can hold it. Nothing published may point to it any more.
   void remove_file(BackingFile* file);
 
   /// nodeid → layout: READ of these inodes is answered here.

@@ -10,7 +10,7 @@
 namespace mlfs {
 namespace {
 
-/// So many elements are worked on at a time: as floats or doubles they stay in the first cache.
+/// Elements processed at a time: as floats or doubles they fit the first-level cache.
 constexpr size_t kRun = 2048;
 
 /// Sums of squares below this may have lost squares that no double can hold.
@@ -48,7 +48,7 @@ struct Bits<double> {
 template <typename T>
 constexpr size_t kLanes = 32 / sizeof(T);
 
-/// What one pass over a run adds up, in lanes that a vector register holds.
+/// The sums of one pass over a run, in lanes of a vector register.
 template <typename T>
 struct Lanes {
   using Word = typename Bits<T>::Word;
@@ -164,7 +164,7 @@ double Summary::sum_of_squares() const { return static_cast<double>(wide_sum_of_
 
 double Summary::norm() const { return static_cast<double>(std::sqrt(wide_sum_of_squares())); }
 
-/// What one thread after the other counts in: the histogram of all of its blocks, and the summary of the present one.
+/// The counters that threads use in turn: the histogram of all blocks counted in it, and the summary of the present block.
 class Statistics::Tally {
  public:
   explicit Tally(ElementType type) : type_(type) {}
@@ -178,7 +178,7 @@ class Statistics::Tally {
 
   const Histogram& histogram() const { return doubles_; }
 
-  /// The block is over.
+  /// Ends the block.
   Summary take_summary() {
     if (has_floats_) take_floats();
     return std::exchange(summary_, Summary{});
@@ -190,7 +190,7 @@ class Statistics::Tally {
       uint64_t count = 0;
       for (auto& table : floats_) count += std::exchange(table[code], 0);
       const uint32_t lower = static_cast<uint32_t>(code) << Bits<float>::kShift;
-      // Zero, subnormal numbers and what is not finite are counted one by one.
+      // Zeros, subnormal numbers and non-finite elements are counted one by one.
       const uint32_t magnitude = lower & Bits<float>::kMagnitude;
       if (count == 0 || magnitude < Bits<float>::kSmallestNormal || magnitude >= Bits<float>::kInfinity) continue;
       doubles_[bucket_of(std::bit_cast<float>(lower))] += count;

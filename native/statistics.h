@@ -14,9 +14,9 @@ namespace mlfs {
 __extension__ using Int128 = __int128;
 
 /**
- * Of the finite elements of one run, one block, or all; the others are counted.
+ * Summarizes the finite elements of one run, one block, or all blocks; the others are only counted.
  *
- * Mean and squares are kept in the widest type of the machine: squares of doubles neither overflow nor vanish there. Of 64-bit integers the mean is
+ * Mean and squares are kept in the machine's widest type, in which squares of doubles neither overflow nor underflow. The mean of 64-bit integers is
  * kept as the distance from an integer, so that a spread of 1 among values near 2^64 is not lost.
  */
 struct Summary {
@@ -26,10 +26,10 @@ struct Summary {
   uint64_t infs = 0;
   double min = 0;
   double max = 0;
-  /// The same of 64-bit integers, exactly.
+  /// The exact extremes of 64-bit integers.
   Int128 least = 0;
   Int128 greatest = 0;
-  /// Added to `mean`; other than 0 for 64-bit integers alone.
+  /// Added to `mean`; it is 0 except for 64-bit integers.
   Int128 origin = 0;
   long double mean = 0;
   /// Sum of the squared distances from the mean.
@@ -37,14 +37,14 @@ struct Summary {
 
   uint64_t finite() const { return count - nans - infs; }
   long double whole_mean() const { return static_cast<long double>(origin) + mean; }
-  /// Of the population.
+  /// Standard deviation of the population.
   double deviation() const;
-  /// Infinity where no double is that large.
+  /// Infinite when it exceeds every double.
   double sum() const;
   double sum_of_squares() const;
   /// The square root of the sum of squares.
   double norm() const;
-  /// Chan, Golub and LeVeque's way to join two of them.
+  /// Combines two summaries with the formula of Chan, Golub and LeVeque.
   void join(const Summary& other);
 
  private:
@@ -57,12 +57,12 @@ struct Bucket {
   uint64_t count;
 };
 
-/// Statistics of a tensor that is handed over block by block, by any threads in any order. The result does not depend on the order.
+/// Statistics of a tensor whose blocks are added by any threads in any order. The result does not depend on the order.
 class Statistics {
   class Tally;
 
  public:
-  /// One block while one thread works on it: it counts when it is destroyed.
+  /// One block while one thread works on it. Its destructor adds it to the result.
   class Block {
    public:
     /// `number` is its place in the tensor's order.
@@ -85,20 +85,20 @@ class Statistics {
 
   ElementType type() const { return type_; }
 
-  /// When no block is worked on.
+  /// Call this only while no block exists.
   Summary summary() const;
-  /// The buckets that are not empty, ascending. When no block is worked on.
+  /// The non-empty buckets in ascending order. Call this only while no block exists.
   std::vector<Bucket> histogram() const;
 
  private:
-  /// By sign, exponent and the two highest bits of the mantissa of a double.
+  /// Number of buckets: one per sign, exponent and two highest bits of the mantissa of a double.
   static constexpr size_t kBuckets = size_t{1} << 14;
   using Histogram = std::array<uint64_t, kBuckets>;
 
   const ElementType type_;
   mutable std::mutex mutex_;
   std::vector<Summary> blocks_;
-  /// Nobody's at the moment. There are as many as blocks were worked on at one time.
+  /// Unused tallies. There are as many as there were concurrent blocks.
   std::vector<std::unique_ptr<Tally>> tallies_;
 };
 

@@ -3,6 +3,7 @@
  * It has at most a million elements: a larger array shows its first rows, and a line that says how many are missing. A file that cannot be
  * shown has a comment with the reason, so that listing a folder never fails because of its contents.
  */
+import { partBytes } from '../checkpoint/dtypes.ts';
 import { DTYPES } from '../checkpoint/tensor.ts';
 import { hasText, renderElements } from '../numbers/element-text.ts';
 import { NPY_HEADER_BYTES, NpyRefusal } from '../numbers/npy-header.ts';
@@ -50,7 +51,7 @@ async function* elementsCsv(
   const elements = async (first: number, many: number) => {
     const bytes = Buffer.from(await read(dataOffset + first * itemsize, many * itemsize));
     if (bytes.length < many * itemsize) throw new NpyRefusal('became shorter while it was read');
-    return header.bigEndian ? swapped(bytes, dtype.startsWith('complex') ? itemsize / 2 : itemsize) : bytes;
+    return header.bigEndian ? swapped(bytes, partBytes(dtype)) : bytes;
   };
   if (transposed) {
     const whole = await elements(0, count);

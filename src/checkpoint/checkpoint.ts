@@ -18,12 +18,12 @@ export type CheckpointFormat =
   | 'pickle';
 
 /**
- * What is in a checkpoint file: an object tree whose leaves are tensors, storages that lie in the image, and what was
- * odd about it. Opening reads directories, headers and pickles; it never reads tensor bytes.
+ * The contents of a checkpoint file: an object tree whose leaves are tensors, the storages in the image, and warnings about
+ * anything odd. Opening reads directories, headers and pickles; it never reads tensor bytes.
  */
 export interface Checkpoint {
   readonly format: CheckpointFormat;
-  /** As the user named it. */
+  /** The path as the user gave it. */
   readonly path: string;
   readonly image: Image;
   /** The pickled object, or for safetensors a PyDict of name → tensor. */
@@ -36,11 +36,11 @@ export interface Checkpoint {
   /** Every tensor at every path of the object tree, in the tree's order. */
   readonly tensors: readonly NamedTensor[];
   readonly storages: ReadonlyMap<string, Storage>;
-  /** The archive entries, for verify and for /ir; empty for formats that are no archives. */
+  /** The archive entries, for verify and for /ir; empty for formats that are not archives. */
   readonly entries: readonly ZipEntry[];
   /** GLOBALs that were named and not known, `module.name`, sorted. */
   readonly unknownGlobals: readonly string[];
-  /** Things a reader should know that do not prevent reading. */
+  /** Problems that do not prevent reading. */
   readonly warnings: readonly MlfsError[];
   /** Free-form facts of the format: torch's version record, byteorder, safetensors' __metadata__. */
   readonly metadata: Readonly<Record<string, string>>;

@@ -1,10 +1,10 @@
 import { MlfsError } from '../errors.ts';
 import { refuseJson, refuseText } from './foreign.ts';
 
-/** What the first bytes of a file say it is. */
+/** The kind of a file by its first bytes. */
 export type Container = 'zip' | 'safetensors' | 'tar' | 'pickle';
 
-/** How much of a file `detectContainer` wants to see. */
+/** Number of bytes that `detectContainer` needs to see. */
 export const HEAD_BYTES = 4096;
 
 interface Signature {
@@ -14,7 +14,7 @@ interface Signature {
   readonly advice?: string;
 }
 
-/** Files that people have beside their checkpoints, by their magic. */
+/** Kinds of files that often lie beside checkpoints, by their magic numbers. */
 const OTHERS: readonly Signature[] = [
   signature('a GGUF model', 0, 'GGUF'),
   signature('a GGML model', 0, 'lmgg'),
@@ -43,7 +43,7 @@ const OTHERS: readonly Signature[] = [
 
 /**
  * Tells the container by content, never by the file's extension. Throws ERR_MLFS_PLACEHOLDER for a file that stands for another
- * and ERR_MLFS_FORMAT, which names what it is, for one that is no checkpoint.
+ * and ERR_MLFS_FORMAT, which names what it is, for one that is not a checkpoint.
  */
 export function detectContainer(path: string, head: Buffer, size: number): Container {
   if (size === 0)
@@ -78,7 +78,7 @@ export function detectContainer(path: string, head: Buffer, size: number): Conta
   if (/^\s*[{[]/.test(text)) throw refuseJson(path, head);
   throw (
     refuseText(path, head) ??
-    refuse(path, `is no checkpoint: it starts with the bytes ${head.subarray(0, 8).toString('hex')}`)
+    refuse(path, `is not a checkpoint: it starts with the bytes ${head.subarray(0, 8).toString('hex')}`)
   );
 }
 

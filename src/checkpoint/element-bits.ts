@@ -1,60 +1,49 @@
-import { DTYPES, type DType, type Tensor } from './tensor.ts';
+import { DTYPE_ROWS, DTYPES, type DType, partBytes, partsOf } from './dtypes.ts';
+import type { Tensor } from './tensor.ts';
 
 /**
- * What a tensor's stored elements still need to become its logical value in little-endian bytes: the byte order of the machine
- * that saved it, torch's lazy conjugation and negation.
+ * The change that turns a tensor's stored elements into its logical value in little-endian bytes: it reverses the byte order of the machine that
+ * saved it, and applies torch's lazy conjugation and negation.
  */
 export interface ElementChange {
-  /** Bytes of a component to be reversed; 1 for none. */
+  /** Number of bytes to reverse together; 1 for none. */
   readonly swap: 1 | 2 | 4 | 8;
   readonly dtype: DType;
   readonly conj: boolean;
   readonly neg: boolean;
 }
 
-const COMPLEX: Partial<Record<DType, 2 | 4 | 8>> = { complex32: 2, complex64: 4, complex128: 8 };
-/** Sign and magnitude: negation flips the highest bit. */
-const SIGNED_MAGNITUDE: ReadonlySet<DType> = new Set([
-  'float16',
-  'bfloat16',
-  'float32',
-  'float64',
-  'float8_e4m3fn',
-  'float8_e5m2',
-]);
-const INTEGERS: ReadonlySet<DType> = new Set([
-  'int8',
-  'int16',
-  'int32',
-  'int64',
-  'uint8',
-  'uint16',
-  'uint32',
-  'uint64',
-]);
+/**
+ * How an element, or each part of a complex one, is negated: floats by their sign bit, integers by two's complement. Undefined where elements share a
+ * byte, where the code of negative zero is NaN, and where there is no sign.
+ */
+function negationOf(dtype: DType): 'sign' | 'complement' | undefined {
+  const { kind, format } = DTYPE_ROWS[dtype];
+  if (format?.kind === 'float')
+    return format.special === 'ieee' || format.special === 'last' ? 'sign' : undefined;
+  return kind === 'int' || kind === 'uint' ? 'complement' : undefined;
+}
 
-/** undefined when the stored bytes are the tensor's bytes; a reason when they cannot be made so. */
+/** Undefined when the stored bytes are already the tensor's bytes; a reason when no change can make them so. */
 export function elementChange(tensor: Tensor): ElementChange | undefined | { readonly reason: string } {
   const { dtype } = tensor;
-  const component = COMPLEX[dtype];
-  const width = component ?? DTYPES[dtype];
-  const swap = tensor.storage.byteorder === 'big' ? (width as ElementChange['swap']) : 1;
+  const swap = tensor.storage.byteorder === 'big' ? partBytes(dtype) : 1;
   // Conjugation does nothing to real numbers.
-  const conj = tensor.conj === true && component !== undefined;
+  const conj = tensor.conj === true && partsOf(dtype) === 2;
   const neg = tensor.neg === true;
-  if (neg && component === undefined && !SIGNED_MAGNITUDE.has(dtype) && !INTEGERS.has(dtype)) {
+  if (neg && negationOf(dtype) === undefined) {
     return { reason: `the negation of ${dtype} is not defined` };
   }
   return swap === 1 && !conj && !neg ? undefined : { swap, dtype, conj, neg };
 }
 
-/** Makes stored elements logical ones, in place. Whole elements only. */
+/** Turns stored elements into logical ones in place. `bytes` must be whole elements. */
 export function changeElements(bytes: Uint8Array, change: ElementChange): void {
   swapBytes(bytes, change);
   changeSigns(bytes, change);
 }
 
-/** Makes logical elements stored ones again, in place. Either step undoes itself, the two in the other order. */
+/** Turns logical elements back into stored ones in place. Each step is its own inverse, so the steps run in reverse order. */
 export function restoreElements(bytes: Uint8Array, change: ElementChange): void {
   changeSigns(bytes, change);
   swapBytes(bytes, change);
@@ -67,15 +56,15 @@ function swapBytes(bytes: Uint8Array, { swap }: ElementChange): void {
   else if (swap === 8) buffer.swap64();
 }
 
-/** Of little-endian elements. */
+/** Changes the signs of little-endian elements. */
 function changeSigns(bytes: Uint8Array, change: ElementChange): void {
-  const itemsize = DTYPES[change.dtype];
-  const component = COMPLEX[change.dtype];
-  if (component !== undefined) {
-    if (change.neg) flipSigns(bytes, itemsize, component - 1);
-    if (change.neg !== change.conj) flipSigns(bytes, itemsize, itemsize - 1);
-  } else if (change.neg) {
-    if (SIGNED_MAGNITUDE.has(change.dtype)) flipSigns(bytes, itemsize, itemsize - 1);
+  const { dtype, conj, neg } = change;
+  const itemsize = DTYPES[dtype];
+  if (partsOf(dtype) === 2) {
+    if (neg) flipSigns(bytes, itemsize, partBytes(dtype) - 1);
+    if (neg !== conj) flipSigns(bytes, itemsize, itemsize - 1);
+  } else if (neg) {
+    if (negationOf(dtype) === 'sign') flipSigns(bytes, itemsize, itemsize - 1);
     else negateIntegers(bytes, itemsize);
   }
 }

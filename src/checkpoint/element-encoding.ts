@@ -1,102 +1,27 @@
-/** A number as the bytes of one element: what fills a tensor when somebody writes `0.5` into its file. */
-import type { DType } from './tensor.ts';
+/** Converts a number to the bytes of one element, with which a tensor is filled when `0.5` is written to its file. */
+import { DTYPE_ROWS, type DType, type FloatFormat, type IntegerFormat, partsOf } from './dtypes.ts';
 
 /**
- * The element's bytes, little-endian, as the tensor's file shows it; for elements that share a byte the byte with all of them. Floats are rounded
- * to nearest, ties to even, and overflow to infinity where the type has one. Undefined for a text that is no number of the dtype: a
- * fraction for integers, a value out of range, a type whose bits are no numbers.
+ * The element's little-endian bytes, as in the tensor's file; where elements share a byte, the byte with all of them. Floats are rounded
+ * to nearest, ties to even, and overflow to infinity if the dtype has it. Undefined if the dtype has no such number: a fraction for an integer, a
+ * value out of range, or any number for a dtype whose bits are not numbers.
  */
 export function encodeElement(text: string, dtype: DType): Buffer | undefined {
   const number = text.trim();
-  const float = FLOATS[dtype];
-  if (float !== undefined) {
-    const value = parseReal(number);
-    return value === undefined ? undefined : encodeFloat(value, float);
+  const { format } = DTYPE_ROWS[dtype];
+  switch (format?.kind) {
+    case undefined:
+      return undefined;
+    case 'float':
+      return partsOf(dtype) === 2 ? encodeComplex(number, format) : encodeReal(number, format);
+    case 'exponent':
+      return encodePowerOfTwo(number);
+    case 'integer':
+      return encodeInteger(number, format);
+    case 'bool':
+      return encodeBool(number);
   }
-  const part = COMPLEX[dtype];
-  if (part !== undefined) return encodeComplex(number, part);
-  if (dtype === 'bool') return encodeBool(number);
-  if (dtype === 'float8_e8m0fnu') return encodePowerOfTwo(number);
-  const integer = INTEGERS[dtype];
-  return integer === undefined ? undefined : encodeInteger(number, integer);
 }
-
-interface FloatFormat {
-  /** 4: two elements a byte. */
-  readonly bits: 4 | 8 | 16 | 32 | 64;
-  readonly mantissaBits: number;
-  readonly bias: number;
-  /** The code of NaN; undefined where there is none. */
-  readonly nan: number | undefined;
-  /** Infinity follows the largest finite code. */
-  readonly infinite: boolean;
-  readonly maxFinite: number;
-}
-
-const FLOATS: Readonly<Partial<Record<DType, FloatFormat>>> = {
-  float64: {
-    bits: 64,
-    mantissaBits: 52,
-    bias: 1023,
-    nan: undefined,
-    infinite: true,
-    maxFinite: Number.MAX_VALUE,
-  },
-  float32: {
-    bits: 32,
-    mantissaBits: 23,
-    bias: 127,
-    nan: 0x7fc00000,
-    infinite: true,
-    maxFinite: (2 - 2 ** -23) * 2 ** 127,
-  },
-  float16: { bits: 16, mantissaBits: 10, bias: 15, nan: 0x7e00, infinite: true, maxFinite: 65504 },
-  bfloat16: {
-    bits: 16,
-    mantissaBits: 7,
-    bias: 127,
-    nan: 0x7fc0,
-    infinite: true,
-    maxFinite: (2 - 2 ** -7) * 2 ** 127,
-  },
-  // NaN as torch writes it: of the three codes the last.
-  float8_e5m2: { bits: 8, mantissaBits: 2, bias: 15, nan: 0x7f, infinite: true, maxFinite: 57344 },
-  // The last code of the highest exponent is NaN (OCP 8-bit floating point, E4M3).
-  float8_e4m3fn: { bits: 8, mantissaBits: 3, bias: 7, nan: 0x7f, infinite: false, maxFinite: 448 },
-  // No negative zero: its code is NaN.
-  float8_e4m3fnuz: { bits: 8, mantissaBits: 3, bias: 8, nan: 0x80, infinite: false, maxFinite: 240 },
-  float8_e5m2fnuz: { bits: 8, mantissaBits: 2, bias: 16, nan: 0x80, infinite: false, maxFinite: 57344 },
-  float4_e2m1fn_x2: { bits: 4, mantissaBits: 1, bias: 1, nan: undefined, infinite: false, maxFinite: 6 },
-};
-
-const COMPLEX: Readonly<Partial<Record<DType, 'float16' | 'float32' | 'float64'>>> = {
-  complex32: 'float16',
-  complex64: 'float32',
-  complex128: 'float64',
-};
-
-interface IntegerFormat {
-  /** Below 8: several elements a byte. */
-  readonly bits: 2 | 4 | 8 | 16 | 32 | 64;
-  readonly signed: boolean;
-}
-
-const INTEGERS: Readonly<Partial<Record<DType, IntegerFormat>>> = {
-  int8: { bits: 8, signed: true },
-  int16: { bits: 16, signed: true },
-  int32: { bits: 32, signed: true },
-  int64: { bits: 64, signed: true },
-  uint8: { bits: 8, signed: false },
-  uint16: { bits: 16, signed: false },
-  uint32: { bits: 32, signed: false },
-  uint64: { bits: 64, signed: false },
-  // Of quantized tensors the integers.
-  qint8: { bits: 8, signed: true },
-  qint32: { bits: 32, signed: true },
-  quint8: { bits: 8, signed: false },
-  quint4x2: { bits: 4, signed: false },
-  quint2x4: { bits: 2, signed: false },
-};
 
 const REAL = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i;
 const INFINITE = /^([+-]?)inf(?:inity)?$/i;
@@ -109,6 +34,11 @@ function parseReal(text: string): number | undefined {
   return sign === '-' ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
 }
 
+function encodeReal(text: string, format: FloatFormat): Buffer | undefined {
+  const value = parseReal(text);
+  return value === undefined ? undefined : encodeFloat(value, format);
+}
+
 /** Undefined when the format has no such value. */
 function encodeFloat(value: number, format: FloatFormat): Buffer | undefined {
   const { bits } = format;
@@ -119,31 +49,35 @@ function encodeFloat(value: number, format: FloatFormat): Buffer | undefined {
   }
   const code = floatCode(value, format);
   if (code === undefined) return undefined;
-  buffer.writeUIntLE(bits === 4 ? repeated(code, bits) : code, 0, buffer.length);
+  buffer.writeUIntLE(bits < 8 ? repeated(code, bits) : code, 0, buffer.length);
   return buffer;
 }
 
-function floatCode(
-  value: number,
-  { bits, mantissaBits, bias, nan, infinite, maxFinite }: FloatFormat,
-): number | undefined {
+function floatCode(value: number, format: FloatFormat): number | undefined {
+  const { bits, mantissaBits, bias, special, nan } = format;
   const signBit = 2 ** (bits - 1);
   if (Number.isNaN(value)) return nan;
   const sign = value < 0 || Object.is(value, -0) ? signBit : 0;
   const code = magnitudeCode(Math.abs(value), mantissaBits, bias);
-  const largest = magnitudeCode(maxFinite, mantissaBits, bias);
-  if (code > largest) return infinite ? sign + largest + 1 : undefined;
-  // The types without a negative zero have NaN at its code.
-  if (code === 0 && nan === signBit) return 0;
+  const largest = largestFiniteCode(format);
+  if (code > largest) return special === 'ieee' ? sign + largest + 1 : undefined;
+  if (code === 0 && special === 'negative-zero') return 0;
   return sign + code;
 }
 
-/** A byte full of elements of less than 8 bits. */
-function repeated(code: number, bits: 2 | 4): number {
-  return code * (bits === 4 ? 0x11 : 0x55);
+/** The largest finite code, without the sign bit. */
+function largestFiniteCode({ bits, mantissaBits, special }: FloatFormat): number {
+  const all = 2 ** (bits - 1) - 1;
+  if (special === 'ieee') return all - 2 ** mantissaBits;
+  return special === 'last' ? all - 1 : all;
 }
 
-/** The bits below the sign, rounded to nearest even; what is too large comes out above the largest code of the type. */
+/** A byte that repeats a code of less than 8 bits. */
+function repeated(code: number, bits: number): number {
+  return code * (0xff / (2 ** bits - 1));
+}
+
+/** The bits below the sign, rounded to nearest even; a value that is too large gets a code above the format's largest. */
 function magnitudeCode(value: number, mantissaBits: number, bias: number): number {
   if (value === 0) return 0;
   if (value === Number.POSITIVE_INFINITY) return Number.POSITIVE_INFINITY;
@@ -153,7 +87,7 @@ function magnitudeCode(value: number, mantissaBits: number, bias: number): numbe
   return (exponent + bias - 1) * 2 ** mantissaBits + units;
 }
 
-/** Of the highest bit. The logarithm alone may be off by one beside a power of two. */
+/** The exponent of the highest bit. The logarithm alone can be off by one near a power of two. */
 function exponentOf(value: number): number {
   const guess = Math.floor(Math.log2(value));
   if (2 ** guess > value) return guess - 1;
@@ -166,9 +100,7 @@ function roundToEven(value: number): number {
   return rest > 0.5 || (rest === 0.5 && below % 2 === 1) ? below + 1 : below;
 }
 
-function encodeComplex(text: string, part: 'float16' | 'float32' | 'float64'): Buffer | undefined {
-  const format = FLOATS[part];
-  if (format === undefined) return undefined;
+function encodeComplex(text: string, format: FloatFormat): Buffer | undefined {
   const [real, imaginary] = complexParts(text.replace(/^\((.*)\)$/, '$1').trim());
   const first = real === undefined ? undefined : encodeFloat(real, format);
   const second = imaginary === undefined ? undefined : encodeFloat(imaginary, format);
@@ -184,7 +116,7 @@ function complexParts(text: string): [number | undefined, number | undefined] {
   return [real === undefined ? 0 : parseReal(real), parseReal(imaginary.replace(/^[+-]?$/, '$&1'))];
 }
 
-/** float8_e8m0fnu is an exponent and nothing else: powers of two, no zero, no sign. The nearest, of two equally near the larger. */
+/** float8_e8m0fnu has only an exponent: powers of two, without zero and sign. Rounds to the nearest power, ties to the larger. */
 function encodePowerOfTwo(text: string): Buffer | undefined {
   const value = parseReal(text);
   if (value === undefined) return undefined;
@@ -206,7 +138,7 @@ function encodeInteger(text: string, { bits, signed }: IntegerFormat): Buffer | 
   if (digits === undefined) return undefined;
   const value = BigInt(digits.replace(/^\+/, ''));
   if ((signed ? BigInt.asIntN(bits, value) : BigInt.asUintN(bits, value)) !== value) return undefined;
-  if (bits === 2 || bits === 4) return Buffer.of(repeated(Number(value), bits));
+  if (bits < 8) return Buffer.of(repeated(Number(value), bits));
   const buffer = Buffer.alloc(8);
   buffer.writeBigUInt64LE(BigInt.asUintN(64, value));
   return buffer.subarray(0, bits / 8);

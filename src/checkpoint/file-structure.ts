@@ -1,6 +1,5 @@
 /**
- * What the edits of a checkpoint must know of its format: which parts say what the file is, and where checksums of other parts are
- * written down.
+ * What edits need to know about a checkpoint's format: which parts of the file identify it, and where it stores checksums of other parts.
  */
 
 import type { FileSpan } from '../storage/byte-ranges.ts';
@@ -16,7 +15,7 @@ const CENTRAL_CRC = 16;
 /** Descriptors of these lengths begin with a signature (APPNOTE 4.3.9). */
 const SIGNED_DESCRIPTORS: ReadonlySet<number> = new Set([16, 24]);
 
-/** Files that are no archives are told apart by their beginning: the header or the pickles, which lie before the data. */
+/** Files that are not archives are identified by their beginning: the header or the pickles, which precede the data. */
 const BEGINNING_BYTES = 1024 * 1024;
 
 type Described = Pick<Checkpoint, 'entries' | 'image' | 'storages'>;
@@ -30,12 +29,12 @@ export function fileStructure(checkpoint: Described): FileStructure {
   };
 }
 
-/** The parts of the file whose CRC-32 is written down in it, and where: the stored entries, also of archives inside the archive. */
+/** The parts of the file whose CRC-32 the file stores, and its place: the stored entries, including those of inner archives. */
 export function checkedRanges({ entries }: Pick<Checkpoint, 'entries'>): CheckedRange[] {
   return entries.filter(isChecked).map(checkedRange);
 }
 
-/** The bytes that edits may change: storages that lie in the file as they are. */
+/** The bytes that edits may change: uncompressed storages in the file. */
 function* storageRanges({ storages, image }: Described): Iterable<FileSpan> {
   for (const { bytes } of storages.values()) {
     if (bytes.kind === 'extent' && bytes.image === image)
@@ -43,7 +42,7 @@ function* storageRanges({ storages, image }: Described): Iterable<FileSpan> {
   }
 }
 
-/** The stored bytes of an entry are what its CRC-32 is of; of a deflated one they are not, and nobody edits those. */
+/** Stored entries only: the CRC-32 of a deflated entry covers other bytes than those in the file, and edits never touch them. */
 function isChecked({ method, size }: ZipEntry): boolean {
   return method === 'stored' && size > 0;
 }
@@ -57,7 +56,7 @@ function checkedRange(entry: ZipEntry): CheckedRange {
     : { ...checked, differingField: localHeaderOffset + LOCAL_CRC };
 }
 
-/** Where the entry's CRC-32 is written. */
+/** Offsets at which the entry's CRC-32 is stored. */
 function* checksumFields(entry: ZipEntry): Iterable<number> {
   const { descriptor } = entry;
   yield entry.centralOffset + CENTRAL_CRC;
@@ -65,7 +64,7 @@ function* checksumFields(entry: ZipEntry): Iterable<number> {
   else if (entry.onlyCentralCrc === undefined) yield entry.localHeaderOffset + LOCAL_CRC;
 }
 
-/** From the first record of a central directory to the end of the file, where the outermost archive's ends. */
+/** From the first record of a central directory to the end of the file, where the outermost archive's directory ends. */
 function directories(entries: readonly ZipEntry[], size: number): FileSpan[] {
   const dataEnd = entries.reduce((end, entry) => Math.max(end, entry.offset + entry.compressedSize), 0);
   const first = entries.reduce(

@@ -1,6 +1,6 @@
 /**
- * Names what is not a checkpoint file that MLFS opens, though people have it where they expect one: folders, error pages that were saved
- * in place of a download, and formats of the same ecosystem. Each gets advice that fits it.
+ * Identifies files and folders that MLFS cannot open but that users commonly take for checkpoints: folders, error pages saved in place of a
+ * download, and related formats. Each gets fitting advice.
  */
 import { readdir } from 'node:fs/promises';
 import { MlfsError } from '../errors.ts';
@@ -11,7 +11,7 @@ import { PyGlobal, PyObject, PyTuple } from './pickle/values.ts';
 const DCP_ADVICE =
   'Convert the folder to one file: python -m torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER model.pt';
 
-/** What kind of folder it is, by its names. Reads nothing but the listing. */
+/** The kind of a folder by the names in it. Reads only the listing. */
 export async function refuseFolder(path: string): Promise<MlfsError> {
   const names = await readdir(path).catch(() => [] as string[]);
   const index = names.find((name) => /\.(safetensors|bin)\.index\.json$/.test(name));
@@ -33,7 +33,7 @@ export async function refuseFolder(path: string): Promise<MlfsError> {
   );
 }
 
-/** The description of a torch.distributed.checkpoint folder: a pickle that opens, and has no tensor in it. */
+/** The `.metadata` file of a torch.distributed.checkpoint folder: a pickle that opens but contains no tensor. */
 export function refuseDistributedMetadata(path: string, root: Value): MlfsError | undefined {
   if (!(root instanceof PyObject)) return undefined;
   const made = root.args instanceof PyTuple ? root.args.items[0] : undefined;
@@ -46,7 +46,7 @@ export function refuseDistributedMetadata(path: string, root: Value): MlfsError 
   );
 }
 
-/** Two zip archives or more in one file. `lastAt`: where the last one begins. */
+/** Two or more zip archives in one file. `lastAt` is the offset of the last one. */
 export function refuseArchivesInARow(path: string, lastAt: number): MlfsError {
   return refuse(
     path,
@@ -100,7 +100,7 @@ export function refuseText(path: string, head: Buffer): MlfsError | undefined {
   });
 }
 
-/** JSON is an index of other files, a configuration, or an answer of a server. */
+/** JSON is an index of shards, a configuration, or a server's response. */
 export function refuseJson(path: string, head: Buffer): MlfsError {
   const text = head.toString('utf8');
   if (text.includes('"weight_map"')) {

@@ -8,7 +8,7 @@ export interface StorageReader {
   readonly sequential: boolean;
 }
 
-/** Reading this many bytes in vain costs about as much as another pread. */
+/** Reading this many unneeded bytes costs about as much as another pread. */
 const GAP_BYTES = 32 * 1024;
 const WINDOW_BYTES = 4 * 1024 * 1024;
 const IN_FLIGHT_BYTES = 8 * 1024 * 1024;
@@ -20,7 +20,7 @@ export function planGather(box: readonly Dim[], itemsize: number): ReadPlan {
 
 /**
  * Copies a box of a strided view into C order: `start` is the storage element of its first element, `box` its dims, outermost
- * first. Bytes are moved and never interpreted. Source windows are at most 4 MiB, 8 MiB together; the event loop turns between them.
+ * first. Bytes are moved and never interpreted. A source window is at most 4 MiB, all in flight 8 MiB; the event loop runs between windows.
  */
 export async function gather(
   source: StorageReader,
@@ -41,15 +41,15 @@ export async function gather(
   return bytes;
 }
 
-/** A storage that can be written piece by piece: the bytes so far, and new ones in their place. */
+/** A storage that can be written piece by piece: it reads the present bytes and writes new ones over them. */
 export interface StorageWriter {
   read(offset: number, length: number): Promise<Uint8Array>;
   write(offset: number, bytes: Uint8Array): Promise<void>;
 }
 
 /**
- * The inverse of gather: puts C-order bytes of a box into the storage. What lies between the elements is written back as it was. Two
- * elements of the box must not be the same bytes.
+ * The inverse of gather: writes the C-order bytes of a box into the storage. Bytes between the elements are written back unchanged. No two
+ * elements of the box may share bytes.
  */
 export async function scatter(
   target: StorageWriter,
@@ -74,7 +74,7 @@ export async function scatter(
   }
 }
 
-/** One read of the storage, and what of the box it serves. In elements. */
+/** One read of the storage, and the part of the box that it serves, in elements. */
 interface Window {
   /** Relative to the box's first element in the storage. */
   readonly from: number;

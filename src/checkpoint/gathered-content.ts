@@ -5,7 +5,7 @@ import { changeElements, type ElementChange, restoreElements } from './element-b
 import { gather, planGather, type StorageReader, scatter } from './gather.ts';
 import { boxesOf, count, type Dim, locate, span } from './strided-layout.ts';
 
-/** A view that has to be put together: where it starts in the storage, its collapsed dims, what its elements need. */
+/** A view that must be gathered: its start in the storage, its collapsed dims, and the change its elements need. */
 export interface GatheredView {
   readonly start: number;
   readonly dims: readonly Dim[];
@@ -13,9 +13,9 @@ export interface GatheredView {
   readonly change: ElementChange | undefined;
 }
 
-/** The storage of a view, where it lies in the image. */
+/** The place of a view's storage in the image. */
 export interface StorageRange extends ImageRange {
-  /** Not when elements of the view share bytes. */
+  /** False when elements of the view share bytes. */
   readonly writable: boolean;
 }
 
@@ -24,18 +24,18 @@ export interface StorageRange extends ImageRange {
  * with everything inside it. It is small where small reads are cheap, and grows to 8 MiB where a large tile needs
  * hardly more source reads than a small one (a transposed matrix).
  *
- * Invariant: pages that were made are dropped when their bytes change, before the change is acknowledged, whoever made them.
+ * Invariant: whenever bytes of the storage change, the pages rendered from them are dropped before the change is acknowledged.
  */
 export class GatheredContent implements RenderedContent {
   readonly kind = 'rendered';
   readonly size: number;
   readonly #view: GatheredView;
-  /** Chosen at the first read: a mount has many views that nobody reads. */
+  /** Chosen at the first read, since most views of a mount are never read. */
   #tiling: Tiling | undefined;
   readonly #source: StorageReader;
   readonly #cache: RenderedPages;
   readonly #content: number;
-  /** Ends the listening to the image: there while there may be pages. */
+  /** Unsubscribes from the image; set while pages may exist. */
   #unfollow: (() => void) | undefined;
   readonly origin?: ImageRange;
   readonly writer?: ContentWriter;
@@ -90,7 +90,7 @@ export class GatheredContent implements RenderedContent {
     });
   }
 
-  /** Whole elements are put into the storage; where the written bytes begin or end inside one, the rest of it is as it was. */
+  /** Writes whole elements to the storage; where the written bytes begin or end inside an element, its other bytes are kept. */
   async #write(update: ImageUpdate, base: number, offset: number, bytes: Uint8Array): Promise<void> {
     const { itemsize, dims, change } = this.#view;
     const storage = {
@@ -151,9 +151,9 @@ const LARGEST_TILE = 8 * 1024 * 1024;
 /** Nanoseconds, on a busy machine with two processors: a pread of a cached page with its promise, and copying a byte of it. */
 const READ_COST = 12_000;
 const BYTE_COST = 0.2;
-/** 250 MB/s: larger tiles would only make small reads slower. */
+/** 250 MB/s: beyond it, larger tiles would only slow down small reads. */
 const GOOD_ENOUGH_PER_BYTE = 4;
-/** A tile is not made of more reads than this: some 50 ms. */
+/** Maximum number of reads for one tile: some 50 ms. */
 const MAX_WINDOWS = 16384;
 
 function chooseTiling(dims: readonly Dim[], itemsize: number): Tiling {

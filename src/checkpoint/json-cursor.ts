@@ -2,12 +2,12 @@ import { MlfsError } from '../errors.ts';
 import { quoteName } from '../visible-text.ts';
 import { NAME_LENGTH } from './name-length.ts';
 
-/** What a message is about; made only when there is a message. */
+/** The subject of a message; evaluated only when there is a message. */
 export type Place = () => string;
 
-/** As deep as the official reader goes. */
+/** Maximum nesting, the same as the official reader's. */
 const MAX_DEPTH = 126;
-/** Of fields that the format does not know, all together. */
+/** Maximum total size of fields that the format does not know. */
 const MAX_SKIPPED_BYTES = 1024 * 1024;
 /** Metadata may hold whole documents. */
 const MAX_STRING_BYTES = 16 * 1024 * 1024;
@@ -23,7 +23,7 @@ export class JsonCursor {
   readonly #path: string;
   readonly #base: number;
   #at = 0;
-  /** How many more bytes may be skipped, and where that is. */
+  /** How many more bytes may be skipped, and the offset at which the present skip must end. */
   #skippable = MAX_SKIPPED_BYTES;
   #skipEnd = 0;
   /** Whether the next member is the first one after its bracket. */
@@ -55,12 +55,12 @@ export class JsonCursor {
 
   open(bracket: '{' | '[', place: Place): void {
     if (!this.#take(bracket)) {
-      throw this.error(`${place()} is no JSON ${bracket === '{' ? 'object' : 'list'}`);
+      throw this.error(`${place()} is not a JSON ${bracket === '{' ? 'object' : 'list'}`);
     }
     this.#fresh = true;
   }
 
-  /** Goes to the next member; false, and past the bracket, when there is none. */
+  /** Moves to the next member; when there is none, moves past the bracket and returns false. */
   item(closing: '}' | ']'): boolean {
     const fresh = this.#fresh;
     this.#fresh = false;
@@ -82,7 +82,7 @@ export class JsonCursor {
       throw this.limit(`a string of more than ${MAX_STRING_BYTES} bytes`);
     }
     const text = parseString(this.#bytes.toString('utf8', start, this.#at));
-    if (text === undefined) throw this.error(`${place()} is no valid JSON string`);
+    if (text === undefined) throw this.error(`${place()} is not a valid JSON string`);
     return text;
   }
 
@@ -97,7 +97,7 @@ export class JsonCursor {
     return numbers;
   }
 
-  /** Whether the next value is null; goes past it then. */
+  /** Whether the next value is null; if so, moves past it. */
   takeNull(): boolean {
     this.#skipSpace();
     if (this.#bytes.toString('latin1', this.#at, this.#at + 4) !== 'null') return false;
@@ -105,7 +105,7 @@ export class JsonCursor {
     return true;
   }
 
-  /** Any value, unread: fields that later versions of the format may add. */
+  /** Skips any value, for fields that later versions of the format may add. */
   skip(): void {
     const start = this.#at;
     this.#skipEnd = start + this.#skippable;
@@ -137,11 +137,11 @@ export class JsonCursor {
     }
   }
 
-  /** Goes past a string; returns where it started. */
+  /** Moves past a string; returns its start. */
   #skipString(place: Place): number {
     this.#skipSpace();
     const start = this.#at;
-    if (this.#bytes[start] !== QUOTE) throw this.error(`${place()} is no JSON string`);
+    if (this.#bytes[start] !== QUOTE) throw this.error(`${place()} is not a JSON string`);
     let end = start;
     let slashes: number;
     do {
@@ -173,7 +173,7 @@ export class JsonCursor {
     const leadingZero = digits > 1 && this.#bytes[start] === 0x30;
     if (digits === 0 || leadingZero || !Number.isSafeInteger(value)) {
       this.#at = start;
-      throw this.error(`${place()} holds something that is no unsigned integer below 2^53`);
+      throw this.error(`${place()} holds something that is not an unsigned integer below 2^53`);
     }
     return value;
   }
@@ -194,7 +194,7 @@ export class JsonCursor {
   }
 }
 
-/** A quoted JSON string's text; undefined when it is none, or holds half of a surrogate pair, which no file name could. */
+/** The text of a quoted JSON string; undefined when it is not one, or has half of a surrogate pair, which no file name can have. */
 function parseString(quoted: string): string | undefined {
   if (!NEEDS_PARSING.test(quoted)) return quoted.slice(1, -1);
   try {

@@ -3,7 +3,7 @@
  * is an object with a `$` key: `$tensor`, `$storage`, `$global`, `$object`, `$numpy`, `$set`, `$bytes`, `$items` (a dict with
  * keys that print alike).
  * A container that contains itself, and a large one that was already written, is `{"$ref": path}`; what is beyond the bounds
- * of size and depth is `{"$omitted": why}`. Ints beyond 2^53 and floats that are no numbers are strings.
+ * of size and depth is `{"$omitted": why}`. Ints beyond 2^53 and floats that JSON has no number for are strings.
  */
 import { joinedBytes } from '../storage/joined-bytes.ts';
 import { visibleJson } from '../visible-text.ts';
@@ -25,9 +25,9 @@ import type { Storage, Tensor } from './tensor.ts';
 import { isContainer, isTensor, keyText } from './value-children.ts';
 
 export interface JsonOptions {
-  /** What a tensor is called; by default the path of its first place in the tree, as `Checkpoint.tensors` has it. */
+  /** A tensor's name; by default the path of its first place in the tree, as in `Checkpoint.tensors`. */
   readonly nameOf?: (tensor: Tensor) => string | undefined;
-  /** The text is cut, and says so, at about this size. */
+  /** Approximate size at which the text is cut, with a note that it was. */
   readonly maxBytes?: number;
 }
 
@@ -44,12 +44,12 @@ const LEAST_FIELD = 6;
 /** An array or object that fits is written on one line. */
 const LINE = 96;
 
-/** The JSON text of a value, indented by two, without a newline at the end. Holds the event loop: for what is small. */
+/** The JSON text of a value, indented by two, without a newline at the end. Blocks the event loop, so it is for small values. */
 export function valueToJson(value: Value, options: JsonOptions = {}): string {
   return wholeJson(value, options).text;
 }
 
-/** The same, and whether the bounds left something out. */
+/** The same, with whether anything was omitted because of the bounds. */
 export function wholeJson(
   value: Value,
   options: JsonOptions = {},
@@ -76,7 +76,7 @@ export function* jsonDocument(value: Value, options: JsonOptions = {}): Generato
 
 /** Work that yields between its parts. */
 type Slices<T> = Generator<void, T>;
-/** Keys, or items, that are looked at between two yields. */
+/** Keys or items processed between two yields. */
 const SLICE = 512;
 
 /** A text of more than `PIECE` characters, in pieces: joining it at each level that it is nested in would copy it as often. */
@@ -192,7 +192,7 @@ class JsonWriter {
   }
 
   *#dict(dict: PyDict, at: Place, indent: string): Slices<Text> {
-    // What there is no room for is not looked at.
+    // Entries for which there is no room are not visited.
     const count = Math.min(dict.entries.length, Math.ceil(this.#bytesLeft / LEAST_FIELD));
     const fields: Field[] = [];
     const keys = new Set<string>();
@@ -261,7 +261,7 @@ class JsonWriter {
     });
   }
 
-  /** `count`: with those that there is no room for. */
+  /** `count` includes the fields for which there is no room. */
   *#fields(fields: readonly Field[], count: number, at: Place, indent: string): Slices<Text> {
     const writer = this;
     return yield* this.#join('{', '}', count, at, indent, function* (index, inner) {
@@ -289,7 +289,7 @@ class JsonWriter {
     return text;
   }
 
-  /** Parts on one line when they fit there, otherwise one a line; what the bounds leave no room for is counted. */
+  /** Puts the parts on one line if they fit, otherwise one per line; parts beyond the bounds are only counted. */
   *#join(
     open: '[' | '{',
     close: ']' | '}',
@@ -381,7 +381,7 @@ function elementJson(array: NumpyArray, value: number | bigint | boolean): strin
   return typeof value === 'bigint' && !Number.isSafeInteger(Number(value)) ? `"${value}"` : String(value);
 }
 
-/** Scalars, as many on a line as fit. */
+/** Lays out scalars, as many per line as fit. */
 function* filled(parts: readonly string[], indent: string): Slices<string[]> {
   const lines: string[] = [];
   let text = '';

@@ -21,20 +21,20 @@ export const NAMES = 262_144;
 /** Estimated bytes of the paths. 190,000 tensors with names of 100 characters take 36 million. */
 const SHARED_NAME_BYTES = 32 * 1024 * 1024;
 const NAME_BYTES = 64 * 1024 * 1024;
-/** What a name takes besides its characters, and what each part of it takes. */
+/** Estimated bytes of a name besides its characters, and of each of its parts. */
 const NAME_COST = 32;
 const PART_COST = 8;
-/** Values looked at, counting an object once for each of its paths. */
+/** Maximum number of visited values; an object counts once for each of its paths. */
 const SHARED_WORK = 8_000_000;
 const WORK = 96_000_000;
-/** Entering a container, in values looked at. */
+/** Cost of entering a container, in visited values. */
 const ENTER = 8;
-/** Deeper than Python's own recursion limit lets a pickler go. */
+/** Maximum depth, beyond what Python's recursion limit lets a pickler write. */
 const DEPTH = 2_000;
 
 export interface ObjectTree {
   readonly tensors: readonly NamedTensor[];
-  /** Some shared objects were listed at their first path only. */
+  /** Whether some shared objects were listed only at their first path. */
   readonly abridged: boolean;
 }
 
@@ -56,7 +56,7 @@ class TensorWalk {
   /** What leads to the value that is looked at: keys, whose texts are made when there is a tensor to name. */
   readonly #steps: Value[];
   readonly #seen = new Set<Tensor>();
-  /** Being entered; entered, with tensors below; entered, without. */
+  /** The three marks: being entered; entered, with tensors below; entered, without tensors. */
   readonly #open: number;
   readonly #listed: number;
   readonly #barren: number;
@@ -125,7 +125,7 @@ class TensorWalk {
     let length = steps.length - 1;
     for (let index = 0; index < steps.length; index++) {
       const part = keyText(steps[index] as Value);
-      // Made once for all tensors below it.
+      // Built once for all tensors below it.
       steps[index] = part;
       path[index] = part;
       length += part.length;
@@ -141,7 +141,7 @@ class TensorWalk {
     this.tensors.push({ path, tensor });
   }
 
-  /** Whether there are too many paths already for one more to what has one. */
+  /** Whether there are too many paths to give another one to a value that has one. */
   #isLeftOut(): boolean {
     this.#work++;
     const full =

@@ -1,5 +1,5 @@
 /**
- * Opens a checkpoint file of any kind. What a file is, its bytes say: extensions lie (`.pth.tar` may be a zip, `.bin` a legacy
+ * Opens a checkpoint file of any kind. Its bytes decide what it is, since extensions lie (`.pth.tar` may be a zip, `.bin` a legacy
  * pickle, `.pt` a Git LFS pointer). Directories, headers and pickles are read; tensor bytes never are.
  */
 import { stat } from 'node:fs/promises';
@@ -17,8 +17,8 @@ import { openTorchTar } from './torch/tar.ts';
 import { openTorchZip } from './torch/zip-checkpoint.ts';
 import { readArchive } from './zip/archive.ts';
 /**
- * Opens the checkpoint at `path`; the caller closes it. Throws an MlfsError that names the file and the reason: exit code 3 for
- * what is no checkpoint, is damaged, or asks for more than the limits allow.
+ * Opens the checkpoint at `path`; the caller closes it. Throws an MlfsError that names the file and the reason, with exit code 3 for
+ * a file that is not a checkpoint, is damaged, or exceeds the limits.
  */
 export async function openCheckpoint(path: string, options: ParseOptions = {}): Promise<Checkpoint> {
   const source = await openSource(path);
@@ -30,7 +30,7 @@ export async function openCheckpoint(path: string, options: ParseOptions = {}): 
   }
 }
 
-/** The same with a file that is open already. Closing the checkpoint closes it; when opening fails it stays open. */
+/** The same for an open file. Closing the checkpoint closes it; it stays open when this fails. */
 export async function openCheckpointIn(source: FileSource, options: ParseOptions = {}): Promise<Checkpoint> {
   const { path } = source;
   const image = new Image(source);
@@ -42,7 +42,7 @@ export async function openCheckpointIn(source: FileSource, options: ParseOptions
   }
 }
 
-/** Opens the file and reads nothing. Throws ERR_MLFS_FORMAT that names what a folder is, ERR_MLFS_NOT_FOUND, ERR_MLFS_ACCESS. */
+/** Opens the file without reading it. Throws ERR_MLFS_NOT_FOUND, ERR_MLFS_ACCESS, or ERR_MLFS_FORMAT with the kind of a folder. */
 export async function openSource(path: string): Promise<FileSource> {
   const isFolder = await stat(path).then(
     (found) => found.isDirectory(),
@@ -71,7 +71,7 @@ async function openImage(image: Image, options: ParseOptions): Promise<ParsedChe
   }
 }
 
-/** Any short text may begin as a pickle does, by its first letter. */
+/** The first letter of a short text can look like the start of a pickle. */
 async function openPickle(image: Image, head: Buffer, options: ParseOptions): Promise<ParsedCheckpoint> {
   const opened = await openPickleFile(image, options).catch((cause: unknown) => {
     throw (image.size <= HEAD_BYTES ? refuseText(image.path, head) : undefined) ?? cause;
@@ -81,7 +81,7 @@ async function openPickle(image: Image, head: Buffer, options: ParseOptions): Pr
   return opened;
 }
 
-/** A defect of ours that a file brought out: still an error with the file's name, not a stack for the user. */
+/** A bug of MLFS that a file triggers becomes an error with the file's name instead of a stack trace. */
 function unexpected(path: string, cause: unknown): MlfsError {
   const reason = cause instanceof Error ? cause.message : String(cause);
   return new MlfsError('ERR_MLFS_INTERNAL', `${path}: cannot be opened: ${reason}`, { path, cause });

@@ -1,26 +1,25 @@
-import type { DType } from './tensor.ts';
+/**
+ * safetensors' names of dtypes, and its shapes. A header counts numbers, also where torch's shape counts the bytes that two numbers share
+ * (float4_e2m1fn_x2): there the last dimension is as many times longer in the header.
+ */
+import { type DType, dtypesBy, numbersPerElement } from './dtypes.ts';
+import type { Tensor } from './tensor.ts';
 
-/** safetensors' names of dtypes, and torch's. */
-export const SAFETENSORS_DTYPES: ReadonlyMap<string, DType> = new Map([
-  ['BOOL', 'bool'],
-  ['U8', 'uint8'],
-  ['I8', 'int8'],
-  ['F8_E5M2', 'float8_e5m2'],
-  ['F8_E4M3', 'float8_e4m3fn'],
-  ['F8_E8M0', 'float8_e8m0fnu'],
-  ['F8_E4M3FNUZ', 'float8_e4m3fnuz'],
-  ['F8_E5M2FNUZ', 'float8_e5m2fnuz'],
-  ['I16', 'int16'],
-  ['U16', 'uint16'],
-  ['F16', 'float16'],
-  ['BF16', 'bfloat16'],
-  ['I32', 'int32'],
-  ['U32', 'uint32'],
-  ['F32', 'float32'],
-  ['C64', 'complex64'],
-  ['F64', 'float64'],
-  ['I64', 'int64'],
-  ['U64', 'uint64'],
-  // Two elements a byte: the last dimension counts bytes in torch, elements in the header.
-  ['F4', 'float4_e2m1fn_x2'],
-]);
+export const SAFETENSORS_DTYPES: ReadonlyMap<string, DType> = dtypesBy(({ safetensors }) =>
+  safetensors === undefined ? [] : [safetensors],
+);
+
+/** The shape that a header has for a tensor. */
+export function headerShape({ dtype, shape }: Pick<Tensor, 'dtype' | 'shape'>): readonly number[] {
+  const perElement = numbersPerElement(dtype);
+  return shape.map((extent, dim) => (dim === shape.length - 1 ? extent * perElement : extent));
+}
+
+/** torch's shape of a tensor in a header; undefined when the last dimension does not fill whole elements. */
+export function torchShape(dtype: DType, shape: readonly number[]): number[] | undefined {
+  const perElement = numbersPerElement(dtype);
+  if (perElement === 1) return [...shape];
+  const last = shape.at(-1);
+  if (last === undefined || last % perElement !== 0) return undefined;
+  return [...shape.slice(0, -1), last / perElement];
+}

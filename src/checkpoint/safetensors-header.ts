@@ -17,12 +17,12 @@ export interface SafetensorsHeader {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-/** Far more than real files have, which come in shards of some thousand tensors; together with the header's length this bounds what a header can cost. */
+/** Real files are shards of some thousand tensors. With the header's length this limit bounds the cost of a header. */
 export const MAX_TENSORS = 131_072;
 const MAX_METADATA = 65_536;
 /** What torch's iterators can address. */
 const MAX_RANK = 64;
-/** Of all tensors together, names and numbers: 131,072 tensors of rank 4 with names of 100 characters take a third of each. */
+/** Limits for all tensors together: 131,072 tensors of rank 4 with names of 100 characters take a third of each. */
 const MAX_DIMENSIONS = 1_572_864;
 const MAX_NAME_CHARACTERS = 40_000_000;
 /** Tensors parsed between two turns of the event loop. */
@@ -72,13 +72,13 @@ function readMetadata(json: JsonCursor): Record<string, string> {
   const entries = new Map<string, string>();
   let read = 0;
   const place = () => '__metadata__';
-  // Some writers say "no metadata" so, and the official reader takes it.
+  // Some writers express "no metadata" as null, and the official reader accepts it.
   if (json.takeNull()) return {};
   json.open('{', place);
   while (json.item('}')) {
     if (read++ === MAX_METADATA) throw json.limit(`more than ${MAX_METADATA} keys in __metadata__`);
     const key = json.key(place);
-    // Of a key that occurs twice the last one counts, as for the official reader: nothing depends on it.
+    // The last of duplicate keys counts, as in the official reader: nothing depends on metadata.
     entries.set(
       key,
       json.string(() => `__metadata__ ${quoteName(key)}`),

@@ -6,14 +6,14 @@
  *   8+N          data; data_offsets count from here
  *
  * The rules are the safetensors project's own: the tensors cover the data section without holes or overlaps and end with the
- * file, every tensor has exactly the bytes its dtype and shape need, no key occurs twice. Each tensor is a storage of its own.
+ * file, every tensor has exactly the bytes that its dtype and shape need, and no key occurs twice. Each tensor has its own storage.
  */
 import { MlfsError } from '../errors.ts';
 import type { Image } from '../storage/image.ts';
 import { bounded, MAX_NAME_BYTES, quoteName } from '../visible-text.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { PyDict } from './pickle/values.ts';
-import { SAFETENSORS_DTYPES } from './safetensors-dtypes.ts';
+import { SAFETENSORS_DTYPES, torchShape } from './safetensors-dtypes.ts';
 import { type HeaderTensor, parseSafetensorsHeader } from './safetensors-header.ts';
 import { contiguousStride } from './strided-layout.ts';
 import { DTYPES, type NamedTensor, numel, type Storage, type Tensor } from './tensor.ts';
@@ -111,10 +111,13 @@ function toTensor(entry: HeaderTensor, image: Image, dataOffset: number): Tensor
   if (dtype === undefined) {
     const reason = /^F6_/.test(entry.dtype)
       ? 'packs four elements into three bytes, which no torch dtype does'
-      : 'is no dtype that MLFS knows';
+      : 'is not a dtype that MLFS knows';
     throw bad(`${bounded(entry.dtype, MAX_NAME_BYTES)} ${reason}`);
   }
-  const shape = dtype === 'float4_e2m1fn_x2' ? halveLast(entry, bad) : [...entry.shape];
+  const shape = torchShape(dtype, entry.shape);
+  if (shape === undefined) {
+    throw bad(`shape [${entry.shape}] of ${entry.dtype} does not end in whole bytes of two elements`);
+  }
   const length = entry.end - entry.begin;
   const expected = numel({ shape }) * DTYPES[dtype];
   if (length !== expected) {
@@ -141,14 +144,6 @@ function toTensor(entry: HeaderTensor, image: Image, dataOffset: number): Tensor
     requiresGrad: false,
     isParameter: false,
   };
-}
-
-function halveLast(entry: HeaderTensor, bad: (reason: string) => MlfsError): number[] {
-  const last = entry.shape.at(-1);
-  if (last === undefined || last % 2 !== 0) {
-    throw bad(`shape [${entry.shape}] of F4 does not end in whole bytes of two elements`);
-  }
-  return [...entry.shape.slice(0, -1), last / 2];
 }
 
 function refuse(image: Image, reason: string): MlfsError {

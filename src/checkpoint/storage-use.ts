@@ -1,14 +1,14 @@
-import { DTYPES, PACKED_ELEMENTS, type Storage, type Tensor } from './tensor.ts';
+import { byteOfElement, bytesOfElements, type Storage, type Tensor } from './tensor.ts';
 
-/** How many bytes of storages a checkpoint has, and how many of them no tensor shows. */
+/** Total bytes of a checkpoint's storages, and how many of them no tensor uses. */
 export interface StorageUse {
   readonly bytes: number;
   readonly unusedBytes: number;
 }
 
 /**
- * torch.save writes the whole storage of a tensor, also when the tensor is a small slice of it. Between the first and the last byte of a tensor
- * everything counts as used, also what its strides pass over.
+ * torch.save writes the whole storage of a tensor, even if the tensor is a small slice of it. Every byte from a tensor's first to its last counts
+ * as used, including those that its strides skip.
  */
 export function storageUse(storages: Iterable<Storage>, tensors: Iterable<Tensor>): StorageUse {
   const spans = new Map<Storage, Span[]>();
@@ -41,9 +41,7 @@ function spanOf({ dtype, shape, stride, storageOffset }: Tensor): Span | undefin
     if (extent === 0) return undefined;
     last += (extent - 1) * (stride[dim] ?? 0);
   }
-  const perItem = PACKED_ELEMENTS[dtype] ?? 1;
-  const start = Math.floor(storageOffset / perItem) * DTYPES[dtype];
-  return { start, end: Math.ceil((last + 1) / perItem) * DTYPES[dtype] };
+  return { start: byteOfElement(dtype, storageOffset), end: bytesOfElements(dtype, last + 1) };
 }
 
 function covered(spans: readonly Span[]): number {

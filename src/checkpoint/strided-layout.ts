@@ -9,7 +9,7 @@ export interface Dim {
   readonly stride: number;
 }
 
-/** C order; as torch does it, a dimension of no elements counts as one. */
+/** Strides in C order; a dimension without elements counts as one element, as in torch. */
 export function contiguousStride(shape: readonly number[]): number[] {
   const stride: number[] = [];
   let step = 1;
@@ -47,8 +47,8 @@ export function count(dims: readonly Dim[]): number {
 }
 
 /**
- * Whether every index has an element of its own: no step of zero, no windows that overlap. Views of a contiguous tensor by slicing,
- * transposing and the like always have; some that only arithmetic could tell are taken for overlapping.
+ * Whether no two indices share an element: no stride is zero and no windows overlap. This is always true for views by slicing, transposing and
+ * the like; some unusual views without overlap are reported as overlapping.
  */
 export function isInjective(dims: readonly Dim[]): boolean {
   let reach = 0;
@@ -59,7 +59,7 @@ export function isInjective(dims: readonly Dim[]): boolean {
   return true;
 }
 
-/** A box of a view: where its first element is relative to the view's, and its dims. */
+/** A box of a view: the position of its first element relative to the view's, and its dims. */
 export interface ViewBox {
   /** C-order index of its first element. */
   readonly index: number;
@@ -90,7 +90,7 @@ export function boxesOf(dims: readonly Dim[], first: number, last: number): View
   ];
 }
 
-/** Where the view's element with this C-order index lies, relative to its start. */
+/** Position of the view's element with this C-order index, relative to the view's start. */
 export function locate(dims: readonly Dim[], index: number): number {
   let rest = index;
   let offset = 0;

@@ -2,7 +2,7 @@ import { MlfsError } from '../errors.ts';
 import type { ByteSource } from '../storage/byte-source.ts';
 import { quoteName } from '../visible-text.ts';
 
-/** A regular file in a tar archive: where its bytes are. */
+/** The place of a regular file's bytes in a tar archive. */
 export interface TarMember {
   readonly offset: number;
   readonly size: number;
@@ -24,7 +24,7 @@ export async function readTarMembers(source: ByteSource): Promise<Map<string, Ta
     if (!Number.isSafeInteger(size) || size < 0) {
       throw new MlfsError(
         'ERR_MLFS_FORMAT',
-        `${source.path}: tar header at byte ${at}: the size is no number`,
+        `${source.path}: tar header at byte ${at}: the size is not a number`,
         {
           path: source.path,
         },

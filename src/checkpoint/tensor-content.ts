@@ -2,12 +2,12 @@
  * The content of a tensor's file: its exact C-order little-endian bytes.
  *
  *   stored, contiguous, little-endian        one extent of the image, nothing is copied
- *   stored, long contiguous runs             an extent a run
+ *   stored, long contiguous runs             one extent per run
  *   deflated                                 a window of the inflated storage
  *   anything else (transposed, big-endian…)  gathered in tiles through the page cache
  *
- * Every view that is made lies within its storage; one that does not is refused here, before anybody reads. What lies in the
- * image can be written, whichever way it is read, unless two elements of the view are the same bytes (an expanded tensor).
+ * A view that leaves its storage is refused here, before any read. Tensors whose bytes are in the image can be written, however they are read,
+ * unless two elements of the view share bytes (an expanded tensor).
  */
 import { MlfsError } from '../errors.ts';
 import type { ContentWriter, ExtentContent, FixedContent, RenderedContent } from '../storage/content.ts';
@@ -16,21 +16,14 @@ import { extentsWriter } from '../storage/extents-writer.ts';
 import { InflatedContent } from '../storage/inflated-content.ts';
 import type { RenderedPages } from '../storage/rendered-pages.ts';
 import { quoteName } from '../visible-text.ts';
+import { elementsPerItem } from './dtypes.ts';
 import { elementChange } from './element-bits.ts';
 import type { StorageReader } from './gather.ts';
 import { GatheredContent, type StorageRange } from './gathered-content.ts';
 import { collapse, count, type Dim, isInjective, locate, runs, span } from './strided-layout.ts';
-import {
-  DTYPES,
-  isContiguous,
-  nbytes,
-  PACKED_ELEMENTS,
-  type Storage,
-  type StorageBytes,
-  type Tensor,
-} from './tensor.ts';
+import { DTYPES, isContiguous, nbytes, type Storage, type StorageBytes, type Tensor } from './tensor.ts';
 
-/** Runs at least as long as a page of memory are worth an extent. */
+/** Minimum length of a run that gets its own extent: a page of memory. */
 const EXTENT_RUN_BYTES = 4096;
 const MAX_EXTENTS = 4096;
 
@@ -43,8 +36,8 @@ export function tensorContent(tensor: Tensor, cache: RenderedPages): FixedConten
   const size = nbytes(tensor);
   const { bytes } = storage;
   if (bytes.kind === 'absent') return absentContent(storage, size, bytes.reason);
-  const packed = PACKED_ELEMENTS[dtype];
-  if (packed !== undefined) return packedContent(tensor, bytes, packed, cache);
+  const packed = elementsPerItem(dtype);
+  if (packed > 1) return packedContent(tensor, bytes, packed, cache);
   refuseOutside(tensor, dims, bytes.length);
 
   const change = elementChange(tensor);
@@ -69,7 +62,7 @@ export function tensorContent(tensor: Tensor, cache: RenderedPages): FixedConten
   return new GatheredContent(view, storageReader(bytes, cache), cache, writableRange(bytes, dims));
 }
 
-/** The content of a storage as it is in the file, in the byte order it was saved with. */
+/** The unchanged content of a storage, in the byte order in which it was saved. */
 export function rawStorageContent(storage: Storage, cache: RenderedPages): FixedContent {
   const { bytes } = storage;
   if (storage.nbytes === 0) return { kind: 'extents', size: 0, extents: [] };
@@ -102,7 +95,7 @@ function refuseOutside(tensor: Tensor, dims: readonly Dim[], length: number): vo
   );
 }
 
-/** Elements that share bytes can only be served as they lie. */
+/** Elements that share bytes can only be served in their stored order. */
 function packedContent(
   tensor: Tensor,
   bytes: PresentBytes,
@@ -150,7 +143,7 @@ function hasLongRuns(dims: readonly Dim[], itemsize: number): boolean {
   return length * itemsize >= EXTENT_RUN_BYTES && count(starts) <= MAX_EXTENTS;
 }
 
-/** The runs of a strided view as extents, listed when somebody asks: there may be thousands for a tensor that nobody reads. */
+/** The runs of a strided view as extents. They are listed on demand, since there may be thousands for a tensor that is never read. */
 class RunsContent implements ExtentContent {
   readonly kind = 'extents';
   readonly size: number;
@@ -178,7 +171,7 @@ class RunsContent implements ExtentContent {
   }
 }
 
-/** Where a gathered view lies in the image, and whether it may be written there. */
+/** The place of a gathered view in the image, and whether it may be written there. */
 function writableRange(bytes: PresentBytes, dims: readonly Dim[]): StorageRange | undefined {
   if (bytes.kind !== 'extent') return undefined;
   const { image, offset, length } = bytes;

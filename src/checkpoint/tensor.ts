@@ -1,48 +1,11 @@
 import type { Image } from '../storage/image.ts';
+import { DTYPES, type DType, elementsPerItem } from './dtypes.ts';
 
-/** torch's names without the `torch.` prefix. `itemsize` in bytes. */
-export const DTYPES = {
-  float32: 4,
-  float64: 8,
-  float16: 2,
-  bfloat16: 2,
-  float8_e4m3fn: 1,
-  float8_e5m2: 1,
-  float8_e4m3fnuz: 1,
-  float8_e5m2fnuz: 1,
-  float8_e8m0fnu: 1,
-  float4_e2m1fn_x2: 1,
-  uint8: 1,
-  int8: 1,
-  int16: 2,
-  int32: 4,
-  int64: 8,
-  uint16: 2,
-  uint32: 4,
-  uint64: 8,
-  bool: 1,
-  complex32: 4,
-  complex64: 8,
-  complex128: 16,
-  quint8: 1,
-  qint8: 1,
-  qint32: 4,
-  quint4x2: 1,
-  quint2x4: 1,
-  bits8: 1,
-  bits16: 2,
-  bits1x8: 1,
-  bits2x4: 1,
-  bits4x2: 1,
-} as const;
-export type DType = keyof typeof DTYPES;
+export { DTYPES, type DType } from './dtypes.ts';
 
-/** How many elements share a byte in the dtypes whose shape counts elements and not bytes. */
-export const PACKED_ELEMENTS: Readonly<Partial<Record<DType, number>>> = { quint4x2: 2, quint2x4: 4 };
-
-/** Where the bytes of a storage are. */
+/** The place of a storage's bytes. */
 export type StorageBytes =
-  /** A run of the image as it is: the ordinary case. */
+  /** An uncompressed range of the image: the ordinary case. */
   | { readonly kind: 'extent'; readonly image: Image; readonly offset: number; readonly length: number }
   /** A deflated zip entry: the compressed run and the size it must inflate to. */
   | {
@@ -51,7 +14,7 @@ export type StorageBytes =
       readonly offset: number;
       readonly compressedLength: number;
       readonly length: number;
-      /** CRC-32 of the inflated bytes; a full pass that ends in another one fails. */
+      /** CRC-32 of the inflated bytes; a complete pass that yields another CRC fails. */
       readonly crc32?: number;
     }
   /** No bytes in this file: meta tensors, weights-only stubs. */
@@ -62,7 +25,7 @@ export interface Storage {
   readonly type: 'storage';
   /** The key in the archive, an opaque string. Unique within a checkpoint. */
   readonly key: string;
-  /** The dtype its class names; undefined for UntypedStorage. */
+  /** The dtype of its storage class; undefined for UntypedStorage. */
   readonly dtype: DType | undefined;
   readonly nbytes: number;
   /** `cpu`, `cuda:0`, … as saved. */
@@ -87,11 +50,11 @@ export interface Tensor {
   readonly neg?: boolean;
   /** Present on quantized tensors. */
   readonly quantizer?: Quantizer;
-  /** Anything that wraps or annotates the plain tensor: a subclass's name. For display. */
+  /** Name of the subclass that wraps the plain tensor, for display. */
   readonly note?: string;
 }
 
-/** What the integers of a quantized tensor mean: one scale for all, or tensors with one a channel. */
+/** How the integers of a quantized tensor are scaled: by one scale for all, or by tensors with one per channel. */
 export interface Quantizer {
   /** `per_tensor_affine`, `per_channel_affine`, `per_channel_affine_float_qparams`. */
   readonly scheme: string;
@@ -116,10 +79,20 @@ export function numel(tensor: { readonly shape: readonly number[] }): number {
 
 /** Size of the tensor's exact C-order bytes. */
 export function nbytes(tensor: { readonly shape: readonly number[]; readonly dtype: DType }): number {
-  return Math.ceil(numel(tensor) / (PACKED_ELEMENTS[tensor.dtype] ?? 1)) * DTYPES[tensor.dtype];
+  return bytesOfElements(tensor.dtype, numel(tensor));
 }
 
-/** Whether the elements lie in C order without gaps (dimensions of one element do not matter). */
+/** Bytes from the start of a storage to the end of its first `count` elements; elements that share the last byte take all of it. */
+export function bytesOfElements(dtype: DType, count: number): number {
+  return Math.ceil(count / elementsPerItem(dtype)) * DTYPES[dtype];
+}
+
+/** Where the item that holds an element begins in its storage. */
+export function byteOfElement(dtype: DType, index: number): number {
+  return Math.floor(index / elementsPerItem(dtype)) * DTYPES[dtype];
+}
+
+/** Whether the elements are in C order without gaps; strides of dimensions of one element do not matter. */
 export function isContiguous(tensor: Pick<Tensor, 'shape' | 'stride'>): boolean {
   let expected = 1;
   for (let dim = tensor.shape.length - 1; dim >= 0; dim--) {

@@ -11,10 +11,10 @@ import {
 } from './pickle/values.ts';
 import type { Storage, Tensor } from './tensor.ts';
 
-/** A value with others inside. */
+/** A value that contains others. */
 export type Container = PyList | PyTuple | PySet | PyDict | PyObject;
 
-/** Longer than any file's name. */
+/** Maximum length of a key's text; longer than any file's name. */
 const KEY_LENGTH = 1024;
 /** Values looked at for a key that is a tuple: more do not fit into its length. */
 const KEY_VALUES = 64;
@@ -38,7 +38,7 @@ export function isStorage(value: Value | undefined): value is Storage {
   return typeof value === 'object' && value !== null && value.type === 'storage';
 }
 
-/** How many values are right inside. */
+/** Number of direct children. */
 export function sizeOf(container: Container): number {
   if (container instanceof PyDict) return container.entries.length;
   if (!(container instanceof PyObject)) return container.items.length;
@@ -53,7 +53,7 @@ export type Row =
   | { readonly items: readonly Value[]; readonly prefix?: '<arg' }
   | { readonly step: string; readonly value: Value };
 
-/** All that is right inside a container, in the order of its paths. Nothing is copied: a forged file has tens of millions of values. */
+/** The direct children of a container, in the order of its paths. Nothing is copied, because a forged file has tens of millions of values. */
 export function rowsOf(container: Container): Row[] {
   if (container instanceof PyDict) {
     const rows: Row[] = [container];
@@ -74,7 +74,7 @@ export function rowsOf(container: Container): Row[] {
   return rows;
 }
 
-/** How many values there are in a row. */
+/** Number of values in a row. */
 export function rowLength(row: Row): number {
   if ('entries' in row) return row.entries.length;
   return 'items' in row ? row.items.length : 1;

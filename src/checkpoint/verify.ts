@@ -1,23 +1,24 @@
 /**
- * Checks that what a checkpoint holds is what was written: CRC-32 of every archive entry, against the central directory and the data
- * descriptor. Opening never does this, since it would read the whole file. Formats without checksums (safetensors,
- * legacy files) can only be checked for their structure: every storage is there to its last byte.
+ * Checks that a checkpoint holds the bytes that were written: the CRC-32 of every archive entry is compared with the central directory and the
+ * data descriptor. Opening never does this, since it would read the whole file. Formats without checksums (safetensors, legacy files) can only be
+ * checked for completeness: every storage must exist to its last byte.
  *
- * Reading goes through in slices of 1 MiB with the next one under way, so memory stays flat and the event loop turns.
+ * Files are read in slices of 1 MiB with one slice read ahead, so that memory stays flat and the event loop keeps running.
  */
 import { MlfsError } from '../errors.ts';
 import { crc32 } from '../storage/crc32.ts';
 import { type DeflatedRun, PageInflater } from '../storage/page-inflater.ts';
 import type { Checkpoint } from './checkpoint.ts';
+import { lastAtMost } from './last-at-most.ts';
 import type { Storage } from './tensor.ts';
 import { descriptorMatches } from './zip/descriptors.ts';
 import type { ZipEntry } from './zip/entry.ts';
 
 export interface VerifyProgress {
-  /** Bytes of the file, of those that will be read. */
+  /** Bytes read so far, and bytes to read in total. */
   readonly done: number;
   readonly total: number;
-  /** What is being read. */
+  /** The entry or storage being read. */
   readonly entry: string;
 }
 
@@ -30,20 +31,20 @@ export interface VerifiedEntry {
   /** The archive entry, or the storage's key in formats without entries. */
   readonly entry: string;
   readonly size: number;
-  /** The storage whose bytes these are; undefined for other records, and for an archive inside the archive. */
+  /** The storage with these bytes; undefined for other records, and for an inner archive. */
   readonly storageKey: string | undefined;
   /** Names of the tensors that view the entry's bytes, keys joined by dots. */
   readonly tensors: readonly string[];
-  /** CRC-32 by the central directory, and of the bytes; undefined where there is none, or none could be computed. */
+  /** CRC-32 according to the central directory, and of the bytes; undefined where it is missing or could not be computed. */
   readonly expected: number | undefined;
   readonly actual: number | undefined;
-  /** Why the entry is bad; undefined when it is good. */
+  /** Why the entry is bad; undefined if it is good. */
   readonly problem: string | undefined;
 }
 
 export interface VerifyReport {
   readonly ok: boolean;
-  /** What could be checked: checksums, or only that everything is there. */
+  /** What was checked: checksums, or only completeness. */
   readonly checked: 'crc32' | 'structure';
   readonly bytes: number;
   readonly entries: readonly VerifiedEntry[];
@@ -51,7 +52,7 @@ export interface VerifyReport {
 
 const SLICE_BYTES = 1024 * 1024;
 
-/** Reads everything; bad entries are in the report. Throws only what `signal` was aborted with. */
+/** Reads everything and reports bad entries. Throws only the reason of an aborted `signal`. */
 export async function verifyCheckpoint(
   checkpoint: Checkpoint,
   options: VerifyOptions = {},
@@ -152,7 +153,7 @@ async function verifyEntry(
 async function crcOfStored(run: DeflatedRun, advance: (bytes: number) => void): Promise<number> {
   const read = (at: number) => {
     const reading = run.image.read(run.offset + at, Math.min(SLICE_BYTES, run.length - at));
-    // Whoever awaits it gets the failure; until then it must not count as unhandled.
+    // The later await gets the failure; until then it must not count as unhandled.
     reading.catch(() => undefined);
     return reading;
   };
@@ -217,18 +218,10 @@ function storagesByEntry(checkpoint: Checkpoint): Map<ZipEntry, Storage[]> {
   return result;
 }
 
-/** The entry whose data hold the byte, of entries sorted by offset. */
+/** The entry whose data hold the byte; the entries are sorted by offset. */
 function entryAt(entries: readonly ZipEntry[], offset: number): ZipEntry | undefined {
-  let low = 0;
-  let high = entries.length;
-  while (low < high) {
-    const middle = Math.floor((low + high) / 2);
-    const entry = entries[middle] as ZipEntry;
-    if (offset >= entry.offset + entry.compressedSize) low = middle + 1;
-    else if (offset < entry.offset) high = middle;
-    else return entry;
-  }
-  return undefined;
+  const entry = entries[lastAtMost(entries.length, (index) => (entries[index] as ZipEntry).offset, offset)];
+  return entry !== undefined && offset < entry.offset + entry.compressedSize ? entry : undefined;
 }
 
 function tensorNames(checkpoint: Checkpoint): Map<Storage, string[]> {

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { isFloating } from '../checkpoint/dtypes.ts';
 import { EXIT, MlfsError } from '../errors.ts';
 import type { TensorTarget } from '../targets/tensor-target.ts';
 import { printJson, printLine } from './output.ts';
@@ -68,9 +69,7 @@ async function checkFinite(target: TensorTarget, problems: Problem[]): Promise<n
     import('../numbers/statistics.ts'),
     import('./progress-bar.ts'),
   ]);
-  const tensors = target.tensors.filter(
-    ({ dtype }) => /^(float|bfloat|complex)/.test(dtype) && hasStatistics(dtype),
-  );
+  const tensors = target.tensors.filter(({ dtype }) => isFloating(dtype) && hasStatistics(dtype));
   const total = tensors.reduce((sum, { content }) => sum + content.size, 0);
   const bar = await progressBar('checking');
   let done = 0;

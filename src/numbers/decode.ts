@@ -1,89 +1,75 @@
-import { DTYPES, type DType } from '../checkpoint/tensor.ts';
+import { DTYPE_ROWS, type DType, type FloatFormat, type NumberFormat } from '../checkpoint/dtypes.ts';
 
-/** Elements as doubles, real and imaginary parts of complex ones one after the other. */
+/**
+ * Converts elements to doubles; 64-bit integers are rounded. The two parts of a complex number follow each other, and so do the numbers that share
+ * a byte, of which the first is in the lowest bits.
+ */
 export type Decode = (bytes: Uint8Array) => ArrayLike<number>;
 
-interface SmallFloat {
-  readonly bits: 8 | 16;
-  readonly mantissaBits: number;
-  readonly bias: number;
-  /** `ieee`: the highest exponent is infinity and NaN. `last`: the last code is NaN. `zero`: the code of negative zero is NaN. */
-  readonly special: 'ieee' | 'last' | 'zero';
-}
-
-const SMALL_FLOATS: Readonly<Partial<Record<DType, SmallFloat>>> = {
-  float16: { bits: 16, mantissaBits: 10, bias: 15, special: 'ieee' },
-  bfloat16: { bits: 16, mantissaBits: 7, bias: 127, special: 'ieee' },
-  complex32: { bits: 16, mantissaBits: 10, bias: 15, special: 'ieee' },
-  float8_e5m2: { bits: 8, mantissaBits: 2, bias: 15, special: 'ieee' },
-  float8_e4m3fn: { bits: 8, mantissaBits: 3, bias: 7, special: 'last' },
-  float8_e4m3fnuz: { bits: 8, mantissaBits: 3, bias: 8, special: 'zero' },
-  float8_e5m2fnuz: { bits: 8, mantissaBits: 2, bias: 16, special: 'zero' },
-};
-
-type View = new (buffer: ArrayBufferLike, byteOffset: number, length: number) => ArrayLike<number>;
-
-const VIEWS: Readonly<Partial<Record<DType, View>>> = {
-  float64: Float64Array,
-  complex128: Float64Array,
-  float32: Float32Array,
-  complex64: Float32Array,
-  int32: Int32Array,
-  qint32: Int32Array,
-  uint32: Uint32Array,
-  int16: Int16Array,
-  uint16: Uint16Array,
-  int8: Int8Array,
-  qint8: Int8Array,
-  uint8: Uint8Array,
-  quint8: Uint8Array,
-  bool: Uint8Array,
-};
-
-/** How to read a dtype's elements on this little-endian machine; undefined for those that are no numbers. */
+/** The decoder of a dtype on this little-endian machine; undefined for dtypes whose elements are not numbers. */
 export function decoderOf(dtype: DType): Decode | undefined {
-  const view = VIEWS[dtype];
-  if (view !== undefined) return (bytes) => viewOf(view, bytes, partSize(dtype));
-  if (dtype === 'int64') return (bytes) => Array.from(viewOf(BigInt64Array, bytes, 8) as never, Number);
-  if (dtype === 'uint64') return (bytes) => Array.from(viewOf(BigUint64Array, bytes, 8) as never, Number);
-  const table = tableOf(dtype);
-  if (table === undefined) return undefined;
-  const codes: View = table.length === 256 ? Uint8Array : Uint16Array;
-  const size = table.length === 256 ? 1 : 2;
-  return (bytes) => {
-    const read = viewOf(codes, bytes, size);
-    const values = new Float64Array(read.length);
-    for (let at = 0; at < read.length; at++) values[at] = table[read[at] as number] as number;
-    return values;
-  };
-}
-
-function partSize(dtype: DType): number {
-  return dtype.startsWith('complex') ? DTYPES[dtype] / 2 : DTYPES[dtype];
-}
-
-/** Typed arrays want aligned bytes. */
-function viewOf<T>(
-  view: new (buffer: ArrayBufferLike, byteOffset: number, length: number) => T,
-  bytes: Uint8Array,
-  size: number,
-): T {
-  const aligned = bytes.byteOffset % size === 0 ? bytes : new Uint8Array(bytes);
-  return new view(aligned.buffer, aligned.byteOffset, Math.floor(aligned.byteLength / size));
-}
-
-function tableOf(dtype: DType): Float64Array | undefined {
-  if (dtype === 'float8_e8m0fnu') {
-    return Float64Array.from({ length: 256 }, (_, code) => (code === 255 ? Number.NaN : 2 ** (code - 127)));
+  const { format } = DTYPE_ROWS[dtype];
+  if (format === undefined) return undefined;
+  const { bits } = format;
+  const view = viewOf(format);
+  if (view !== undefined) return (bytes) => wordsOf(view, bytes, bits / 8);
+  if (format.kind === 'integer' && bits === 64) {
+    const words: Words<ArrayLike<bigint>> = format.signed ? BigInt64Array : BigUint64Array;
+    return (bytes) => Float64Array.from(wordsOf(words, bytes, 8), Number);
   }
-  const type = SMALL_FLOATS[dtype];
-  if (type === undefined) return undefined;
-  return Float64Array.from({ length: 2 ** type.bits }, (_, code) => decoded(code, type));
+  const table = Float64Array.from({ length: 2 ** bits }, (_, code) => decoded(code, format));
+  return bits < 8 ? (bytes) => sharedBytes(bytes, bits, table) : (bytes) => lookUp(bytes, bits, table);
 }
 
-function decoded(code: number, { bits, mantissaBits, bias, special }: SmallFloat): number {
+type Words<T> = new (buffer: ArrayBufferLike, byteOffset: number, length: number) => T;
+
+/** The typed array that reads the format directly; undefined when there is none. */
+function viewOf(format: NumberFormat): Words<ArrayLike<number>> | undefined {
+  const { kind, bits } = format;
+  if (kind === 'bool') return Uint8Array;
+  if (kind === 'float') return bits === 64 ? Float64Array : bits === 32 ? Float32Array : undefined;
+  if (kind === 'exponent') return undefined;
+  if (bits === 32) return format.signed ? Int32Array : Uint32Array;
+  if (bits === 16) return format.signed ? Int16Array : Uint16Array;
+  return bits === 8 ? (format.signed ? Int8Array : Uint8Array) : undefined;
+}
+
+/** Views bytes as words. Typed arrays need aligned bytes, so unaligned ones are copied. */
+function wordsOf<T>(words: Words<T>, bytes: Uint8Array, size: number): T {
+  const aligned = bytes.byteOffset % size === 0 ? bytes : new Uint8Array(bytes);
+  return new words(aligned.buffer, aligned.byteOffset, Math.floor(aligned.byteLength / size));
+}
+
+/** Looks up codes of one or two bytes. */
+function lookUp(bytes: Uint8Array, bits: number, table: Float64Array): Float64Array {
+  const codes = bits === 8 ? bytes : wordsOf(Uint16Array, bytes, 2);
+  const values = new Float64Array(codes.length);
+  for (let at = 0; at < codes.length; at++) values[at] = table[codes[at] as number] as number;
+  return values;
+}
+
+function sharedBytes(bytes: Uint8Array, bits: number, table: Float64Array): Float64Array {
+  const perByte = 8 / bits;
+  const mask = 2 ** bits - 1;
+  const values = new Float64Array(bytes.length * perByte);
+  for (let at = 0; at < values.length; at++) {
+    const byte = bytes[Math.floor(at / perByte)] as number;
+    values[at] = table[(byte >> ((at % perByte) * bits)) & mask] as number;
+  }
+  return values;
+}
+
+/** The value of a code of at most 16 bits. */
+function decoded(code: number, format: NumberFormat): number {
+  if (format.kind === 'float') return decodedFloat(code, format);
+  if (format.kind === 'exponent') return code === 255 ? Number.NaN : 2 ** (code - 127);
+  // Integers that share a byte are unsigned.
+  return code;
+}
+
+function decodedFloat(code: number, { bits, mantissaBits, bias, special }: FloatFormat): number {
   const signBit = 2 ** (bits - 1);
-  if (special === 'zero' && code === signBit) return Number.NaN;
+  if (special === 'negative-zero' && code === signBit) return Number.NaN;
   const sign = code >= signBit ? -1 : 1;
   const magnitude = code % signBit;
   const exponent = Math.floor(magnitude / 2 ** mantissaBits);

@@ -1,36 +1,36 @@
 /**
- * How far two tensors of the same dtype and shape are apart, added up over blocks of whole elements.
+ * The distance between two tensors of the same dtype and shape, summed over blocks of whole elements.
  *
- * An element that differs either has a distance, |a - b|, or it is counted under the reason why it has none: NaN and infinities have no
- * distance, and neither has a difference that a double cannot hold. So a distance of 0 always means equal numbers. 64-bit integers are
- * subtracted exactly, complex numbers as whole elements.
+ * An element that differs either has a distance, |a - b|, or is counted under the reason why it has none: NaN, an infinity, or a difference that
+ * a double cannot hold. A distance of 0 therefore always means equal numbers. 64-bit integers are subtracted exactly; a complex number is one
+ * element.
  */
-import { DTYPES, type DType } from '../checkpoint/tensor.ts';
+import { DTYPES, type DType, numbersPerItem, partsOf } from '../checkpoint/dtypes.ts';
 import { type Decode, decoderOf } from './decode.ts';
 import { WideSum } from './wide-sum.ts';
 
 export interface Distance {
-  /** Elements whose bytes differ. */
+  /** Elements whose bits differ. Each number that shares a byte is an element, even where torch's shape counts bytes. */
   readonly elements: number;
   readonly elementsTotal: number;
   readonly bytes: number;
   readonly bytesTotal: number;
-  /** Elements that were finite and are NaN or infinite now. */
+  /** Elements that are finite in the first tensor and NaN or infinite in the second. */
   readonly becameNonFinite: number;
-  /** Elements that were NaN or infinite and are finite now. */
+  /** Elements that are NaN or infinite in the first tensor and finite in the second. */
   readonly becameFinite: number;
-  /** Elements that differ and are not finite on either side: another sign of infinity, a NaN with other bits. */
+  /** Elements that differ and are finite in neither tensor: infinities of opposite signs, or NaNs with different bits. */
   readonly stayedNonFinite: number;
-  /** Elements that are finite on both sides and whose |a - b| is larger than any double. */
+  /** Elements that are finite in both tensors and whose |a - b| exceeds every double. */
   readonly beyondDouble: number;
   /**
-   * The largest |a - b| of the elements that have one: exact for integers, a bigint beyond 2^53. Null when no element that differs has a distance, and
-   * for elements that are not numbers.
+   * The largest |a - b|. It is exact for integers, and a bigint beyond 2^53. Null when no element that differs has a distance, and for dtypes
+   * whose elements are not numbers.
    */
   readonly maxDistance: number | bigint | null;
-  /** The sum of the distances divided by the number of all elements; null when `maxDistance` is. */
+  /** The sum of the distances divided by the number of all elements; null when `maxDistance` is null. */
   readonly meanDistance: number | null;
-  /** |a - b| / |a| by the Euclidean norm of the finite elements; null when `maxDistance` is, and when a is zero everywhere. */
+  /** |a - b| / |a| in the Euclidean norm of the finite elements; null when `maxDistance` is null, and when all of a is zero. */
   readonly relative: number | null;
 }
 
@@ -51,20 +51,23 @@ export class DistanceSums {
   readonly #squares = new WideSum();
   readonly #ownSquares = new WideSum();
   readonly #itemsize: number;
-  /** Numbers an element is made of: two for complex dtypes. */
+  /** Elements that share an item. */
+  readonly #perItem: number;
+  /** Numbers in one element: two for complex dtypes. */
   readonly #parts: number;
   readonly #decode: Decode | undefined;
   readonly #integers: ((bytes: Uint8Array) => Integers) | undefined;
 
   constructor(dtype: DType) {
     this.#itemsize = DTYPES[dtype];
-    this.#parts = dtype.startsWith('complex') ? 2 : 1;
+    this.#parts = partsOf(dtype);
+    this.#perItem = numbersPerItem(dtype);
     this.#decode = decoderOf(dtype);
     if (dtype === 'int64') this.#integers = (bytes) => new BigInt64Array(aligned(bytes));
     if (dtype === 'uint64') this.#integers = (bytes) => new BigUint64Array(aligned(bytes));
   }
 
-  /** The next block of both tensors; the blocks are equally long. */
+  /** Adds the next block of both tensors; the two blocks have the same length. */
   add(a: Uint8Array, b: Uint8Array): void {
     const values = this.#decode?.(a);
     if (values !== undefined) for (let at = 0; at < values.length; at++) this.#addOwn(values[at] as number);
@@ -76,6 +79,10 @@ export class DistanceSums {
       const different = differentBytes(a, b, start, start + this.#itemsize);
       if (different === 0) continue;
       this.#bytes += different;
+      if (this.#perItem > 1) {
+        this.#addShared(values ?? [], others ?? [], index);
+        continue;
+      }
       this.#elements++;
       if (exact !== undefined && exactOthers !== undefined) {
         this.#addInteger((exact[index] as bigint) - (exactOthers[index] as bigint));
@@ -83,10 +90,12 @@ export class DistanceSums {
     }
   }
 
-  /** Of all that was added; undefined when no byte differs. `size`: bytes of either tensor. */
-  distance(size: number): Distance | undefined {
-    if (this.#elements === 0) return undefined;
-    const elementsTotal = size / this.#itemsize;
+  /**
+   * The distance over all blocks added so far; undefined when no byte differs. `size` is the size of one tensor in bytes. `elementsTotal` is
+   * needed only where the elements may not fill the last byte that they share.
+   */
+  distance(size: number, elementsTotal = (size / this.#itemsize) * this.#perItem): Distance | undefined {
+    if (this.#bytes === 0) return undefined;
     const measured = this.#measured > 0;
     const relative = this.#squares.rootOfRatio(this.#ownSquares);
     return {
@@ -110,7 +119,7 @@ export class DistanceSums {
   }
 
   #addOwn(value: number): void {
-    // NaN and infinity have no part in a norm.
+    // NaN and infinities do not count in the norm.
     if (Number.isFinite(value)) this.#ownSquares.addSquare(value);
   }
 
@@ -118,6 +127,16 @@ export class DistanceSums {
     const distance = difference < 0n ? -difference : difference;
     if (distance > this.#maxInteger) this.#maxInteger = distance;
     this.#addDistance(Number(distance));
+  }
+
+  /** Compares the elements that share one item by value: two different codes of less than 8 bits never have the same value. */
+  #addShared(a: ArrayLike<number>, b: ArrayLike<number>, item: number): void {
+    const first = item * this.#perItem;
+    for (let index = first; index < first + this.#perItem; index++) {
+      if (Object.is(a[index], b[index])) continue;
+      this.#elements++;
+      this.#addElement(a, b, index);
+    }
   }
 
   #addElement(a: ArrayLike<number>, b: ArrayLike<number>, index: number): void {
@@ -158,7 +177,7 @@ function differentBytes(a: Uint8Array, b: Uint8Array, start: number, end: number
   return different;
 }
 
-/** The bytes at the beginning of a buffer of their own. */
+/** A copy of the bytes at offset 0 of its own buffer. */
 function aligned(bytes: Uint8Array): ArrayBuffer {
   return new Uint8Array(bytes).buffer;
 }

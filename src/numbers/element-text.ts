@@ -1,32 +1,32 @@
 /**
- * Elements as text and back: the shortest decimal text that reads back to the same value, `nan`, `inf`, `-inf`, `True` and `False` for bool,
- * `1+2j` for complex. Rendered and parsed in native threads; without the addon there is no text.
+ * Converts elements to text and back. A number is the shortest decimal text that reads back to the same value; others are `nan`, `inf`, `-inf`,
+ * `True` and `False` for bool, `1+2j` for complex. Native threads do the work, so there is no text without the addon.
  */
 import { DTYPES, type DType } from '../checkpoint/tensor.ts';
 import { MlfsError } from '../errors.ts';
 import { loadNative, type NativeAddon } from '../storage/native.ts';
 
-/** How elements become lines: `columns` of them a line, with `separator` between, each line ended by a newline. */
+/** How elements are laid out in lines: `columns` elements per line, separated by `separator`, with a newline after each line. */
 export interface TextLayout {
   readonly columns: number;
   readonly separator: ' ' | ',';
-  /** Of more than two dimensions: a comment `# [i, j, :, :]` before each slice of `rows` lines. `outer`: the dimensions before the last two. */
+  /** For more than two dimensions: a comment `# [i, j, :, :]` precedes each slice of `rows` lines. `outer` has the sizes of all but the last two. */
   readonly slices?: { readonly outer: readonly number[]; readonly rows: number };
 }
 
-/** Where a text is no list of elements. Lines and columns count from 1, columns in bytes. */
+/** The place where a text cannot be read as elements. Lines and columns count from 1; columns count bytes. */
 export interface TextFault {
   readonly line: number;
   readonly column: number;
   readonly reason: string;
 }
 
-/** Whether elements of a dtype can be shown as text here. */
+/** Whether elements of a dtype can be shown as text. False without the addon. */
 export function hasText(dtype: DType): boolean {
   return loadNative()?.isNumber(dtype) ?? false;
 }
 
-/** `bytes` are whole elements in C order, little-endian, that nobody changes meanwhile. A last line may be shorter. */
+/** `bytes` are whole little-endian elements in C order, and must not change until the promise settles. The last line may be shorter. */
 export async function renderElements(
   dtype: DType,
   bytes: Uint8Array,
@@ -38,9 +38,9 @@ export async function renderElements(
 }
 
 /**
- * Reads exactly the elements that `elements` has room for into it; `elements` holds the present ones. A number that is NaN where a NaN is
- * keeps the present bits. Empty lines and lines that begin with `#` are passed over; numbers stand between spaces or commas. Lines must have
- * `columns` numbers (the last of all what is left). Returns the first fault, and then `elements` may be partly changed.
+ * Parses exactly as many elements as `elements` has room for, and writes them over the present ones. A NaN that replaces a NaN keeps the present
+ * bits. Empty lines and lines that begin with `#` are skipped; spaces or commas separate numbers. Every line must have `columns` numbers, the last
+ * one the rest. Returns the first fault; `elements` may be partly changed then.
  */
 export async function parseElements(
   dtype: DType,
@@ -61,5 +61,5 @@ function requireText(dtype: DType): NativeAddon {
 
 function wholeElements(dtype: DType, bytes: Uint8Array): Uint8Array {
   if (bytes.byteLength % DTYPES[dtype] === 0) return bytes;
-  throw new RangeError(`${bytes.byteLength} bytes are no whole elements of ${dtype}`);
+  throw new RangeError(`${bytes.byteLength} bytes are not whole elements of ${dtype}`);
 }

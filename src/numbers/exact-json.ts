@@ -1,6 +1,6 @@
 import { visibleJson } from '../visible-text.ts';
 
-/** As `visibleJson` of plain data, on one line; a bigint becomes a JSON integer with all its digits. */
+/** Like `visibleJson` for plain data, on one line, except that a bigint becomes a JSON integer with all its digits. */
 export function exactJson(value: unknown): string {
   if (typeof value === 'bigint') return value.toString();
   if (typeof value !== 'object' || value === null) return visibleJson(value ?? null);

@@ -1,6 +1,6 @@
 /**
  * Headers of numpy's .npy files (numpy/lib/format.py, NEP 1): the magic string, a version, a length and a Python dict literal, padded with spaces so that
- * the data begins at a multiple of 64. Nothing is evaluated: what is not exactly a literal of the three fields is refused.
+ * the data begins at a multiple of 64. Nothing is evaluated: a dict that is not exactly a literal of the three fields is refused.
  *
  *   0   6  \x93NUMPY
  *   6   2  version: 1.0; 2.0 when the dict is longer than 65,535 bytes; 3.0 when it is UTF-8
@@ -10,7 +10,7 @@
 const MAGIC = Buffer.from('\x93NUMPY', 'latin1');
 const ALIGNMENT = 64;
 
-/** A header has at most so many bytes here: numpy itself refuses to read a dict of more than 10,000. */
+/** Maximum size of a header in bytes. numpy itself refuses to read a dict of more than 10,000. */
 export const NPY_HEADER_BYTES = 65_536;
 
 export interface NpyArray {
@@ -21,11 +21,11 @@ export interface NpyArray {
 
 export interface ParsedNpy extends NpyArray {
   readonly fortranOrder: boolean;
-  /** Where the data begins. */
+  /** Offset of the data in the file. */
   readonly dataOffset: number;
 }
 
-/** Why a file is no array that can be used. The message goes on after the file's name. */
+/** Why a file is not an array that can be used. The message follows the file's name. */
 export class NpyRefusal extends Error {}
 
 export function npyHeader({ descr, shape }: NpyArray): Uint8Array {
@@ -44,7 +44,7 @@ export function npyHeader({ descr, shape }: NpyArray): Uint8Array {
   return header;
 }
 
-/** Prefix, dict and a newline, filled up to where the data begins. */
+/** Size of prefix, dict and newline, padded to the offset at which the data begins. */
 function padded(prefix: number, dictLength: number): number {
   return Math.ceil((prefix + dictLength + 1) / ALIGNMENT) * ALIGNMENT;
 }
@@ -53,7 +53,7 @@ function padded(prefix: number, dictLength: number): number {
 export function parseNpyHeader(start: Uint8Array): ParsedNpy {
   const bytes = Buffer.from(start.buffer, start.byteOffset, start.byteLength);
   if (bytes.length < 10 || !bytes.subarray(0, MAGIC.length).equals(MAGIC)) {
-    throw new NpyRefusal('is no .npy file: it does not begin with \\x93NUMPY');
+    throw new NpyRefusal('is not an .npy file: it does not begin with \\x93NUMPY');
   }
   const version = `${bytes[6]}.${bytes[7]}`;
   if (!['1.0', '2.0', '3.0'].includes(version)) throw new NpyRefusal(`is of numpy's format ${version}`);
@@ -66,10 +66,10 @@ export function parseNpyHeader(start: Uint8Array): ParsedNpy {
   return { ...parseFields(bytes.toString('utf8', prefix, dataOffset)), dataOffset };
 }
 
-/** The three fields in any order, as numpy's own writer and others put them. */
+/** Reads the three fields in any order: numpy's writer and others differ in it. */
 function parseFields(text: string): Omit<ParsedNpy, 'dataOffset'> {
   const literal = /^\s*\{(.*)\}\s*$/s.exec(text)?.[1];
-  if (literal === undefined) throw new NpyRefusal('has a header that is no literal');
+  if (literal === undefined) throw new NpyRefusal('has a header that is not a literal');
   if (/["']descr["']\s*:\s*\[/.test(literal)) throw new NpyRefusal('has records for elements');
   const descr = /["']descr["']\s*:\s*(["'])([^"']*)\1/.exec(literal)?.[2];
   const order = /["']fortran_order["']\s*:\s*(True|False)\b/.exec(literal)?.[1];

@@ -5,28 +5,28 @@ import { computeStatistics, type Statistics } from './statistics.ts';
 
 interface Kept {
   readonly result: Promise<Statistics>;
-  /** The part of the image that the tensor's storage is; absent for a tensor without bytes. */
+  /** The image and range of the tensor's storage; undefined for a tensor without bytes. */
   readonly image: Image | undefined;
   readonly start: number;
   readonly end: number;
-  /** Who still waits for the result. */
+  /** How many callers still wait for the result. */
   waiting: number;
   readonly abandon: AbortController;
   done: boolean;
 }
 
-/** With its histogram an entry takes some 15 KB. Of more tensors than this the oldest are computed again when somebody asks. */
+/** An entry with its histogram takes some 15 KB. Beyond this number the oldest entries are dropped, and computed again on demand. */
 const KEPT_AT_MOST = 2048;
 
 /**
- * Statistics of the tensors of one checkpoint: computed when somebody asks, once for all who ask meanwhile, and kept until a byte of the
- * tensor's storage changes. Who asks while bytes change gets those of before or after; who asks afterwards those of after.
+ * Statistics of the tensors of one checkpoint. They are computed on demand, once for all concurrent callers, and kept until a byte of the tensor's
+ * storage changes. A call during a change gets the statistics from before or after it; a later call gets those from after it.
  */
 export class StatisticsCache {
   readonly #kept = new Map<Tensor, Kept>();
   readonly #followed = new Set<Image>();
 
-  /** `content` is what the tensor's file shows. The signal ends the waiting, and the work when nobody else waits. */
+  /** `content` is the content of the tensor's file. Aborting the signal ends the wait, and the work if no other caller waits. */
   async of(tensor: Tensor, content: FixedContent, signal?: AbortSignal): Promise<Statistics> {
     signal?.throwIfAborted();
     const kept = this.#kept.get(tensor) ?? this.#begin(tensor, content);

@@ -7,28 +7,28 @@ import { loadNative, type NativeStatistics } from '../storage/native.ts';
 import { readContent } from '../storage/read-extents.ts';
 
 /**
- * What the elements of a tensor are like. NaN and the infinities are counted and take no part in anything else; a complex number takes part as
- * its absolute value, a quantized one as the integer it is stored as. Without a finite element `min`, `max`, `mean` and `std` are undefined.
+ * Statistics of the elements of a tensor. NaN and infinities are counted and excluded from everything else. A complex number counts as its absolute
+ * value, a quantized one as its stored integer. Without a finite element `min`, `max`, `mean` and `std` are undefined.
  */
 export interface Statistics {
   /** All elements. */
   readonly count: number;
-  /** The extremes of 64-bit integers are exact: bigints beyond 2^53. */
+  /** Exact for 64-bit integers: a bigint beyond 2^53. */
   readonly min: number | bigint | undefined;
   readonly max: number | bigint | undefined;
   readonly mean: number | undefined;
-  /** Of the population, as numpy.std has it. */
+  /** Standard deviation of the population, like numpy.std. */
   readonly std: number | undefined;
-  /** Sum and sum of squares of the finite elements; infinite where no double is that large. */
+  /** Sum and sum of squares of the finite elements; infinite when they exceed every double. */
   readonly sum: number;
   readonly sumOfSquares: number;
-  /** The square root of the sum of squares, a double also where `sumOfSquares` is too large or too small for one. */
+  /** The square root of the sum of squares. It is a finite double even where `sumOfSquares` overflows or underflows. */
   readonly norm: number;
   readonly zeros: number;
   readonly nans: number;
-  /** Both infinities. */
+  /** Infinities of either sign. */
   readonly infs: number;
-  /** The buckets that are not empty, ascending. */
+  /** The non-empty buckets in ascending order. */
   readonly histogram: readonly HistogramBucket[];
 }
 
@@ -42,21 +42,21 @@ export interface HistogramBucket {
   readonly count: number;
 }
 
-/** Large enough that the way to a thread and back does not count, small enough that nobody waits long for a thread. */
+/** Large enough that the cost of a thread switch is negligible, small enough that other work does not wait long for a thread. */
 const BLOCK_BYTES = 4 * 1024 * 1024;
-/** As many as there are processors to expect; the pool has threads left for everybody else. */
+/** One per expected processor; the rest of the thread pool stays free for other work. */
 const BLOCKS_AT_ONCE = 2;
-/** Between two turns of the event loop. */
+/** Blocks between two turns of the event loop. */
 const BLOCKS_A_TURN = 4;
 
-/** Whether the elements of a dtype are numbers, and the addon is there to look at them. */
+/** Whether the elements of a dtype are numbers and the addon is there to read them. */
 export function hasStatistics(dtype: DType): boolean {
   return loadNative()?.isNumber(dtype) ?? false;
 }
 
 /**
- * One pass over the bytes, in native threads. Throws ERR_MLFS_TENSOR for a dtype without statistics, what reading throws, and the
- * signal's reason.
+ * Computes statistics in one pass over the bytes, in native threads. Throws ERR_MLFS_TENSOR for a dtype without statistics, any error of reading,
+ * and the signal's reason.
  */
 export async function computeStatistics(
   content: FixedContent,
@@ -88,7 +88,7 @@ interface Block {
   readonly length: number;
 }
 
-/** Whole elements each. */
+/** Cuts the content into blocks of whole elements. */
 function* blocksOf({ size }: FixedContent, dtype: DType): Generator<Block> {
   const length = BLOCK_BYTES - (BLOCK_BYTES % DTYPES[dtype]);
   for (let index = 0, offset = 0; offset < size; index++, offset += length) {
@@ -96,7 +96,7 @@ function* blocksOf({ size }: FixedContent, dtype: DType): Generator<Block> {
   }
 }
 
-/** A block of the file as it is goes from the file to the thread; any other is put together first. */
+/** A thread reads an unchanged run of the file by itself; any other block is assembled in memory first. */
 async function addBlock(statistics: NativeStatistics, content: FixedContent, block: Block): Promise<void> {
   const { index, offset, length } = block;
   const run = fileRun(content, block);
@@ -116,7 +116,7 @@ async function addBlock(statistics: NativeStatistics, content: FixedContent, blo
   }
 }
 
-/** Where a block lies in the checkpoint file, when it is one clean run of it. */
+/** The place of a block in the checkpoint file; undefined unless it is a single run without edits. */
 function fileRun(content: FixedContent, { offset, length }: Block) {
   if (content.kind !== 'extents' || content.extents.length !== 1) return undefined;
   const [extent] = content.extents;
@@ -152,7 +152,7 @@ function statisticsFrom(found: ReturnType<NativeStatistics['result']>): Statisti
   };
 }
 
-/** A number where it says the same. */
+/** The same value as a number, where a number holds it exactly. */
 function plainInteger(value: number | bigint): number | bigint {
   return typeof value === 'bigint' && Number.isSafeInteger(Number(value)) ? Number(value) : value;
 }

@@ -2,7 +2,8 @@
  * How two checkpoints differ, tensor by tensor: which tensors only one of them has, which have another dtype or shape, and for tensors whose
  * numbers differ: how many elements, and by how much. Tensors are matched by their path in the mount. Both are read block by block.
  */
-import type { DType } from '../checkpoint/tensor.ts';
+import { numbersPerElement } from '../checkpoint/dtypes.ts';
+import { type DType, numel } from '../checkpoint/tensor.ts';
 import { type Distance, DistanceSums } from '../numbers/distance.ts';
 import { blocksOf, type TargetTensor, type TensorTarget } from './tensor-target.ts';
 
@@ -73,5 +74,5 @@ async function distanceOf(a: TargetTensor, b: TargetTensor): Promise<Distance | 
     const other = (await others.next()).value as Uint8Array;
     sums.add(block, other);
   }
-  return sums.distance(a.content.size);
+  return sums.distance(a.content.size, numel(a) * numbersPerElement(a.dtype));
 }

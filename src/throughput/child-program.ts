@@ -5,15 +5,15 @@ import { fileURLToPath } from 'node:url';
 import { MlfsError } from '../errors.ts';
 
 /**
- * Another program of this package beside or above this file, named without its extension: the same kind of file as this
- * one, `.js` when built and `.ts` when run from source, and started with the same options of Node.
+ * The arguments with which Node runs another program of this package, given by its path from this file without extension. The extension is the one of this
+ * file: `.js` when built, `.ts` when run from source.
  */
 export function programArguments(program: string): string[] {
   const extension = import.meta.url.endsWith('.ts') ? '.ts' : '.js';
   return [...process.execArgv, fileURLToPath(new URL(`${program}${extension}`, import.meta.url))];
 }
 
-/** Runs a program of this package with `input` as JSON and returns its output's JSON. */
+/** Runs a program of this package with `input` as JSON and returns the JSON that it prints. */
 export async function askChild<Answer>(
   program: string,
   input: unknown,
@@ -32,7 +32,7 @@ export async function askChild<Answer>(
   return JSON.parse(answer) as Answer;
 }
 
-/** The line of a crash report that says what happened. */
+/** The line of a crash report with the error itself. */
 function lastLine(complaint: string): string {
   const lines = complaint.trim().split('\n');
   return lines.find((line) => /^\w*Error/.test(line)) ?? lines.at(-1) ?? 'no reason given';

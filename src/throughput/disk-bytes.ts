@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 
 /**
- * Bytes that a process made the kernel fetch from block devices so far (`read_bytes` of /proc/PID/io); undefined where the
- * kernel does not count them or does not let us look.
+ * Bytes that the kernel has read from block devices on behalf of a process (`read_bytes` of /proc/PID/io); undefined where the kernel does not
+ * count them or does not permit reading the count.
  */
 export function diskBytesOf(pid: number | 'self'): number | undefined {
   try {

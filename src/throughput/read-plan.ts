@@ -1,6 +1,6 @@
-/** What the reading process is asked to do, and what it answers: JSON on its command line and on its output. */
+/** The request to the reading process and its answer: JSON on its command line and on its output. */
 
-/** A run of a file. Bytes. */
+/** A range of a file, in bytes. */
 export interface PlannedRead {
   readonly path: string;
   readonly offset: number;
@@ -11,7 +11,7 @@ export interface ReadPlan {
   readonly order: 'sequential' | 'scattered';
   readonly pieces: readonly PlannedRead[];
   readonly blockBytes: number;
-  /** Stops after so long, or after the last piece. */
+  /** Time after which it stops, if the last piece does not come first. */
   readonly seconds: number;
 }
 
@@ -19,6 +19,6 @@ export interface ReadOutcome {
   readonly bytes: number;
   readonly reads: number;
   readonly seconds: number;
-  /** What this process made the kernel fetch from a disk, by /proc/self/io; undefined where that is not counted. */
+  /** Bytes that the kernel read from disk for this process, by /proc/self/io; undefined where they are not counted. */
   readonly diskBytes: number | undefined;
 }

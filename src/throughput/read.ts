@@ -1,9 +1,10 @@
 import { closeSync, openSync, readSync } from 'node:fs';
+import { lastAtMost } from '../checkpoint/last-at-most.ts';
 import { diskBytesOf } from './disk-bytes.ts';
 import type { PlannedRead, ReadOutcome, ReadPlan } from './read-plan.ts';
 import { scattered } from './scatter.ts';
 
-/** Carries out a plan with synchronous preads, one after another. Opening the files counts. */
+/** Carries out a plan with consecutive synchronous preads. The time includes opening the files. */
 export function carryOut(plan: ReadPlan): ReadOutcome {
   const buffer = Buffer.alloc(plan.blockBytes, 1);
   const diskBefore = diskBytesOf('self');
@@ -51,7 +52,8 @@ function atRandom(plan: ReadPlan, buffer: Buffer, until: number) {
   try {
     for (const block of scattered(blocks)) {
       if (reads % 16 === 0 && performance.now() > until) break;
-      const index = lastAtMost(starts, block);
+      // An empty piece has the same start as the next one; the last piece of a start has its blocks.
+      const index = lastAtMost(starts.length, (at) => starts[at] as number, block);
       const piece = plan.pieces[index];
       if (!piece) break;
       let fd = descriptors.get(piece);
@@ -67,16 +69,4 @@ function atRandom(plan: ReadPlan, buffer: Buffer, until: number) {
     for (const fd of descriptors.values()) closeSync(fd);
   }
   return { bytes, reads };
-}
-
-/** Index of the last start that is not above `value`; empty pieces share a start, and the last of those has the blocks. */
-function lastAtMost(starts: readonly number[], value: number): number {
-  let low = 0;
-  let high = starts.length - 1;
-  while (low < high) {
-    const middle = (low + high + 1) >> 1;
-    if ((starts[middle] ?? 0) <= value) low = middle;
-    else high = middle - 1;
-  }
-  return low;
 }

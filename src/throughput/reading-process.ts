@@ -1,4 +1,4 @@
-/** The program that reads: a process of its own, so that neither the server nor the command that asked is measured. */
+/** The program that reads. It is a separate process, so that neither the server nor the calling command is measured. */
 import { readFileSync } from 'node:fs';
 import { carryOut } from './read.ts';
 import type { ReadPlan } from './read-plan.ts';

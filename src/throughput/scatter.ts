@@ -1,8 +1,8 @@
 const GOLDEN_RATIO = 0.618033988749895;
 
 /**
- * All of 0 … count-1, each once, far from one another: steps by the golden section of the count, made coprime to it. No
- * block comes twice, so no cache on the way is measured instead of the way itself.
+ * Yields each of 0 … count-1 once, in an order in which neighbours are far apart: the step is the golden section of the count, made coprime to it.
+ * No block is read twice, so that no read is answered by a cache.
  */
 export function* scattered(count: number): Generator<number> {
   if (count < 1) return;

@@ -1,4 +1,4 @@
-/** A mount of the checkpoint on a temporary directory, served by `mlfs mount --foreground` in a process of its own. */
+/** A mount of the checkpoint on a temporary directory, served by a separate `mlfs mount --foreground` process. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { mkdtemp, readFile, rmdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -14,9 +14,9 @@ const END_DEADLINE_MS = 10_000;
 
 export interface ServedMount {
   readonly mountpoint: string;
-  /** The process that serves it. */
+  /** PID of the server. */
   readonly pid: number;
-  /** Unmounts, waits for the server to end and removes the directory. */
+  /** Unmounts, waits until the server has ended, and removes the directory. */
   end(): Promise<void>;
 }
 
@@ -60,7 +60,7 @@ function mountFailed(checkpoint: string, why: string): MlfsError {
   });
 }
 
-/** As the kernel lists it, without touching the mount. */
+/** Asks the kernel's mount table, without touching the mount. */
 async function isMounted(mountpoint: string): Promise<boolean> {
   return mountTableEntry(await readFile('/proc/self/mountinfo', 'utf8'), mountpoint) !== undefined;
 }
@@ -69,7 +69,7 @@ function hasEnded(child: ChildProcess): boolean {
   return child.exitCode !== null || child.signalCode !== null;
 }
 
-/** The server unmounts when it is told to end; a mount that outlives it is detached. */
+/** A server unmounts when it is terminated; a mount that outlives its server is detached. */
 async function end(mountpoint: string, child: ChildProcess): Promise<void> {
   for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
     if (!hasEnded(child)) child.kill(signal);

@@ -1,14 +1,14 @@
 import { isContiguous } from '../checkpoint/tensor.ts';
 
-/** A tensor whose bytes can be read both ways: at `offset` of the checkpoint, and as the whole of `file` in a mount. */
+/** A tensor whose bytes can be read in two ways: at `offset` of the checkpoint, and as the whole `file` in a mount. */
 export interface TensorRange {
-  /** From the root of the mount, `/model/fc/weight.bin`. */
+  /** Path from the root of the mount, `/model/fc/weight.bin`. */
   readonly file: string;
   readonly offset: number;
   readonly length: number;
 }
 
-/** The fields of a line of /sys/tensors.json that are needed here. */
+/** The fields used here of a line of /sys/tensors.json. */
 interface TensorLine {
   readonly file: string | null;
   readonly file_offset: number | null;
@@ -18,14 +18,14 @@ interface TensorLine {
 }
 
 /**
- * Which tensors to read, the largest first, until `budgetBytes` are together. Strided, compressed and empty ones are left
- * out: their bytes are not a run of the checkpoint, so there is nothing to compare with.
+ * Chooses the tensors to read, the largest first, up to `budgetBytes` in total. Strided, compressed and empty tensors are left out, because their
+ * bytes are not a single range of the checkpoint with which a read could be compared.
  */
 export function chooseRanges(tensorsJson: string, budgetBytes: number): TensorRange[] {
   const seen = new Set<string>();
   const candidates = (JSON.parse(tensorsJson) as TensorLine[]).flatMap((line): TensorRange[] => {
     const { file, file_offset: offset, nbytes: length } = line;
-    // The line that says that others were left out has no file.
+    // The line that counts omitted tensors has no file.
     if (typeof file !== 'string' || offset === null || length === 0 || seen.has(file) || !isContiguous(line))
       return [];
     seen.add(file);

@@ -1,8 +1,8 @@
 /**
- * How fast this checkpoint reads on this machine, natively and through a mount. Honest by construction: the reader is
- * never the server and never this process; both sides read the same bytes with the same calls in the same order; "cold"
- * means that the checkpoint's own pages were dropped and that the disk was then seen to be read, otherwise the figure is
- * left out with its reason; a mount is fresh for every question that must not find its pages in the kernel.
+ * Measures how fast a checkpoint reads on this machine, natively and through a mount. The reader is always a process of its own, neither the
+ * server nor this one. Both sides read the same bytes with the same calls in the same order. "Cold" means that the checkpoint's pages were dropped
+ * and that the disk was then seen to be read; otherwise the figure is left out with a reason. A measurement that must not find pages in the kernel
+ * gets a fresh mount.
  */
 import { closeSync, fdatasyncSync, openSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
@@ -19,13 +19,13 @@ import { chooseRanges, type TensorRange } from './tensor-ranges.ts';
 
 const STREAM_BLOCK = 1 << 20;
 const SMALL_BLOCK = 4096;
-/** Enough to be measured, and little enough to stay in memory beside everything else. */
+/** Large enough to measure, small enough to stay in the page cache. */
 const MOST_BYTES = 4 * 2 ** 30;
-/** Of the bytes that were read cold, so many must have come from the disk. */
+/** Minimum share of the bytes of a cold read that must have come from the disk. */
 const COLD_SHARE = 0.5;
 
 export interface ThroughputOptions {
-  /** How long each of the measurements may take. */
+  /** Maximum time of each measurement. */
   readonly seconds: number;
   readonly transport: string;
   readonly signal: AbortSignal;
@@ -35,7 +35,7 @@ export interface ThroughputOptions {
 export interface ThroughputReport {
   readonly checkpoint: string;
   readonly transport: string;
-  /** How many tensors are read, and how many bytes they are. */
+  /** Number of tensors read, and their size in bytes. */
   readonly tensors: number;
   readonly bytes: number;
   readonly rows: readonly ThroughputRow[];
@@ -44,7 +44,7 @@ export interface ThroughputReport {
 export interface ThroughputRow {
   readonly what: string;
   readonly unit: 'GB/s' | 'reads/s';
-  /** Undefined when it could not be measured; `reason` says why. */
+  /** Undefined when it could not be measured; `reason` says why then. */
   readonly measured?: {
     readonly native: MeasuredSide;
     readonly mount: MeasuredSide;
@@ -63,7 +63,7 @@ export async function measureThroughput(
   checkpoint: string,
   options: ThroughputOptions,
 ): Promise<ThroughputReport> {
-  // What is wrong with the file is better said by its reader than by the end of a server.
+  // Opening the file here gives a better error for a bad file than a server that ends.
   await (await openCheckpoint(checkpoint)).close();
   const ranges = await rangesOf(checkpoint, options);
   const session = new Measurement(checkpoint, ranges, options);
@@ -85,10 +85,14 @@ async function rangesOf(checkpoint: string, options: ThroughputOptions): Promise
   } finally {
     await mount.end();
   }
-  throw new MlfsError('ERR_MLFS_TENSOR', `${checkpoint}: holds no stored, contiguous tensor to read`, {
-    path: checkpoint,
-    advice: 'mlfs ls shows what is in it.',
-  });
+  throw new MlfsError(
+    'ERR_MLFS_TENSOR',
+    `${checkpoint}: has no stored, contiguous tensor that could be read`,
+    {
+      path: checkpoint,
+      advice: 'mlfs ls shows what is in it.',
+    },
+  );
 }
 
 type Order = ReadPlan['order'];
@@ -101,7 +105,7 @@ class Measurement {
   readonly #ranges: readonly TensorRange[];
   readonly #options: ThroughputOptions;
   #done = 0;
-  /** Reads in all: 4 cold, 6 cached. */
+  /** Total number of measurements: 4 cold, 6 cached. */
   static readonly #steps = 10;
 
   constructor(checkpoint: string, ranges: readonly TensorRange[], options: ThroughputOptions) {
@@ -205,7 +209,7 @@ class Measurement {
     }
   }
 
-  /** Drops the checkpoint's pages and nobody else's; says why when it cannot. */
+  /** Drops the checkpoint's pages from the page cache, and no others; returns the reason when it cannot. */
   async #evict(): Promise<string | undefined> {
     const native = loadNative();
     if (!native)
@@ -255,7 +259,7 @@ function cameFromDisk(outcome: ReadOutcome): boolean {
   return outcome.diskBytes === undefined || outcome.diskBytes >= outcome.bytes * COLD_SHARE;
 }
 
-/** The first `bytes` of the ranges. */
+/** The ranges, cut after the first `bytes`. */
 function cut(ranges: readonly TensorRange[], bytes: number): TensorRange[] {
   let left = bytes;
   return ranges.flatMap((range) => {

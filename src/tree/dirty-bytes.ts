@@ -1,5 +1,6 @@
+import { elementsPerItem } from '../checkpoint/dtypes.ts';
 import { collapse, count, type Dim, span } from '../checkpoint/strided-layout.ts';
-import { DTYPES, PACKED_ELEMENTS, type Tensor } from '../checkpoint/tensor.ts';
+import { byteOfElement, DTYPES, nbytes, type Tensor } from '../checkpoint/tensor.ts';
 import type { Overlay } from '../storage/overlay.ts';
 
 /** How many bytes of a tensor are dirty, and in how many ranges of the checkpoint file they lie. */
@@ -17,9 +18,8 @@ const CLEAN: DirtyBytes = { bytes: 0, ranges: 0 };
 export function dirtyBytes(overlay: Overlay, tensor: Tensor): DirtyBytes {
   const { storage, storageOffset, shape, dtype } = tensor;
   if (storage.bytes.kind !== 'extent' || overlay.empty || shape.includes(0)) return CLEAN;
-  const packed = PACKED_ELEMENTS[dtype] ?? 1;
-  const dims = bytesOf(tensor, packed);
-  const start = storage.bytes.offset + Math.floor(storageOffset / packed) * DTYPES[dtype];
+  const dims = bytesOf(tensor);
+  const start = storage.bytes.offset + byteOfElement(dtype, storageOffset);
   const end = Math.min(start + span(dims), storage.bytes.offset + storage.bytes.length);
   if (start >= end || !overlay.touches(start, end)) return CLEAN;
   let bytes = 0;
@@ -35,13 +35,11 @@ export function dirtyBytes(overlay: Overlay, tensor: Tensor): DirtyBytes {
   return { bytes, ranges };
 }
 
-/** The dims of a view in bytes, largest step first, if each step is larger than everything inside it. */
-function bytesOf({ shape, stride, dtype }: Tensor, packed: number): readonly Dim[] {
+/** The dims of a view in bytes, largest step first, such that each step is larger than all that is inside it. */
+function bytesOf(tensor: Tensor): readonly Dim[] {
+  const { shape, stride, dtype } = tensor;
+  if (elementsPerItem(dtype) > 1) return [{ size: nbytes(tensor), stride: 1 }];
   const itemsize = DTYPES[dtype];
-  if (packed > 1) {
-    const elements = shape.reduce((product, size) => product * size, 1);
-    return [{ size: Math.ceil(elements / packed) * itemsize, stride: 1 }];
-  }
   const dims = collapse([...shape, itemsize], [...stride.map((step) => step * itemsize), 1]);
   // Expanded dims show the same bytes again.
   const apart = dims.filter(({ stride: step }) => step > 0).sort((a, b) => b.stride - a.stride);

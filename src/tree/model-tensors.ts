@@ -1,5 +1,6 @@
 /** Decides which tensors are the model, and names every tensor of a checkpoint. */
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import { isFloating } from '../checkpoint/dtypes.ts';
 import { PyDict, type Value } from '../checkpoint/pickle/values.ts';
 import { findStateDict, type StateDict } from '../checkpoint/state-dict.ts';
 import type { Tensor } from '../checkpoint/tensor.ts';
@@ -122,6 +123,6 @@ const BUFFER_NAMES = new Set([
 export function looksLikeParameter(name: string, tensor: Tensor, anyMarked: boolean): boolean {
   if (tensor.isParameter || tensor.requiresGrad) return true;
   if (anyMarked) return false;
-  if (!/^(float|bfloat|complex)/.test(tensor.dtype)) return false;
+  if (!isFloating(tensor.dtype)) return false;
   return !BUFFER_NAMES.has(name.slice(name.lastIndexOf('.') + 1));
 }

@@ -4,7 +4,8 @@
  * under each of their names here, and once in the checkpoint. Tensors without bytes, or with a dtype that the format does not have, are left
  * out and named in `__metadata__`.
  */
-import { SAFETENSORS_DTYPES } from '../checkpoint/safetensors-dtypes.ts';
+import { DTYPE_ROWS } from '../checkpoint/dtypes.ts';
+import { headerShape } from '../checkpoint/safetensors-dtypes.ts';
 import { DTYPES, type Tensor } from '../checkpoint/tensor.ts';
 import { tensorContent } from '../checkpoint/tensor-content.ts';
 import { MlfsError } from '../errors.ts';
@@ -15,8 +16,7 @@ import { Sliced } from '../storage/sliced.ts';
 import { Utf8Pieces } from '../storage/utf8-pieces.ts';
 import type { ModelTensor } from './model-tensors.ts';
 
-const NAMES = new Map(Array.from(SAFETENSORS_DTYPES, ([name, dtype]) => [dtype, name]));
-/** The data starts at a multiple of this, as in the reference implementation. */
+/** The data begins at a multiple of it, as the reference implementation has it. */
 const ALIGNMENT = 8;
 /** The name of the tensor in a file that is one bare tensor. */
 const NAMELESS = 'tensor';
@@ -61,7 +61,7 @@ function* layOut(tensors: readonly ModelTensor[], cache: RenderedPages): Slices<
   const leftOut: string[] = [];
   for (const [index, { name: own, tensor }] of tensors.entries()) {
     const name = own === '' ? NAMELESS : own;
-    const dtype = NAMES.get(tensor.dtype);
+    const dtype = DTYPE_ROWS[tensor.dtype].safetensors;
     const content = dtype === undefined ? undefined : contentOf(tensor, cache);
     if (dtype === undefined || content === undefined) leftOut.push(name);
     else {
@@ -104,7 +104,7 @@ function* headerOf(groups: readonly (readonly Entry[])[], leftOut: readonly stri
   let written = 0;
   for (const entries of groups) {
     for (const { name, dtype, tensor, content } of entries) {
-      const described = { dtype, shape: shapeOf(tensor), data_offsets: [at, at + content.size] };
+      const described = { dtype, shape: headerShape(tensor), data_offsets: [at, at + content.size] };
       text.add(`,${JSON.stringify(name)}:${JSON.stringify(described)}`);
       at += content.size;
       if (++written % SLICE === 0) yield;
@@ -116,11 +116,6 @@ function* headerOf(groups: readonly (readonly Entry[])[], leftOut: readonly stri
   const head = Buffer.alloc(8);
   head.writeBigUInt64LE(BigInt(length));
   return [head, ...pieces, ...(length > text.bytes ? [Buffer.alloc(length - text.bytes, ' ')] : [])];
-}
-
-function shapeOf({ dtype, shape }: Tensor): readonly number[] {
-  if (dtype !== 'float4_e2m1fn_x2') return shape;
-  return shape.map((extent, dim) => (dim === shape.length - 1 ? extent * 2 : extent));
 }
 
 /** Undefined for a tensor that has no bytes or cannot be laid out. */

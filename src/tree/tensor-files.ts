@@ -4,8 +4,9 @@
  * and lazy bits. Views that only overlap are different files over the same extents.
  */
 
+import { elementsPerItem } from '../checkpoint/dtypes.ts';
 import { encodeElement } from '../checkpoint/element-encoding.ts';
-import { DTYPES, nbytes, type Storage, type Tensor } from '../checkpoint/tensor.ts';
+import { byteOfElement, DTYPES, nbytes, type Storage, type Tensor } from '../checkpoint/tensor.ts';
 import { tensorContent } from '../checkpoint/tensor-content.ts';
 import { MlfsError } from '../errors.ts';
 import type { DirectoryInode, FileInode, Inode } from '../inode.ts';
@@ -252,7 +253,7 @@ export function viewKey(tensor: Tensor): string {
 export function fileOffset(tensor: Tensor): number | undefined {
   const { bytes } = tensor.storage;
   if (bytes.kind !== 'extent') return undefined;
-  return bytes.offset + tensor.storageOffset * DTYPES[tensor.dtype];
+  return bytes.offset + byteOfElement(tensor.dtype, tensor.storageOffset);
 }
 
 function dirtyIn(tensor: Tensor): number {
@@ -278,7 +279,7 @@ function tensorXattrs(tensor: Tensor): ReadonlyMap<string, string> {
  */
 export function storageXattrs(storage: Storage): ReadonlyMap<string, string> {
   const dtype = storage.dtype ?? 'uint8';
-  const shape = [Math.floor(storage.nbytes / DTYPES[dtype])];
+  const shape = [Math.floor(storage.nbytes / DTYPES[dtype]) * elementsPerItem(dtype)];
   const all = { type: 'tensor', dtype, shape, stride: [1], storageOffset: 0, storage } as const;
   return tensorXattrs({ ...all, requiresGrad: false, isParameter: false });
 }

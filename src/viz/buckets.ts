@@ -1,16 +1,16 @@
 /**
- * A tensor's histogram as TensorBoard has them: buckets that touch, each told by its right edge. There is always the same number, so that an
- * event's size does not depend on the elements; those that are not needed are empty ones at the end, which TensorBoard drops.
+ * Converts a tensor's histogram to TensorBoard's form: adjacent buckets, each given by its right edge. The number of buckets is fixed, so that the
+ * size of an event does not depend on the elements; unused buckets are empty ones at the end, which TensorBoard drops.
  *
- * The statistics' buckets are quarters of octaves: very fine near zero, where no picture shows them. Neighbours are joined there, by width;
- * no count is ever split, and zeros stay alone where they are many.
+ * The buckets of the statistics are quarters of octaves, which near zero are finer than any chart shows. Narrow neighbours are merged there. A count
+ * is never split, and zero keeps a bucket of its own.
  */
 import type { HistogramBucket, Statistics } from '../numbers/statistics.ts';
 
 export const BUCKETS = 96;
 
 export interface Buckets {
-  /** Right edges, ascending; the last one is the largest element. */
+  /** Right edges in ascending order; the last one is the largest element. */
   readonly limits: readonly number[];
   readonly counts: readonly number[];
 }
@@ -37,7 +37,7 @@ export function bucketsOf({
   return { limits, counts };
 }
 
-/** Joined as little as is enough for BUCKETS of them. */
+/** Merges as few buckets as needed to get at most BUCKETS. */
 function joined(histogram: readonly HistogramBucket[], min: number, max: number): readonly Bucket[] {
   const cut = histogram.map(({ from, to, count }) => ({
     from: Math.max(from, min),
@@ -46,7 +46,7 @@ function joined(histogram: readonly HistogramBucket[], min: number, max: number)
   }));
   const all = withGaps(cut);
   if (all.length <= BUCKETS) return all;
-  // Buckets at least this wide are at most BUCKETS / 2, and as many gaps between them.
+  // At most BUCKETS / 2 buckets are this wide or wider, with as many gaps between them.
   let width = max / BUCKETS - min / BUCKETS;
   for (;;) {
     const wider = withGaps(joinNarrow(cut, width));
@@ -55,7 +55,7 @@ function joined(histogram: readonly HistogramBucket[], min: number, max: number)
   }
 }
 
-/** Neighbours become one bucket until it is as wide as `width`. Zero is joined with nothing. */
+/** Merges neighbours into buckets of at most `width`. The bucket of zero is never merged. */
 function joinNarrow(buckets: readonly Bucket[], width: number): Bucket[] {
   const result: Bucket[] = [];
   for (const bucket of buckets) {

@@ -1,10 +1,11 @@
 /**
- * A TensorBoard events file that is nowhere written. What it says of a tensor is worked out when somebody reads it: the size of every
- * record is known beforehand, so is where each one lies, and a read makes the records that it touches and no others.
+ * A TensorBoard events file that is rendered on demand and never written to disk. The size and place of every record are known beforehand, so
+ * a read renders only the records that it touches.
  *
- * Invariant: the bytes are a function of the image's. When it changes, the records that were kept are dropped before the change is
- * acknowledged, and the file's inode is told by its `origin`.
+ * Invariant: the bytes are a function of the image's bytes. When the image changes, cached records are dropped before the change is
+ * acknowledged, and the file's inode is invalidated through its `origin`.
  */
+import { lastAtMost } from '../checkpoint/last-at-most.ts';
 import type { Statistics } from '../numbers/statistics.ts';
 import type { ImageRange, RenderedContent } from '../storage/content.ts';
 import type { Image } from '../storage/image.ts';
@@ -19,14 +20,14 @@ export interface EventsTensor {
   readonly statistics: () => Promise<Statistics>;
 }
 
-/** A record for each tensor behind that of the version. */
+/** The version's record, then a record for each tensor. */
 interface Records {
   readonly tensors: readonly EventsTensor[];
-  /** Where each record begins, the version's first, and where the last one ends. */
+  /** Offset of each record, beginning with the version's, and the end of the last one. */
   readonly starts: Float64Array;
 }
 
-/** Tensors whose statistics are asked for at a time, however many reads there are: one is being read while another is summed up. */
+/** Tensors whose statistics are computed concurrently, regardless of the number of reads: one is read while another is summed. */
 const AT_A_TIME = 2;
 
 export class EventsFile implements RenderedContent {
@@ -36,7 +37,7 @@ export class EventsFile implements RenderedContent {
   readonly #cache: RenderedPages;
   readonly #lanes = Array.from({ length: AT_A_TIME }, () => new Mutex());
   #content: number;
-  /** Whether records were made of the bytes as they are. */
+  /** Whether any record was rendered from the current bytes. */
   #made = false;
   readonly layout: Sliced<Records>;
 
@@ -58,7 +59,7 @@ export class EventsFile implements RenderedContent {
     const end = Math.min(this.size, offset + length);
     if (offset >= end) return new Uint8Array(0);
     const bytes = Buffer.alloc(end - offset);
-    let next = recordAt(starts, offset);
+    let next = lastAtMost(starts.length, (index) => starts[index] as number, offset);
     const work = async () => {
       for (let index = next++; (starts[index] ?? end) < end; index = next++) {
         const start = starts[index] ?? end;
@@ -78,7 +79,7 @@ export class EventsFile implements RenderedContent {
     if (!this.#made) return;
     this.#made = false;
     this.#cache.forget(this.#content);
-    // What is being made of the old bytes is kept under the old number.
+    // Records still being rendered from the old bytes are cached under the old number.
     this.#content = this.#cache.newContent();
   }
 
@@ -100,7 +101,7 @@ export class EventsFile implements RenderedContent {
   }
 }
 
-/** Tensors between two yields. */
+/** Tensors laid out between two yields. */
 const SLICE = 64;
 
 function* recordsOf(tensors: Iterable<EventsTensor>, time: EventTime): Generator<void, Records> {
@@ -115,16 +116,4 @@ function* recordsOf(tensors: Iterable<EventsTensor>, time: EventTime): Generator
   }
   starts.push(at);
   return { tensors: listed, starts: Float64Array.from(starts) };
-}
-
-/** Index of the record that `offset` lies in. */
-function recordAt(starts: Float64Array, offset: number): number {
-  let low = 0;
-  let high = starts.length - 2;
-  while (low < high) {
-    const middle = Math.ceil((low + high) / 2);
-    if ((starts[middle] ?? 0) <= offset) low = middle;
-    else high = middle - 1;
-  }
-  return low;
 }

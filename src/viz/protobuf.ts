@@ -1,6 +1,6 @@
 /**
- * The few pieces of protobuf's wire format that an event takes. Sizes are asked before bytes are written: a message is laid out from the
- * outside in, and nothing is copied.
+ * The parts of protobuf's wire format that an event needs. Sizes are computed before bytes are written, so that a message is written from the
+ * outside in and nothing is copied.
  */
 
 /** Wire types. */
@@ -9,19 +9,19 @@ export const FIXED64 = 1;
 export const DELIMITED = 2;
 export const FIXED32 = 5;
 
-/** Bytes of a non-negative safe integer. */
+/** Encoded size in bytes of a non-negative safe integer. */
 export function varintSize(value: number): number {
   let size = 1;
   for (let rest = value; rest >= 0x80; rest = Math.floor(rest / 0x80)) size++;
   return size;
 }
 
-/** A field of a message, bytes or string of `length` bytes, key and length included. All field numbers here are below 16. */
+/** Size of a message, bytes or string field with `length` bytes, including its key and length. All field numbers here are below 16. */
 export function delimitedSize(length: number): number {
   return 1 + varintSize(length) + length;
 }
 
-/** Writes fields one behind the other into memory that is large enough. */
+/** Writes consecutive fields into a buffer, which must be large enough. */
 export class FieldWriter {
   readonly #bytes: Buffer;
   #at: number;
@@ -56,13 +56,13 @@ export class FieldWriter {
     this.#at += value.byteLength;
   }
 
-  /** `repeated double`, packed. */
+  /** A packed `repeated double`. */
   doubles(field: number, values: readonly number[]): void {
     this.delimited(field, values.length * 8);
     for (const value of values) this.#at = this.#bytes.writeDoubleLE(value, this.#at);
   }
 
-  /** The head of a field whose `length` bytes are written next. */
+  /** Writes the key and length of a field; its `length` bytes must follow. */
   delimited(field: number, length: number): void {
     this.#key(field, DELIMITED);
     this.#varint(length);

@@ -1,7 +1,6 @@
 /**
- * One event a tensor: its histogram, and mean, std, norm and the count of NaN and infinite elements as scalars. Messages and field numbers
- * are those of TensorBoard's event.proto, summary.proto and histogram.proto. Whatever the tensor's elements are, the event is as long:
- * lengths depend on the tag alone.
+ * One event per tensor: its histogram, and mean, std, norm and the count of NaN and infinite elements as scalars. Messages and field numbers
+ * are those of TensorBoard's event.proto, summary.proto and histogram.proto. The size of an event depends only on its tag, not on the elements.
  *
  *   Event            1 wall_time double   2 step int64   3 file_version string   5 summary Summary
  *   Summary          1 value repeated Value
@@ -12,7 +11,7 @@ import type { Statistics } from '../numbers/statistics.ts';
 import { BUCKETS, bucketsOf } from './buckets.ts';
 import { delimitedSize, FieldWriter, varintSize } from './protobuf.ts';
 
-/** When the checkpoint was written, and after how many steps. */
+/** The time at which the checkpoint was written, and its training step. */
 export interface EventTime {
   /** Seconds since 1970. */
   readonly wallTime: number;
@@ -24,7 +23,7 @@ const DOUBLE_FIELD = 1 + 8;
 const FLOAT_FIELD = 1 + 4;
 const HISTOGRAM_BYTES = 5 * DOUBLE_FIELD + 2 * delimitedSize(BUCKETS * 8);
 
-/** Scalars are tagged `KIND/NAME`: TensorBoard shows what is before the slash as a group. */
+/** Scalars are tagged `KIND/NAME`; TensorBoard groups tags by the part before the slash. */
 const SCALARS: readonly [kind: string, of: (statistics: Statistics) => number][] = [
   ['mean', ({ mean }) => mean ?? Number.NaN],
   ['std', ({ std }) => std ?? Number.NaN],
@@ -33,7 +32,7 @@ const SCALARS: readonly [kind: string, of: (statistics: Statistics) => number][]
 ];
 
 export class TensorEvent {
-  /** Bytes of the event. */
+  /** Size of the event in bytes. */
   readonly size: number;
   readonly #time: EventTime;
   readonly #tag: Buffer;
@@ -47,7 +46,7 @@ export class TensorEvent {
     this.size = timeSize(time) + delimitedSize(this.#summarySize);
   }
 
-  /** Puts the event's bytes at `at`. */
+  /** Writes the event at offset `at`. */
   write(bytes: Buffer, at: number, statistics: Statistics): void {
     const fields = new FieldWriter(bytes, at);
     writeTime(fields, this.#time);
@@ -86,7 +85,7 @@ function writeHistogram(fields: FieldWriter, statistics: Statistics): void {
   fields.doubles(7, counts);
 }
 
-/** What the first event of a file says. */
+/** The version string in the first event of a file. */
 const FILE_VERSION = Buffer.from('brain.Event:2');
 
 export function versionEventSize({ wallTime }: EventTime): number {

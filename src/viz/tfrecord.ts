@@ -9,12 +9,12 @@ const LENGTH_BYTES = 8;
 const CRC_BYTES = 4;
 export const RECORD_HEADER_BYTES = LENGTH_BYTES + CRC_BYTES;
 
-/** What `length` bytes take with their frame. */
+/** Size of a record with its frame, for `length` bytes of data. */
 export function recordSize(length: number): number {
   return RECORD_HEADER_BYTES + length + CRC_BYTES;
 }
 
-/** A record whose `length` bytes `write` puts at the offset that it is given. */
+/** A record with `length` bytes of data, which `write` writes at the offset it is given. */
 export function record(length: number, write: (bytes: Buffer, at: number) => void): Buffer {
   const bytes = Buffer.alloc(recordSize(length));
   bytes.writeBigUInt64LE(BigInt(length));
@@ -27,7 +27,7 @@ export function record(length: number, write: (bytes: Buffer, at: number) => voi
 
 const MASK_DELTA = 0xa282ead8;
 
-/** A CRC of bytes that hold CRCs is a bad one: what is stored is rotated by 15 bits, and a constant added. */
+/** The CRC of data that contains CRCs is weak, so TFRecord stores it masked: rotated by 15 bits, plus a constant. */
 export function masked(crc: number): number {
   return (((crc >>> 15) | (crc << 17)) + MASK_DELTA) >>> 0;
 }

@@ -32,8 +32,12 @@ const zip = (changed: Partial<EntryPlan>, end: EndPlan = {}) =>
 
 /** Each is named after the message it provokes. */
 const refusals: [message: RegExp, code: ErrorCode, bytes: Buffer][] = [
-  [/has no end-of-central-directory record, so it is no zip archive/, 'ERR_MLFS_ZIP', Buffer.alloc(0)],
-  [/has no end-of-central-directory record, so it is no zip archive/, 'ERR_MLFS_ZIP', Buffer.alloc(70_000)],
+  [/has no end-of-central-directory record, so it is not a zip archive/, 'ERR_MLFS_ZIP', Buffer.alloc(0)],
+  [
+    /has no end-of-central-directory record, so it is not a zip archive/,
+    'ERR_MLFS_ZIP',
+    Buffer.alloc(70_000),
+  ],
   [
     /starts as a zip archive and has no end-of-central-directory record: the file is truncated/,
     'ERR_MLFS_TRUNCATED',

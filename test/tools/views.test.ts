@@ -214,7 +214,7 @@ else: print('taken')
         [
           '/views/txt/fc/weight.txt',
           good.replace('0.625', '0.6x5'),
-          /line 2, column 5: '0\.6x5' is no number/,
+          /line 2, column 5: '0\.6x5' is not a number/,
         ],
         [
           '/views/csv/fc/weight.csv',

@@ -1,7 +1,7 @@
 import type { PickleLimits } from './limits.ts';
 import { PickleFault } from './refusal.ts';
 
-/** What a pickle has used of its limits. Whoever copies or allocates on a pickle's behalf charges it here first. */
+/** Tracks how much of its limits a pickle has used. Code that copies or allocates for a pickle must charge the account first. */
 export class Account {
   readonly #limits: PickleLimits;
   #steps = 0;
@@ -19,7 +19,7 @@ export class Account {
     }
   }
 
-  /** Throws a limit fault when the values made so far would not fit. */
+  /** Throws a limit fault when the values created so far would exceed the limit. */
   heap(bytes: number): void {
     this.#memoryBytes += bytes;
     if (this.#memoryBytes > this.#limits.memoryBytes) {

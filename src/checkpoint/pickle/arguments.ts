@@ -53,7 +53,7 @@ export class ArgumentReader extends PickleReader {
 
   memoIndexLine(): number {
     const index = parseInteger(this.#textLine());
-    if (typeof index === 'bigint' || index < 0) throw new PickleFault(`${index} is no place in the memo`);
+    if (typeof index === 'bigint' || index < 0) throw new PickleFault(`${index} is not a place in the memo`);
     return index;
   }
 

@@ -41,7 +41,7 @@ function pythonTwoAndThree(name: string, reconstructor: Reconstructor): [string,
   ];
 }
 
-/** The arguments of a call, or undefined when they are no tuple. */
+/** The arguments of a call, or undefined when they are not a tuple. */
 export function items(args: Value | undefined): readonly Value[] | undefined {
   return args instanceof PyTuple ? args.items : undefined;
 }

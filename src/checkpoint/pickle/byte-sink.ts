@@ -1,4 +1,4 @@
-/** A buffer that grows: what a pickle is written into. */
+/** A growing buffer, into which a pickle is written. */
 export class ByteSink {
   #bytes: Buffer = Buffer.allocUnsafe(4096);
   #length = 0;

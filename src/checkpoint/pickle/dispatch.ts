@@ -8,7 +8,7 @@ type Handler = (machine: Machine) => void;
 /** Does what one opcode does. STOP is the caller's. */
 export function dispatch(machine: Machine, opcode: number): void {
   const handler = HANDLERS[opcode];
-  if (handler === undefined) throw new PickleFault('is no opcode');
+  if (handler === undefined) throw new PickleFault('is not an opcode');
   handler(machine);
 }
 
@@ -153,7 +153,7 @@ const TABLE: readonly [opcode: number, handler: Handler][] = [
       const name = machine.stack.pop();
       const module = machine.stack.pop();
       if (typeof name !== 'string' || typeof module !== 'string') {
-        throw new PickleFault('the name of a global is no string');
+        throw new PickleFault('the name of a global is not a string');
       }
       return machine.global(module, name);
     }),

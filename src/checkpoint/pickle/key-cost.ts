@@ -6,7 +6,7 @@ import { type PyDict, PyTuple, type Value } from './values.ts';
 const BIGINT_STEPS = 64;
 const TUPLE_STEPS = 64;
 
-/** Charges what a key's place in a dict's index takes. A text that is longer than any name may be compared with every other such key. */
+/** Charges the cost of a key in a dict's index. A text that is longer than any name may be compared with every other such key. */
 export function chargeKey(account: Account, dict: PyDict, key: Value): void {
   if (typeof key === 'string') {
     const once = key.length >>> 6;

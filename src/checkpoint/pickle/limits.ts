@@ -1,18 +1,18 @@
 /**
- * What one pickle may ask of its reader. A pickle is a program, and a small one can ask for much; every opcode is therefore
+ * Limits for one pickle. A pickle is a program, and a small one can ask for much time and memory, so every opcode is
  * charged before it allocates. The defaults let a checkpoint of 150,000 tensors through and keep a hostile one under two
  * seconds and half a gigabyte, its own bytes included.
  */
 export interface PickleLimits {
-  /** Size of the pickle itself, inflated. */
+  /** Inflated size of the pickle itself. */
   readonly pickleBytes: number;
-  /** Estimated size of everything the pickle made, strings included, and of the pickle. */
+  /** Estimated size of the pickle and of everything it creates, strings included. */
   readonly memoryBytes: number;
   /** Opcodes, plus one for every item that a bulk operation copies. */
   readonly steps: number;
   /** Values on the stack. */
   readonly stackDepth: number;
-  /** MARKs that are open at a time: how deep containers may be nested while they are built. */
+  /** Concurrently open MARKs: the depth to which containers under construction may be nested. */
   readonly markDepth: number;
   readonly memoEntries: number;
   /** One string. Bytes objects are views of the pickle and need no limit. */
@@ -44,14 +44,14 @@ export const HEAP_COST = {
   set: 120,
   object: 120,
   slot: 10,
-  /** A place in an array that grows, or on the stack: growing by half, V8 holds the old one and the new one for a moment. */
+  /** A slot in a growing array or on the stack. V8 grows arrays by half and briefly holds both the old and the new one. */
   grownSlot: 24,
   /** The first item of a growing array: V8 makes room for seventeen. */
   firstItem: 168,
   /** A dict's pair: the entry, and its place in the index. */
   item: 168,
   memo: 24,
-  /** It stays small: real files name some hundreds, and each is looked up in several tables. */
+  /** Kept small: real files name some hundreds, and each is looked up in several tables. */
   global: 2400,
   storage: 480,
   tensor: 360,

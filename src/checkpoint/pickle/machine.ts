@@ -27,20 +27,20 @@ import {
   type Value,
 } from './values.ts';
 
-/** Stands for a call to a known global. Returns undefined when the arguments are not the ones it knows. */
+/** Replaces a call to a known global. Returns undefined for arguments that it does not support. */
 export type Reconstructor = (args: Value, account: Account) => Value | undefined;
 
-/** What the machine does not know itself. */
+/** Knowledge that the machine's caller supplies. */
 export interface PickleHooks {
-  /** `module.name` → what calling it makes. */
+  /** `module.name` → a function that does what calling the global would do. */
   readonly reconstructors?: ReadonlyMap<string, Reconstructor>;
-  /** What PERSID and BINPERSID refer to; undefined leaves a PyObject with the id as its argument. */
+  /** Resolves PERSID and BINPERSID; undefined leaves a PyObject with the id as its argument. */
   readonly persistentLoad?: (id: Value) => Value | undefined;
-  /** BUILD on a value that persistentLoad or a reconstructor made. */
+  /** Handles BUILD on a value that persistentLoad or a reconstructor returned. */
   readonly build?: (target: PersistentValue, state: Value) => void;
 }
 
-/** The registers of one run, and what the opcodes do to containers and objects. `dispatch.ts` says which does what. */
+/** The registers of one run, and the operations on containers and objects. `dispatch.ts` maps opcodes to them. */
 export class Machine {
   readonly account: Account;
   readonly input: ArgumentReader;
@@ -96,7 +96,7 @@ export class Machine {
     else throw new PickleFault(`items are added to ${describe(target)}`);
   }
 
-  /** `items` are keys and values by turns. */
+  /** `items` alternates keys and values. */
   setItems(target: Value, items: readonly Value[]): void {
     let dict: PyDict;
     if (target instanceof PyDict) dict = target;
@@ -146,7 +146,7 @@ export class Machine {
     return global;
   }
 
-  /** The registry of extension codes is in the program that wrote the file. */
+  /** Extension codes are registered in the program that wrote the file, so they cannot be resolved. */
   extension(code: number): PyGlobal {
     return this.global('copyreg', `extension_${code}`);
   }

@@ -3,12 +3,12 @@ import { HEAP_COST } from './limits.ts';
 import { PickleFault } from './refusal.ts';
 import type { Value } from './values.ts';
 
-/** Python 2's cPickle counts from 1, and a pickler may skip what is never used again. */
+/** Python 2's cPickle counts from 1, and a pickler may skip values that are never used again. */
 const MAX_GAP = 64;
 /** Indices far from all others: no pickler makes them. */
 const MAX_SPARSE = 4096;
 
-/** The memo: indices are dense in every pickle that a pickler wrote, and anything in a forged one. */
+/** The memo. Indices are dense in pickles that a pickler wrote, and arbitrary in forged ones. */
 export class Memo {
   readonly #dense: (Value | undefined)[] = [];
   readonly #sparse = new Map<number, Value>();
@@ -21,7 +21,7 @@ export class Memo {
     this.#limit = limit;
   }
 
-  /** How many values are remembered: the index that MEMOIZE uses next. */
+  /** Number of memoised values, which is the next index of MEMOIZE. */
   get size(): number {
     return this.#size;
   }

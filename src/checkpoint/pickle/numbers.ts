@@ -17,7 +17,7 @@ export function decodeLong(bytes: Buffer): number | bigint {
 
 /** The decimal text of INT and LONG. */
 export function parseInteger(text: string): number | bigint {
-  if (!/^[+-]?\d+$/.test(text)) throw new PickleFault(`${quoteName(text)} is no integer`);
+  if (!/^[+-]?\d+$/.test(text)) throw new PickleFault(`${quoteName(text)} is not an integer`);
   return pythonInt(BigInt(text.replace(/^\+/, '')));
 }
 
@@ -29,7 +29,7 @@ export function parseFloatText(text: string): number {
     return special[1] === '-' ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
   }
   if (!/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text)) {
-    throw new PickleFault(`${quoteName(text)} is no float`);
+    throw new PickleFault(`${quoteName(text)} is not a float`);
   }
   return Number(text);
 }

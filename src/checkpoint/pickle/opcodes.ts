@@ -77,7 +77,7 @@ export const OP = {
 
 const NAMES = new Map<number, string>(Object.entries(OP).map(([name, code]) => [code, name]));
 
-/** `REDUCE`, or the byte in hexadecimal when it is no opcode. */
+/** `REDUCE`, or the byte in hexadecimal when it is not an opcode. */
 export function opcodeName(code: number): string {
   return NAMES.get(code) ?? `0x${code.toString(16).padStart(2, '0')}`;
 }

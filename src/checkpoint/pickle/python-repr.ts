@@ -66,7 +66,7 @@ interface Budget {
   text: number;
 }
 
-/** repr() of a value; what is no plain value is shown by the name of its class, what is too much as `...`. */
+/** repr() of a plain value; other values are shown by the name of their class, and excess as `...`. */
 export function valueRepr(
   value: Value | undefined,
   budget: Budget = { values: REPR_VALUES, depth: REPR_DEPTH, text: REPR_TEXT },

@@ -3,7 +3,7 @@ import { HEAP_COST } from './limits.ts';
 import { PickleFault } from './refusal.ts';
 import type { Value } from './values.ts';
 
-/** Room on the stack is charged in such pieces. */
+/** Slots of the stack that are charged at once. */
 const CHARGED = 16_384;
 
 /** The machine's stack and its MARKs. Nothing below the last MARK can be popped. */
@@ -12,7 +12,7 @@ export class ValueStack {
   /** Heights of the stack at the open MARKs. */
   readonly #marks: number[] = [];
   #floor = 0;
-  /** How high the stack may become before more is charged. */
+  /** Height up to which the stack is already charged. */
   #charged = 0;
   readonly #account: Account;
   readonly #depthLimit: number;
@@ -56,7 +56,7 @@ export class ValueStack {
     this.#marks.push(this.#floor);
   }
 
-  /** Everything above the last MARK, which is closed. */
+  /** Removes and returns everything above the last MARK, and closes it. */
   popItems(): Value[] {
     const height = this.#marks.pop();
     if (height === undefined) throw new PickleFault('there is no MARK');
@@ -66,7 +66,7 @@ export class ValueStack {
     return items;
   }
 
-  /** POP: the top value, or the MARK when that is on top. */
+  /** POP: removes the top value, or the MARK if that is on top. */
   drop(): void {
     if (this.#marks.length > 0 && this.#values.length === this.#floor) this.popItems();
     else this.pop();

@@ -21,14 +21,14 @@ export type Value =
   | PersistentValue;
 
 /**
- * What walks over an object tree write on a container, so that they need no set of all the containers they met: a forged file has
- * millions. The numbers are the walk's own (object-tree.ts); 0 means that no walk was here.
+ * A mark that a walk over the object tree leaves on a container, so that it needs no set of visited containers: a forged file has
+ * millions. Each walk has its own numbers (object-tree.ts); 0 means not visited.
  */
 abstract class Container {
   mark = 0;
 }
 
-/** Values that a persistent-id or a known reconstructor put in place of a PyObject: storages and tensors. */
+/** Values that a persistent id or a known reconstructor returns instead of a PyObject: storages and tensors. */
 export interface PersistentValue {
   readonly type: 'storage' | 'tensor';
 }
@@ -58,7 +58,7 @@ export class PyList extends Container {
 }
 
 export class PyTuple extends Container {
-  /** `()`: Python has one of it, too. */
+  /** The single `()`, as in Python. */
   static readonly EMPTY = new PyTuple([]);
   readonly type = 'tuple';
   readonly items: readonly Value[];
@@ -93,7 +93,7 @@ export class PyDict extends Container {
   /** Attributes set by BUILD, e.g. `_metadata` of a state dict. */
   attributes: PyDict | undefined;
   readonly entries: [key: Value, value: Value][] = [];
-  /** Keys whose texts are longer than any name: whoever adds them counts them, because they cost more than others. */
+  /** Number of keys whose texts are longer than any name; the adder counts them, because they cost more than others. */
   longKeys = 0;
   #index: Map<unknown, number> | undefined;
 
@@ -140,7 +140,7 @@ export class PyGlobal {
   }
 }
 
-/** An object that a pickle would have made by calling `callable`: kept as its recipe. */
+/** An object that a pickle would create by calling `callable`; only the call is recorded. */
 export class PyObject extends Container {
   readonly type = 'object';
   /** A PyGlobal nearly always; the result of another REDUCE in hostile or odd files. */
@@ -158,13 +158,13 @@ export class PyObject extends Container {
     this.args = args;
     this.kwargs = kwargs;
   }
-  /** `module.name` of the callable, or undefined when it is no global. */
+  /** `module.name` of the callable, or undefined when it is not a global. */
   get className(): string | undefined {
     return this.callable instanceof PyGlobal ? this.callable.path : undefined;
   }
 }
 
-/** Parts, text and nesting of a tuple key that is compared by value; what is beyond is compared by identity. */
+/** Maximum parts, text and nesting of a tuple key that is compared by value; larger ones are compared by identity. */
 const TUPLE_KEY = { parts: 16, text: 256, depth: 3 };
 
 /** V8 hashes numbers without a secret: of larger ones a forged file may choose thousands that collide. */

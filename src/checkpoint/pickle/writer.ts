@@ -96,7 +96,7 @@ export class PickleWriter {
 
   #integer(value: number | bigint): void {
     if (typeof value === 'number' && !Number.isSafeInteger(value)) {
-      throw new MlfsError('ERR_MLFS_USAGE', `${value} is no integer; floats are PyFloat`);
+      throw new MlfsError('ERR_MLFS_USAGE', `${value} is not an integer; floats are PyFloat`);
     }
     const integer = BigInt(value);
     if (integer >= 0n && integer <= 0xffn) {

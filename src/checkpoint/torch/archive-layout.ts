@@ -8,7 +8,7 @@ export interface ArchiveLayout {
   readonly records: ReadonlyMap<string, ZipEntry>;
 }
 
-/** undefined when there is neither a `data.pkl` nor another description where torch would look for it. */
+/** Undefined when neither `data.pkl` nor another description is where torch would look for it. */
 export function torchLayout(entries: readonly ZipEntry[]): ArchiveLayout | undefined {
   for (const prefix of prefixes(entries)) {
     const records = new Map<string, ZipEntry>();
@@ -21,7 +21,7 @@ export function torchLayout(entries: readonly ZipEntry[]): ArchiveLayout | undef
   return undefined;
 }
 
-/** The first entry's folder, which is torch's rule; then what a program that packed the file again may have left. */
+/** The folder of the first entry, which is torch's rule; then the places where a program that repacked the file may have put it. */
 function prefixes(entries: readonly ZipEntry[]): Set<string> {
   const first = entries[0]?.name ?? '';
   const found = new Set<string>([first.slice(0, first.indexOf('/') + 1)]);

@@ -9,7 +9,7 @@ import type { StorageTable } from './storage-table.ts';
 /** An inner file describes one storage: some hundred bytes of pickles. */
 const INNER_LIMITS = { memoryBytes: 16 * 1024 * 1024, steps: 100_000 };
 
-/** Where the bytes of a pickle lie in the file, when they lie there as they are. */
+/** The place of a pickle's bytes in the file, if they are there uncompressed. */
 export interface PickleOrigin {
   readonly image: Image;
   readonly bytes: Buffer;
@@ -17,9 +17,9 @@ export interface PickleOrigin {
 }
 
 /**
- * What `torch.storage._load_from_bytes` stands for: `pickle.dump` of a tensor keeps its storage as a legacy torch file inside
- * a bytes object. When those bytes are the image's own, the storage is an extent of the image like any other; otherwise the
- * call stays as it is.
+ * Resolves `torch.storage._load_from_bytes`: `pickle.dump` of a tensor stores its storage as a legacy torch file inside
+ * a bytes object. If those bytes are in the image, the storage is an extent of the image like any other; otherwise the
+ * call stays unresolved.
  */
 export function embeddedFiles(
   origin: PickleOrigin,
@@ -51,7 +51,7 @@ function openEmbedded({ bytes }: PyBytes, origin: PickleOrigin, outer: StorageTa
     for (const [key, storage] of header.storages.storages) outer.storages.set(key, storage);
     return header.object.value;
   } catch (cause) {
-    // Best effort: what cannot be opened stays the call that it is.
+    // A file that cannot be opened stays an unresolved call.
     if (cause instanceof MlfsError) return undefined;
     throw cause;
   }

@@ -7,37 +7,18 @@ import { MlfsError } from '../../errors.ts';
 import type { Image } from '../../storage/image.ts';
 import { bounded, MAX_NAME_BYTES, quoteName } from '../../visible-text.ts';
 import type { ParsedCheckpoint } from '../checkpoint.ts';
+import { type DType, dtypesBy } from '../dtypes.ts';
 import { PyDict } from '../pickle/values.ts';
-import type { DType, NamedTensor } from '../tensor.ts';
+import type { NamedTensor } from '../tensor.ts';
 import type { Archive } from '../zip/archive.ts';
 import { type ArchiveLayout, exportConfigs } from './archive-layout.ts';
 import { arrayOf, type JsonObject, numberOf, objectOf, readJsonRecord, textOf } from './json-record.ts';
 import { RecordTensors } from './record-tensor.ts';
 
 /** ScalarType of torch.export's schema. */
-export const SCALAR_TYPES: Readonly<Record<number, DType>> = {
-  1: 'uint8',
-  2: 'int8',
-  3: 'int16',
-  4: 'int32',
-  5: 'int64',
-  6: 'float16',
-  7: 'float32',
-  8: 'float64',
-  9: 'complex32',
-  10: 'complex64',
-  11: 'complex128',
-  12: 'bool',
-  13: 'bfloat16',
-  28: 'uint16',
-  29: 'float8_e4m3fn',
-  30: 'float8_e5m2',
-  31: 'float8_e4m3fnuz',
-  32: 'float8_e5m2fnuz',
-  33: 'float8_e8m0fnu',
-  34: 'uint32',
-  35: 'uint64',
-};
+export const SCALAR_TYPES: ReadonlyMap<number, DType> = dtypesBy(({ exportType }) =>
+  exportType === undefined ? [] : [exportType],
+);
 
 export async function openExportedProgram(
   image: Image,
@@ -60,7 +41,7 @@ export async function openExportedProgram(
         warnings.push(
           refuse(
             image.path,
-            `${quoteName(name)} in ${bounded(record, MAX_NAME_BYTES)} is no plain tensor; it is not shown`,
+            `${quoteName(name)} in ${bounded(record, MAX_NAME_BYTES)} is not a plain tensor and is not shown`,
           ),
         );
         continue;
@@ -83,7 +64,7 @@ export async function openExportedProgram(
 
 function tensorOf(records: RecordTensors, folder: string, name: string, described: JsonObject) {
   const meta = objectOf(described.tensor_meta);
-  const dtype = SCALAR_TYPES[numberOf(meta.dtype, 0)];
+  const dtype = SCALAR_TYPES.get(numberOf(meta.dtype, 0));
   if (dtype === undefined) return undefined;
   const ints = (value: unknown) => arrayOf(value).map((item) => numberOf(objectOf(item).as_int, Number.NaN));
   const device = objectOf(meta.device);

@@ -5,12 +5,12 @@ import { NAME_LENGTH, nameStart } from '../name-length.ts';
 import type { ZipEntry } from '../zip/entry.ts';
 import { readEntry } from '../zip/read-entry.ts';
 
-/** The graph of an exported program of tens of thousands of nodes. */
+/** Maximum size; the graph of an exported program with tens of thousands of nodes fits. */
 const JSON_BYTES = 32 * 1024 * 1024;
 
 export type JsonObject = { readonly [key: string]: unknown };
 
-/** An entry that is a JSON object. Throws ERR_MLFS_FORMAT when it is none. */
+/** Reads an entry as a JSON object. Throws ERR_MLFS_FORMAT when it is not one. */
 export async function readJsonRecord(source: ByteSource, entry: ZipEntry): Promise<JsonObject> {
   const text = (await readEntry(source, entry, JSON_BYTES)).toString('utf8');
   const long = longKey(text);
@@ -27,7 +27,7 @@ export async function readJsonRecord(source: ByteSource, entry: ZipEntry): Promi
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new MlfsError(
       'ERR_MLFS_FORMAT',
-      `${source.path}: entry ${quoteName(entry.name)} is no JSON: ${reason}`,
+      `${source.path}: entry ${quoteName(entry.name)} is not JSON: ${reason}`,
       {
         path: source.path,
         cause,
@@ -38,7 +38,7 @@ export async function readJsonRecord(source: ByteSource, entry: ZipEntry): Promi
 
 /**
  * The first key that is longer than a name may be. It is looked for before JSON.parse makes properties of the keys: thousands of long ones of one
- * length would take it minutes. What is no JSON is left to JSON.parse.
+ * length would take it minutes. Text that is not JSON is left to JSON.parse.
  */
 function longKey(text: string): string | undefined {
   for (let open = text.indexOf('"'); open >= 0; ) {
@@ -69,7 +69,7 @@ function isKey(text: string, at: number): boolean {
   return text[index] === ':';
 }
 
-/** Empty for what is no JSON string. */
+/** Empty for text that is not a JSON string. */
 function parsed(quoted: string): string {
   try {
     return String(JSON.parse(quoted));

@@ -1,7 +1,7 @@
 import type { PyGlobal } from '../pickle/values.ts';
 import { dtypeNamed, storageClass } from './dtype-names.ts';
 
-/** Names that are values and not calls: they are understood where they stand as arguments. */
+/** Names of values rather than calls; they are understood as arguments. */
 const NAMES: ReadonlySet<string> = new Set([
   'torch.per_tensor_affine',
   'torch.per_channel_affine',

@@ -7,8 +7,9 @@
 import { visible } from '../../visible-text.ts';
 import { floatRepr, valueRepr } from '../pickle/python-repr.ts';
 import { PyDict, PyFloat, type PyObject, PySet, PyTuple, type Value } from '../pickle/values.ts';
-import type { DType, Tensor } from '../tensor.ts';
+import type { Tensor } from '../tensor.ts';
 import { isTensor } from '../value-children.ts';
+import { tensorTypeName } from './dtype-names.ts';
 
 /** The attributes of one pickled module. */
 export class ModuleAttributes {
@@ -212,7 +213,7 @@ const parameterDict: Rule = (module) => {
           ? parameters.entries.map(([key]) => key)
           : [];
   return keys
-    .map((key) => parameterLine(visible(String(key)), module.get(String(key)), tensorTypeName))
+    .map((key) => parameterLine(visible(String(key)), module.get(String(key)), typeNameOf))
     .join('\n');
 };
 
@@ -231,25 +232,10 @@ function pythonType(value: Value | undefined): string {
   return value.type;
 }
 
-const TENSOR_TYPES: Readonly<Partial<Record<DType, string>>> = {
-  float32: 'FloatTensor',
-  float64: 'DoubleTensor',
-  float16: 'HalfTensor',
-  bfloat16: 'BFloat16Tensor',
-  uint8: 'ByteTensor',
-  int8: 'CharTensor',
-  int16: 'ShortTensor',
-  int32: 'IntTensor',
-  int64: 'LongTensor',
-  bool: 'BoolTensor',
-  complex64: 'ComplexFloatTensor',
-  complex128: 'ComplexDoubleTensor',
-};
-
 /** `torch.FloatTensor`, `torch.cuda.HalfTensor`. */
-function tensorTypeName(tensor: Tensor): string {
+function typeNameOf(tensor: Tensor): string {
   const device = tensor.storage.location.startsWith('cuda') ? 'cuda.' : '';
-  return `torch.${device}${TENSOR_TYPES[tensor.dtype] ?? 'Tensor'}`;
+  return `torch.${device}${tensorTypeName(tensor.dtype)}`;
 }
 
 const maxPool = fill(

@@ -20,13 +20,13 @@ const PROTOCOL_VERSION = 1001;
 /** The int64 before each storage. */
 const COUNT_BYTES = 8;
 
-/** Everything before the storages. */
+/** Everything that precedes the storages. */
 export interface LegacyHeader {
   readonly object: TorchPickle;
   readonly storages: StorageTable;
   /** The storages in the file's order. */
   readonly order: readonly TorchStorage[];
-  /** Where the first count is. */
+  /** Offset of the first count. */
   readonly storagesOffset: number;
   readonly systemInfo: Value;
 }
@@ -64,7 +64,8 @@ export function readLegacyHeader(
   const object = readTorchPickle(head, storages, { ...place, start });
   start += object.bytesConsumed;
   const keys = next();
-  if (!(keys instanceof PyList)) throw refuse('ERR_MLFS_FORMAT', path, 'the list of storage keys is no list');
+  if (!(keys instanceof PyList))
+    throw refuse('ERR_MLFS_FORMAT', path, 'the list of storage keys is not a list');
   return {
     object,
     storages,

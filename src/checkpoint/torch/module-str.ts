@@ -11,14 +11,14 @@ import { extraRepr, ModuleAttributes } from './layer-repr.ts';
 
 /** Real models are some twenty levels deep and print in a few hundred kilobytes. */
 const MAX_DEPTH = 200;
-/** Of one module with all that is in it. */
+/** Limit for one module with everything in it. */
 const MAX_LENGTH = 2 * 1024 * 1024;
 /** Characters laid out for all modules: each level indents what is inside it once more. */
 const MAX_WORK = 64 * 1024 * 1024;
-/** Children that are no modules, between two yields. */
+/** Children that are not modules, processed between two yields. */
 const SLICE = 64;
 
-/** undefined when `root` is no pickled module. Holds the event loop. */
+/** Undefined when `root` is not a pickled module. Blocks the event loop. */
 export function modelStr(root: Value): string | undefined {
   const work = modelStrInSlices(root);
   for (;;) {
@@ -45,7 +45,7 @@ class ModulePrinter {
     const className = module.className ?? '';
     const name = visible(className.slice(className.lastIndexOf('.') + 1));
     if (depth > MAX_DEPTH || this.#left <= 0) return `${name}(...)`;
-    // Printed again inside itself: torch would recurse for ever.
+    // A module inside itself: torch would recurse forever.
     this.#known.set(module, `${name}(...)`);
     const modules = module.state.get('_modules');
     const children = new Children();
@@ -111,7 +111,7 @@ function newlines(text: string): number {
   return count;
 }
 
-/** A script object that is a module: objects of custom C++ classes are none. */
+/** Whether a script object is a module; objects of custom C++ classes are not. */
 function isScriptModule(value: Value | undefined): value is PyObject & { state: Value } {
   return isScriptObject(value) && !value.className?.startsWith('__torch__.torch.classes.');
 }
@@ -150,7 +150,7 @@ function indentRest(text: string): string {
   return text.replaceAll('\n', '\n  ');
 }
 
-/** A child that is no module with a state: None, or an object that pickles itself in a way of its own. */
+/** A child that is not a module with a state: None, or an object with its own way of pickling. */
 function unprintable(value: Value): string {
   if (value === null) return 'None';
   if (value instanceof PyGlobal) return `${visible(value.name)}()`;

@@ -1,7 +1,7 @@
 /**
  * The reconstructors that torch's pickles name: `torch._utils._rebuild_*` and their kin, as pure functions from arguments to
- * tensors. A tensor that does not fit its storage is made all the same and its fault recorded, because only the walk over the
- * object tree knows its name; whoever uses the tensors must look at `faults` first.
+ * tensors. A tensor that does not fit its storage is created anyway and its fault recorded, because only the walk over the
+ * object tree knows its name; callers must check `faults` before they use the tensors.
  */
 import type { Account } from '../pickle/account.ts';
 import { BUILTIN_RECONSTRUCTORS, items } from '../pickle/builtin-reconstructors.ts';
@@ -17,7 +17,7 @@ import {
   PyTuple,
   type Value,
 } from '../pickle/values.ts';
-import { DTYPES, type DType, type Quantizer, type Tensor } from '../tensor.ts';
+import { bytesOfElements, type DType, type Quantizer, type Tensor } from '../tensor.ts';
 import { dtypeNamed } from './dtype-names.ts';
 import { type StorageTable, TorchStorage } from './storage-table.ts';
 import { checkGeometry, type Geometry, GeometryFault } from './tensor-geometry.ts';
@@ -53,7 +53,7 @@ function isRebuildFromType(path: string): boolean {
 /** The table for one pickle, over its storages. */
 export class TorchReconstructors {
   readonly table: ReadonlyMap<string, Reconstructor>;
-  /** Tensors that are none, and why. */
+  /** Tensors that do not fit their storage, with the reason. */
   readonly faults = new Map<Tensor, string>();
   readonly #storages: StorageTable;
 
@@ -142,7 +142,7 @@ export class TorchReconstructors {
     const geometry = this.#geometry(0, size, stride, dtype, Number.MAX_SAFE_INTEGER);
     const { shape, stride: strides } = geometry;
     const last = shape.reduce((index, extent, dim) => index + (extent - 1) * (strides[dim] as number), 0);
-    const nbytes = shape.includes(0) ? 0 : (last + 1) * DTYPES[dtype];
+    const nbytes = shape.includes(0) ? 0 : bytesOfElements(dtype, last + 1);
     const storage = this.#storages.absent(dtype, nbytes, 'meta', 'a tensor on the meta device has no bytes');
     return this.#made(new TorchTensor({ ...geometry, dtype, storage }, requiresGrad === true), geometry);
   }
@@ -193,7 +193,7 @@ export class TorchReconstructors {
     return this.#made(new TorchTensor(view, args.requiresGrad === true, false, annotations), geometry);
   }
 
-  /** A geometry that fits; or an empty one, and why the one asked for does not. */
+  /** The geometry if it fits; otherwise an empty one and the reason. */
   #geometry(
     offset: Value | undefined,
     size: Value | undefined,

@@ -1,15 +1,15 @@
 /**
  * TorchScript as torch 1.0 to 1.3 wrote it: `model.json` describes the modules and a table of tensors over the records `tensors/N`;
- * `attributes.pkl` holds what is no tensor. The JSON is protobuf's: int64 in quotes, fields with default values left out.
+ * `attributes.pkl` holds the values that are not tensors. The JSON is protobuf's: int64 in quotes, fields with default values left out.
  */
 import { MlfsError } from '../../errors.ts';
 import type { Image } from '../../storage/image.ts';
 import { quoteName } from '../../visible-text.ts';
+import { type DType, dtypesBy } from '../dtypes.ts';
 import { NAME_LENGTH, nameStart } from '../name-length.ts';
 import { items } from '../pickle/builtin-reconstructors.ts';
 import { PyDict, PyGlobal, PyObject, PyTuple, type Value } from '../pickle/values.ts';
 import { contiguousStride } from '../strided-layout.ts';
-import type { DType } from '../tensor.ts';
 import type { ArchiveLayout } from './archive-layout.ts';
 import { arrayOf, type JsonObject, numberOf, objectOf, textOf } from './json-record.ts';
 import { RecordTensors } from './record-tensor.ts';
@@ -17,18 +17,7 @@ import type { TorchStorage } from './storage-table.ts';
 import type { TorchTensor } from './torch-tensor.ts';
 
 /** caffe2.TensorProto.DataType. */
-const DATA_TYPES: Readonly<Record<string, DType>> = {
-  FLOAT: 'float32',
-  DOUBLE: 'float64',
-  FLOAT16: 'float16',
-  INT8: 'int8',
-  INT16: 'int16',
-  INT32: 'int32',
-  INT64: 'int64',
-  UINT8: 'uint8',
-  BYTE: 'uint8',
-  BOOL: 'bool',
-};
+const DATA_TYPES: ReadonlyMap<string, DType> = dtypesBy(({ caffe2 = [] }) => caffe2);
 
 /** Real models are some twenty modules deep. */
 const MAX_DEPTH = 200;
@@ -70,7 +59,7 @@ class ModelReader {
     table.forEach((item, index) => {
       const tensor = objectOf(item);
       const type = textOf(tensor.dataType, 'FLOAT');
-      const dtype = Object.hasOwn(DATA_TYPES, type) ? DATA_TYPES[type] : undefined;
+      const dtype = DATA_TYPES.get(type);
       if (dtype === undefined)
         throw this.#refuse(`tensor ${index} is of an unknown type, ${quoteName(type)}`);
       const shape = arrayOf(tensor.dims).map((extent) => numberOf(extent, 0));

@@ -33,7 +33,7 @@ export interface StorageView {
   readonly offsetBytes: number;
 }
 
-/** What a storage's persistent id says. */
+/** The contents of a storage's persistent id. */
 export interface StorageRequest {
   readonly key: string;
   readonly nbytes: number;
@@ -61,7 +61,7 @@ export class StorageTable {
   readonly #byteorder: 'little' | 'big';
   readonly #keyPrefix: string;
   readonly #locate: StorageLocator;
-  /** Storages that were asked for with a second class keep one identity: this maps the typed alias to it. */
+  /** A storage requested with a second class keeps one identity: this maps the typed alias to it. */
   readonly #aliases = new Map<TorchStorage, TorchStorage>();
   #metaCount = 0;
 
@@ -107,7 +107,7 @@ export class StorageTable {
     return this.#byId.get(key);
   }
 
-  /** The one storage behind a key, whatever class it was asked for with. */
+  /** The one storage behind a key, whichever class it was requested with. */
   canonical(storage: TorchStorage): TorchStorage {
     return this.#aliases.get(storage) ?? storage;
   }

@@ -1,5 +1,5 @@
 import { PyList, PyTuple, type Value } from '../pickle/values.ts';
-import { DTYPES, type DType, PACKED_ELEMENTS } from '../tensor.ts';
+import { bytesOfElements, DTYPES, type DType } from '../tensor.ts';
 
 /** What torch's iterators can address. */
 const MAX_DIMENSIONS = 64;
@@ -10,12 +10,12 @@ export interface Geometry {
   readonly storageOffset: number;
 }
 
-/** Why a tensor is not one, in words that follow the tensor's name. */
+/** Why a tensor is invalid, in words that follow the tensor's name. */
 export class GeometryFault extends Error {}
 
 /**
  * Checks that every element of a tensor lies in its storage. Sums and products are of non-negative safe integers, so they
- * are exact up to 2^53 and never round down below it: what does not fit cannot look as if it did.
+ * are exact up to 2^53 and never round down below it: a tensor that does not fit cannot appear to fit.
  */
 export function checkGeometry(
   offset: Value | undefined,
@@ -32,7 +32,7 @@ export function checkGeometry(
     );
   }
   if (typeof offset !== 'number' || !Number.isSafeInteger(offset) || offset < 0) {
-    throw new GeometryFault(`storage offset ${String(offset)} is no place in a storage`);
+    throw new GeometryFault(`storage offset ${String(offset)} is not a place in a storage`);
   }
   let count = 1;
   let last = offset;
@@ -42,11 +42,10 @@ export function checkGeometry(
     count *= extent;
     last += (extent - 1) * (strides[dim] as number);
   }
-  const itemsize = DTYPES[dtype];
-  if (!Number.isSafeInteger(count * itemsize)) {
+  if (!Number.isSafeInteger(count * DTYPES[dtype])) {
     throw new GeometryFault(`shape [${shape}] has more bytes than can be counted`);
   }
-  const bytes = Math.ceil((last + 1) / (PACKED_ELEMENTS[dtype] ?? 1)) * itemsize;
+  const bytes = bytesOfElements(dtype, last + 1);
   if (bytes > storageBytes) {
     throw new GeometryFault(
       `shape [${shape}], stride [${strides}], offset ${offset} of ${dtype} reach byte ${bytes} of a storage of ${storageBytes} bytes`,
@@ -58,7 +57,7 @@ export function checkGeometry(
 /** A tuple, list or torch.Size of sizes or strides. */
 function dimensions(value: Value | undefined, what: string): readonly number[] {
   if (!(value instanceof PyTuple || value instanceof PyList))
-    throw new GeometryFault(`its ${what} is no tuple`);
+    throw new GeometryFault(`its ${what} is not a tuple`);
   if (value.items.length > MAX_DIMENSIONS) {
     throw new GeometryFault(
       `its ${what} has ${value.items.length} dimensions; the limit is ${MAX_DIMENSIONS}`,
@@ -71,6 +70,6 @@ function dimensions(value: Value | undefined, what: string): readonly number[] {
       );
     }
   }
-  // A tuple cannot change any more, a list can.
+  // A tuple cannot change later, but a list can.
   return (value instanceof PyTuple ? value.items : [...value.items]) as readonly number[];
 }

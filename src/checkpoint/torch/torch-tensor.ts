@@ -24,7 +24,7 @@ export class TorchTensor implements Tensor {
   declare readonly quantizer?: Quantizer;
   declare readonly note?: string;
 
-  /** Taken apart field by field: a checkpoint makes tens of thousands of these. */
+  /** Assigns field by field, because a checkpoint creates tens of thousands of these. */
   constructor(view: TensorView, requiresGrad: boolean, isParameter = false, annotations?: Annotations) {
     this.dtype = view.dtype;
     this.shape = view.shape;

@@ -9,9 +9,11 @@ import { MlfsError } from '../../errors.ts';
 import { type PersistentValue, PyDict, PyGlobal, PyTuple, type Value } from '../pickle/values.ts';
 import { ORDERED_DICT, type PickleWriter, writePickle } from '../pickle/writer.ts';
 import { contiguousStride } from '../strided-layout.ts';
-import { DTYPES, type DType, nbytes } from '../tensor.ts';
+import { bytesOfElements, DTYPES, type DType, nbytes } from '../tensor.ts';
+
 import type { Fill } from '../zip/fill.ts';
 import { ZipWriter } from '../zip/writer.ts';
+import { storageClassOf } from './dtype-names.ts';
 
 /** A storage to be written; two tensors with the same one are tied. */
 export interface StorageToWrite {
@@ -64,22 +66,8 @@ export interface WrittenTorchZip {
   readonly storages: ReadonlyMap<string, { offset: number; nbytes: number; crc32: number }>;
 }
 
-const STORAGE_CLASSES: Partial<Record<DType, string>> = {
-  float32: 'FloatStorage',
-  float64: 'DoubleStorage',
-  float16: 'HalfStorage',
-  bfloat16: 'BFloat16Storage',
-  uint8: 'ByteStorage',
-  int8: 'CharStorage',
-  int16: 'ShortStorage',
-  int32: 'IntStorage',
-  int64: 'LongStorage',
-  bool: 'BoolStorage',
-  complex64: 'ComplexFloatStorage',
-  complex128: 'ComplexDoubleStorage',
-};
 const REBUILD_V2 = new PyGlobal('torch._utils', '_rebuild_tensor_v2');
-/** Takes the dtype as its last argument: for those that never had a storage class. */
+/** Takes the dtype as its last argument: for those without a storage class. */
 const REBUILD_V3 = new PyGlobal('torch._utils', '_rebuild_tensor_v3');
 const REBUILD_PARAMETER = new PyGlobal('torch._utils', '_rebuild_parameter');
 const UNTYPED_STORAGE = new PyGlobal('torch.storage', 'UntypedStorage');
@@ -174,7 +162,7 @@ function writeTensor(
   storages: Map<StorageToWrite, string>,
 ): void {
   checkView(tensor);
-  const typed = STORAGE_CLASSES[tensor.dtype] !== undefined;
+  const typed = storageClassOf(tensor.dtype) !== undefined;
   const parts = [
     () => writeStorage(tensor.storage, pickle, storages),
     () => pickle.write(tensor.storageOffset ?? 0),
@@ -195,7 +183,7 @@ function writeStorage(
 ): void {
   const key = storages.get(storage) ?? String(storages.size);
   storages.set(storage, key);
-  const className = STORAGE_CLASSES[storage.dtype];
+  const className = storageClassOf(storage.dtype);
   const type = className === undefined ? UNTYPED_STORAGE : new PyGlobal('torch', className);
   const numel = className === undefined ? storage.nbytes : storage.nbytes / DTYPES[storage.dtype];
   if (!Number.isSafeInteger(numel)) {
@@ -215,7 +203,7 @@ function checkView({
   storage,
 }: TensorToWrite): void {
   const last = shape.reduce((sum, size, dim) => sum + (size - 1) * (stride[dim] ?? 0), storageOffset);
-  const end = shape.includes(0) ? 0 : (last + 1) * DTYPES[dtype];
+  const end = shape.includes(0) ? 0 : bytesOfElements(dtype, last + 1);
   if (shape.length === stride.length && end <= storage.nbytes) return;
   throw new MlfsError(
     'ERR_MLFS_USAGE',

@@ -1,11 +1,11 @@
 /**
- * Opens a zip archive for reading in place: yauzl takes the central directory apart, every entry is then resolved through
+ * Opens a zip archive for reading in place: yauzl parses the central directory, then every entry is resolved through
  * its own local header, because only that says where the data starts.
  *
- * What holds of every archive returned: names are unique, relative and without `..`; every entry's header, data and
+ * Invariants of every archive returned: names are unique, relative and without `..`; every entry's header, data and
  * descriptor lie before the central directory and overlap no other entry's; local and central headers say the same;
- * nothing is encrypted; every method is stored or deflated. What does not hold is an MlfsError with exit code 3
- * that names the file, the entry and the reason. No entry's data is read, so a wrong CRC-32 is for verify to find.
+ * nothing is encrypted; every method is stored or deflated. A violation is an MlfsError with exit code 3
+ * that names the file, the entry and the reason. No entry's data is read, so only verify finds a wrong CRC-32.
  */
 import type { MlfsError } from '../../errors.ts';
 import type { ByteSource } from '../../storage/byte-source.ts';
@@ -21,7 +21,7 @@ import { type ByteRange, WindowSource } from './window.ts';
 export interface Archive {
   /** In the central directory's order. Offsets are those of `image`, also for an archive inside it. */
   readonly entries: ZipEntry[];
-  /** Bytes after the archive, headers that disagree on a CRC: worth knowing, no reason to refuse. */
+  /** Problems that are no reason to refuse, such as bytes after the archive or headers that disagree on a CRC. */
   readonly warnings: MlfsError[];
 }
 

@@ -224,6 +224,6 @@ async function noEndRecord(source: ByteSource): Promise<MlfsError> {
     'ERR_MLFS_ZIP',
     source.path,
     undefined,
-    'has no end-of-central-directory record, so it is no zip archive',
+    'has no end-of-central-directory record, so it is not a zip archive',
   );
 }

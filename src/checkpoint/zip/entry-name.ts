@@ -5,7 +5,7 @@ import { NAME_LENGTH } from '../name-length.ts';
 /** Bit 11 of the general purpose flags: name and comment are UTF-8 (APPNOTE 4.4.4). */
 const UTF8_FLAG = 0x800;
 
-/** torch writes UTF-8 with and without the flag; what is no UTF-8 and carries no flag is code page 437. */
+/** torch writes UTF-8 with and without the flag; a name that is not UTF-8 and has no flag is in code page 437. */
 export function decodeName(raw: Buffer, flags: number): { name: string } | { reason: string } {
   if (isUtf8(raw)) return { name: raw.toString('utf8') };
   if ((flags & UTF8_FLAG) !== 0) return { reason: 'the name is flagged as UTF-8 and is not' };

@@ -21,7 +21,7 @@ export interface FilledRange {
 /** Bytes, or the length of a run of zeros. */
 type Piece = Uint8Array | number;
 
-/** What is asked of a function, and handed to the disk, at a time. */
+/** Maximum size of one request to a function, and of one write. */
 const PIECE_BYTES = 1024 * 1024;
 
 /** Hands `length` bytes of the fill to `write` in order, skipping over holes with `skip`; returns their CRC-32. */

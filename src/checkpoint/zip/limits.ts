@@ -1,4 +1,4 @@
-/** What an archive may ask of its reader. The largest real checkpoints known have some 150,000 tensors. */
+/** Limits for one archive. The largest real checkpoints known have some 150,000 tensors. */
 export const LIMITS = {
   entries: 262_144,
   /** Also bounds the sum of all names. A torch entry takes some 70 bytes. */

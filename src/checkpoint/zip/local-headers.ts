@@ -6,7 +6,7 @@ import { quoteName } from '../../visible-text.ts';
 import type { CentralRecord } from './central-directory.ts';
 import { refuse } from './refusal.ts';
 
-/** What the local header adds to a central record: where the data starts. */
+/** The data's offset, which the local header adds to a central record. */
 export interface LocatedRecord {
   readonly central: CentralRecord;
   readonly dataOffset: number;
@@ -17,20 +17,20 @@ export interface LocatedRecord {
 const LOCAL_SIGNATURE = 0x04034b50;
 const LOCAL_HEADER_LENGTH = 30;
 const ZIP64_EXTRA = 0x0001;
-/** Of the CRC-32 in a local header. */
+/** Offset of the CRC-32 in a local header. */
 export const LOCAL_CRC = 14;
 /** Sizes and CRC follow the data (APPNOTE 4.4.4, bit 3). */
 export const DESCRIPTOR_FLAG = 0x8;
 /** The flags both headers must agree on: encrypted, descriptor, strong encryption, UTF-8, masked headers. */
 const COMPARED_FLAGS = 0x2849;
-/** Reading this much in vain costs no more than another read. */
+/** Reading this many unneeded bytes costs no more than another read. */
 const MERGE_GAP_BYTES = 16 * 1024;
 const MERGED_READ_BYTES = 1024 * 1024;
 const READS_AT_ONCE = 64;
 /** A pread from the page cache takes 2 µs, from the fastest disk some 80. */
 const SLOW_READ_MS = 0.05;
 const CACHED_BYTES_PER_MS = 1_000_000;
-/** A busy machine interrupts a read now and then; that many slow ones, and one in as many, are a disk. */
+/** A busy machine delays a read now and then; this many slow reads, at this rate, mean that a disk is read. */
 const SLOW_READS = 8;
 const TURN_MS = 10;
 
@@ -69,8 +69,7 @@ interface Run {
 }
 
 /**
- * Reads at once as long as the headers are in the page cache; when reads turn out to wait for a disk, the rest is read many
- * at a time.
+ * Reads one by one as long as the headers are in the page cache; once reads turn out to wait for a disk, the rest is read concurrently.
  */
 async function readRuns(
   source: ByteSource,

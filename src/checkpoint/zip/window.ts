@@ -1,6 +1,6 @@
 import type { ByteSource } from '../../storage/byte-source.ts';
 
-/** A run of a byte source read as if it were a source of its own: an archive inside an archive. */
+/** A range of a byte source as a source of its own, for an archive inside an archive. */
 export interface ByteRange {
   readonly offset: number;
   readonly length: number;

@@ -38,7 +38,7 @@ export class ZipWriter {
     this.#alignment = alignment;
   }
 
-  /** The archive appears at `path` when finish() is done; until then it is a file beside it. */
+  /** The archive appears at `path` when finish() has completed; until then it is a temporary file beside it. */
   static async create(path: string, alignment: number): Promise<ZipWriter> {
     return new ZipWriter(path, await NewFile.begin(path, { overwrite: true }), alignment);
   }
@@ -81,7 +81,7 @@ export class ZipWriter {
     return this.#position;
   }
 
-  /** Gives up and leaves nothing behind. */
+  /** Aborts and removes the temporary file. */
   abort(): Promise<void> {
     return this.#file.abandon();
   }

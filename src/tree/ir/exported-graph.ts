@@ -177,7 +177,7 @@ function argument(value: unknown, depth = 0): Shown {
     case 'as_strings':
       return { text: `[${arrayOf(held).map(literal).join(', ')}]`, uses: [] };
     case 'as_scalar_type':
-      return { text: SCALAR_TYPES[Number(held)] ?? `dtype ${literal(held)}`, uses: [] };
+      return { text: SCALAR_TYPES.get(Number(held)) ?? `dtype ${literal(held)}`, uses: [] };
     case 'as_device':
       return { text: `device(${textOf(objectOf(held).type, '?')})`, uses: [] };
     case 'as_layout':
@@ -229,7 +229,7 @@ class ValueTypes {
     if (Object.hasOwn(this.#tensors, name)) {
       const meta = objectOf(this.#tensors[name]);
       const described = 'dtype' in meta ? meta : objectOf(meta.meta);
-      const dtype = SCALAR_TYPES[numberOf(described.dtype, 0)] ?? `dtype ${literal(described.dtype)}`;
+      const dtype = SCALAR_TYPES.get(numberOf(described.dtype, 0)) ?? `dtype ${literal(described.dtype)}`;
       return `${dtype}[${arrayOf(described.sizes).map(extent).join(', ')}]`;
     }
     return this.#others.find(([, values]) => Object.hasOwn(values, name))?.[0] ?? '';

@@ -82,7 +82,7 @@ test('what is no array of numbers is refused', () => {
   refused(header(literal("'<M8[ns]'")), /'<M8\[ns\]'/);
   refused(header(literal("'|S5'")), /'\|S5'/);
   refused(header(literal("'constructor'")), /constructor/);
-  refused(header('print("hello")'), /no literal/);
+  refused(header('print("hello")'), /not a literal/);
   refused(header("{'descr': '<f4'}"), /without descr/);
   refused(header(literal("'<f4'", 'False', '(9999999999, 9999999999)')), /shape/);
 });

@@ -136,7 +136,7 @@ const others: [name: string, code: ErrorCode, bytes: Buffer, message: RegExp, ad
     'noise',
     'ERR_MLFS_FORMAT',
     Buffer.from([0xde, 0xad, 0xbe, 0xef]),
-    /is no checkpoint: it starts with the bytes deadbeef/,
+    /is not a checkpoint: it starts with the bytes deadbeef/,
   ],
   [
     'a zip of something else',

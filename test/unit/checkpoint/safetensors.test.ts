@@ -132,8 +132,8 @@ const refused: [name: string, code: ErrorCode, reason: RegExp, bytes: Buffer][] 
     /header ends at byte 108/,
     Buffer.concat([Buffer.from('6400000000000000', 'hex'), Buffer.from('{}')]),
   ],
-  ['a header of 0 bytes', 'ERR_MLFS_SAFETENSORS', /no JSON object/, file('')],
-  ['a list', 'ERR_MLFS_SAFETENSORS', /no JSON object/, file('[]')],
+  ['a header of 0 bytes', 'ERR_MLFS_SAFETENSORS', /not a JSON object/, file('')],
+  ['a list', 'ERR_MLFS_SAFETENSORS', /not a JSON object/, file('[]')],
   ['no JSON', 'ERR_MLFS_SAFETENSORS', /needs ","/, file('{"a":{"dtype":"F32" "shape":[]}}')],
   ['a trailing comma', 'ERR_MLFS_SAFETENSORS', /key/, file('{"__metadata__":{},}')],
   ['a second object', 'ERR_MLFS_SAFETENSORS', /goes on/, file('{}{}')],
@@ -188,7 +188,7 @@ const refused: [name: string, code: ErrorCode, reason: RegExp, bytes: Buffer][] 
   [
     'an unknown dtype',
     'ERR_MLFS_SAFETENSORS',
-    /F13 is no dtype/,
+    /F13 is not a dtype/,
     file('{"a":{"dtype":"F13","shape":[1],"data_offsets":[0,1]}}', Buffer.alloc(1)),
   ],
   [

@@ -27,6 +27,8 @@ const WITHOUT_TEXT = [
   'bits1x8',
   'bits2x4',
   'bits4x2',
+  ...[1, 2, 3, 4, 5, 6, 7].map((bits) => `uint${bits}`),
+  ...[1, 2, 3, 4, 5, 6, 7].map((bits) => `int${bits}`),
 ];
 
 const text = async (dtype: DType, bytes: Uint8Array, layout = ROWS) =>
@@ -160,7 +162,7 @@ test('spaces, commas, comments and empty lines are passed over', async () => {
 });
 
 for (const [written, line, column, reason] of [
-  ['1 2\n3 x4\n', 2, 3, /'x4' is no number/],
+  ['1 2\n3 x4\n', 2, 3, /'x4' is not a number/],
   ['1 2\n3\n', 2, 2, /has 1 numbers and not 2/],
   ['1 2\n3 4 5\n', 2, 5, /more than 2 numbers/],
   ['1 2\n3 4\n5\n', 3, 1, /more than the 4 numbers/],

@@ -59,11 +59,37 @@ test('distances are those of finite numbers, over all blocks', async () => {
 
 test('elements that are no numbers are counted', async () => {
   const [one] = await found(
-    [tensor('q', 'quint4x2', [8], Uint8Array.of(1, 2, 3, 4))],
-    [tensor('q', 'quint4x2', [8], Uint8Array.of(1, 9, 3, 4))],
+    [tensor('b', 'bits8', [4], Uint8Array.of(1, 2, 3, 4))],
+    [tensor('b', 'bits8', [4], Uint8Array.of(1, 9, 3, 4))],
   );
   assert.ok(one?.kind === 'changed');
-  assert.deepEqual([one.bytes, one.maxDistance, one.relative], [1, null, null]);
+  assert.deepEqual(
+    [one.elements, one.elementsTotal, one.bytes, one.maxDistance, one.relative],
+    [1, 4, 1, null, null],
+  );
+});
+
+test('numbers that share a byte are elements each', async () => {
+  // Seven elements in four bytes: the last has room for one more.
+  const [quantized] = await found(
+    [tensor('q', 'quint4x2', [7], Uint8Array.of(0x21, 0x43, 0x65, 0x07))],
+    [tensor('q', 'quint4x2', [7], Uint8Array.of(0x21, 0xf3, 0x60, 0x07))],
+  );
+  assert.ok(quantized?.kind === 'changed');
+  assert.deepEqual(
+    [quantized.elements, quantized.elementsTotal, quantized.bytes, quantized.bytesTotal],
+    [2, 7, 2, 4],
+  );
+  assert.deepEqual([quantized.maxDistance, quantized.meanDistance], [11, 16 / 7]);
+  // torch's shape counts the bytes of float4.
+  const [float4] = await found(
+    [tensor('f', 'float4_e2m1fn_x2', [3], Uint8Array.of(0x11, 0x22, 0x77))],
+    [tensor('f', 'float4_e2m1fn_x2', [3], Uint8Array.of(0x11, 0x2a, 0x87))],
+  );
+  assert.ok(float4?.kind === 'changed');
+  assert.deepEqual([float4.elements, float4.elementsTotal, float4.bytes], [2, 6, 2]);
+  // 1 became -1, and 6 became -0.
+  assert.deepEqual([float4.maxDistance, float4.meanDistance], [6, 8 / 6]);
 });
 
 function encoded(text: string, dtype: DType): Buffer {

@@ -257,7 +257,7 @@ test('every opcode of pickletools has a handler', () => {
       readPickle(Buffer.of(code), { path: 'm.pt' });
       return false;
     } catch (cause) {
-      return cause instanceof MlfsError && /is no opcode/.test(cause.message);
+      return cause instanceof MlfsError && /is not an opcode/.test(cause.message);
     }
   });
   assert.deepEqual(missing, []);
@@ -307,7 +307,7 @@ test('the pickle ends at STOP, wherever it starts', () => {
 });
 
 const refusals: [name: string, parts: readonly Part[], message: RegExp][] = [
-  ['an unknown opcode', [u8(0xff)], /pickle byte 0, 0xff: is no opcode/],
+  ['an unknown opcode', [u8(0xff)], /pickle byte 0, 0xff: is not an opcode/],
   ['a stack that is empty', ['NONE', 'POP', 'POP'], /pickle byte 2, POP: the stack is empty/],
   ['a pop below a MARK', [int(1), 'MARK', 'TUPLE1'], /TUPLE1: the stack is empty/],
   ['a TUPLE without a MARK', ['TUPLE'], /TUPLE: there is no MARK/],
@@ -322,8 +322,8 @@ const refusals: [name: string, parts: readonly Part[], message: RegExp][] = [
   ['protocol 6', ['PROTO', u8(6)], /PROTO: protocol 6 is not known/],
   ['text that is not UTF-8', ['BINUNICODE', u32(1), u8(0xff)], /BINUNICODE: the string is not UTF-8/],
   ['a string that is not quoted', ['STRING', line('abc')], /STRING: the string is not quoted/],
-  ['an int that is none', ['INT', line('1x')], /INT: "1x" is no integer/],
-  ['a float that is none', ['FLOAT', line('0x1p3')], /FLOAT: "0x1p3" is no float/],
+  ['an int that is none', ['INT', line('1x')], /INT: "1x" is not an integer/],
+  ['a float that is none', ['FLOAT', line('0x1p3')], /FLOAT: "0x1p3" is not a float/],
   ['an out-of-band buffer', ['NEXT_BUFFER'], /NEXT_BUFFER: out-of-band buffers are not in the file/],
   [
     'a global whose name is no string',
