@@ -121,6 +121,16 @@ export class StorageTable {
     return storage;
   }
 
+  /** A storage whose bytes lie in the pickle itself. */
+  inside(dtype: DType, nbytes: number, bytes: StorageBytes, byteorder: 'little' | 'big'): TorchStorage {
+    let number = this.storages.size;
+    while (this.storages.has(`${this.#keyPrefix}numpy:${number}`)) number++;
+    const key = `${this.#keyPrefix}numpy:${number}`;
+    const storage = new TorchStorage({ key, dtype, nbytes, location: 'cpu', bytes, byteorder });
+    this.storages.set(key, storage);
+    return storage;
+  }
+
   #storage(key: string, dtype: DType | undefined, nbytes: number, location: string): TorchStorage {
     const known = this.#byId.get(key) ?? this.#locateNew(key, dtype, nbytes, location);
     if (known.nbytes !== nbytes) {
@@ -189,5 +199,6 @@ export class StorageTable {
 
 function isSameRun(a: StorageBytes, b: StorageBytes): boolean {
   if (a.kind === 'absent' || b.kind === 'absent') return a.kind === b.kind;
+  if (a.kind === 'decoded' || b.kind === 'decoded') return a === b;
   return a.offset === b.offset && a.length === b.length;
 }
