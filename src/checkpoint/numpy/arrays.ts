@@ -71,7 +71,15 @@ export class NumpyArrays {
     const data = this.#array({ className: NDARRAY, shape, dtype, bytes, order }, account);
     const masked = this.#array({ className: NDARRAY, shape, dtype: MASK, bytes: mask, order }, account);
     if (data === undefined || masked === undefined) return undefined;
-    return namedParts(type, [['data', data], ['mask', masked], ['fill_value', fill ?? null]], account);
+    return namedParts(
+      type,
+      [
+        ['data', data],
+        ['mask', masked],
+        ['fill_value', fill ?? null],
+      ],
+      account,
+    );
   }
 
   #array(description: ArrayDescription, account: Account): TorchTensor | undefined {
@@ -209,7 +217,11 @@ function attribute(value: Value, index: number): [string, Value] {
 }
 
 /** An array that is more than its elements, as an object with named parts. */
-function namedParts(type: PyGlobal, parts: readonly (readonly [string, Value])[], account: Account): PyObject {
+function namedParts(
+  type: PyGlobal,
+  parts: readonly (readonly [string, Value])[],
+  account: Account,
+): PyObject {
   account.heap(HEAP_COST.object + HEAP_COST.dict + parts.length * HEAP_COST.item);
   const object = new PyObject(type, PyTuple.EMPTY);
   object.dictItems = new PyDict();

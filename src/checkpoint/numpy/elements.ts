@@ -46,16 +46,19 @@ function half(bits: number): number {
 
 const BIAS = 16383;
 
+/** Further from 1 no double goes. */
+const DOUBLE_EXPONENTS = 1100;
+
 /**
- * The x87's 80 bits in 16 bytes, as the nearest double. Undefined for what no x87 writes: other machines call their own format `f16`, too,
- * and that one fills all of the bytes.
+ * The x87's 80 bits in 16 bytes, as the nearest double; what fills the bytes up is left from before. Undefined for what no x87 writes, and for
+ * what may be the 128 bits that other machines call `f16`, too.
  */
 function extended(view: DataView, at: number): number | undefined {
   const mantissa = view.getBigUint64(at, true);
   const top = view.getBigUint64(at + 8, true);
-  if (top > 0xffffn) return undefined;
+  if (Math.abs(Number((top >> 48n) & 0x7fffn) - BIAS) <= DOUBLE_EXPONENTS) return undefined;
   const exponent = Number(top & 0x7fffn);
-  const sign = top >= 0x8000n ? -1 : 1;
+  const sign = (top & 0x8000n) === 0n ? 1 : -1;
   const hasLeadingOne = mantissa >= 1n << 63n;
   if (exponent === 0x7fff) return mantissa === 1n << 63n ? sign * Number.POSITIVE_INFINITY : Number.NaN;
   if (exponent === 0) return mantissa === 0n ? sign * 0 : undefined;

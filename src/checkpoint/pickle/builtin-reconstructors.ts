@@ -3,7 +3,17 @@ import type { Account } from './account.ts';
 import { chargeKey } from './key-cost.ts';
 import { HEAP_COST } from './limits.ts';
 import type { Reconstructor } from './machine.ts';
-import { PyBytes, PyDict, PyGlobal, PyList, PyObject, PySet, PyTuple, UndecodedText, type Value } from './values.ts';
+import {
+  PyBytes,
+  PyDict,
+  PyGlobal,
+  PyList,
+  PyObject,
+  PySet,
+  PyTuple,
+  UndecodedText,
+  type Value,
+} from './values.ts';
 
 /**
  * The pure reconstructors of Python's own types. Each looks at its arguments only; what does not fit stays a PyObject.
