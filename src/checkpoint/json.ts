@@ -261,7 +261,8 @@ class JsonWriter {
   #numpy(array: DescribedArray): string {
     const { className, dtype, shape, fortran, bytes } = array;
     const elements = describedElements(array, SHOWN_ELEMENTS);
-    this.#bytesLeft -= elements === undefined ? 0 : bytes.length;
+    // Python 2's bytes may have been made of a text.
+    this.#bytesLeft -= elements === undefined ? bytes.length >>> 6 : bytes.length;
     const fields = [
       `"$numpy": ${visibleJson(dtype.name)}`,
       ...(className === 'numpy.ndarray' ? [] : [`"class": ${visibleJson(className)}`]),

@@ -8,8 +8,8 @@
  */
 
 import { jsonDocument, SHOWN_BYTES, wholeJson } from '../checkpoint/json.ts';
-import { describedArray } from '../checkpoint/numpy/described.ts';
-import { isNumpyScalar, numpyScalar } from '../checkpoint/numpy/scalar.ts';
+import { describedData } from '../checkpoint/numpy/described.ts';
+import { dataBytes, scalarData } from '../checkpoint/numpy/scalar.ts';
 import {
   PyBytes,
   PyDict,
@@ -189,13 +189,19 @@ function jsonContent(value: Value): Content {
 
 /** The bytes of a value that is a document, when they are more than the document shows. */
 function longBytes(value: Value): (() => Uint8Array) | undefined {
-  if (value instanceof PyBytes) return value.bytes.length > SHOWN_BYTES ? () => value.bytes : undefined;
-  if (!(value instanceof PyObject)) return undefined;
-  const length = (numpyScalar(value) ?? describedArray(value))?.bytes.length ?? 0;
-  // Found again when somebody looks: Python 2's are made of a text.
-  return length > SHOWN_BYTES
-    ? () => (numpyScalar(value) ?? describedArray(value))?.bytes ?? new Uint8Array(0)
-    : undefined;
+  const data = value instanceof PyBytes ? value : numpyData(value);
+  if (data === undefined || lengthOf(data) <= SHOWN_BYTES) return undefined;
+  return () => dataBytes(data) ?? new Uint8Array(0);
+}
+
+/** The bytes of a NumPy scalar, or of an array that is no tensor. */
+function numpyData(value: Value): PyBytes | string | undefined {
+  return value instanceof PyObject ? (scalarData(value) ?? describedData(value)) : undefined;
+}
+
+/** Python 2's bytes may be a text, which has as many bytes at least. */
+function lengthOf(data: PyBytes | string): number {
+  return typeof data === 'string' ? data.length : data.bytes.length;
 }
 
 function bytesContent(bytes: Uint8Array): Content {
@@ -212,9 +218,7 @@ function childrenOf(value: Value): Iterable<readonly [key: string, value: Value]
   if (value instanceof PyList || value instanceof PyTuple || value instanceof PySet) {
     return value.items.every(isScalar) ? undefined : numbered(value.items);
   }
-  if (!(value instanceof PyObject) || isNumpyScalar(value) || describedArray(value) !== undefined) {
-    return undefined;
-  }
+  if (!(value instanceof PyObject) || numpyData(value) !== undefined) return undefined;
   return objectChildren(value);
 }
 
@@ -261,13 +265,7 @@ function isLine(value: Value): boolean {
 /** What fits on one line of a document. */
 function isScalar(value: Value): boolean {
   if (value === null || typeof value !== 'object') return true;
-  if (value.type === 'bytes') return (value as PyBytes).bytes.length <= SHOWN_BYTES;
-  return value.type === 'float' || value.type === 'global' || isShortScalar(value);
-}
-
-function isShortScalar(value: Value): boolean {
-  if (!isNumpyScalar(value)) return false;
-  const data = value instanceof PyObject && value.args instanceof PyTuple ? value.args.items[1] : undefined;
-  const length = data instanceof PyBytes ? data.bytes.length : typeof data === 'string' ? data.length : 0;
-  return length <= SHOWN_BYTES;
+  if (value.type === 'float' || value.type === 'global') return true;
+  const data = value instanceof PyBytes ? value : scalarData(value);
+  return data !== undefined && lengthOf(data) <= SHOWN_BYTES;
 }

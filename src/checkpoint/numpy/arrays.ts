@@ -103,9 +103,14 @@ export class NumpyArrays {
     if (shared?.nbytes === nbytes && shared.dtype === dtype.tensor && shared.byteorder === dtype.byteorder) {
       return shared;
     }
+    if (typeof data === 'string') {
+      // A forged file may make arrays of one long text, again and again.
+      account.steps(data.length >>> 4);
+      account.heap(data.length);
+    }
     const bytes = dataBytes(data);
     if (bytes === undefined || bytes.length !== nbytes) return undefined;
-    account.heap(HEAP_COST.storage + (typeof data === 'string' ? nbytes : 0));
+    account.heap(HEAP_COST.storage);
     const text = data instanceof PyBytes ? data.text : undefined;
     const place = text === undefined ? this.#extentOf(bytes) : this.#decodedFrom(text, nbytes);
     const storage = this.#storages.inside(dtype.tensor, nbytes, place ?? kept(bytes), dtype.byteorder);

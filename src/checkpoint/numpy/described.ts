@@ -1,5 +1,5 @@
 /** Arrays that stay objects, because torch has no dtype for their elements: texts, records, long doubles. */
-import { PyGlobal, type PyObject, PyTuple, type Value } from '../pickle/values.ts';
+import { PyBytes, PyGlobal, type PyObject, PyTuple, type Value } from '../pickle/values.ts';
 import { type NumpyDtype, numpyDtype } from './dtype.ts';
 import { type Element, elementReader } from './elements.ts';
 import { dataBytes, viewOf } from './scalar.ts';
@@ -16,30 +16,58 @@ export interface DescribedArray {
 const RECONSTRUCT = /^numpy\.(_?core)\.multiarray\._reconstruct$/;
 const FROM_BUFFER = /^numpy\.(_?core)\.numeric\._frombuffer$/;
 
-/** The array that an object describes; undefined when it describes none, or one of Python objects. */
-export function describedArray(object: PyObject): DescribedArray | undefined {
-  const name = object.className ?? '';
-  const args = object.args instanceof PyTuple ? object.args.items : [];
-  if (FROM_BUFFER.test(name)) return described('numpy.ndarray', args[2], args[1], args[3] === 'F', args[0]);
-  if (!RECONSTRUCT.test(name) || !(object.state instanceof PyTuple)) return undefined;
-  const [, shape, dtype, fortran, bytes] = object.state.items;
-  const className = args[0] instanceof PyGlobal ? args[0].path : 'numpy.ndarray';
-  // What a subclass adds has no place in a description.
-  if (object.state.items.length > 5) return undefined;
-  return described(className, shape, dtype, fortran === true || fortran === 1, bytes);
+/** What describes an array, by its place in the call or its state. */
+interface Parts {
+  readonly className: string;
+  readonly shape: Value | undefined;
+  readonly dtype: Value | undefined;
+  readonly fortran: boolean;
+  readonly data: PyBytes | string;
 }
 
-function described(
-  className: string,
-  shapeValue: Value | undefined,
-  dtypeValue: Value | undefined,
-  fortran: boolean,
-  data: Value | undefined,
-): DescribedArray | undefined {
-  const dtype = numpyDtype(dtypeValue);
+/** The bytes of an array that is described, as the pickle has them: nothing is read or made. */
+export function describedData(object: PyObject): PyBytes | string | undefined {
+  return partsOf(object)?.data;
+}
+
+/** The array that an object describes; undefined when it describes none, or one of Python objects. */
+export function describedArray(object: PyObject): DescribedArray | undefined {
+  const parts = partsOf(object);
+  return parts === undefined ? undefined : described(parts);
+}
+
+function partsOf(object: PyObject): Parts | undefined {
+  const name = object.className ?? '';
+  const args = object.args instanceof PyTuple ? object.args.items : [];
+  if (FROM_BUFFER.test(name)) {
+    const [data, dtype, shape, order] = args;
+    return isData(data)
+      ? { className: 'numpy.ndarray', shape, dtype, fortran: order === 'F', data }
+      : undefined;
+  }
+  if (!RECONSTRUCT.test(name) || !(object.state instanceof PyTuple)) return undefined;
+  const [, shape, dtype, fortran, data] = object.state.items;
+  const className = args[0] instanceof PyGlobal ? args[0].path : 'numpy.ndarray';
+  // What a subclass adds has no place in a description.
+  if (object.state.items.length > 5 || !isData(data)) return undefined;
+  return { className, shape, dtype, fortran: fortran === true || fortran === 1, data };
+}
+
+function isData(value: Value | undefined): value is PyBytes | string {
+  return value instanceof PyBytes || typeof value === 'string';
+}
+
+function described({
+  className,
+  shape: extents,
+  dtype: type,
+  fortran,
+  data,
+}: Parts): DescribedArray | undefined {
+  const dtype = numpyDtype(type);
   const bytes = dataBytes(data);
-  if (dtype === undefined || bytes === undefined || !(shapeValue instanceof PyTuple)) return undefined;
-  const shape = shapeValue.items;
+  if (dtype === undefined || bytes === undefined || !(extents instanceof PyTuple)) return undefined;
+  const shape = extents.items;
   if (shape.length > 64 || !shape.every((extent) => typeof extent === 'number')) return undefined;
   return { className, dtype, shape: shape as readonly number[], fortran, bytes };
 }

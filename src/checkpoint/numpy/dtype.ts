@@ -42,7 +42,7 @@ const CODE = /^[a-zA-Z]\d{0,15}$/;
 /** A forged description may contain itself, or one part a thousand times. */
 const MAX_DEPTH = 8;
 const MAX_FIELDS = 64;
-const MAX_NAME = 2048;
+const MAX_FIELD_NAME = 64;
 
 /** The dtype that a value describes; undefined when it describes none. */
 export function numpyDtype(value: Value | undefined): NumpyDtype | undefined {
@@ -57,7 +57,10 @@ export function numpyDtype(value: Value | undefined): NumpyDtype | undefined {
     code,
     itemsize,
     byteorder: state[1] === '>' ? 'big' : 'little',
-    name: nameOf(code, state, { fields: MAX_FIELDS, depth: MAX_DEPTH }).slice(0, MAX_NAME),
+    // Made when somebody asks: it may be long.
+    get name() {
+      return nameOf(code, state, { fields: MAX_FIELDS, depth: MAX_DEPTH });
+    },
     tensor: plain ? TENSOR_DTYPES.get(code) : undefined,
   };
 }
@@ -112,7 +115,7 @@ function fieldsName(names: readonly Value[], fields: PyDict, budget: Budget): st
       break;
     }
     const [type] = itemsOf(fields.get(name));
-    parts.push(`(${stringRepr(name.slice(0, MAX_NAME))}, ${partName(type, budget)})`);
+    parts.push(`(${stringRepr(name.slice(0, MAX_FIELD_NAME))}, ${partName(type, budget)})`);
   }
   return `[${parts.join(', ')}]`;
 }

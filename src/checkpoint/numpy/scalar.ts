@@ -23,11 +23,11 @@ export function numpyScalar(value: Value | undefined): NumpyScalar | undefined {
   return { dtype, bytes, value: elementReader(dtype)?.(viewOf(bytes), 0) };
 }
 
-/** Whether a value is a call that makes a scalar of bytes: it is looked at where many values are. */
-export function isNumpyScalar(value: Value): boolean {
-  if (!(value instanceof PyObject && SCALAR.test(value.className ?? ''))) return false;
+/** The bytes of a scalar, as the pickle has them; undefined for what is none. Nothing is read or made. */
+export function scalarData(value: Value): PyBytes | string | undefined {
+  if (!(value instanceof PyObject && SCALAR.test(value.className ?? ''))) return undefined;
   const data = value.args instanceof PyTuple ? value.args.items[1] : undefined;
-  return data instanceof PyBytes || typeof data === 'string';
+  return data instanceof PyBytes || typeof data === 'string' ? data : undefined;
 }
 
 /** The bytes of an array or scalar. Python 2 has them as a str, which is text here when it is UTF-8. */

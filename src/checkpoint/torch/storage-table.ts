@@ -64,6 +64,7 @@ export class StorageTable {
   /** Storages that were asked for with a second class keep one identity: this maps the typed alias to it. */
   readonly #aliases = new Map<TorchStorage, TorchStorage>();
   #metaCount = 0;
+  #insideCount = 0;
 
   constructor(
     place: PicklePlace,
@@ -123,9 +124,9 @@ export class StorageTable {
 
   /** A storage whose bytes lie in the pickle itself. */
   inside(dtype: DType, nbytes: number, bytes: StorageBytes, byteorder: 'little' | 'big'): TorchStorage {
-    let number = this.storages.size;
-    while (this.storages.has(`${this.#keyPrefix}numpy:${number}`)) number++;
-    const key = `${this.#keyPrefix}numpy:${number}`;
+    // Keys are whatever a file says: some may be taken.
+    while (this.storages.has(`${this.#keyPrefix}numpy:${this.#insideCount}`)) this.#insideCount++;
+    const key = `${this.#keyPrefix}numpy:${this.#insideCount++}`;
     const storage = new TorchStorage({ key, dtype, nbytes, location: 'cpu', bytes, byteorder });
     this.storages.set(key, storage);
     return storage;
