@@ -274,6 +274,13 @@ test('axes that are no permutation make no tensor', async (t) => {
   );
 });
 
+test('arrays of one long text, again and again, are more than the limits allow', async (t) => {
+  const long = assemble(binstring(Buffer.alloc(8 << 20, 0x61)), 'BINPUT', u8(8));
+  const again = array(tuple(int(2 << 20)), assemble('BINGET', u8(8)));
+  const arrays = Array.from({ length: 100 }, (_unused, index): [string, Buffer] => [`a${index}`, again]);
+  await assert.rejects(pickle(t, file(['text', long], ...arrays)), { code: 'ERR_MLFS_LIMIT' });
+});
+
 test('a dtype that contains itself is described to a depth', async (t) => {
   const fields = assemble('EMPTY_DICT', text('x'), tuple(assemble('BINGET', u8(9)), int(0)), 'SETITEM');
   const itself = assemble(
