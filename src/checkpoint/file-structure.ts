@@ -37,7 +37,7 @@ export function checkedRanges({ entries }: Pick<Checkpoint, 'entries'>): Checked
 /** The bytes that edits may change: uncompressed storages in the file. */
 function* storageRanges({ storages, image }: Described): Iterable<FileSpan> {
   for (const { bytes } of storages.values()) {
-    if (bytes.kind === 'extent' && bytes.image === image)
+    if (bytes.kind === 'extent' && bytes.image === image && bytes.readOnly !== true)
       yield { offset: bytes.offset, length: bytes.length };
   }
 }
@@ -78,7 +78,7 @@ function directories(entries: readonly ZipEntry[], size: number): FileSpan[] {
 function beginning({ storages, image }: Described): FileSpan[] {
   let end = Math.min(image.size, BEGINNING_BYTES);
   for (const { bytes } of storages.values()) {
-    if (bytes.kind === 'extent') end = Math.min(end, bytes.offset);
+    if (bytes.kind === 'extent' && bytes.readOnly !== true) end = Math.min(end, bytes.offset);
   }
   return end > 0 ? [{ offset: 0, length: end }] : [];
 }

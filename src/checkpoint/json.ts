@@ -8,7 +8,9 @@
 import { joinedBytes } from '../storage/joined-bytes.ts';
 import { visibleJson } from '../visible-text.ts';
 import { NAME_LENGTH } from './name-length.ts';
-import { type NumpyArray, numpyArray, numpyElements, numpyTypeName } from './pickle/numpy.ts';
+import { type DescribedArray, describedArray, describedElements } from './numpy/described.ts';
+import type { Element } from './numpy/elements.ts';
+import { type NumpyScalar, numpyScalar } from './numpy/scalar.ts';
 import { floatRepr } from './pickle/python-repr.ts';
 import {
   PyBytes,
@@ -29,12 +31,15 @@ export interface JsonOptions {
   readonly nameOf?: (tensor: Tensor) => string | undefined;
   /** Approximate size at which the text is cut, with a note that it was. */
   readonly maxBytes?: number;
+  /** NumPy's numbers, bools and texts are written as such, without their dtype. */
+  readonly plainScalars?: boolean;
 }
 
 const MAX_BYTES = 32 * 1024 * 1024;
 const MAX_DEPTH = 400;
 const MAX_STRING = 64 * 1024;
-const SHOWN_BYTES = 32;
+/** Of longer bytes the first are shown. */
+export const SHOWN_BYTES = 32;
 /** A shared container whose text is longer than this is written once. */
 const REPEATABLE = 200;
 /** A NumPy array with more elements is described by its size. */
@@ -170,10 +175,9 @@ class JsonWriter {
     if (value instanceof PyFloat) return floatJson(value.value);
     if (value instanceof PyGlobal) return line([['$global', value.path]]);
     if (value instanceof PyBytes) {
-      const hex = Buffer.from(value.bytes.subarray(0, SHOWN_BYTES)).toString('hex');
       return line([
         ['$bytes', value.bytes.length],
-        ['hex', value.bytes.length > SHOWN_BYTES ? `${hex}…` : hex],
+        ['hex', hexOf(value.bytes)],
       ]);
     }
     return isTensor(value) ? this.#tensor(value, at) : storageJson(value as Storage);
@@ -218,7 +222,9 @@ class JsonWriter {
   }
 
   *#object(object: PyObject, at: Place, indent: string): Slices<Text> {
-    const array = numpyArray(object);
+    const scalar = numpyScalar(object);
+    if (scalar !== undefined) return this.#spend(this.#scalar(scalar));
+    const array = describedArray(object);
     if (array !== undefined) return this.#spend(this.#numpy(array));
     const { args, kwargs, listItems, dictItems, state } = object;
     const fields: Field[] = [
@@ -235,18 +241,38 @@ class JsonWriter {
     return yield* this.#fields(fields, fields.length, at, indent);
   }
 
-  #numpy(array: NumpyArray): string {
-    const elements = numpyElements(array, SHOWN_ELEMENTS);
-    const count = array.shape?.reduce((product, extent) => product * extent, 1) ?? 1;
-    const shown = elements?.map((element) => elementJson(array, element));
-    const values =
-      shown === undefined || count > SHOWN_ELEMENTS
-        ? `"bytes": ${array.bytes.length}`
-        : array.shape === undefined
-          ? `"value": ${shown[0] ?? 'null'}`
-          : `"values": [${shown.join(', ')}]`;
-    const shape = array.shape === undefined ? '' : `"shape": [${array.shape.join(', ')}], `;
-    return `{"$numpy": ${visibleJson(numpyTypeName(array.dtype))}, ${shape}${values}}`;
+  #scalar({ dtype, bytes, value }: NumpyScalar): string {
+    // A text of zeros is read to its end and shows nothing.
+    this.#bytesLeft -= bytes.length;
+    if (value === undefined) {
+      return line([
+        ['$numpy', dtype.name],
+        ['bytes', bytes.length],
+        ['hex', hexOf(bytes)],
+      ]);
+    }
+    const isPlain = dtype.code !== 'M8' && dtype.code !== 'm8' && typeof value !== 'object';
+    const shown = elementJson(value, dtype.code);
+    return this.#options.plainScalars === true && isPlain
+      ? shown
+      : `{"$numpy": ${visibleJson(dtype.name)}, "value": ${shown}}`;
+  }
+
+  #numpy(array: DescribedArray): string {
+    const { className, dtype, shape, fortran, bytes } = array;
+    const elements = describedElements(array, SHOWN_ELEMENTS);
+    // Python 2's bytes may have been made of a text.
+    this.#bytesLeft -= elements === undefined ? bytes.length >>> 6 : bytes.length;
+    const fields = [
+      `"$numpy": ${visibleJson(dtype.name)}`,
+      ...(className === 'numpy.ndarray' ? [] : [`"class": ${visibleJson(className)}`]),
+      `"shape": [${shape.join(', ')}]`,
+      ...(fortran ? ['"fortran": true'] : []),
+      elements === undefined
+        ? `"bytes": ${bytes.length}`
+        : `"values": [${elements.map((element) => elementJson(element, dtype.code)).join(', ')}]`,
+    ];
+    return `{${fields.join(', ')}}`;
   }
 
   *#array(
@@ -376,9 +402,16 @@ function cut(text: string): string {
   return text.length <= MAX_STRING ? text : `${text.slice(0, MAX_STRING)}… (${text.length} characters)`;
 }
 
-function elementJson(array: NumpyArray, value: number | bigint | boolean): string {
-  if (typeof value === 'number' && array.dtype.startsWith('f')) return floatJson(value);
-  return typeof value === 'bigint' && !Number.isSafeInteger(Number(value)) ? `"${value}"` : String(value);
+function hexOf(bytes: Uint8Array): string {
+  const hex = Buffer.from(bytes.subarray(0, SHOWN_BYTES)).toString('hex');
+  return bytes.length > SHOWN_BYTES ? `${hex}…` : hex;
+}
+
+/** Integers have all their digits, also beyond 2^53. */
+function elementJson(value: Element, code: string): string {
+  if (typeof value === 'string') return visibleJson(cut(value));
+  if (typeof value === 'object') return `[${value.map(floatJson).join(', ')}]`;
+  return typeof value === 'number' && code.startsWith('f') ? floatJson(value) : String(value);
 }
 
 /** Lays out scalars, as many per line as fit. */

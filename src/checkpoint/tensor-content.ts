@@ -125,9 +125,17 @@ type StoredBytes = StorageBytes & { kind: 'extent' };
 
 function rangeContent(bytes: PresentBytes, start: number, size: number, cache: RenderedPages): FixedContent {
   if (bytes.kind === 'extent') {
-    const { image } = bytes;
+    const { image, readOnly } = bytes;
     const extents: readonly Extent[] = [{ kind: 'image', image, offset: bytes.offset + start, length: size }];
+    if (readOnly === true) return { kind: 'extents', size, extents };
     return { kind: 'extents', size, extents, writer: extentsWriter(image, () => extents) };
+  }
+  if (bytes.kind === 'decoded') {
+    return {
+      kind: 'rendered',
+      size,
+      read: (offset, length) => bytes.read(start + offset, Math.max(0, Math.min(length, size - offset))),
+    };
   }
   const inflated = inflatedContent(bytes, cache);
   if (start === 0 && size === inflated.size) return inflated;
@@ -155,7 +163,7 @@ class RunsContent implements ExtentContent {
     const { length, starts } = runs(dims);
     const { image, offset } = bytes;
     this.size = count(dims) * itemsize;
-    if (isInjective(dims)) this.writer = extentsWriter(image, () => this.extents);
+    if (isInjective(dims) && bytes.readOnly !== true) this.writer = extentsWriter(image, () => this.extents);
     this.#list = () =>
       Array.from({ length: count(starts) }, (_, index) => ({
         kind: 'image',
@@ -174,8 +182,8 @@ class RunsContent implements ExtentContent {
 /** The place of a gathered view in the image, and whether it may be written there. */
 function writableRange(bytes: PresentBytes, dims: readonly Dim[]): StorageRange | undefined {
   if (bytes.kind !== 'extent') return undefined;
-  const { image, offset, length } = bytes;
-  return { image, offset, length, writable: isInjective(dims) };
+  const { image, offset, length, readOnly } = bytes;
+  return { image, offset, length, writable: isInjective(dims) && readOnly !== true };
 }
 
 function storageReader(bytes: PresentBytes, cache: RenderedPages): StorageReader {
@@ -185,6 +193,7 @@ function storageReader(bytes: PresentBytes, cache: RenderedPages): StorageReader
       read: (offset, length) => bytes.image.read(bytes.offset + offset, length),
     };
   }
+  if (bytes.kind === 'decoded') return { sequential: false, read: bytes.read };
   const inflated = inflatedContent(bytes, cache);
   return { sequential: true, read: (offset, length) => inflated.read(offset, length) };
 }

@@ -6,7 +6,14 @@ export { DTYPES, type DType } from './dtypes.ts';
 /** The place of a storage's bytes. */
 export type StorageBytes =
   /** An uncompressed range of the image: the ordinary case. */
-  | { readonly kind: 'extent'; readonly image: Image; readonly offset: number; readonly length: number }
+  | {
+      readonly kind: 'extent';
+      readonly image: Image;
+      readonly offset: number;
+      readonly length: number;
+      /** They lie inside a pickle, which says what the file is. */
+      readonly readOnly?: true;
+    }
   /** A deflated zip entry: the compressed run and the size it must inflate to. */
   | {
       readonly kind: 'deflated';
@@ -16,6 +23,15 @@ export type StorageBytes =
       readonly length: number;
       /** CRC-32 of the inflated bytes; a complete pass that yields another CRC fails. */
       readonly crc32?: number;
+    }
+  /** Bytes inside a pickle that do not lie in the file as they are: text that stands for bytes, a deflated pickle. They never change. */
+  | {
+      readonly kind: 'decoded';
+      readonly length: number;
+      /** Where in the image they are decoded from; absent when they are kept. */
+      readonly from?: { readonly image: Image; readonly offset: number; readonly length: number };
+      /** Cut at `length`. */
+      readonly read: (offset: number, length: number) => Promise<Uint8Array>;
     }
   /** No bytes in this file: meta tensors, weights-only stubs. */
   | { readonly kind: 'absent'; readonly reason: string };

@@ -209,7 +209,8 @@ function storagesByEntry(checkpoint: Checkpoint): Map<ZipEntry, Storage[]> {
     const { bytes } = storage;
     // Empty storages have no bytes to be bad, and their offset may be another entry's.
     if (bytes.kind === 'absent' || storage.nbytes === 0) continue;
-    const entry = entryAt(entries, bytes.offset);
+    const place = bytes.kind === 'decoded' ? bytes.from : bytes;
+    const entry = place === undefined ? undefined : entryAt(entries, place.offset);
     if (entry === undefined) continue;
     const list = result.get(entry);
     if (list === undefined) result.set(entry, [storage]);

@@ -46,7 +46,7 @@ export class StatisticsCache {
     const { bytes } = tensor.storage;
     const abandon = new AbortController();
     const result = computeStatistics(content, tensor.dtype, abandon.signal);
-    const image = bytes.kind === 'absent' ? undefined : bytes.image;
+    const image = bytes.kind === 'absent' || bytes.kind === 'decoded' ? undefined : bytes.image;
     const [start, end] = rangeOf(tensor);
     const kept: Kept = { result, image, start, end, waiting: 0, abandon, done: false };
     this.#kept.set(tensor, kept);
@@ -87,7 +87,7 @@ export class StatisticsCache {
 }
 
 function rangeOf({ storage: { bytes } }: Tensor): readonly [start: number, end: number] {
-  if (bytes.kind === 'absent') return [0, 0];
+  if (bytes.kind === 'absent' || bytes.kind === 'decoded') return [0, 0];
   const length = bytes.kind === 'extent' ? bytes.length : bytes.compressedLength;
   return [bytes.offset, bytes.offset + length];
 }

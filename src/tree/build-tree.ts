@@ -4,6 +4,7 @@ import { jsonDocument } from '../checkpoint/json.ts';
 import { PyDict } from '../checkpoint/pickle/values.ts';
 import type { Tensor } from '../checkpoint/tensor.ts';
 import { modelStrInSlices } from '../checkpoint/torch/module-str.ts';
+import { isTensor } from '../checkpoint/value-children.ts';
 import type { InodeTree } from '../inode.ts';
 import { StatisticsCache } from '../numbers/statistics-cache.ts';
 import type { Checksums } from '../storage/checksums.ts';
@@ -154,6 +155,6 @@ function* checkpointText(checkpoint: Checkpoint, model: Model): Generator<void, 
 function isModelAlone(checkpoint: Checkpoint, model: Model, files: TensorFiles): boolean {
   if (model.path.length > 0 || model.tensors.length === 0) return false;
   if (!checkpoint.tensors.every(({ tensor }) => files.has(tensor))) return false;
-  if (model.module !== undefined || !(checkpoint.root instanceof PyDict)) return true;
+  if (!(checkpoint.root instanceof PyDict)) return isTensor(checkpoint.root);
   return checkpoint.root.entries.length === model.tensors.length;
 }

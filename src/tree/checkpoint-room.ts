@@ -7,8 +7,19 @@
  * object is. So does an object that was already shown, once the room has REPEATED_ENTRIES entries.
  */
 
-import { jsonDocument, wholeJson } from '../checkpoint/json.ts';
-import { PyDict, PyList, PyObject, PySet, PyTuple, type Value } from '../checkpoint/pickle/values.ts';
+import { jsonDocument, SHOWN_BYTES, wholeJson } from '../checkpoint/json.ts';
+import { describedData } from '../checkpoint/numpy/described.ts';
+import { dataBytes, scalarData } from '../checkpoint/numpy/scalar.ts';
+import {
+  PyBytes,
+  PyDict,
+  PyGlobal,
+  PyList,
+  PyObject,
+  PySet,
+  PyTuple,
+  type Value,
+} from '../checkpoint/pickle/values.ts';
 import type { NamedTensor, Storage, Tensor } from '../checkpoint/tensor.ts';
 import { rawStorageContent } from '../checkpoint/tensor-content.ts';
 import { isStorage, isTensor, keyText } from '../checkpoint/value-children.ts';
@@ -67,7 +78,7 @@ export function addCheckpointRoom(
     }
     const children = childrenOf(value);
     if (children === undefined) {
-      addDocument(at, key, () => jsonContent(value));
+      placeDocument(at, key, value);
       return;
     }
     const seen = shown.get(value);
@@ -104,6 +115,21 @@ export function addCheckpointRoom(
       xattrs: () => storageXattrs(storage),
       mode: folder.writable === true && storage.bytes.kind === 'extent' ? 0o644 : 0o444,
     });
+  };
+
+  /** What has bytes that its document does not show has them beside it. */
+  const placeDocument = (at: Place, key: string, value: Value): void => {
+    const bytes = longBytes(value);
+    if (bytes === undefined) {
+      addDocument(at, key, () => jsonContent(value));
+      return;
+    }
+    const path = escapeKey(key);
+    const name = path.pop() ?? key;
+    const folder = table.folderAt(at.folder, path);
+    const stem = freeStem(folder, name, ['.json', '.bin']);
+    table.add(folder, `${stem}.json`, { content: () => jsonContent(value) });
+    table.add(folder, `${stem}.bin`, { content: () => bytesContent(bytes()) });
   };
 
   const addJson = (at: Place, key: string, text: () => string) =>
@@ -155,8 +181,35 @@ const SMALL_JSON_BYTES = 16 * 1024;
 
 /** A value without tensors, nearly always one or a few numbers. A long one is made in slices, at the first request. */
 function jsonContent(value: Value): Content {
-  const { text, cut } = wholeJson(value, { maxBytes: SMALL_JSON_BYTES });
-  return cut ? documentContent(() => jsonDocument(value)) : inlineContent(Buffer.from(`${text}\n`));
+  const { text, cut } = wholeJson(value, { maxBytes: SMALL_JSON_BYTES, plainScalars: true });
+  return cut
+    ? documentContent(() => jsonDocument(value, { plainScalars: true }))
+    : inlineContent(Buffer.from(`${text}\n`));
+}
+
+/** The bytes of a value that is a document, when they are more than the document shows. */
+function longBytes(value: Value): (() => Uint8Array) | undefined {
+  const data = value instanceof PyBytes ? value : numpyData(value);
+  if (data === undefined || lengthOf(data) <= SHOWN_BYTES) return undefined;
+  return () => dataBytes(data) ?? new Uint8Array(0);
+}
+
+/** The bytes of a NumPy scalar, or of an array that is no tensor. */
+function numpyData(value: Value): PyBytes | string | undefined {
+  return value instanceof PyObject ? (scalarData(value) ?? describedData(value)) : undefined;
+}
+
+/** Python 2's bytes may be a text, which has as many bytes at least. */
+function lengthOf(data: PyBytes | string): number {
+  return typeof data === 'string' ? data.length : data.bytes.length;
+}
+
+function bytesContent(bytes: Uint8Array): Content {
+  return {
+    kind: 'rendered',
+    size: bytes.length,
+    read: async (offset, length) => bytes.subarray(offset, offset + length),
+  };
 }
 
 /** The named parts of a value that is shown as a folder; undefined for a value that is a document. */
@@ -165,12 +218,17 @@ function childrenOf(value: Value): Iterable<readonly [key: string, value: Value]
   if (value instanceof PyList || value instanceof PyTuple || value instanceof PySet) {
     return value.items.every(isScalar) ? undefined : numbered(value.items);
   }
-  if (value instanceof PyObject) return objectChildren(value);
-  return undefined;
+  if (!(value instanceof PyObject) || numpyData(value) !== undefined) return undefined;
+  return objectChildren(value);
 }
 
+/** A dict's class is a part of it unless it is one of those that state dicts are. */
 function* dictChildren(dict: PyDict): Iterable<readonly [string, Value]> {
+  const { className, attributes } = dict;
+  if (className !== undefined && className !== 'collections.OrderedDict') yield [CLASS, className];
   for (const [key, value] of dict.entries) yield [keyText(key), value];
+  // torch's own: a version for each module.
+  if (attributes?.entries.some(([key]) => key !== '_metadata')) yield ['__state__', attributes];
 }
 
 function* numbered(items: readonly Value[]): Iterable<readonly [string, Value]> {
@@ -178,23 +236,36 @@ function* numbered(items: readonly Value[]): Iterable<readonly [string, Value]> 
   for (const item of items) yield [String(index++), item];
 }
 
-/** An object with attributes or items is a folder of them. An object that is only a call (a dtype, a path) is a document. */
+const CLASS = '__class__';
+
+/**
+ * An object with parts that do not fit on a line is a folder of its attributes and items, and of what it was made with: the class, its
+ * arguments, and a state that is no dict. One that is only a call (a dtype, a path) is a document, which says all of this.
+ */
 function objectChildren(object: PyObject): Iterable<readonly [string, Value]> | undefined {
+  const { callable, args, kwargs, state, dictItems, listItems } = object;
   const parts: (readonly [string, Value])[] = [];
-  if (object.state instanceof PyDict) parts.push(...dictChildren(object.state));
-  else if (object.state !== undefined && object.state !== null && !isScalar(object.state)) {
-    parts.push(['__state__', object.state]);
-  }
-  if (object.dictItems !== undefined) parts.push(...dictChildren(object.dictItems));
-  if (object.listItems !== undefined) parts.push(...numbered(object.listItems));
-  if (object.args instanceof PyTuple && object.args.items.some((item) => !isScalar(item))) {
-    parts.push(['__args__', object.args]);
-  }
-  return parts.length === 0 || parts.every(([, part]) => isScalar(part)) ? undefined : parts;
+  if (!(callable instanceof PyGlobal)) parts.push([CLASS, callable]);
+  if (state instanceof PyDict) parts.push(...dictChildren(state));
+  else if (state !== undefined && state !== null) parts.push(['__state__', state]);
+  if (dictItems !== undefined) parts.push(...dictChildren(dictItems));
+  if (listItems !== undefined) parts.push(...numbered(listItems));
+  const given: (readonly [string, Value])[] = [];
+  if (!(args instanceof PyTuple) || args.items.length > 0) given.push(['__args__', args]);
+  if (kwargs !== undefined) given.push(['__kwargs__', kwargs]);
+  if (parts.every(([, part]) => isScalar(part)) && given.every(([, part]) => isLine(part))) return undefined;
+  return [...(callable instanceof PyGlobal ? [[CLASS, callable.path] as const] : []), ...parts, ...given];
+}
+
+/** Arguments that are scalars all of them. */
+function isLine(value: Value): boolean {
+  return value instanceof PyTuple ? value.items.every(isScalar) : isScalar(value);
 }
 
 /** Whether the value fits on one line of a document. */
 function isScalar(value: Value): boolean {
   if (value === null || typeof value !== 'object') return true;
-  return value.type === 'float' || value.type === 'bytes' || value.type === 'global';
+  if (value.type === 'float' || value.type === 'global') return true;
+  const data = value instanceof PyBytes ? value : scalarData(value);
+  return data !== undefined && lengthOf(data) <= SHOWN_BYTES;
 }

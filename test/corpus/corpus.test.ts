@@ -157,7 +157,9 @@ async function checkTensors(checkpoint: Checkpoint, expected: readonly CorpusTen
     offset: tensor.storageOffset,
     sha256: await contentSha256(tensorContent(tensor, cache)),
   });
-  const actual = await Promise.all(checkpoint.tensors.map(facts));
+  // The static walk knows torch's storages, and no arrays inside the pickles.
+  const ofTorch = checkpoint.tensors.filter(({ tensor }) => !/^numpy:\d+$/.test(tensor.storage.key));
+  const actual = await Promise.all(ofTorch.map(facts));
   const wanted = expected.map(({ path_parts, dtype, shape, stride, key, loc, offset, sha256: hash }) => ({
     path: path_parts,
     dtype: STORAGE_DTYPES[dtype] ?? dtype,

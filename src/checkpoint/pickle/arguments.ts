@@ -1,13 +1,16 @@
+import { isUtf8 } from 'node:buffer';
 import type { Account } from './account.ts';
 import { HEAP_COST, type PickleLimits } from './limits.ts';
 import { decodeLong, parseFloatText, parseInteger } from './numbers.ts';
 import { PickleReader } from './reader.ts';
 import { PickleFault, TruncatedPickle } from './refusal.ts';
 import { decodeLegacyString, decodeQuotedString, decodeRawUnicodeEscape, decodeUnicode } from './text.ts';
-import { PyBytes, PyFloat, type Value } from './values.ts';
+import { PyBytes, PyFloat, UndecodedText, type Value } from './values.ts';
 
 /** The longest line that names a module, a class, a number or a place in the memo. */
 const LINE_BYTES = 4096;
+/** Longer than texts usually are. */
+const LONG_STRING = 4096;
 /** What making a bigint takes, in opcodes. */
 const LONG_STEPS = 16;
 
@@ -65,6 +68,11 @@ export class ArgumentReader extends PickleReader {
     return decodeUnicode(this.bytes, at, at + length);
   }
 
+  undecodedText(length: number): UndecodedText {
+    this.#account.heap(HEAP_COST.bytes);
+    return new UndecodedText(this.slice(length));
+  }
+
   unicodeLine(): string {
     const line = this.line();
     this.#chargeText(line.length * 4);
@@ -75,6 +83,14 @@ export class ArgumentReader extends PickleReader {
   legacyString(length: number): Value {
     this.#checkLength(length, this.#limits.stringBytes, 'a string');
     const bytes = this.slice(length);
+    if (length >= LONG_STRING) {
+      // Nearly always an array's bytes: no string is made of what is no text.
+      this.#account.steps(length >>> 6);
+      if (!isUtf8(bytes)) {
+        this.#account.heap(HEAP_COST.bytes);
+        return new PyBytes(bytes);
+      }
+    }
     this.#chargeText(length);
     return decodeLegacyString(bytes) ?? new PyBytes(bytes);
   }

@@ -1,8 +1,19 @@
+import { decodeLatin1Text, ENCODE } from '../numpy/latin1-text.ts';
 import type { Account } from './account.ts';
 import { chargeKey } from './key-cost.ts';
 import { HEAP_COST } from './limits.ts';
 import type { Reconstructor } from './machine.ts';
-import { PyBytes, PyDict, PyGlobal, PyList, PyObject, PySet, PyTuple, type Value } from './values.ts';
+import {
+  PyBytes,
+  PyDict,
+  PyGlobal,
+  PyList,
+  PyObject,
+  PySet,
+  PyTuple,
+  UndecodedText,
+  type Value,
+} from './values.ts';
 
 /**
  * The pure reconstructors of Python's own types. Each looks at its arguments only; what does not fit stays a PyObject.
@@ -26,7 +37,7 @@ export const BUILTIN_RECONSTRUCTORS: ReadonlyMap<string, Reconstructor> = new Ma
   ...pythonTwoAndThree('bytes', (args) =>
     items(args)?.length === 0 ? new PyBytes(new Uint8Array(0)) : undefined,
   ),
-  ['_codecs.encode', encode],
+  [ENCODE, encode],
   ['copyreg._reconstructor', reconstruct],
   ['copy_reg._reconstructor', reconstruct],
   ['copyreg.__newobj__', newObject],
@@ -119,13 +130,25 @@ function bytearrayOf(args: Value, account: Account): Value | undefined {
 /** Protocols below 3 have no bytes: they are pickled as `_codecs.encode(text, 'latin1')`. */
 function encode(args: Value, account: Account): Value | undefined {
   const [text, encoding] = items(args) ?? [];
-  if (typeof text !== 'string' || typeof encoding !== 'string') return undefined;
+  if (typeof encoding !== 'string') return undefined;
+  if (text instanceof UndecodedText) return decoded(text, encoding, account);
+  if (typeof text !== 'string') return undefined;
   const bytes = latin1Bytes(text, encoding, account);
   return bytes === undefined ? undefined : new PyBytes(bytes);
 }
 
+function decoded({ bytes: encoded }: UndecodedText, encoding: string, account: Account): Value | undefined {
+  if (!LATIN1.test(encoding)) return undefined;
+  account.steps(encoded.length >>> 4);
+  account.heap(HEAP_COST.bytes + encoded.length);
+  const made = decodeLatin1Text(encoded);
+  return made === undefined ? undefined : new PyBytes(made.bytes, false, made.text);
+}
+
+const LATIN1 = /^(latin-?1|iso-?8859-?1)$/i;
+
 function latin1Bytes(text: string, encoding: string, account: Account): Buffer | undefined {
-  if (!/^(latin-?1|iso-?8859-?1)$/i.test(encoding)) return undefined;
+  if (!LATIN1.test(encoding)) return undefined;
   account.steps(text.length >>> 4);
   account.heap(HEAP_COST.bytes + text.length);
   const bytes = Buffer.from(text, 'latin1');

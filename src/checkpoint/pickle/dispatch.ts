@@ -42,7 +42,7 @@ const TABLE: readonly [opcode: number, handler: Handler][] = [
   [OP.FLOAT, pushes(({ input }) => input.floatLine())],
 
   // Texts and bytes
-  [OP.BINUNICODE, pushes(({ input }) => input.unicode(input.u32()))],
+  [OP.BINUNICODE, pushes((machine) => machine.text(machine.input.u32()))],
   [OP.SHORT_BINUNICODE, pushes(({ input }) => input.unicode(input.u8()))],
   [OP.BINUNICODE8, pushes(({ input }) => input.unicode(input.u64()))],
   [OP.UNICODE, pushes(({ input }) => input.unicodeLine())],
@@ -188,13 +188,7 @@ const TABLE: readonly [opcode: number, handler: Handler][] = [
       return machine.call(callable, machine.tuple(args));
     }),
   ],
-  [
-    OP.BUILD,
-    (machine) => {
-      const state = machine.stack.pop();
-      machine.build(machine.stack.top(), state);
-    },
-  ],
+  [OP.BUILD, (machine) => machine.build(machine.stack.pop())],
 
   // Framing
   [

@@ -9,6 +9,7 @@
  */
 import { quoteName } from '../../visible-text.ts';
 import { NAME_LENGTH } from '../name-length.ts';
+import { ENCODE } from '../numpy/latin1-text.ts';
 import { Account } from './account.ts';
 import { ArgumentReader } from './arguments.ts';
 import { chargeKey } from './key-cost.ts';
@@ -27,6 +28,9 @@ import {
   type Value,
 } from './values.ts';
 
+/** Bytes that are as long as this are worth finding in the file: shorter ones are kept. */
+const LONG_TEXT = 4096;
+
 /** Replaces a call to a known global. Returns undefined for arguments that it does not support. */
 export type Reconstructor = (args: Value, account: Account) => Value | undefined;
 
@@ -38,6 +42,8 @@ export interface PickleHooks {
   readonly persistentLoad?: (id: Value) => Value | undefined;
   /** Handles BUILD on a value that persistentLoad or a reconstructor returned. */
   readonly build?: (target: PersistentValue, state: Value) => void;
+  /** BUILD on a PyObject: the value that it becomes by its state, or undefined when it stays an object. */
+  readonly finish?: (object: PyObject, state: Value, account: Account) => Value | undefined;
 }
 
 /** The registers of one run, and the operations on containers and objects. `dispatch.ts` maps opcodes to them. */
@@ -59,6 +65,14 @@ export class Machine {
     this.stack = new ValueStack(this.account, limits.stackDepth, limits.markDepth);
     this.memo = new Memo(this.account, limits.memoEntries);
     this.#hooks = hooks;
+  }
+
+  /** A text; a long one that `_codecs.encode` is called with is left as it is. */
+  text(length: number): Value {
+    const callable = length >= LONG_TEXT ? this.stack.last() : undefined;
+    return callable instanceof PyGlobal && callable.path === ENCODE
+      ? this.input.undecodedText(length)
+      : this.input.unicode(length);
   }
 
   // Containers
@@ -171,8 +185,18 @@ export class Machine {
     return new PyObject(callable, args, kwargs);
   }
 
-  build(target: Value, state: Value): void {
+  /** BUILD on the top of the stack. */
+  build(state: Value): void {
+    const target = this.stack.top();
     if (target instanceof PyObject) {
+      const finished = this.#hooks.finish?.(target, state, this.account);
+      if (finished !== undefined) {
+        // What names it from now on does so by the stack or the memo. A forged pickle may have put the object elsewhere: there it stays one.
+        this.stack.pop();
+        this.stack.push(finished);
+        this.memo.replace(target, finished);
+        return;
+      }
       target.state = target.state === undefined ? state : this.#merged(target.state, state);
     } else if (target instanceof PyDict) {
       const attributes =

@@ -1,7 +1,7 @@
 import type { Account } from './account.ts';
 import { HEAP_COST } from './limits.ts';
 import { PickleFault } from './refusal.ts';
-import type { Value } from './values.ts';
+import { PyObject, type Value } from './values.ts';
 
 /** Python 2's cPickle counts from 1, and a pickler may skip values that are never used again. */
 const MAX_GAP = 64;
@@ -32,7 +32,15 @@ export class Memo {
     return value;
   }
 
+  /** Remembers another value where an object was remembered last. */
+  replace(object: PyObject, value: Value): void {
+    const index = object.memoIndex;
+    if (this.#dense[index] === object) this.#dense[index] = value;
+    else if (this.#sparse.get(index) === object) this.#sparse.set(index, value);
+  }
+
   set(index: number, value: Value): void {
+    if (value instanceof PyObject) value.memoIndex = index;
     if (index > this.#dense.length + MAX_GAP) {
       if (!this.#sparse.has(index)) this.#grow(this.#sparse.size < MAX_SPARSE);
       this.#sparse.set(index, value);

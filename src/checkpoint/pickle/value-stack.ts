@@ -48,6 +48,11 @@ export class ValueStack {
     return this.#values[this.#values.length - 1] as Value;
   }
 
+  /** The value that was pushed last, also when a MARK lies above it. */
+  last(): Value | undefined {
+    return this.#values.at(-1);
+  }
+
   mark(): void {
     if (this.#marks.length >= this.#markLimit) {
       throw new PickleFault(`nested deeper than ${this.#markLimit}`, 'ERR_MLFS_LIMIT');

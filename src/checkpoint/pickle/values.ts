@@ -4,6 +4,8 @@
  * `1` and `1.0` print differently; everything else has a class here. Nothing in this module can run anything.
  * Containers are mutable while the machine builds them, may be shared (memo) and may contain themselves.
  */
+import type { Latin1Text } from '../numpy/latin1-text.ts';
+
 export type Value =
   | null
   | boolean
@@ -46,11 +48,17 @@ export class PyBytes {
   readonly type = 'bytes';
   readonly bytes: Uint8Array;
   readonly mutable: boolean;
-  constructor(bytes: Uint8Array, mutable = false) {
+  /** The text that the bytes were decoded from, for what is long. */
+  declare readonly text?: Latin1Text;
+  constructor(bytes: Uint8Array, mutable = false, text?: Latin1Text) {
     this.bytes = bytes;
     this.mutable = mutable;
+    if (text !== undefined) this.text = text;
   }
 }
+
+/** A long text, still in UTF-8, that `_codecs.encode` makes bytes of: it never becomes a string. */
+export class UndecodedText extends PyBytes {}
 
 export class PyList extends Container {
   readonly type = 'list';
@@ -152,6 +160,8 @@ export class PyObject extends Container {
   /** Items added by APPEND(S)/SETITEM(S)/ADDITEMS to a subclass of list, dict or set. */
   listItems: Value[] | undefined;
   dictItems: PyDict | undefined;
+  /** Where the memo has it, or -1. */
+  memoIndex = -1;
   constructor(callable: Value, args: Value, kwargs?: Value) {
     super();
     this.callable = callable;

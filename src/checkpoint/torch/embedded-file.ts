@@ -1,6 +1,6 @@
 import { MlfsError } from '../../errors.ts';
-import type { Image } from '../../storage/image.ts';
 import type { Account } from '../pickle/account.ts';
+import type { PickleOrigin } from '../pickle/origin.ts';
 import { readPickle } from '../pickle/unpickle.ts';
 import type { PyBytes, Value } from '../pickle/values.ts';
 import { isLegacyMagic, placeStorages, readLegacyHeader } from './legacy.ts';
@@ -8,13 +8,6 @@ import type { StorageTable } from './storage-table.ts';
 
 /** An inner file describes one storage: some hundred bytes of pickles. */
 const INNER_LIMITS = { memoryBytes: 16 * 1024 * 1024, steps: 100_000 };
-
-/** The place of a pickle's bytes in the file, if they are there uncompressed. */
-export interface PickleOrigin {
-  readonly image: Image;
-  readonly bytes: Buffer;
-  readonly offset: number;
-}
 
 /**
  * Resolves `torch.storage._load_from_bytes`: `pickle.dump` of a tensor stores its storage as a legacy torch file inside

@@ -13,7 +13,6 @@ const NAMES: ReadonlySet<string> = new Set([
   'torch.serialization._get_layout',
   'torch.strided',
   'torch._utils._rebuild_wrapper_subclass',
-  'torch._utils._rebuild_device_tensor_from_numpy',
   'torch.jit._pickle.build_intlist',
   'torch.jit._pickle.build_doublelist',
   'torch.jit._pickle.build_boollist',
@@ -27,10 +26,18 @@ const NAMES: ReadonlySet<string> = new Set([
   'numpy.ndarray',
   'numpy.core.multiarray._reconstruct',
   'numpy.core.multiarray.scalar',
-  'numpy.core.numeric._frombuffer',
   'numpy._core.multiarray._reconstruct',
   'numpy._core.multiarray.scalar',
-  'numpy._core.numeric._frombuffer',
+  'numpy.ma.MaskedArray',
+  'numpy.ma.core.MaskedArray',
+  'numpy.ma.core._mareconstruct',
+  'numpy.matrix',
+  'numpy.matrixlib.defmatrix.matrix',
+  'numpy.memmap',
+  'numpy.core.memmap.memmap',
+  'numpy.recarray',
+  'numpy.rec.recarray',
+  'numpy.core.records.recarray',
 ]);
 
 /** Whether MLFS knows what a global stands for; the others are listed as unknown. */

@@ -9,6 +9,7 @@ import type { Image } from '../../storage/image.ts';
 import { inParallel } from '../../storage/in-parallel.ts';
 import { quoteName } from '../../visible-text.ts';
 import type { ParsedCheckpoint, ParseOptions } from '../checkpoint.ts';
+import type { PickleOrigin } from '../pickle/origin.ts';
 import { readPickle } from '../pickle/unpickle.ts';
 import { PyDict, PyList, type Value } from '../pickle/values.ts';
 import { DTYPES } from '../tensor.ts';
@@ -40,7 +41,7 @@ export function isLegacyMagic(value: Value): boolean {
 export function readLegacyHeader(
   head: Buffer,
   path: string,
-  options: ParseOptions,
+  options: ParseOptions & { readonly origin?: PickleOrigin },
   keyPrefix = '',
 ): LegacyHeader {
   const place = { path, limits: options.limits };
@@ -61,7 +62,7 @@ export function readLegacyHeader(
   const systemInfo = next();
   const unplaced = { bytes: { kind: 'absent', reason: 'it is not among the keys of the file' } } as const;
   const storages = new StorageTable(place, 'little', () => unplaced, new Map(), keyPrefix);
-  const object = readTorchPickle(head, storages, { ...place, start });
+  const object = readTorchPickle(head, storages, { ...place, start, origin: options.origin });
   start += object.bytesConsumed;
   const keys = next();
   if (!(keys instanceof PyList))

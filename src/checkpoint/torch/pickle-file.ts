@@ -22,7 +22,7 @@ export async function openPickleFile(image: Image, options: ParseOptions): Promi
   );
   if (isLegacyMagic(first.value)) {
     const header = await withPickleWindow(image, window, (head) =>
-      readLegacyHeader(head, image.path, options),
+      readLegacyHeader(head, image.path, { ...options, origin: { image, bytes: head, offset: 0 } }),
     );
     return openLegacy(image, header);
   }
@@ -45,8 +45,9 @@ function openPlainPickle(image: Image, bytes: Buffer, options: ParseOptions): Pa
       advice: 'It is the data.pkl of a checkpoint that was unpacked; open the whole archive.',
     });
   });
-  const loadFromBytes = embeddedFiles({ image, bytes, offset: 0 }, storages);
-  const pickle = readTorchPickle(bytes, storages, { ...place, loadFromBytes });
+  const origin = { image, bytes, offset: 0 };
+  const loadFromBytes = embeddedFiles(origin, storages);
+  const pickle = readTorchPickle(bytes, storages, { ...place, loadFromBytes, origin });
   const warnings: MlfsError[] = [];
   return {
     format: 'pickle',

@@ -1,8 +1,10 @@
 import { MlfsError } from '../../errors.ts';
 import { quoteName } from '../../visible-text.ts';
+import { NumpyArrays } from '../numpy/arrays.ts';
 import { listTensors } from '../object-tree.ts';
 import type { Account } from '../pickle/account.ts';
 import type { PickleLimits } from '../pickle/limits.ts';
+import type { PickleOrigin } from '../pickle/origin.ts';
 import { type PicklePlace, placeName } from '../pickle/refusal.ts';
 import { readPickle } from '../pickle/unpickle.ts';
 import type { PyBytes, Value } from '../pickle/values.ts';
@@ -25,6 +27,8 @@ export interface TorchPickleOptions extends PicklePlace {
   readonly limits?: Partial<PickleLimits> | undefined;
   /** Opens what `torch.storage._load_from_bytes` is given. */
   readonly loadFromBytes?: (bytes: PyBytes, account: Account) => Value | undefined;
+  /** Where the pickle lies in the file, when it lies there as it is. */
+  readonly origin?: PickleOrigin | undefined;
 }
 
 /** Interprets one pickle of a torch file over the storages it names. */
@@ -33,12 +37,14 @@ export function readTorchPickle(
   storages: StorageTable,
   options: TorchPickleOptions,
 ): TorchPickle {
-  const torch = new TorchReconstructors(storages, options.loadFromBytes);
+  const numpy = new NumpyArrays(storages, options.origin);
+  const torch = new TorchReconstructors(storages, options.loadFromBytes, numpy.table);
   const unpickled = readPickle(bytes, {
     ...options,
     reconstructors: torch.table,
     persistentLoad: (id) => storages.load(id),
     build: (target, state) => torch.build(target, state),
+    finish: (object, state, account) => numpy.finish(object, state, account),
   });
   const unknown = unpickled.globals.filter((global) => !isKnownGlobal(global, torch.table));
   return {

@@ -57,14 +57,16 @@ export class TorchReconstructors {
   readonly faults = new Map<Tensor, string>();
   readonly #storages: StorageTable;
 
-  /** `loadFromBytes` opens what `torch.storage._load_from_bytes` is given: an inner torch file. */
+  /** `loadFromBytes` opens what `torch.storage._load_from_bytes` is given: an inner torch file. `others` are those of other libraries. */
   constructor(
     storages: StorageTable,
     loadFromBytes?: (bytes: PyBytes, account: Account) => Value | undefined,
+    others: Iterable<readonly [path: string, reconstructor: Reconstructor]> = [],
   ) {
     this.#storages = storages;
     this.table = new ReconstructorTable([
       ...BUILTIN_RECONSTRUCTORS,
+      ...others,
       ['torch._utils._rebuild_tensor', (args, account) => this.#rebuildTensor(args, account)],
       ['torch._utils._rebuild_tensor_v2', (args, account) => this.#rebuildTensor(args, account)],
       ['torch._utils._rebuild_tensor_v3', (args, account) => this.#rebuildTensorV3(args, account)],
@@ -82,6 +84,7 @@ export class TorchReconstructors {
       ['torch._utils._rebuild_sparse_tensor', rebuildSparse],
       ['torch._utils._rebuild_sparse_csr_tensor', rebuildSparse],
       ['torch._utils._rebuild_nested_tensor', rebuildNested],
+      ['torch._utils._rebuild_device_tensor_from_numpy', (args, account) => rebuildFromNumpy(args, account)],
       [REBUILD_FROM_TYPE, (args, account) => this.#rebuildFromType(args, account)],
       ['fastai.torch_core._fa_rebuild_tensor', (args, account) => this.#rebuildOfClass(args, account)],
       ['torch.Size', (args) => sizeOf(args)],
@@ -222,6 +225,14 @@ export class TorchReconstructors {
 
 function tensorOf(value: Value | undefined): Value | undefined {
   return value instanceof TorchTensor ? value : undefined;
+}
+
+/** (array, dtype, device, requires_grad): how a tensor of a device without storages is saved. A dtype that NumPy lacks stays a call. */
+function rebuildFromNumpy(args: Value, account: Account): Value | undefined {
+  const [array, dtype, , requiresGrad] = items(args) ?? [];
+  if (!(array instanceof TorchTensor) || dtypeOf(dtype) !== array.dtype) return undefined;
+  account.heap(HEAP_COST.tensor);
+  return new TorchTensor(array, requiresGrad === true);
 }
 
 function dtypeOf(value: Value | undefined): DType | undefined {

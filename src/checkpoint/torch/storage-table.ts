@@ -64,6 +64,7 @@ export class StorageTable {
   /** A storage requested with a second class keeps one identity: this maps the typed alias to it. */
   readonly #aliases = new Map<TorchStorage, TorchStorage>();
   #metaCount = 0;
+  #insideCount = 0;
 
   constructor(
     place: PicklePlace,
@@ -117,6 +118,16 @@ export class StorageTable {
     const key = `${location}:${this.#metaCount++}`;
     const bytes: StorageBytes = { kind: 'absent', reason };
     const storage = new TorchStorage({ key, dtype, nbytes, location, bytes, byteorder: this.#byteorder });
+    this.storages.set(key, storage);
+    return storage;
+  }
+
+  /** A storage whose bytes lie in the pickle itself. */
+  inside(dtype: DType, nbytes: number, bytes: StorageBytes, byteorder: 'little' | 'big'): TorchStorage {
+    // Keys are whatever a file says: some may be taken.
+    while (this.storages.has(`${this.#keyPrefix}numpy:${this.#insideCount}`)) this.#insideCount++;
+    const key = `${this.#keyPrefix}numpy:${this.#insideCount++}`;
+    const storage = new TorchStorage({ key, dtype, nbytes, location: 'cpu', bytes, byteorder });
     this.storages.set(key, storage);
     return storage;
   }
@@ -189,5 +200,6 @@ export class StorageTable {
 
 function isSameRun(a: StorageBytes, b: StorageBytes): boolean {
   if (a.kind === 'absent' || b.kind === 'absent') return a.kind === b.kind;
+  if (a.kind === 'decoded' || b.kind === 'decoded') return a === b;
   return a.offset === b.offset && a.length === b.length;
 }

@@ -49,10 +49,8 @@ export async function openTorchZip(
     const locate = zipStorages(image, layout, folders);
     const table = new StorageTable(place, byteorder, locate, storages, options.keyPrefix);
     const bytes = await readEntry(image, entry, options.limits?.pickleBytes ?? PICKLE_LIMITS.pickleBytes);
-    const embedded =
-      entry.method === 'stored'
-        ? { loadFromBytes: embeddedFiles({ image, bytes, offset: entry.offset }, table) }
-        : {};
+    const origin = entry.method === 'stored' ? { image, bytes, offset: entry.offset } : undefined;
+    const embedded = origin === undefined ? {} : { loadFromBytes: embeddedFiles(origin, table), origin };
     const pickle = readTorchPickle(bytes, table, { ...place, limits: options.limits, ...embedded });
     values.set(name, pickle.value);
     for (const global of pickle.unknownGlobals) unknown.add(global);

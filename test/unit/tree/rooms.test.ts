@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
+  PyBytes,
   PyDict,
   PyFloat,
   PyGlobal,
@@ -8,6 +9,7 @@ import {
   PyObject,
   PyTuple,
 } from '../../../src/checkpoint/pickle/values.ts';
+import type { DirectoryInode, FileInode } from '../../../src/inode.ts';
 import { atOnce } from '../../../src/storage/in-slices.ts';
 import { RenderedPages } from '../../../src/storage/rendered-pages.ts';
 import { addCheckpointRoom } from '../../../src/tree/checkpoint-room.ts';
@@ -40,6 +42,26 @@ const sources = (files: TensorFiles) => ({
   json: () => 'json\n',
   cache: new RenderedPages(1 << 20),
 });
+
+function fileAt(room: DirectoryInode, ...names: string[]): FileInode {
+  const file = at(room, names.join('/'));
+  assert.ok(file.kind === 'file');
+  return file;
+}
+
+function documentText(room: DirectoryInode, ...names: string[]): string {
+  const { content } = fileAt(room, ...names);
+  assert.ok(content.kind === 'extents');
+  const [extent] = content.extents;
+  assert.ok(extent?.kind === 'inline');
+  return Buffer.from(extent.bytes).toString();
+}
+
+function numpyDtype(code: string, [order, itemsize]: [string, number]): PyObject {
+  const dtype = new PyObject(new PyGlobal('numpy', 'dtype'), new PyTuple([code, false, true]));
+  dtype.state = new PyTuple([3, order, null, null, null, itemsize, 4, 8]);
+  return dtype;
+}
 
 test('/model has a folder a module, a file a tensor and a gradient beside each parameter', () => {
   const { table, files, model } = rooms();
@@ -188,7 +210,86 @@ test('an object is a folder of its attributes when one of them is larger than a 
   const flat = new PyObject(new PyGlobal('m', 'D'), new PyTuple([]));
   flat.state = dict({ lr: 1 });
   addCheckpointRoom(table, checkpoint, dict({ object, flat }), sources(files));
-  assert.deepEqual(paths(checkpoint), ['object/', 'object/lr.json', 'object/w.bin', 'flat.json']);
+  assert.deepEqual(paths(checkpoint), [
+    'object/',
+    'object/__class__.json',
+    'object/lr.json',
+    'object/w.bin',
+    'flat.json',
+  ]);
+});
+
+test('an object that is a folder keeps its class, its arguments, its keywords and a state that is no dict', () => {
+  const { table, files, checkpoint } = rooms();
+  const object = new PyObject(new PyGlobal('m', 'C'), new PyTuple([1, 'x']), dict({ rate: 2 }));
+  object.state = new PyTuple([tensor(storage('0', 4), [1])]);
+  const counted = dict({ a: 1 });
+  counted.className = 'collections.Counter';
+  addCheckpointRoom(table, checkpoint, dict({ object, counted }), sources(files));
+  assert.deepEqual(paths(checkpoint), [
+    'object/',
+    'object/__class__.json',
+    'object/__state__/',
+    'object/__state__/0.bin',
+    'object/__args__.json',
+    'object/__kwargs__/',
+    'object/__kwargs__/rate.json',
+    'counted/',
+    'counted/__class__.json',
+    'counted/a.json',
+  ]);
+  assert.equal(documentText(checkpoint, 'object', '__class__.json'), '"m.C"\n');
+  assert.equal(documentText(checkpoint, 'object', '__args__.json'), '[\n  1, "x"\n]\n');
+});
+
+test('bytes that a document does not show whole lie beside it', async () => {
+  const { table, files, checkpoint } = rooms();
+  const long = Buffer.from(Array.from({ length: 5000 }, (_unused, index) => index % 256));
+  const values = new PyList();
+  values.items.push(new PyBytes(long), 1);
+  addCheckpointRoom(
+    table,
+    checkpoint,
+    dict({ values, short: new PyBytes(long.subarray(0, 32)) }),
+    sources(files),
+  );
+  assert.deepEqual(paths(checkpoint), [
+    'values/',
+    'values/0.json',
+    'values/0.bin',
+    'values/1.json',
+    'short.json',
+  ]);
+  const { content } = fileAt(checkpoint, 'values', '0.bin');
+  assert.ok(content.kind === 'rendered' && content.size === 5000);
+  assert.deepEqual(Buffer.from(await content.read(100, 10_000)), long.subarray(100));
+});
+
+test('NumPy scalars are numbers, and what torch has no dtype for is described, with its bytes', () => {
+  const { table, files, checkpoint } = rooms();
+  const integer = numpyDtype('i8', ['<', 8]);
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigInt64LE(-(2n ** 63n));
+  const step = new PyObject(
+    new PyGlobal('numpy.core.multiarray', 'scalar'),
+    new PyTuple([integer, new PyBytes(bytes)]),
+  );
+  const list = new PyList();
+  list.items.push(step, 1);
+  const text = new PyObject(
+    new PyGlobal('numpy.core.multiarray', '_reconstruct'),
+    new PyTuple([new PyGlobal('numpy', 'ndarray'), new PyTuple([0]), new PyBytes(Buffer.from('b'))]),
+  );
+  const letters = Buffer.from('a\0\0\0b\0\0\0'.repeat(5));
+  text.state = new PyTuple([1, new PyTuple([5]), numpyDtype('U2', ['<', 8]), false, new PyBytes(letters)]);
+  addCheckpointRoom(table, checkpoint, dict({ step, list, text }), sources(files));
+  assert.deepEqual(paths(checkpoint), ['step.json', 'list.json', 'text.json', 'text.bin']);
+  assert.equal(documentText(checkpoint, 'step.json'), '-9223372036854775808\n');
+  assert.equal(documentText(checkpoint, 'list.json'), '[\n  -9223372036854775808, 1\n]\n');
+  assert.equal(
+    documentText(checkpoint, 'text.json'),
+    '{"$numpy": "<U2", "shape": [5], "values": ["ab", "ab", "ab", "ab", "ab"]}\n',
+  );
 });
 
 test('buffers get no gradient', () => {

@@ -1,0 +1,91 @@
+/** Arrays that stay objects, because torch has no dtype for their elements: texts, records, long doubles. */
+import { PyBytes, PyGlobal, type PyObject, PyTuple, type Value } from '../pickle/values.ts';
+import { type NumpyDtype, numpyDtype } from './dtype.ts';
+import { type Element, elementReader } from './elements.ts';
+import { dataBytes, viewOf } from './scalar.ts';
+
+export interface DescribedArray {
+  readonly className: string;
+  readonly dtype: NumpyDtype;
+  readonly shape: readonly number[];
+  /** In columns instead of rows. */
+  readonly fortran: boolean;
+  readonly bytes: Uint8Array;
+}
+
+const RECONSTRUCT = /^numpy\.(_?core)\.multiarray\._reconstruct$/;
+const FROM_BUFFER = /^numpy\.(_?core)\.numeric\._frombuffer$/;
+
+/** What describes an array, by its place in the call or its state. */
+interface Parts {
+  readonly className: string;
+  readonly shape: Value | undefined;
+  readonly dtype: Value | undefined;
+  readonly fortran: boolean;
+  readonly data: PyBytes | string;
+}
+
+/** The bytes of an array that is described, as the pickle has them: nothing is read or made. */
+export function describedData(object: PyObject): PyBytes | string | undefined {
+  return partsOf(object)?.data;
+}
+
+/** The array that an object describes; undefined when it describes none, or one of Python objects. */
+export function describedArray(object: PyObject): DescribedArray | undefined {
+  const parts = partsOf(object);
+  return parts === undefined ? undefined : described(parts);
+}
+
+function partsOf(object: PyObject): Parts | undefined {
+  const name = object.className ?? '';
+  const args = object.args instanceof PyTuple ? object.args.items : [];
+  if (FROM_BUFFER.test(name)) {
+    const [data, dtype, shape, order] = args;
+    return isData(data)
+      ? { className: 'numpy.ndarray', shape, dtype, fortran: order === 'F', data }
+      : undefined;
+  }
+  if (!RECONSTRUCT.test(name) || !(object.state instanceof PyTuple)) return undefined;
+  const [, shape, dtype, fortran, data] = object.state.items;
+  const className = args[0] instanceof PyGlobal ? args[0].path : 'numpy.ndarray';
+  // What a subclass adds has no place in a description.
+  if (object.state.items.length > 5 || !isData(data)) return undefined;
+  return { className, shape, dtype, fortran: fortran === true || fortran === 1, data };
+}
+
+function isData(value: Value | undefined): value is PyBytes | string {
+  return value instanceof PyBytes || typeof value === 'string';
+}
+
+function described({
+  className,
+  shape: extents,
+  dtype: type,
+  fortran,
+  data,
+}: Parts): DescribedArray | undefined {
+  const dtype = numpyDtype(type);
+  const bytes = dataBytes(data);
+  if (dtype === undefined || bytes === undefined || !(extents instanceof PyTuple)) return undefined;
+  const shape = extents.items;
+  if (shape.length > 64 || !shape.every((extent) => typeof extent === 'number')) return undefined;
+  return { className, dtype, shape: shape as readonly number[], fortran, bytes };
+}
+
+/** All elements in the order they lie in, when there are at most `most` of a plain type. */
+export function describedElements(
+  { dtype, shape, bytes }: DescribedArray,
+  most: number,
+): Element[] | undefined {
+  const count = shape.reduce((product, extent) => product * extent, 1);
+  const read = elementReader(dtype);
+  if (read === undefined || !(count >= 0 && count <= most) || bytes.length !== count * dtype.itemsize)
+    return undefined;
+  const elements: Element[] = [];
+  for (let index = 0; index < count; index++) {
+    const element = read(viewOf(bytes), index * dtype.itemsize);
+    if (element === undefined) return undefined;
+    elements.push(element);
+  }
+  return elements;
+}

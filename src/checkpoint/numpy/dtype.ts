@@ -1,0 +1,154 @@
+/**
+ * NumPy's dtypes as pickles describe them: `dtype('f4', False, True)` with the state (version, byte order, (base, shape) of a
+ * subarray, field names, fields, itemsize, alignment, flags[, metadata]).
+ */
+import { stringRepr } from '../pickle/python-repr.ts';
+import { PyBytes, PyDict, PyObject, PyTuple, type Value } from '../pickle/values.ts';
+import type { DType } from '../tensor.ts';
+
+export interface NumpyDtype {
+  /** NumPy's short name without the byte order: `f8`, `M8`, `U5`, `V12`, `O8`. */
+  readonly code: string;
+  /** Bytes of an element; of objects it is that of a pointer. */
+  readonly itemsize: number;
+  readonly byteorder: 'little' | 'big';
+  /** As NumPy prints it: `float64`, `datetime64[ns]`, `<U5`, `[('a', '<i4')]`. */
+  readonly name: string;
+  /** The dtype of the tensor that an array of it is; undefined for what torch has no dtype for. */
+  readonly tensor: DType | undefined;
+}
+
+const TENSOR_DTYPES: ReadonlyMap<string, DType> = new Map([
+  ['b1', 'bool'],
+  ['i1', 'int8'],
+  ['i2', 'int16'],
+  ['i4', 'int32'],
+  ['i8', 'int64'],
+  ['u1', 'uint8'],
+  ['u2', 'uint16'],
+  ['u4', 'uint32'],
+  ['u8', 'uint64'],
+  ['f2', 'float16'],
+  ['f4', 'float32'],
+  ['f8', 'float64'],
+  ['c8', 'complex64'],
+  ['c16', 'complex128'],
+  // Counts of their unit since 1970, or as they are.
+  ['M8', 'int64'],
+  ['m8', 'int64'],
+]);
+
+const CODE = /^[a-zA-Z]\d{0,15}$/;
+/** A forged description may contain itself, or one part a thousand times. */
+const MAX_DEPTH = 8;
+const MAX_FIELDS = 64;
+const MAX_FIELD_NAME = 64;
+
+/** The dtype that a value describes; undefined when it describes none. */
+export function numpyDtype(value: Value | undefined): NumpyDtype | undefined {
+  if (!(value instanceof PyObject && value.className === 'numpy.dtype')) return undefined;
+  const [code] = itemsOf(value.args);
+  if (typeof code !== 'string' || !CODE.test(code)) return undefined;
+  const state = itemsOf(value.state);
+  const itemsize = itemsizeOf(code, state);
+  if (itemsize === undefined) return undefined;
+  const plain = !(state[2] instanceof PyTuple) && !(state[4] instanceof PyDict);
+  return {
+    code,
+    itemsize,
+    byteorder: state[1] === '>' ? 'big' : 'little',
+    // Made when somebody asks: it may be long.
+    get name() {
+      return nameOf(code, state, { fields: MAX_FIELDS, depth: MAX_DEPTH });
+    },
+    tensor: plain ? TENSOR_DTYPES.get(code) : undefined,
+  };
+}
+
+function itemsOf(value: Value | undefined): readonly Value[] {
+  return value instanceof PyTuple ? value.items : [];
+}
+
+/** Characters of `U` have four bytes; the state says the size of what the code does not. */
+function itemsizeOf(code: string, state: readonly Value[]): number | undefined {
+  const stated = state[5];
+  if (typeof stated === 'number' && stated >= 0) return stated;
+  const size = Number(code.slice(1) || '0') * (code[0] === 'U' ? 4 : 1);
+  return Number.isSafeInteger(size) ? size : undefined;
+}
+
+const KINDS: ReadonlyMap<string, string> = new Map([
+  ['f', 'float'],
+  ['i', 'int'],
+  ['u', 'uint'],
+  ['c', 'complex'],
+]);
+
+interface Budget {
+  fields: number;
+  depth: number;
+}
+
+function nameOf(code: string, state: readonly Value[], budget: Budget): string {
+  const [base, shape] = itemsOf(state[2]);
+  if (base !== undefined) return `(${partName(base, budget)}, ${shapeText(shape)})`;
+  if (state[4] instanceof PyDict) return fieldsName(itemsOf(state[3]), state[4], budget);
+  const kind = code[0] as string;
+  if (code === 'b1') return 'bool';
+  if (kind === 'O') return 'object';
+  if (kind === 'M' || kind === 'm') {
+    const unit = unitOf(state);
+    return `${kind === 'M' ? 'datetime64' : 'timedelta64'}${unit === '' ? '' : `[${unit}]`}`;
+  }
+  const name = KINDS.get(kind);
+  if (name !== undefined) return `${name}${Number(code.slice(1)) * 8}`;
+  return `${state[1] === '>' ? '>' : kind === 'U' ? '<' : '|'}${code}`;
+}
+
+/** `[('a', '<i4'), ('b', '>f8')]` */
+function fieldsName(names: readonly Value[], fields: PyDict, budget: Budget): string {
+  const parts: string[] = [];
+  for (const name of names) {
+    if (typeof name !== 'string') continue;
+    if (budget.fields-- <= 0) {
+      parts.push('...');
+      break;
+    }
+    const [type] = itemsOf(fields.get(name));
+    parts.push(`(${stringRepr(name.slice(0, MAX_FIELD_NAME))}, ${partName(type, budget)})`);
+  }
+  return `[${parts.join(', ')}]`;
+}
+
+/** A dtype inside another. */
+function partName(value: Value | undefined, budget: Budget): string {
+  if (!(value instanceof PyObject && value.className === 'numpy.dtype') || budget.depth <= 0) return '...';
+  const [code] = itemsOf(value.args);
+  if (typeof code !== 'string' || !CODE.test(code)) return '...';
+  const state = itemsOf(value.state);
+  if (state[2] instanceof PyTuple || state[4] instanceof PyDict) {
+    budget.depth--;
+    const name = nameOf(code, state, budget);
+    budget.depth++;
+    return name;
+  }
+  const order = state[1] === '>' ? '>' : state[1] === '|' ? '|' : '<';
+  const unit = code === 'M8' || code === 'm8' ? unitOf(state) : '';
+  return stringRepr(`${order}${code}${unit === '' ? '' : `[${unit}]`}`);
+}
+
+function shapeText(shape: Value | undefined): string {
+  const extents = shape instanceof PyTuple ? shape.items.slice(0, MAX_FIELDS) : [shape];
+  const shown = extents.map((extent) => (typeof extent === 'number' ? String(extent) : '...'));
+  return shown.length === 1 ? `(${shown[0]},)` : `(${shown.join(', ')})`;
+}
+
+const UNIT = /^[A-Za-z]{1,7}$/;
+
+/** `ns`, `25s`, from the metadata `({}, (b'ns', 1, 1, 1))`. */
+function unitOf(state: readonly Value[]): string {
+  const [unit, multiple] = itemsOf(itemsOf(state[8])[1]);
+  const text = unit instanceof PyBytes ? Buffer.from(unit.bytes.subarray(0, 16)).toString('latin1') : unit;
+  if (typeof text !== 'string' || !UNIT.test(text) || text === 'generic') return '';
+  return typeof multiple === 'number' && multiple > 1 ? `${multiple}${text}` : text;
+}
