@@ -34,12 +34,12 @@ async function trialMount(): Promise<Finding> {
     import('node:path'),
   ]);
   try {
-    return await withTemporaryFolder(async (folder) => {
+    return await withTemporaryFolder(async (folder, interrupted) => {
       const checkpoint = join(folder, 'trial.pt');
       await writeTorchZip(checkpoint, {
         tensors: [{ name: 'fc.weight', dtype: 'float32', shape: [2, 2], fill: SAMPLE }],
       });
-      return withMount(checkpoint, folder, {}, async ({ mountpoint, mounted }) => {
+      return withMount(checkpoint, folder, {}, interrupted, async ({ mountpoint, mounted }) => {
         const bytes = await readFile(join(mountpoint, 'model/fc/weight.bin'));
         if (!bytes.equals(SAMPLE)) {
           return { name, state: 'problem', detail: 'a mounted tensor has other bytes than the file' };
