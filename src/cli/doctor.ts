@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { Finding } from '../doctor/finding.ts';
-import { EXIT, MlfsError } from '../errors.ts';
+import { EXIT, MlfsError, messageOf } from '../errors.ts';
 import { printJson, printLine, printStyled } from './output.ts';
 
 /** `mlfs doctor`: can this machine mount, and what to do if not. */
@@ -52,7 +52,7 @@ async function trialMount(): Promise<Finding> {
       });
     });
   } catch (error) {
-    const detail = error instanceof Error ? error.message : String(error);
+    const detail = messageOf(error);
     // ERR_MLFS_FUSE sends the user to this command.
     const advice = error instanceof MlfsError && error.code !== 'ERR_MLFS_FUSE' ? error.advice : undefined;
     return { name, state: 'problem', detail, advice };

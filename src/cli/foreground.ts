@@ -5,7 +5,7 @@
  * not answer must not keep the process alive.
  */
 
-import { MlfsError } from '../errors.ts';
+import { MlfsError, messageOf } from '../errors.ts';
 import { unmountPath } from '../fuse/transport/unmount.ts';
 import { mount } from '../mount/mount.ts';
 import type { MountOptions } from '../mount/mount-options.ts';
@@ -73,7 +73,7 @@ async function endMount(mounted: Mounted, notice: (message: string) => void): Pr
     await mounted.unmount();
   } catch (cause) {
     const busy = cause instanceof MlfsError && cause.code === 'ERR_MLFS_BUSY';
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const why = messageOf(cause);
     notice(
       busy
         ? `${mounted.mountpoint}: is in use; it is detached now and ends when nothing uses it any more`

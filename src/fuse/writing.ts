@@ -7,7 +7,7 @@
  * - A replacement counts when a close finds it whole; until then, and when it never is, the old bytes are there for everybody.
  * - A write to a handle that was opened with O_SYNC or O_DSYNC is answered when it is durable.
  */
-import { errno, type MlfsError } from '../errors.ts';
+import { errno, type MlfsError, messageOf } from '../errors.ts';
 import type { SnapshotContent, StoredContent } from '../storage/content.ts';
 import type { FileInode } from '../tree/inode.ts';
 import type { AttributeChanges } from './attribute-changes.ts';
@@ -170,7 +170,7 @@ export class Writing {
 
   /** Why, and where in the text. */
   #refused(inode: FileInode, refusal: unknown): void {
-    const reason = refusal instanceof Error ? refusal.message : String(refusal);
+    const reason = messageOf(refusal);
     this.#options.log(`${this.#options.pathOf(inode)}: not replaced: ${reason}`);
   }
 
