@@ -22,11 +22,11 @@ import { tensorContent } from './checkpoint/tensor-content.ts';
 import { MlfsError } from './errors.ts';
 import type { MountOptions } from './mount/mount-options.ts';
 import type { Mounted, MountSummary } from './mount/mounted.ts';
-import type { Content } from './storage/content.ts';
+import type { Content, FixedContent } from './storage/content.ts';
 import type { CommitReport } from './storage/edits.ts';
 import { mappedView } from './storage/mapped-view.ts';
 import { DEFAULT_PAGE_CACHE_BYTES, PageCache } from './storage/page-cache.ts';
-import { readExtents } from './storage/read-extents.ts';
+import { readContent } from './storage/read-extents.ts';
 import type { CommitRequest, EditTarget } from './targets/edit-target.ts';
 import type { TargetStatus as EditsStatus } from './targets/status-document.ts';
 import { modelOf, nameTensors } from './tree/model-tensors.ts';
@@ -173,7 +173,7 @@ export class OpenedCheckpoint implements AsyncDisposable {
     if (!Number.isSafeInteger(offset) || offset < 0 || offset > size || !(wanted >= 0)) {
       throw new MlfsError(
         'ERR_MLFS_USAGE',
-        `${name}: offset ${offset}, length ${wanted} is no range of ${size} bytes`,
+        `${name}: offset ${offset}, length ${wanted} is not a range of its ${size} bytes`,
       );
     }
     const length = Math.min(wanted, size - offset);
@@ -237,7 +237,7 @@ export class OpenedCheckpoint implements AsyncDisposable {
     return this.close();
   }
 
-  #contentOf(name: string): SizedContent {
+  #contentOf(name: string): FixedContent {
     const named = this.#byName.get(name);
     if (named === undefined) {
       throw new MlfsError('ERR_MLFS_NOT_FOUND', `${this.path}: has no tensor ${quoteName(name)}`, {
@@ -246,7 +246,8 @@ export class OpenedCheckpoint implements AsyncDisposable {
       });
     }
     named.content ??= tensorContent(named.tensor, this.#cache);
-    return named.content as SizedContent;
+    // tensorContent makes nothing else.
+    return named.content as FixedContent;
   }
 }
 
@@ -260,15 +261,6 @@ async function editsOf(target: string, { stateDirectory }: EditsOptions): Promis
 
 /** A slice of one read: what is in flight besides the result. */
 const READ_BYTES = 1024 * 1024;
-
-/** tensorContent makes nothing else. */
-type SizedContent = Extract<Content, { readonly kind: 'extents' | 'rendered' }>;
-
-function readContent(content: SizedContent, offset: number, length: number): Promise<Uint8Array> {
-  return content.kind === 'extents'
-    ? readExtents(content.extents, offset, length)
-    : content.read(offset, length);
-}
 
 function describe(name: string, tensor: Tensor): TensorInfo {
   return {
