@@ -38,7 +38,7 @@ export function registerMount(program: Command): void {
     .description('mount a checkpoint on a directory, in the background')
     .argument('<checkpoint>', 'a .pt, .pth, .bin, .safetensors … file')
     .argument('<directory>', 'an empty directory')
-    .option('-f, --foreground', 'stay; Ctrl-C unmounts')
+    .option('-f, --foreground', 'stay in the foreground; Ctrl-C unmounts')
     .option('--read-only', 'show the file as it is; no state directory is made or needed')
     .option('--write-back', 'commit the edits when the mount ends')
     .option('--follow', 'show the new file when the checkpoint is replaced or rewritten')
@@ -69,7 +69,11 @@ export function registerMount(program: Command): void {
     )
     .option('--nonempty', 'mount over a directory that has entries')
     .option('--state-dict <key>', 'what /model shows, when the checkpoint holds several state dicts')
-    .option('--cache-size <size>', 'for inflated and gathered pages, such as 64M (default 256M)', parseSize)
+    .option(
+      '--cache-size <size>',
+      'memory for inflated and gathered pages, such as 64M (default 256M)',
+      parseSize,
+    )
     .addOption(
       new Option('--log-level <level>', 'least important lines of /logs/fuse.log (default info)').choices(
         LEVELS,
@@ -88,7 +92,7 @@ Examples:
   mlfs --model model.pt --mount /mnt/m --foreground
 
 -o allow_other lets other users in. The kernel then checks mode bits and owners: allow_other always implies default_permissions.
-Who is not root needs the line user_allow_other in /etc/fuse.conf.`,
+Users other than root need the line user_allow_other in /etc/fuse.conf.`,
     )
     .action(mountCheckpoint);
 }
@@ -176,13 +180,15 @@ function collect(value: string, before: readonly string[] = []): string[] {
 export function parseSize(text: string): number {
   const [, number, unit = ''] = /^(\d+(?:\.\d+)?)([kmgt]?)(?:i?b)?$/i.exec(text) ?? [];
   const bytes = Math.round(Number(number) * 1024 ** ' kmgt'.indexOf(unit.toLowerCase() || ' '));
-  if (!Number.isSafeInteger(bytes)) throw new InvalidArgumentError('a size is a number with k, M, G or T.');
+  if (!Number.isSafeInteger(bytes))
+    throw new InvalidArgumentError('It must be a number of bytes, or a number with k, M, G or T.');
   return bytes;
 }
 
 function parseSeconds(text: string): number {
   const seconds = Number(text);
   // setTimeout takes no more than 2^31 - 1 ms.
-  if (!(seconds > 0 && seconds <= 2_000_000)) throw new InvalidArgumentError('seconds, such as 60 or 0.5');
+  if (!(seconds > 0 && seconds <= 2_000_000))
+    throw new InvalidArgumentError('It must be a number of seconds, such as 60 or 0.5.');
   return seconds;
 }
