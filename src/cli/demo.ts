@@ -9,7 +9,7 @@ export function registerDemo(program: Command): void {
   program
     .command('demo')
     .description(
-      'mount, read, edit, commit and unmount a small checkpoint, and leave nothing behind; where mounting does not work, show the library',
+      'make a small checkpoint, mount it, read it, edit it, commit, unmount; leaves nothing behind. Where nothing can mount, shows the library',
     )
     .addOption(
       program

@@ -14,9 +14,7 @@ interface DiffFlags {
 export function registerDiff(program: Command): void {
   program
     .command('diff')
-    .description(
-      'list the tensors that differ: how many elements, and by how much; exit code 1 when any does',
-    )
+    .description('say which tensors differ, in how many elements and how far; exit code 1 when any does')
     .argument('<before>', 'a checkpoint file, or a mount point (its edits included)')
     .argument('<after>', 'another one')
     .option('-q, --quiet', 'print nothing: the exit code tells')

@@ -38,7 +38,7 @@ export function registerMount(program: Command): void {
     .description('mount a checkpoint on a directory, in the background')
     .argument('<checkpoint>', 'a .pt, .pth, .bin, .safetensors … file')
     .argument('<directory>', 'an empty directory')
-    .option('-f, --foreground', 'stay in the foreground; Ctrl-C unmounts')
+    .option('-f, --foreground', 'stay; Ctrl-C unmounts')
     .option('--read-only', 'show the file as it is; no state directory is made or needed')
     .option('--write-back', 'commit the edits when the mount ends')
     .option('--follow', 'show the new file when the checkpoint is replaced or rewritten')
@@ -69,11 +69,7 @@ export function registerMount(program: Command): void {
     )
     .option('--nonempty', 'mount over a directory that has entries')
     .option('--state-dict <key>', 'what /model shows, when the checkpoint holds several state dicts')
-    .option(
-      '--cache-size <size>',
-      'memory for inflated and gathered pages, such as 64M (default 256M)',
-      parseSize,
-    )
+    .option('--cache-size <size>', 'for inflated and gathered pages, such as 64M (default 256M)', parseSize)
     .addOption(
       new Option('--log-level <level>', 'least important lines of /logs/fuse.log (default info)').choices(
         LEVELS,
@@ -92,7 +88,7 @@ Examples:
   mlfs --model model.pt --mount /mnt/m --foreground
 
 -o allow_other lets other users in. The kernel then checks mode bits and owners: allow_other always implies default_permissions.
-Users other than root need the line user_allow_other in /etc/fuse.conf.`,
+Who is not root needs the line user_allow_other in /etc/fuse.conf.`,
     )
     .action(mountCheckpoint);
 }

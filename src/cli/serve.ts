@@ -14,7 +14,7 @@ interface ServeFlags {
 export function registerServe(program: Command): void {
   program
     .command('serve')
-    .description('answer the calls in /rpc of a mount with a worker program, until Ctrl-C')
+    .description('answer what is asked in /rpc of a mount by a worker program, until Ctrl-C')
     .argument('<mount>', 'a mount point')
     .requiredOption('--worker <command>', 'reads requests from stdin, a line of JSON each (docs/RPC.md)')
     .option('-q, --quiet', 'no line for each call')

@@ -14,7 +14,7 @@ interface StatusFlags {
 export function registerStatus(program: Command): void {
   program
     .command('status')
-    .description('list the edits that are not committed, by tensor')
+    .description('say what is edited and not committed, by tensor')
     .argument('<target>', 'a mount point, or a checkpoint, mounted or not')
     .option('--state <dir>', 'where the edits are, of a checkpoint mounted with --state', absolutePath)
     .option('--json', 'print JSON, with the dirty ranges of the file')
