@@ -8,16 +8,16 @@ export interface ReadPlan {
   readonly length: number;
   readonly block?: number;
   readonly passes?: number;
-  /** Close and open again between passes. */
+  /** Close and open the file again between passes. */
   readonly reopen?: boolean;
   /** O_DIRECT. */
   readonly direct?: boolean;
-  /** Most reads of a random pass. */
+  /** Maximum number of reads of a random pass. */
   readonly count?: number;
-  /** A random pass ends after so long. */
+  /** A random pass ends after this time. */
   readonly seconds?: number;
   readonly seed?: number;
-  /** Count what is read from the disk under this file meanwhile. */
+  /** Count what is read from the disk below this file during the passes. */
   readonly diskOf?: string;
   /** Processors the client may use, as taskset lists them. */
   readonly cpus?: string | undefined;
@@ -27,7 +27,7 @@ export interface Pass {
   readonly bytes: number;
   readonly reads: number;
   readonly seconds: number;
-  /** By the machine's own disk counters; -1 when they do not know the file's device. */
+  /** From the machine's own disk counters; -1 if they do not know the file's device. */
   readonly diskBytes: number;
 }
 
@@ -37,7 +37,7 @@ export interface ReadResult {
   readonly passes: readonly Pass[];
 }
 
-/** Reads in a process of its own, which is never the server. */
+/** Reads in a separate process, which is never the server. */
 export async function read(plan: ReadPlan): Promise<ReadResult> {
   const args = [plan.mode, plan.path, '--offset', String(plan.offset), '--length', String(plan.length)];
   const numbers = {
@@ -65,7 +65,7 @@ export function readsPerSecond(pass: Pass | undefined): number {
   return pass ? pass.reads / pass.seconds : Number.NaN;
 }
 
-/** Bytes read from the disk for each byte that was asked for; NaN when the disk is not counted. */
+/** Bytes read from the disk for each requested byte; NaN if the disk is not counted. */
 export function diskAmplification(pass: Pass | undefined): number {
   return pass && pass.diskBytes >= 0 && pass.bytes > 0 ? pass.diskBytes / pass.bytes : Number.NaN;
 }

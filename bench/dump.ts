@@ -1,6 +1,6 @@
 /**
- * How fast activations are dumped: a program writes files of 64 MiB into a plain folder, and into /activations of mounts that pass files
- * through to the kernel and that do not, by both transports. In turns, medians: `node --import tsx bench/dump.ts [ROUNDS]`.
+ * Measures how fast activations are dumped: a program writes files of 64 MiB into a plain folder, and into /activations of mounts with and
+ * without passthrough, on both transports. Rounds are interleaved, and the figures are medians: `node --import tsx bench/dump.ts [ROUNDS]`.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -13,8 +13,8 @@ const FILES = 8;
 const FILE_BYTES = 64 * 2 ** 20;
 
 /**
- * Writes the files, as numpy does, and prints the seconds; then reads them back and prints the seconds. Both three times untimed before: a virtual
- * machine's first touch of memory costs more than anything that is measured here.
+ * Writes the files, as numpy does, and prints the seconds; then reads them back and prints the seconds. Before that it does both three times
+ * without a clock: a virtual machine's first touch of memory costs more than anything measured here.
  */
 const DUMP = `
 import os, shutil, sys, time
@@ -75,7 +75,7 @@ try {
   for (const { server } of mounts) await server.stop();
   rmSync(folder, { recursive: true, force: true });
 }
-/** Each target is the first of a round in turn: what the one before has left to be written back is on the next one's bill. */
+/** Each target is the first of a round in turn, because a target pays for what the previous one has left to write back. */
 function rotated<T>(all: readonly T[], by: number): T[] {
   const at = by % all.length;
   return [...all.slice(at), ...all.slice(0, at)];

@@ -1,4 +1,4 @@
-/** Edits of a sample: in a state directory of their own, on the disk of the checkpoint, gone when the sample is over. */
+/** The edits of a sample: in a separate state directory on the checkpoint's disk, removed after the sample. */
 import { mkdtemp, open, readdir, readFile, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { Opened } from './drivers/driver.ts';
@@ -6,7 +6,7 @@ import type { Subject } from './subject.ts';
 
 const MOST_ANSWER = 1 << 16;
 
-/** Runs `task` with a place for edits, where nothing is yet. */
+/** Runs `task` with an empty place for edits. */
 export async function withState<T>(subject: Subject, task: (state: string) => Promise<T>): Promise<T> {
   const parent = await mkdtemp(path.join(path.dirname(subject.path), 'edits-'));
   try {
@@ -16,7 +16,7 @@ export async function withState<T>(subject: Subject, task: (state: string) => Pr
   }
 }
 
-/** What the segments of the journal have on disk; 0 before the first edit. */
+/** Bytes of the journal's segments on disk; 0 before the first edit. */
 export async function journalBytes(state: string): Promise<number> {
   const journal = path.join(state, 'journal');
   let bytes = 0;
@@ -33,7 +33,7 @@ async function namesIn(directory: string): Promise<string[]> {
   }
 }
 
-/** Says a word to /sys/control and returns the answer: what the descriptor has behind what was said. */
+/** Writes a command to /sys/control and returns the answer, which the descriptor has after the command. */
 export async function control(opened: Opened, command: string): Promise<Record<string, unknown>> {
   const file = await open(path.join(documents(opened), 'control'), 'r+');
   try {
@@ -46,7 +46,7 @@ export async function control(opened: Opened, command: string): Promise<Record<s
   }
 }
 
-/** Counters of status.json; none where there is no such document. */
+/** Counters of status.json; none if there is no such document. */
 export async function counters(opened: Opened): Promise<Readonly<Record<string, number>>> {
   if (opened.documents === undefined) return {};
   const status = JSON.parse(await readFile(path.join(opened.documents, 'status.json'), 'utf8')) as {

@@ -1,9 +1,9 @@
-/** What a run made is taken away again when it is interrupted: mounts first made last. */
+/** Removes what a run made if it is interrupted: the first mount last. */
 type Undo = () => Promise<void>;
 
 const undos = new Set<Undo>();
 
-/** Registers what to undo on SIGINT or SIGTERM; call the result once it is undone in the ordinary way. */
+/** Registers what to undo on SIGINT or SIGTERM; call the returned function once it is undone in the ordinary way. */
 export function onInterrupt(undo: Undo): () => void {
   undos.add(undo);
   return () => {

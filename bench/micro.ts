@@ -1,6 +1,6 @@
 /**
- * npm run bench:micro: the pieces that opening a checkpoint and walking a mount are made of, one at a time, in this
- * process. Operations a second, with the relative margin of error that Benchmark.js computes.
+ * npm run bench:micro: the parts of opening a checkpoint and of walking a mount, one at a time, in this process. Prints operations per
+ * second, with the relative margin of error that Benchmark.js computes.
  */
 import { randomBytes } from 'node:crypto';
 import Benchmark from 'benchmark';
@@ -30,9 +30,9 @@ const PICKLE_LIMIT_BYTES = 64 << 20;
 const MIB = 1 << 20;
 const BLOCK_BYTES = 4096;
 const FLOAT_BYTES = 4;
-/** Below it, equal bytes are journalled with their neighbours. */
+/** Fewer equal bytes than this are journalled with their neighbours. */
 const GAP_BYTES = 40;
-/** An overlay only keeps it. */
+/** An overlay only stores it. */
 const NO_FILE = { path: 'journal/000001.log' } as MediumFile;
 const LONG_TIMEOUT_MS = 86_400_000;
 const failures: Error[] = [];
@@ -95,7 +95,7 @@ function addServing(suite: Benchmark.Suite): void {
   });
 }
 
-/** What a WRITE is made of, but for the pread of what it replaces and the pwrite of its record. */
+/** The parts of a WRITE, except the pread of the bytes that it replaces and the pwrite of its record. */
 function addWriting(suite: Benchmark.Suite): void {
   const before = randomBytes(MIB);
   const after = Buffer.from(before);
@@ -154,7 +154,7 @@ function addChecksums(suite: Benchmark.Suite): void {
   });
 }
 
-/** Benchmark.js knows no failure of a deferred benchmark: the first is kept and thrown when the suite is over. */
+/** Benchmark.js has no failure for deferred benchmarks: the first one is kept, and thrown at the end of the suite. */
 function addDeferred(suite: Benchmark.Suite, name: string, work: () => Promise<unknown>): void {
   suite.add(name, {
     defer: true,

@@ -1,7 +1,7 @@
 /**
- * npm run bench:numbers [-- --mib N --rounds N]: statistics and text of elements, beside numpy on the same tensor. MLFS reads the tensor from a
- * file in the page cache and finds all of its statistics in one pass, on libuv's pool; numpy has it in memory and is timed for each
- * by itself, in one thread. A round is one of every kind in turn, the first is not counted, medians count.
+ * npm run bench:numbers [-- --mib N --rounds N]: statistics and text of elements, compared with numpy on the same tensor. MLFS reads the
+ * tensor from a file in the page cache and computes all statistics in one pass, in libuv's pool. numpy has it in memory, and each statistic
+ * is timed separately, in one thread. A round has one of every kind; the first round is not counted, and the figures are medians.
  */
 import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

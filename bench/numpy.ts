@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 
 const SCRIPT = fileURLToPath(new URL('numpy-timings.py', import.meta.url));
 
-/** One process that has loaded a tensor, and is asked one thing at a time. */
+/** A process that has loaded a tensor and answers one question at a time. */
 export class Numpy {
   readonly version: string;
   readonly #child: ChildProcess;
@@ -16,7 +16,7 @@ export class Numpy {
     this.version = version;
   }
 
-  /** `dtype` in numpy's words; `textCount` is how many elements are made text. */
+  /** `dtype` is numpy's name; `textCount` is the number of elements that become text. */
   static async start(python: string, file: string, dtype: string, textCount: number): Promise<Numpy> {
     const child = spawn(python, [SCRIPT, file, dtype, String(textCount)], {
       stdio: ['pipe', 'pipe', 'inherit'],

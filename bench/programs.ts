@@ -14,7 +14,7 @@ export const READER = path.join(benchDirectory, 'build', 'reader');
 export const WRITER = path.join(benchDirectory, 'build', 'writer');
 export const CEILING = path.join(benchDirectory, 'build', 'ceiling');
 
-/** Builds reader, writer and, where libfuse3-dev is, the C loop. Throws when there is no compiler: nothing can be measured. */
+/** Builds the reader, the writer and, if libfuse3-dev is installed, the C loop. Throws if there is no compiler: then nothing can be measured. */
 export function buildPrograms(): void {
   execFileSync(path.join(benchDirectory, 'build.sh'), { stdio: ['ignore', 'inherit', 'inherit'] });
 }
@@ -24,7 +24,7 @@ export function isInstalled(program: string): boolean {
   return spawnSync('which', [program], { stdio: 'ignore' }).status === 0;
 }
 
-/** Runs a program to its end and returns what it printed. Throws with the last line of its complaint when it fails. */
+/** Runs a program to its end and returns its output. Throws with the last line of its stderr if it fails. */
 export async function output(program: string, args: readonly string[]): Promise<string> {
   try {
     const { stdout } = await run(program, args, { maxBuffer: 64 << 20 });

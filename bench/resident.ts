@@ -8,11 +8,11 @@ export interface Resident {
   readonly total: number;
   readonly anonymous: number;
   readonly file: number;
-  /** The most it ever was. */
+  /** The maximum so far. */
   readonly peak: number;
 }
 
-/** The most of each until `until` resolves. */
+/** The maximum of each until `until` resolves. */
 export async function watch(pid: number, until: Promise<void>): Promise<Resident> {
   let most: Resident = { total: 0, anonymous: 0, file: 0, peak: 0 };
   const ended = until.then(() => true);
@@ -29,7 +29,7 @@ export async function watch(pid: number, until: Promise<void>): Promise<Resident
   return most;
 }
 
-/** By /proc/PID/status. */
+/** From /proc/PID/status. */
 export async function resident(pid: number): Promise<Resident> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8');
   const field = (name: string) =>
@@ -42,7 +42,7 @@ export async function resident(pid: number): Promise<Resident> {
   };
 }
 
-/** What a process handed to write(2) and its relatives so far, whatever the file: `wchar` of /proc/PID/io. */
+/** Bytes that a process has passed to write(2) and similar calls so far, whatever the file: `wchar` of /proc/PID/io. */
 export async function bytesWritten(pid: number): Promise<number> {
   const io = await readFile(`/proc/${pid}/io`, 'utf8');
   return Number(/^wchar: (\d+)$/m.exec(io)?.[1] ?? 'NaN');

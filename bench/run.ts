@@ -1,8 +1,7 @@
 /**
- * npm run bench: drivers (who) × workloads (what), interleaved in one run, medians, and the ratios that MLFS promises.
- * Rounds go A B C, A B C; the first warms up. The reader and the writer are native programs and never the server. Pages of the
- * bench's own files are dropped with posix_fadvise; the machine's caches are left alone. Everything that is made is
- * removed again, also when the run is interrupted.
+ * npm run bench: drivers (who) × workloads (what), interleaved in one run, with medians and the ratios that MLFS promises. Rounds go A B C, A
+ * B C; the first one warms up. The reader and the writer are native programs and never the server. Pages of the bench's own files are dropped
+ * with posix_fadvise; the machine's caches are left alone. Everything that is made is removed, also if the run is interrupted.
  */
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -100,7 +99,7 @@ async function writeReport(report: RunReport, directory: string): Promise<void> 
   process.stdout.write(`\n${base}.json, .svg, .md\n`);
 }
 
-/** One line that is written over on a terminal, and one a step elsewhere. */
+/** One line that is overwritten on a terminal; elsewhere one line for each step. */
 function progress(message: string): void {
   if (process.stderr.isTTY) process.stderr.write(`\r\u001b[2K${message}`);
   else if (message) process.stderr.write(`${message}\n`);

@@ -1,7 +1,7 @@
 /**
- * Rounds A B C, A B C, …: every driver is measured once in each round, so that what the machine does meanwhile falls on all
- * of them alike. The first round warms up and is not counted; what is only counted and not timed has one round. A driver that fails once is left out of the workload, with
- * its reason.
+ * Rounds A B C, A B C, …: every driver is measured once in each round, so that other load on the machine affects all of them alike. The first
+ * round warms up and is not counted; figures that are counts and not times have one round. A driver that fails once is left out of the
+ * workload, with its reason.
  */
 import type { Driver } from './drivers/driver.ts';
 import { type Summary, summarize } from './statistics.ts';
@@ -12,7 +12,7 @@ export interface Row {
   readonly driver: string;
   readonly workload: string;
   readonly metric: Metric;
-  /** Undefined when this driver has no answer; `reason` says why. */
+  /** Undefined if this driver has no answer; `reason` says why. */
   readonly summary?: Summary;
   readonly reason?: string;
 }

@@ -1,6 +1,6 @@
 /**
- * A mount that is served by a process of its own: started in the foreground, awaited until the kernel lists it, unmounted
- * and reaped afterwards whatever happened in between.
+ * A mount that is served by a separate process: started in the foreground, awaited until the kernel lists it, and always unmounted and reaped
+ * afterwards.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtemp, readFile, rmdir, stat, writeFile } from 'node:fs/promises';
@@ -15,11 +15,11 @@ const EXIT_DEADLINE_MS = 10_000;
 
 export interface ServerCommand {
   readonly program: string;
-  /** The arguments; the mount point is given where `%MOUNTPOINT%` stands. */
+  /** The arguments; `%MOUNTPOINT%` is replaced by the mount point. */
   readonly args: readonly string[];
   /** Processors the server may use, as taskset lists them. */
   readonly cpus?: string | undefined;
-  /** Sets the mount's read_ahead_kb from outside; left alone when undefined. */
+  /** Sets the mount's read_ahead_kb from outside; unchanged if undefined. */
   readonly readAheadKb?: number | undefined;
 }
 
@@ -59,7 +59,7 @@ export async function serve(command: ServerCommand): Promise<Served> {
   };
 }
 
-/** Runs a command that mounts and returns when the mount answers, leaving a server behind. */
+/** Runs a command that mounts, and returns when the mount answers, leaving a server behind. */
 export async function launch(command: ServerCommand): Promise<Served> {
   const mountpoint = await mkdtemp(path.join(tmpdir(), 'mlfs-bench-mount-'));
   const end = async () => {
@@ -87,7 +87,7 @@ export async function launch(command: ServerCommand): Promise<Served> {
   };
 }
 
-/** Whether the kernel lists a mount there. Does not touch the mount. */
+/** Whether the kernel lists a mount there. Does not access the mount. */
 export async function isMounted(mountpoint: string): Promise<boolean> {
   const mounts = await readFile('/proc/self/mounts', 'utf8');
   return mounts.includes(` ${mountpoint} `);
@@ -105,7 +105,7 @@ async function untilMounted(mountpoint: string, child: ChildProcess, complaint: 
   await stat(mountpoint);
 }
 
-/** bdi directories are named by the mount's device number. Needs root; the mount keeps its own value otherwise. */
+/** bdi directories are named by the mount's device number. Needs root; without it the mount keeps its own value. */
 async function setReadAhead(mountpoint: string, kilobytes: number): Promise<void> {
   const { dev } = await stat(mountpoint);
   const major = (dev >> 8) & 0xfff;
@@ -128,7 +128,7 @@ export async function unmount(mountpoint: string): Promise<void> {
   }
 }
 
-/** A server ends by itself once its mount is gone; one that does not is told to, and then made to. */
+/** A server ends when its mount is gone; one that does not gets a signal, and then SIGKILL. */
 async function exited(child: ChildProcess): Promise<void> {
   for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
     const deadline = Date.now() + EXIT_DEADLINE_MS;

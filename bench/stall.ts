@@ -1,7 +1,7 @@
 /**
- * npm run bench:stall [-- --gib N]: how long a `stat` elsewhere in a mount waits while somebody asks for a large tensor's statistics, its text,
- * its hash. One process asks again and again for the attributes of /logs/fuse.log, which the kernel keeps none of, so that each answer
- * is the server's; meanwhile another process does the work. What is shown is the slowest answer, beside the slowest of an idle mount.
+ * npm run bench:stall [-- --gib N]: how long a `stat` elsewhere in a mount waits while a program reads a large tensor's statistics, its text
+ * or its hash. One process asks repeatedly for the attributes of /logs/fuse.log, which the kernel does not cache, so that each answer comes
+ * from the server; another process does the work. The output is the slowest answer, beside the slowest one of an idle mount.
  */
 import { spawn } from 'node:child_process';
 import { randomFillSync } from 'node:crypto';
@@ -20,13 +20,13 @@ import { serve } from './served.ts';
 const GIB = 2 ** 30;
 const FLOAT_BYTES = 4;
 const ROW = 1024;
-/** What txt shows whole. */
+/** The largest tensor that txt shows whole. */
 const TEXT_ROWS = 976;
 const IDLE_MS = 3000;
 
 interface Job {
   readonly what: string;
-  /** For bash; `$M` is the mount point, `$MLFS` the program. */
+  /** A script for bash; `$M` is the mount point, `$MLFS` the program. */
   readonly script: string;
 }
 
@@ -112,7 +112,7 @@ async function row({ what, script }: Job, mountpoint: string): Promise<string> {
     printed += text;
   });
   const probed = new Promise((resolve) => prober.once('close', resolve));
-  // tsx takes its time.
+  // tsx needs time to start.
   await sleep(1500);
   const started = Date.now();
   const failure = await run(script, mountpoint);
@@ -137,7 +137,7 @@ function run(script: string, mountpoint: string): Promise<number> {
   });
 }
 
-/** Weights as they are: small numbers of either sign, all digits used. */
+/** Typical weights: small numbers of either sign, with all digits used. */
 function floats(_offset: number, length: number): Uint8Array {
   const bytes = randomFillSync(Buffer.allocUnsafe(length));
   for (let at = 3; at < length; at += FLOAT_BYTES) bytes[at] = ((bytes[at] ?? 0) & 0x80) | 0x3c;

@@ -1,4 +1,4 @@
-/** The middle value; the mean of the two middle ones of an even count. NaN for none. */
+/** The median; the mean of the two middle values for an even count. NaN if there are no values. */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = sorted.length >> 1;

@@ -1,6 +1,6 @@
 /**
- * What is read: checkpoints that the bench makes for itself, each when it is first asked for, and removes at the end.
- * The large one holds a single tensor of random bytes, so that nothing below can cheat by compressing it.
+ * The checkpoints that are read. The bench makes each at its first use, and removes it at the end. The large one has a single tensor of
+ * random bytes, so that nothing below can cheat by compressing it.
  */
 import { randomFillSync } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -22,7 +22,7 @@ export type SubjectKind = 'large' | 'terabyte' | 'many' | 'shared' | 'layers' | 
 export interface Subject {
   readonly path: string;
   readonly size: number;
-  /** The tensor that is read: where it is in the file, in the archive and in a mount. */
+  /** The tensor that is read: its place in the file, in the archive and in a mount. */
   readonly tensor: {
     readonly offset: number;
     readonly length: number;
@@ -30,14 +30,14 @@ export interface Subject {
     readonly mountPath: readonly string[];
     /** A second name of it. */
     readonly tiedPath?: readonly string[];
-    /** A tensor of its own inode that is the upper half of it. */
+    /** A tensor with an inode of its own that is the upper half of it. */
     readonly upperHalfPath?: readonly string[];
   };
-  /** A plain zip with the same tree of files as /model, for mounts that know zips and not tensors. */
+  /** A plain zip with the same tree of files as /model, for mounts that know zips but not tensors. */
   readonly sameTreeZip?: string;
   /** The same with ten times as many bytes. */
   readonly tenfold?: Subject;
-  /** What training made of it. */
+  /** The same after a training step. */
   readonly step?: TrainingStep;
 }
 
@@ -146,7 +146,7 @@ export class Subjects {
     return { ...(await this.#oneTensor('sparse', this.#tensorBytes, 'sparse-zeros')), tenfold };
   }
 
-  /** The first of the tensors is the one that is read. `offsets`: of the storages in the file, in their order. */
+  /** The first of the tensors is read. `offsets` are those of the storages in the file, in their order. */
   async #write(
     name: string,
     tensors: ReadonlyMap<string, TensorToWrite>,
@@ -187,7 +187,7 @@ function mountPath(tensor: string): string[] {
   return [...folders.slice(0, -1), `${folders.at(-1)}.bin`];
 }
 
-/** 20,000 names as a deep transformer has them: two in a module, ten modules in a layer. */
+/** 20,000 names like those of a deep transformer: two in a module, ten modules in a layer. */
 function manyNames(): string[] {
   const modules = [
     'attn.q',

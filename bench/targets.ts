@@ -14,7 +14,7 @@ export interface Cell {
 export interface Target {
   readonly what: string;
   readonly of: Cell;
-  /** Without it the figure itself is held against the limit. */
+  /** Without it the figure itself is compared with the limit. */
   readonly against?: Cell;
   readonly limit: { readonly atLeast: number } | { readonly atMost: number };
 }
@@ -28,7 +28,7 @@ function compared(what: string, of: Cell, drivers: readonly string[], limit: Tar
   return { what, of, against: { ...of, drivers }, limit };
 }
 
-/** An edit costs the header of a record, and the first one that of a segment. */
+/** An edit costs the header of a record, and the first edit also that of a segment. */
 const EDIT_LIMIT = { atMost: 64 };
 
 const READING: readonly Target[] = [
@@ -116,7 +116,7 @@ export interface Verdict {
   readonly target: string;
   readonly value: number;
   readonly reference: { readonly driver: string; readonly value: number } | undefined;
-  /** The figure that is held against the target: the ratio, or the value itself. */
+  /** The figure that is compared with the target: the ratio, or the value itself. */
   readonly figure: number;
   readonly met: boolean;
 }

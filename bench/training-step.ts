@@ -3,10 +3,10 @@ import { type FileHandle, mkdir, open, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
 const BLOCK_BYTES = 4096;
-/** One block in so many is another one after the step. */
+/** After the step, one in this many blocks differs. */
 const CHANGED_ONE_IN = 100;
 
-/** A model as plain files, laid out as in a mount: as it is in the checkpoint, and after a step that changed one block of 4 KiB in a hundred. */
+/** A model as plain files, with the folders of a mount: as in the checkpoint, and after a step that changed one in a hundred blocks of 4 KiB. */
 export interface TrainingStep {
   readonly before: string;
   readonly after: string;
@@ -14,7 +14,7 @@ export interface TrainingStep {
 }
 
 interface PlainTensor {
-  /** Relative. */
+  /** Relative path. */
   readonly file: string;
   /** In the checkpoint. */
   readonly offset: number;
@@ -56,7 +56,7 @@ async function put(file: string, bytes: Uint8Array): Promise<void> {
   await writeFile(file, bytes);
 }
 
-/** The blocks lie as far apart as a hundredth part of them can, shifted by a prime, so that they fall anywhere in a megabyte. */
+/** The blocks are as far apart as one in a hundred can be, shifted by a prime, so that they lie anywhere in a megabyte. */
 function change(bytes: Buffer): number {
   const blocks = bytes.byteLength / BLOCK_BYTES;
   const changed = Math.max(1, Math.floor(blocks / CHANGED_ONE_IN));

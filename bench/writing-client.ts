@@ -6,15 +6,15 @@ export interface WritePlan {
   readonly path: string;
   readonly offset: number;
   readonly length: number;
-  /** 1 MiB, at random 4 KiB. */
+  /** Default 1 MiB, or 4 KiB for random writes. */
   readonly block?: number;
-  /** Most writes. */
+  /** Maximum number of writes. */
   readonly count?: number;
-  /** Decides the bytes, and the order of a random pass. */
+  /** Determines the bytes, and the order of a random pass. */
   readonly seed?: number;
-  /** fsync before the close, or fdatasync after every so many writes as well; nothing without it. */
+  /** fsync before the close, or also fdatasync after this many writes; none if absent. */
   readonly sync?: 'end' | number;
-  /** Every byte becomes its complement, so that it differs. */
+  /** Replaces every byte by its complement, so that every byte differs. */
   readonly invert?: boolean;
 }
 
@@ -26,7 +26,7 @@ export interface WriteResult {
   readonly seconds: number;
 }
 
-/** Writes in a process of its own, which is never the server. */
+/** Writes in a separate process, which is never the server. */
 export async function write(plan: WritePlan): Promise<WriteResult> {
   const args = [plan.mode, plan.path];
   const { offset, length, block, count, seed, sync } = plan;

@@ -1,5 +1,5 @@
 /**
- * MLFS as a library: open a checkpoint without PyTorch, list its tensors, read one, mount it, commit what was edited there.
+ * MLFS as a library: open a checkpoint without PyTorch, list its tensors, read one, mount it, commit the edits of a mount.
  *
  * ```js
  * import { openCheckpoint } from 'mlfs';
@@ -10,7 +10,7 @@
  * await checkpoint.close();
  * ```
  *
- * Nothing of a pickle is run, and no tensor is read before somebody asks for it.
+ * No part of a pickle is run, and no tensor is read before a caller asks for it.
  */
 import { constants } from 'node:buffer';
 import { resolve } from 'node:path';
@@ -25,8 +25,8 @@ import type { Mounted, MountSummary } from './mount/mounted.ts';
 import type { Content, FixedContent } from './storage/content.ts';
 import type { CommitReport } from './storage/edits.ts';
 import { mappedView } from './storage/mapped-view.ts';
-import { DEFAULT_PAGE_CACHE_BYTES, PageCache } from './storage/page-cache.ts';
 import { readContent } from './storage/read-extents.ts';
+import { DEFAULT_RENDERED_PAGES_BYTES, RenderedPages } from './storage/rendered-pages.ts';
 import type { CommitRequest, EditTarget } from './targets/edit-target.ts';
 import type { TargetStatus as EditsStatus } from './targets/status-document.ts';
 import { modelOf, nameTensors } from './tree/model-tensors.ts';
@@ -36,86 +36,87 @@ import { quoteName } from './visible-text.ts';
 export { type ErrorCode, EXIT, type ExitCode, MlfsError } from './errors.ts';
 export type { CheckpointFormat, CommitReport, DType, EditsStatus, Mounted, MountOptions, MountSummary };
 
-/** What is known of a tensor without reading it. */
+/** The facts about a tensor that are known without reading it. */
 export interface TensorInfo {
-  /** As in torch's `state_dict()`; keys inside keys are joined by dots. */
+  /** As in torch's `state_dict()`: keys of nested dicts are joined by dots. */
   readonly name: string;
   /** torch's name without the `torch.` prefix. */
   readonly dtype: DType;
   readonly shape: readonly number[];
-  /** In elements, as saved. What `readTensor` returns is in C order whatever the stride. */
+  /** Strides as saved, in elements. What `readTensor` returns is in C order, whatever the stride. */
   readonly stride: readonly number[];
-  /** Size of the exact C-order bytes. */
+  /** Size of the tensor's exact C-order bytes. */
   readonly nbytes: number;
   readonly requiresGrad: boolean;
-  /** The key of its storage in the file. Tied tensors have the same. */
+  /** The key of the tensor's storage in the file. Tied tensors have the same key. */
   readonly storage: string;
-  /** Of its first byte in the checkpoint file; undefined when it is compressed or not in the file. */
+  /** Offset of the tensor's first byte in the checkpoint file, in bytes; undefined if the tensor is compressed or not in the file. */
   readonly fileOffset: number | undefined;
 }
 
 export interface OpenOptions {
-  /** Budget of the cache for inflated and gathered pages; 256 MiB by default. */
+  /** Maximum memory for inflated and gathered tensors, in bytes; default 256 MiB. */
   readonly cacheBytes?: number;
 }
 
 export interface ReadRange {
-  /** In bytes from the tensor's first; default 0. */
+  /** Offset from the tensor's first byte, in bytes; default 0. */
   readonly offset?: number;
-  /** In bytes; default all there are. Cut at the end of the tensor. */
+  /** Length in bytes; default everything after the offset. A range that goes beyond the end of the tensor is cut there. */
   readonly length?: number;
 }
 
-/** Opens a checkpoint of any known format. Throws MlfsError with a `code` and an advice. */
+/** Opens a checkpoint of any known format; reads no tensor. Throws MlfsError with a `code` and advice. */
 export async function openCheckpoint(path: string, options: OpenOptions = {}): Promise<OpenedCheckpoint> {
   return new OpenedCheckpoint(await openFile(path), options);
 }
 
-/** Mounts a checkpoint; see OpenedCheckpoint.mount. */
+/** Mounts a checkpoint on a directory; see OpenedCheckpoint.mount. */
 export async function mount(path: string, mountpoint: string, options: MountOptions = {}): Promise<Mounted> {
   const wired = await import('./mount/mount.ts');
   return wired.mount(path, mountpoint, options);
 }
 
-/** Where the edits of a checkpoint are looked for, and how far a commit is. */
+/** Where the edits of a checkpoint are. */
 export interface EditsOptions {
-  /** `--state DIR` of the mount that made them; default `<checkpoint>.mlfs`. */
+  /** The state directory: `--state DIR` of the mount that made the edits; default `<checkpoint>.mlfs`. */
   readonly stateDirectory?: string | undefined;
 }
 
 export interface CommitOptions extends EditsOptions, CommitRequest {}
 
 /**
- * Folds the edits of a checkpoint into its file, or with `to` into a new one. A checkpoint that another process has mounted is committed by
- * that process; for a mount of this process use `mounted.commit()`. Throws ERR_MLFS_STALE, ERR_MLFS_BUSY, ERR_MLFS_RECOVERY, ERR_MLFS_ACCESS.
+ * Writes the edits of a checkpoint into its file, or with `to` into a new file. `target` is a checkpoint file or a mount point of another
+ * process; if another process has the checkpoint mounted, that process commits. For a mount of this process use `mounted.commit()`. Throws
+ * ERR_MLFS_STALE, ERR_MLFS_BUSY, ERR_MLFS_RECOVERY, ERR_MLFS_ACCESS.
  */
 export async function commit(target: string, { to, ...options }: CommitOptions = {}): Promise<CommitReport> {
   const edits = await editsOf(target, options);
   return edits.commit({ ...options, to: to && resolve(to) });
 }
 
-/** Drops the edits of a checkpoint that were not committed. */
+/** Drops every edit of a checkpoint that was not committed. `target` as for `commit`. */
 export async function discard(target: string, options: EditsOptions = {}): Promise<CommitReport> {
   return (await editsOf(target, options)).discard();
 }
 
-/** What is edited and not committed. */
+/** Describes the edits that were not committed. `target` as for `commit`. */
 export async function status(target: string, options: EditsOptions = {}): Promise<EditsStatus> {
   return (await editsOf(target, options)).status();
 }
 
 /** An open checkpoint file. Close it, or declare it with `await using`. */
 export class OpenedCheckpoint implements AsyncDisposable {
-  /** Every tensor at every name. A tensor that has several names is listed under each. */
+  /** Every tensor under every name: a tensor with several names is listed several times. */
   readonly tensors: readonly TensorInfo[];
   readonly #checkpoint: Checkpoint;
-  readonly #cache: PageCache;
+  readonly #cache: RenderedPages;
   readonly #byName = new Map<string, { info: TensorInfo; tensor: Tensor; content?: Content }>();
 
-  /** Not for users: `openCheckpoint` makes these. */
+  /** Internal: `openCheckpoint` creates these objects. */
   constructor(checkpoint: Checkpoint, options: OpenOptions) {
     this.#checkpoint = checkpoint;
-    this.#cache = new PageCache(options.cacheBytes ?? DEFAULT_PAGE_CACHE_BYTES);
+    this.#cache = new RenderedPages(options.cacheBytes ?? DEFAULT_RENDERED_PAGES_BYTES);
     this.tensors = nameTensors(checkpoint, modelOf(checkpoint)).map(({ name, tensor }) => {
       const info = describe(name, tensor);
       if (!this.#byName.has(name)) this.#byName.set(name, { info, tensor });
@@ -131,12 +132,12 @@ export class OpenedCheckpoint implements AsyncDisposable {
     return this.#checkpoint.format;
   }
 
-  /** Of the checkpoint file, in bytes. */
+  /** Size of the checkpoint file, in bytes. */
   get fileSize(): number {
     return this.#checkpoint.image.size;
   }
 
-  /** Bytes of the storages in the file, and how many of them no tensor shows. */
+  /** Bytes of the storages in the file, and how many of them belong to no tensor. */
   get storageUse(): StorageUse {
     const { storages, tensors } = this.#checkpoint;
     return storageUse(
@@ -145,17 +146,17 @@ export class OpenedCheckpoint implements AsyncDisposable {
     );
   }
 
-  /** Free-form facts of the format. */
+  /** Additional facts, depending on the format: torch's version record, safetensors' `__metadata__`. */
   get metadata(): Readonly<Record<string, string>> {
     return this.#checkpoint.metadata;
   }
 
-  /** What was odd about the file and does not prevent reading. */
+  /** What is unusual about the file but does not prevent reading. */
   get warnings(): readonly MlfsError[] {
     return this.#checkpoint.warnings;
   }
 
-  /** Names of Python globals the pickle mentions and MLFS does not know. None was imported or called. */
+  /** Names of Python globals that the pickle mentions and MLFS does not know. None was imported or called. */
   get unknownGlobals(): readonly string[] {
     return this.#checkpoint.unknownGlobals;
   }
@@ -164,7 +165,7 @@ export class OpenedCheckpoint implements AsyncDisposable {
     return this.#byName.get(name)?.info;
   }
 
-  /** The bytes of a range, in C order and little-endian. Throws ERR_MLFS_NOT_FOUND, ERR_MLFS_IO, ERR_MLFS_TRUNCATED. */
+  /** The bytes of a range, in C order and little-endian. Throws ERR_MLFS_USAGE, ERR_MLFS_NOT_FOUND, ERR_MLFS_IO, ERR_MLFS_TRUNCATED. */
   async read(name: string, range: ReadRange = {}): Promise<Buffer> {
     const content = this.#contentOf(name);
     const { size } = content;
@@ -196,8 +197,8 @@ export class OpenedCheckpoint implements AsyncDisposable {
   }
 
   /**
-   * A zero-copy view of the tensor, by the optional package mmap-io; contiguous tensors below 2 GiB only. Do not use it on a file
-   * that somebody may truncate meanwhile: touching a page that is gone ends the process (see storage/mapped-view.ts).
+   * A zero-copy view of the tensor, through the optional package mmap-io; only for contiguous tensors below 2 GiB. Do not use it on a file
+   * that another program may truncate: touching a page that is gone ends the process (see storage/mapped-view.ts).
    */
   view(name: string): Buffer {
     const content = this.#contentOf(name);
@@ -215,7 +216,7 @@ export class OpenedCheckpoint implements AsyncDisposable {
     return mappedView(extent.image.base, extent.offset, extent.length);
   }
 
-  /** The tensor in pieces of at most 1 MiB, with bounded memory whatever its size. */
+  /** The tensor, or a range of it, in pieces of at most 1 MiB: memory stays bounded, whatever the tensor's size. */
   async *stream(name: string, range: ReadRange = {}): AsyncGenerator<Buffer> {
     const { size } = this.#contentOf(name);
     const end = Math.min(size, (range.offset ?? 0) + (range.length ?? size));
@@ -224,7 +225,7 @@ export class OpenedCheckpoint implements AsyncDisposable {
     }
   }
 
-  /** Mounts this checkpoint's file, which is opened once more: the mount outlives `close`. */
+  /** Mounts this checkpoint's file. The file is opened again, so the mount outlives `close`. */
   mount(mountpoint: string, options: MountOptions = {}): Promise<Mounted> {
     return mount(this.path, mountpoint, options);
   }
@@ -259,7 +260,7 @@ async function editsOf(target: string, { stateDirectory }: EditsOptions): Promis
   return findEditTarget(target, { ownMounts, stateDirectory });
 }
 
-/** A slice of one read: what is in flight besides the result. */
+/** Size of the pieces in which a read is done: the memory in use besides the result. */
 const READ_BYTES = 1024 * 1024;
 
 function describe(name: string, tensor: Tensor): TensorInfo {

@@ -9,16 +9,16 @@ import type { NamedTensor } from '../src/checkpoint/tensor.ts';
 import { tensorContent } from '../src/checkpoint/tensor-content.ts';
 import { modelStr } from '../src/checkpoint/torch/module-str.ts';
 import { verifyCheckpoint } from '../src/checkpoint/verify.ts';
-import { PageCache } from '../src/storage/page-cache.ts';
+import { RenderedPages } from '../src/storage/rendered-pages.ts';
 import { contentSha256 } from './support/content-sha256.ts';
 import { type ExpectedTensor, type Fixture, readFixtures } from './support/fixtures.ts';
 
 /** Of a tensor without bytes the fixtures say null. */
-async function ownSha256({ tensor }: NamedTensor, cache: PageCache): Promise<string | null> {
+async function ownSha256({ tensor }: NamedTensor, cache: RenderedPages): Promise<string | null> {
   return tensor.storage.bytes.kind === 'absent' ? null : contentSha256(tensorContent(tensor, cache));
 }
 
-async function found(named: NamedTensor, cache: PageCache): Promise<ExpectedTensor> {
+async function found(named: NamedTensor, cache: RenderedPages): Promise<ExpectedTensor> {
   const { path, tensor } = named;
   return {
     path,
@@ -62,7 +62,7 @@ for (const fixture of readFixtures()) {
     test('has the tensors torch has, with the bytes torch has', async (t) => {
       const checkpoint = await opened(t, fixture);
       // A cache of a few pages, so that what is gathered or inflated is evicted too.
-      const cache = new PageCache(256 * 1024);
+      const cache = new RenderedPages(256 * 1024);
       const actual = await Promise.all(checkpoint.tensors.map((named) => found(named, cache)));
       const expected = fixture.tensors.map((tensor) => ({ ...tensor, parameter: tensor.parameter ?? false }));
       assert.deepEqual(actual.sort(byPath), expected.sort(byPath));

@@ -10,7 +10,7 @@ interface Variant {
   readonly readAheadKb?: number;
 }
 
-/** Which loop is best depends on the workload, so several run and the report takes the best of each. */
+/** The best loop depends on the workload, so several run, and the report takes the best of each. */
 const VARIANTS: readonly Variant[] = [
   {
     name: 'c-loop plain',

@@ -1,30 +1,30 @@
-/** Who is measured: a way to reach the bytes of a tensor, and where that tensor lies when it is reached that way. */
+/** Who is measured: a way to reach the bytes of a tensor, and the place of the tensor that way. */
 import type { Subject } from '../subject.ts';
 
 export interface Driver {
   readonly name: string;
   /** One line for the legend. */
   readonly about: string;
-  /** Why it cannot be measured here, or undefined when it can. */
+  /** Why it cannot be measured here; undefined if it can. */
   readonly missing: () => string | undefined;
-  /** Makes the subject readable, with nothing of it in the caches of the mount. */
+  /** Makes the subject readable, with none of it in the caches of the mount. */
   readonly open: (subject: Subject, options?: OpenOptions) => Promise<Opened>;
-  /** Mounts as a user would, by its own command or by a program that uses the library; undefined where there is none. */
+  /** Mounts as a user would, by the driver's own command or by a program that uses the library; undefined if there is neither. */
   readonly launch?: (subject: Subject, how: 'command' | 'library') => Promise<Opened | undefined>;
-  /** It only knows the big tensor: no tree, so no directory walks. */
+  /** It serves only the large tensor: no tree, so no directory walks. */
   readonly tensorOnly?: boolean;
   /** There is nothing to mount: reads go to the checkpoint itself. */
   readonly direct?: boolean;
-  /** Its tensor can be written over. */
+  /** Its tensor can be overwritten. */
   readonly editable?: boolean;
 }
 
 export interface OpenOptions {
   /** Processors the server may use. */
   readonly cpus?: string | undefined;
-  /** It is opened to be written over, and this is where edits are kept: the checkpoint itself stays as it is. */
+  /** It is opened for writing, and edits are kept here: the checkpoint itself does not change. */
   readonly state?: string;
-  /** Budget of the server's own cache, as `--cache-size` takes it. */
+  /** Size of the server's own cache, in the form of `--cache-size`. */
   readonly cacheSize?: string;
 }
 
@@ -35,9 +35,9 @@ export interface Opened {
   readonly length: number;
   /** The root of the mount, for walks. */
   readonly root: string;
-  /** Another name of the same tensor, where the subject has one. */
+  /** Another name of the same tensor, if the subject has one. */
   readonly tied?: string;
-  /** The folder of what the mount says about itself, in a mount of ours. */
+  /** The folder /sys, in a mount of MLFS. */
   readonly documents?: string;
   /** The process that serves it. */
   readonly pid?: number;

@@ -8,7 +8,7 @@ import type { Driver, Opened, OpenOptions } from './driver.ts';
 
 const LOCK_DEADLINE_SECONDS = 10;
 
-/** Mounts are as a user gets them: read-write, and without a state directory as long as nothing is edited. */
+/** Mounts are as users have them: read-write, and without a state directory until the first edit. */
 function mlfs(transport: 'kernel' | 'fuse-native', about: string): Driver {
   return {
     name: `mlfs ${transport}`,
@@ -49,7 +49,7 @@ async function untilUnlocked(checkpoint: string): Promise<void> {
   await output('flock', ['--timeout', String(LOCK_DEADLINE_SECONDS), checkpoint, 'true']);
 }
 
-/** A program of a user's that mounts a checkpoint with the library and stays until the mount is gone. */
+/** A user's program that mounts a checkpoint with the library and stays until the mount is gone. */
 const LIBRARY_PROGRAM = `
   import { mount } from ${JSON.stringify(LIBRARY)};
   const [checkpoint, mountpoint, options] = process.argv.slice(1);
@@ -97,7 +97,7 @@ function whyUnusable(transport: 'kernel' | 'fuse-native'): string | undefined {
   return probe.status === 0 ? undefined : 'does not load (fuse-native)';
 }
 
-/** As the product loads it: the package's own library where the machine has no libfuse2. In another process, which a bad addon may end. */
+/** Loads it as the product does: the package's own library if the machine has no libfuse2. In another process, because a bad addon may end it. */
 const LOADS_FUSE_NATIVE = `
   import { loadFuseNative } from ${JSON.stringify(path.join(path.dirname(CLI), '../fuse/transport/fuse-native-module.js'))};
   loadFuseNative();

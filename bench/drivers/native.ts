@@ -33,7 +33,7 @@ function plainCopy(subject: Subject): Promise<string> {
   return made;
 }
 
-/** What a sample left to be written to the disk is not the next one's. */
+/** Bytes that a sample left to be written must not slow down the next one. */
 async function settle(file: string): Promise<void> {
   const handle = await open(file, 'r+');
   try {

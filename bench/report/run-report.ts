@@ -10,11 +10,11 @@ export interface Machine {
   readonly node: string;
   /** Pages the kernel allows in one FUSE request. */
   readonly fuseMaxPages: number | undefined;
-  /** One, five and fifteen minutes, when the run began: others at work make figures worthless. */
+  /** One, five and fifteen minutes, at the start of the run: figures from a busy machine are worthless. */
   readonly loadAverage: readonly number[];
 }
 
-/** Everything that one run found, as it is written to JSON. */
+/** All results of one run, as written to JSON. */
 export interface RunReport {
   readonly startedAt: string;
   readonly command: string;
@@ -37,7 +37,7 @@ export async function describeMachine(): Promise<Machine> {
   };
 }
 
-/** Undefined where the kernel does not have the file. */
+/** Undefined if the kernel does not have the file. */
 async function numberIn(path: string): Promise<number | undefined> {
   try {
     return Number((await readFile(path, 'utf8')).trim());

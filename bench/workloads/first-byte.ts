@@ -2,7 +2,7 @@ import { open } from 'node:fs/promises';
 import type { SubjectKind } from '../subject.ts';
 import type { Workload } from './workload.ts';
 
-/** From the command to the first byte of a tensor, with the start of the runtime in it. */
+/** The time from the command to the first byte of a tensor, including the start of the runtime. */
 function firstByteOf(name: string, subject: SubjectKind, what: string): Workload {
   return {
     name,

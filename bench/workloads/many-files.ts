@@ -4,7 +4,7 @@ import type { Workload } from './workload.ts';
 
 const TENSORS = 20_000;
 
-/** A model of very many small tensors: what a mount costs before it answers, and what walking it costs the first time. */
+/** A model of very many small tensors: the cost of a mount before it answers, and of the first walk through it. */
 export const manyFiles: Workload = {
   name: 'many',
   about: '20,000 tensors: mount, find -type f, ls -lR, each on a fresh mount',
@@ -31,7 +31,7 @@ export const manyFiles: Workload = {
   },
 };
 
-/** A mount may show more than one file for a tensor, so the time is that of 20,000 of the files it shows. */
+/** A mount may show more than one file for a tensor, so the time is for 20,000 of the files that it shows. */
 async function walk(opened: Opened, program: 'find' | 'ls', args: readonly string[]): Promise<number> {
   try {
     const start = performance.now();

@@ -2,7 +2,7 @@ import { gigabytesPerSecond, read } from '../client.ts';
 import { warm } from './temperature.ts';
 import type { Workload } from './workload.ts';
 
-/** What np.memmap costs. */
+/** The cost of np.memmap. */
 export const mapped: Workload = {
   name: 'mmap',
   about: 'mmap of the file and every word added up, checkpoint in the page cache, fresh mount',

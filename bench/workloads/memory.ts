@@ -3,7 +3,7 @@ import { resident, watch } from '../resident.ts';
 import { warm } from './temperature.ts';
 import type { Workload } from './workload.ts';
 
-/** What reading a large file costs the server that serves it. Pages of the checkpoint that a server maps count as file pages. */
+/** The cost, in the server's memory, of reading a large file. Pages of the checkpoint that a server maps count as file pages. */
 export const memory: Workload = {
   name: 'memory',
   about: 'resident memory of the server while a large tensor is read from front to end and at random',

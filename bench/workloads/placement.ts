@@ -25,7 +25,7 @@ async function placed(driver: Driver, subject: Subject, scale: Scale, server: st
   }
 }
 
-/** Requester and server held on one processor, and on two: the same server can be ten times slower on two. */
+/** Client and server on one processor, and on two: the same server can be ten times slower on two. */
 export const placement: Workload = {
   name: 'placement',
   about: 'requester and server held on one processor (0) or on two (0 and 1), checkpoint in the page cache',

@@ -4,7 +4,7 @@ import type { Subject } from '../subject.ts';
 import { warm } from './temperature.ts';
 import type { Workload } from './workload.ts';
 
-/** The checkpoint is in the page cache, the mount is fresh: what the way through FUSE costs, and what the kernel keeps. */
+/** The checkpoint is in the page cache, and the mount is new: the cost of the way through FUSE, and the effect of the kernel's cache. */
 export const sequential: Workload = {
   name: 'sequential',
   about: 'pread of 1 MiB blocks from front to end, checkpoint in the page cache, fresh mount',
@@ -24,8 +24,8 @@ export const sequential: Workload = {
 };
 
 /**
- * Each second pass is the second touch of its pages: the kernel moves a page to the active list then, which costs, and a
- * third touch would look faster than it is for anybody who reads twice.
+ * Each second pass is the second touch of its pages: the kernel then moves a page to the active list, which costs time. A third touch would
+ * look faster than it is for anybody who reads twice.
  */
 async function twoPasses(driver: Driver, subject: Subject, reopen: boolean) {
   const opened = await driver.open(subject);

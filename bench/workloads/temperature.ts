@@ -7,8 +7,8 @@ export async function warm(subject: Subject): Promise<void> {
 }
 
 /**
- * Drops the checkpoint's own pages from the page cache, and nobody else's. Throws when some stay, because another
- * process maps them or the file system has no disk below it: then nothing cold can be measured here.
+ * Drops the checkpoint's own pages from the page cache, and no others. Throws if some stay, because another process maps them or the file
+ * system has no disk below it: then nothing cold can be measured here.
  */
 export async function chill(subject: Subject): Promise<void> {
   const { resident } = await read({ mode: 'evict', path: subject.path, offset: 0, length: subject.size });

@@ -1,4 +1,4 @@
-/** What is measured: a question put to every driver in the same way, and the figures it is answered with. */
+/** What is measured: a question to every driver in the same way, and the figures of its answer. */
 import type { Driver } from '../drivers/driver.ts';
 import type { Subject, SubjectKind } from '../subject.ts';
 
@@ -7,16 +7,16 @@ export interface Metric {
   readonly title: string;
   readonly unit: 'GB/s' | 'reads/s' | 'writes/s' | 's' | 'MiB' | 'bytes' | 'bytes/byte';
   readonly better: 'higher' | 'lower';
-  /** In the chart; the tables have all of them. */
+  /** Shown in the chart; the tables show all of them. */
   readonly headline?: true;
 }
 
-/** How long one sample may take. */
+/** Limits of one sample. */
 export interface Scale {
   readonly randomSeconds: number;
-  /** At most so many bytes are read through a mapping. */
+  /** At most this many bytes are read through a mapping. */
   readonly mappedBytes: number;
-  /** Of a pass at random. */
+  /** Number of writes of a random pass. */
   readonly randomWrites: number;
 }
 
@@ -26,8 +26,8 @@ export interface Workload {
   readonly subject: SubjectKind;
   readonly metrics: readonly Metric[];
   readonly appliesTo: (driver: Driver) => boolean;
-  /** One sample is enough, without a warm-up: what is counted does not depend on what the machine does meanwhile. */
+  /** One sample without a warm-up is enough: a count does not depend on other load on the machine. */
   readonly once?: true;
-  /** One sample: a value for every metric, NaN for what this driver has no answer to. */
+  /** One sample: a value for every metric, NaN for a metric that this driver does not have. */
   readonly measure: (driver: Driver, subject: Subject, scale: Scale) => Promise<Record<string, number>>;
 }

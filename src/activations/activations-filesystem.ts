@@ -1,9 +1,9 @@
 /**
- * /activations as a Filesystem: what is asked is asked of the folder on disk, and what it says is the answer. Nothing is kept here but which
- * nodeid means which file, so that files which the kernel writes by itself (passthrough) are always told as they are.
+ * /activations as a Filesystem: each request is passed to the folder on disk, and its answer is the reply. The only state kept here is which
+ * nodeid means which file, so that files that the kernel writes itself (passthrough) are always reported as they are.
  *
- * Invariants: nothing outside the folder is ever reached (host-files.ts); what is neither a file nor a folder is not listed and refused with
- * EPERM; a name that is on disk wins over the virtual CSV of the same name; what changes something is not interruptible.
+ * Invariants: nothing outside the folder is ever reached (host-files.ts); something that is neither a file nor a folder is not listed and is
+ * refused with EPERM; a name on disk hides the virtual CSV of the same name; changes are not interruptible.
  */
 import { constants } from 'node:fs';
 import { dirname } from 'node:path';
@@ -22,33 +22,33 @@ import type {
 import { O_ACCMODE } from '../fuse/open-policy.ts';
 import { accessOf, mayRemove, permits, R_OK, refusalOfChange, W_OK, X_OK } from '../fuse/permission.ts';
 import { RefusingFilesystem } from '../fuse/refusing-filesystem.ts';
+import { refusesTarget } from '../fuse/rename-flags.ts';
 import { type Claim, claimOpenFile, makeSupplies, type Supplies } from '../fuse/supplies.ts';
-import { GroupSync } from '../storage/journal/group-sync.ts';
+import { CoalescedRuns } from '../storage/coalesced-runs.ts';
 import { CsvFiles, type CsvText } from './csv-files.ts';
 import { Folders, type FoldersOptions } from './folders.ts';
 import * as host from './host-files.ts';
-import type { Lease } from './leases.ts';
+import type { ValueLease } from './leases.ts';
 import { type Listed, Listings, listedAfter } from './listings.ts';
 import { arrayBeside, csvBeside, kindOf, type Node, Nodes } from './nodes.ts';
 
 const { O_CREAT, O_DSYNC, O_EXCL, O_RDONLY, O_RDWR, O_SYNC, O_TRUNC, O_WRONLY, S_IFMT, S_IFREG } = constants;
-const RENAME_NOREPLACE = 1;
 const SEEK_DATA = 3;
-/** The set-user-id and set-group-id bits are never kept nor shown: what a forward pass leaves behind is no program. */
+/** The set-user-id and set-group-id bits are never kept or shown: the output of a forward pass is not a program. */
 const PERMISSIONS = 0o1777;
-/** Who may read the array may read its text. */
+/** A user who may read the array may read its text. */
 const CSV_MODE = 0o444;
 const NAME_MAX = 255;
-/** What the kernel may keep of names; it sees by itself what is done through it. Attributes are asked for each time. */
+/** How long the kernel may keep names: it sees all changes that go through it. Attributes are asked for each time. */
 const NAME_MS = 1000;
-/** In a listing, of what was not looked up: nobody's. */
+/** The nodeid, in a listing, of an entry that was not looked up: no node has it. */
 const UNKNOWN_NODEID = 2 ** 28 - 1;
-/** What one of the transports has for a number of blocks. */
+/** Limit of a number of blocks: one of the transports has 32 bits for it. */
 const MOST_BLOCKS = 2 ** 32;
 
 type Handle =
   | { readonly kind: 'file'; readonly node: Node; readonly fd: number; readonly writes: boolean }
-  | { readonly kind: 'csv'; readonly text: Lease<CsvText> };
+  | { readonly kind: 'csv'; readonly text: ValueLease<CsvText> };
 
 export class ActivationsFilesystem extends RefusingFilesystem {
   readonly #folder: string;
@@ -57,15 +57,15 @@ export class ActivationsFilesystem extends RefusingFilesystem {
   readonly #listings = new Listings();
   readonly #csv: CsvFiles;
   readonly #handles = new Map<number, Handle>();
-  /** What each of them takes from the server. */
+  /** The supplies that each user takes from. */
   readonly #claims = new Map<number, Claim>();
   readonly #supplies: Supplies;
-  /** Listings of a folder that begin at the same time are read once. */
-  readonly #listing = new WeakMap<Node, GroupSync>();
+  /** Concurrent new listings of a folder read it once. */
+  readonly #listing = new WeakMap<Node, CoalescedRuns>();
   /** Folders whose names changed since the last sync. */
   readonly #changed = new Set<Node>();
   readonly #bornMs = Date.now();
-  /** Of /activations itself, which is a part of the mount: on disk it stays its owner's alone. */
+  /** The mode and owner of /activations itself, which belong to the mount: on disk only its owner can enter the folder. */
   #top: { readonly mode: number; readonly uid: number; readonly gid: number } = {
     mode: 0o755,
     uid: process.getuid?.() ?? 0,
@@ -158,7 +158,7 @@ export class ActivationsFilesystem extends RefusingFilesystem {
     if (open.kind === 'file') await host.sync(open.fd, datasync);
   }
 
-  /** The names; contents are for fsync. */
+  /** Makes the names durable; fsync does it for contents. */
   override async sync(): Promise<void> {
     const changed = [...this.#changed];
     this.#changed.clear();
@@ -268,7 +268,7 @@ export class ActivationsFilesystem extends RefusingFilesystem {
     if (found.node.kind === 'directory') throw errno('EISDIR');
     await this.#requireRemovable(folder, found, context);
     if (found.node.kind === 'csv') {
-      // `rm -r` removes every name that it was told: this one does not come back until the array does.
+      // `rm -r` removes every name that it was shown: this one does not return until the array does.
       folder.hidden.add(name);
     } else {
       await this.#folders.use(folder, (fd) => host.removeFile(fd, name));
@@ -297,7 +297,7 @@ export class ActivationsFilesystem extends RefusingFilesystem {
     flags: number,
     context: RequestContext,
   ): Promise<void> {
-    if ((flags & ~RENAME_NOREPLACE) !== 0) throw errno('EINVAL');
+    const isNew = refusesTarget(flags);
     const [from, to] = [this.#nodes.folder(parent), this.#nodes.folder(newParent)];
     await this.#require(from, W_OK | X_OK, context);
     await this.#require(to, W_OK | X_OK, context);
@@ -305,7 +305,7 @@ export class ActivationsFilesystem extends RefusingFilesystem {
     if (moving === undefined) throw errno('ENOENT');
     if (moving.node.kind === 'csv') throw errno('EPERM');
     const target = await this.#find(to, newName);
-    if (target !== undefined && (flags & RENAME_NOREPLACE) !== 0) throw errno('EEXIST');
+    if (target !== undefined && isNew) throw errno('EEXIST');
     if (target?.node === moving.node) return;
     await this.#requireRemovable(from, moving, context);
     if (target !== undefined) await this.#requireRemovable(to, target, context);
@@ -320,14 +320,14 @@ export class ActivationsFilesystem extends RefusingFilesystem {
     this.#changed.add(from).add(to);
   }
 
-  /** Lets go of every descriptor: nothing is asked any more. */
+  /** Closes every descriptor: there are no more requests. */
   async close(): Promise<void> {
     for (const handle of [...this.#handles.keys()]) await this.release(0, handle);
     this.#folders.close();
     this.#csv.close();
   }
 
-  /** An open file has a descriptor: it is on the account of who opens it. Throws ENFILE, before anything is opened. */
+  /** An open file has a descriptor, on the account of the user who opens it. Throws ENFILE before anything is opened. */
   async #onAccount<T>({ uid }: RequestContext, open: (claim: Claim) => Promise<T>): Promise<T> {
     const claim = claimOpenFile(this.#supplies, uid, 0);
     try {
@@ -342,7 +342,7 @@ export class ActivationsFilesystem extends RefusingFilesystem {
   async #begin(folder: Node): Promise<readonly Listed[]> {
     const group =
       this.#listing.get(folder) ??
-      new GroupSync(async () => {
+      new CoalescedRuns(async () => {
         const found = await this.#inside(folder, [], (fd) => host.list(fd));
         await this.#listings.beginInTurns(folder, this.#names(folder, found));
       });
@@ -351,7 +351,7 @@ export class ActivationsFilesystem extends RefusingFilesystem {
     return this.#listings.begun(folder) ?? [];
   }
 
-  /** What lies there, or the virtual file that is shown there. Throws EPERM for what is neither a file nor a folder. */
+  /** The file or folder of that name, or the virtual file that is shown there. Throws EPERM for anything that is neither a file nor a folder. */
   async #find(folder: Node, name: string): Promise<{ readonly node: Node; readonly attr: Attr } | undefined> {
     const array = folder.hidden.has(name) ? undefined : arrayBeside(name);
     return this.#inside(folder, undefined, async (fd) => {
@@ -369,7 +369,7 @@ export class ActivationsFilesystem extends RefusingFilesystem {
     });
   }
 
-  /** In the folder if it is there; the root is not until somebody makes something. */
+  /** The folder on disk, if it exists; the root does not exist until somebody creates something in it. */
   async #inside<T>(folder: Node, otherwise: T, work: (fd: number) => Promise<T>): Promise<T> {
     try {
       return await this.#folders.use(folder, work);
@@ -416,7 +416,7 @@ export class ActivationsFilesystem extends RefusingFilesystem {
     }
   }
 
-  async #text(node: Node, folder: Node): Promise<{ stat: host.Stat; text: Lease<CsvText> }> {
+  async #text(node: Node, folder: Node): Promise<{ stat: host.Stat; text: ValueLease<CsvText> }> {
     const array = arrayBeside(node.name) ?? '';
     return this.#folders.use(folder, async (above) => {
       const fd = await host.openFile(above, array, O_RDONLY);
@@ -473,7 +473,7 @@ export class ActivationsFilesystem extends RefusingFilesystem {
     return { node: this.#nodes.at(folder, name, 'file', ino), fd };
   }
 
-  /** Takes over the descriptor. */
+  /** Takes ownership of the descriptor. */
   async #opened(node: Node, fd: number, flags: number, claim: Claim): Promise<OpenReply> {
     try {
       const stat = host.statDescriptor(fd);
@@ -525,7 +525,7 @@ export class ActivationsFilesystem extends RefusingFilesystem {
     const { uid, gid, mode, atime, mtime } = change;
     const times = atime !== undefined || mtime !== undefined;
     await this.#folders.usePlace(node, async (fd) => {
-      // A change of nothing, `chown -1 -1`, raises the ctime alone.
+      // A change of nothing, `chown -1 -1`, raises only the ctime.
       if (uid !== undefined || gid !== undefined || (mode === undefined && !times))
         await host.place.chown(fd, uid, gid);
       if (mode !== undefined) await host.place.chmod(fd, mode & PERMISSIONS);
@@ -533,7 +533,7 @@ export class ActivationsFilesystem extends RefusingFilesystem {
     });
   }
 
-  /** The times are those of the folder on disk, the rest lasts as long as the mount. */
+  /** The times are those of the folder on disk; mode and owner last as long as the mount. */
   async #changeTop(root: Node, { uid, gid, mode, atime, mtime }: AttrChange): Promise<void> {
     const kept = this.#top;
     this.#top = {
@@ -546,11 +546,11 @@ export class ActivationsFilesystem extends RefusingFilesystem {
     else await this.#inside(root, undefined, (fd) => host.place.chown(fd));
   }
 
-  /** With the virtual CSVs. A name that comes twice is the file. */
+  /** The names with the virtual CSVs. A name that occurs twice is the file. */
   *#names(folder: Node, found: readonly Omit<Listed, 'offset'>[]): Generator<Omit<Listed, 'offset'>> {
     for (const own of found) {
       const csv = own.kind === 'file' ? csvBeside(own.name) : undefined;
-      // First, so that who removes names in the order of a listing finds each.
+      // The CSV comes first, so that a program that removes names in the order of a listing finds each of them.
       if (csv !== undefined && !folder.hidden.has(csv)) yield { name: csv, kind: 'csv' };
       yield own;
     }
@@ -575,14 +575,14 @@ export class ActivationsFilesystem extends RefusingFilesystem {
     return { attr: await this.#attr(node), ...timeoutsOf(node) };
   }
 
-  /** Root may do everything here, which saves asking. */
+  /** Root may do everything here, which saves the checks. */
   async #require(node: Node, mask: number, context: RequestContext): Promise<void> {
     if (context.uid === 0 && (mask & X_OK) === 0) return;
     if (context.uid === 0 && node.kind === 'directory') return;
     if (!permits(await this.#attr(node), mask, context)) throw errno('EACCES');
   }
 
-  /** Throws EPERM for what is somebody else's in a sticky folder. A virtual file is nobody's: it only stands beside its array. */
+  /** Throws EPERM for another user's file in a sticky folder. A virtual file has no owner: it only stands beside its array. */
   async #requireRemovable(
     folder: Node,
     { node, attr }: { readonly node: Node; readonly attr: Attr },
@@ -592,21 +592,21 @@ export class ActivationsFilesystem extends RefusingFilesystem {
     if (!mayRemove(await this.#attr(folder), attr, context)) throw errno('EPERM');
   }
 
-  /** A name has come to a folder: the CSV beside an array is shown again. */
+  /** A folder has a new name: the CSV beside an array is shown again. */
   #arrived(folder: Node, name: string): void {
     const csv = csvBeside(name);
     if (csv !== undefined) folder.hidden.delete(csv);
   }
 
   #left(node: Node): void {
-    // Without the array there is no CSV to hide: nothing stays of names that come and go.
+    // Without the array there is no CSV to hide: nothing is kept for names that come and go.
     const csv = csvBeside(node.name);
     if (csv !== undefined) node.parent?.hidden.delete(csv);
     this.#nodes.remove(node);
     this.#folders.drop(node);
   }
 
-  /** Somebody changed the folder behind our back: who remembers paths walks them anew. */
+  /** Something outside the mount changed the folder: a transport that remembers paths must walk them again. */
   #lost(node: Node): MlfsError {
     this.#left(node);
     this.#namesVersion++;
@@ -627,10 +627,10 @@ export class ActivationsFilesystem extends RefusingFilesystem {
 }
 
 const ABSENT: AbsentEntry = { absent: true, entryTimeoutMs: 0 };
-/** Of a file that is made where a virtual one was opened: nobody was told a mode. */
+/** The mode of a file that is made when a virtual one is opened: no mode was given. */
 const NEW_FILE_MODE = 0o644;
 
-/** The name of a virtual file is gone when its array is. */
+/** The name of a virtual file disappears with its array. */
 function timeoutsOf(node: Node): { entryTimeoutMs: number; attrTimeoutMs: number } {
   return { entryTimeoutMs: node.kind === 'csv' ? 0 : NAME_MS, attrTimeoutMs: 0 };
 }
@@ -661,7 +661,7 @@ function csvAttr(node: Node, array: host.Stat, size: number): Attr {
   return { ...shown, mode: shown.mode & CSV_MODE, nlink: 1, size };
 }
 
-/** What of open(2)'s flags the file on disk is opened with: where to write is the kernel's affair, cutting ours. */
+/** The flags of open(2) with which the file on disk is opened: the kernel chooses where to write, and the server truncates. */
 function hostFlags(flags: number): number {
   const onlyCuts = (flags & O_ACCMODE) === O_RDONLY && changesBytes(flags);
   return (flags & (O_ACCMODE | O_SYNC | O_DSYNC)) | (onlyCuts ? O_RDWR : 0);
@@ -675,7 +675,7 @@ function isForeign({ uid, gid }: RequestContext): boolean {
   return process.getuid?.() === 0 && (uid !== 0 || gid !== process.getgid?.());
 }
 
-/** Gives a file that was just made its mode and its owner, and returns its inode number. Closes the descriptor when that fails. */
+/** Sets the mode and the owner of a new file, and returns its inode number. Closes the descriptor if that fails. */
 async function ownedFile(fd: number, mode: number, { uid, gid }: RequestContext): Promise<bigint> {
   try {
     await host.own(fd, mode, uid, gid);

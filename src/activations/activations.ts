@@ -5,7 +5,7 @@ import type { Supplies } from '../fuse/supplies.ts';
 import { ActivationsFilesystem } from './activations-filesystem.ts';
 import type { FoldersOptions } from './folders.ts';
 
-/** Operations on names at a time. Each has up to four descriptors while it lasts, which are the server's own. */
+/** Maximum number of concurrent operations on names. Each holds up to four of the server's own descriptors while it runs. */
 const OPERATIONS_AT_ONCE = 48;
 
 export interface ActivationsOptions extends FoldersOptions {
@@ -14,7 +14,7 @@ export interface ActivationsOptions extends FoldersOptions {
 }
 
 export interface ActivationsRoom extends Graft {
-  /** Lets go of every descriptor when the mount is gone. */
+  /** Closes every descriptor when the mount is gone. */
   close(): Promise<void>;
 }
 

@@ -1,7 +1,7 @@
 /**
- * The text of `X.csv` beside an `X.npy`: a line for each row of the last dimension, one value a line for what has only one. At most a
- * million elements: of larger arrays the first rows, and a line that says how many are missing. What cannot be shown says why, in a
- * comment, so that a listing of a folder never fails because of what somebody put there.
+ * The text of `X.csv` beside an `X.npy`: a line for each row of the last dimension, or one value in each line if there is only one dimension.
+ * It has at most a million elements: a larger array shows its first rows, and a line that says how many are missing. A file that cannot be
+ * shown has a comment with the reason, so that listing a folder never fails because of its contents.
  */
 import { DTYPES } from '../checkpoint/tensor.ts';
 import { hasText, renderElements } from '../numbers/element-text.ts';
@@ -11,7 +11,7 @@ import { type ArrayHeader, arrayHeader } from './array-header.ts';
 /** Reads at most `length` bytes at `offset`, fewer at the end of the file. */
 export type ReadAt = (offset: number, length: number) => Promise<Uint8Array>;
 
-/** Elements that are shown. */
+/** Maximum number of elements shown. */
 export const MOST_ELEMENTS = 1_000_000;
 /** Elements that are rendered at a time. */
 const SLICE = 65_536;
@@ -70,7 +70,7 @@ async function* elementsCsv(
   }
 }
 
-/** Whole rows, as many as fit; of a row that is too long its beginning. */
+/** Whole rows, as many as fit; of a row that is too long, its beginning. */
 function shownElements(count: number, columns: number): number {
   if (count <= MOST_ELEMENTS) return count;
   return columns > MOST_ELEMENTS ? MOST_ELEMENTS : Math.floor(MOST_ELEMENTS / columns) * columns;
@@ -82,7 +82,7 @@ function swapped(bytes: Buffer, width: number): Buffer {
   return width === 8 ? bytes.swap64() : bytes;
 }
 
-/** Elements [first, first + many) in the order in which the last index runs fastest, of those in which the first one does. */
+/** The elements [first, first + many) in C order, read from an array in Fortran order. */
 function inRowOrder(
   bytes: Buffer,
   shape: readonly number[],
@@ -109,7 +109,7 @@ function inRowOrder(
   return rows;
 }
 
-/** Where the element of that number is when the last index runs fastest. */
+/** The index, in each dimension, of the element with this number in C order. */
 function indexOf(position: number, shape: readonly number[]): number[] {
   const index: number[] = [];
   let rest = position;

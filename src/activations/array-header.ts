@@ -1,11 +1,11 @@
-/** What a numpy file holds, as far as its elements can be shown. */
+/** The facts about the array in a numpy file that are needed to show its elements. */
 import { DTYPES, type DType } from '../checkpoint/tensor.ts';
 import { NpyRefusal, type ParsedNpy, parseNpyHeader } from '../numbers/npy-header.ts';
 
 export interface ArrayHeader extends Omit<ParsedNpy, 'descr'> {
   readonly dtype: DType;
   readonly bigEndian: boolean;
-  /** Elements. */
+  /** Number of elements. */
   readonly count: number;
 }
 
@@ -26,7 +26,7 @@ const TYPES: Readonly<Record<string, DType>> = {
   c16: 'complex128',
 };
 
-/** `start`: the first NPY_HEADER_BYTES of a file, or all of a shorter one. Throws NpyRefusal. */
+/** `start` is the first NPY_HEADER_BYTES of a file, or all of a shorter one. Throws NpyRefusal. */
 export function arrayHeader(start: Uint8Array): ArrayHeader {
   const { descr, ...layout } = parseNpyHeader(start);
   const [, byteOrder = '', type = ''] = /^([<>|=]?)(.*)$/.exec(descr) ?? [];

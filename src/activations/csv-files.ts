@@ -3,22 +3,22 @@ import type { MediumFile } from '../storage/medium.ts';
 import { unnamedFile } from '../storage/unnamed-file.ts';
 import { arrayCsv } from './array-csv.ts';
 import { read, type Stat } from './host-files.ts';
-import { type Lease, Leases } from './leases.ts';
+import { Leases, type ValueLease } from './leases.ts';
 
-/** Texts that are kept, each in a file without a name. */
+/** Maximum number of texts that are kept, each in a nameless file. */
 const MOST_TEXTS = 16;
-/** Sizes that are remembered, so that a listing costs the rendering once. */
+/** Maximum number of sizes that are remembered, so that a listing renders each text only once. */
 const MOST_SIZES = 65_536;
-/** A file that was changed so lately may change again without its time moving. */
+/** A file that changed this recently may change again without a change of its mtime. */
 const SETTLED_MS = 100;
 
-/** The text of an array as it was at one time. */
+/** The text of an array at one point in time. */
 export interface CsvText {
   readonly size: number;
   readonly file: MediumFile;
 }
 
-/** The texts beside arrays: rendered when somebody asks for one or its size, into nameless files, and kept until the array changes. */
+/** The texts beside arrays: rendered into nameless files at the first request for the text or its size, and kept until the array changes. */
 export class CsvFiles {
   readonly #folder: string;
   readonly #sizes = new LRUCache<string, number>({ max: MOST_SIZES });
@@ -27,13 +27,13 @@ export class CsvFiles {
     ({ file }) => void file.close().catch(() => undefined),
   );
 
-  /** `folder`: on whose file system the nameless files lie. */
+  /** `folder` is on the file system for the nameless files. */
   constructor(folder: string) {
     this.#folder = folder;
   }
 
   /** The text of the open array. */
-  async take(name: string, fd: number, stat: Stat): Promise<Lease<CsvText>> {
+  async take(name: string, fd: number, stat: Stat): Promise<ValueLease<CsvText>> {
     const version = versionOf(stat);
     const lease = await this.#texts.take(version, () => this.#render(name, fd, stat));
     if (Date.now() - Number(stat.mtimeNs / 1_000_000n) < SETTLED_MS) this.#texts.drop(version);
@@ -41,7 +41,7 @@ export class CsvFiles {
     return lease;
   }
 
-  /** The size of the text, if it is known without rendering it. */
+  /** The size of the text, if it is known without rendering. */
   knownSize(stat: Stat): number | undefined {
     return this.#sizes.get(versionOf(stat));
   }

@@ -1,26 +1,26 @@
 import { errno } from '../errors.ts';
 import { close, openAgain, openFolder, openPlace, pathIn, statDescriptor } from './host-files.ts';
-import { type Lease, Leases } from './leases.ts';
+import { Leases, type ValueLease } from './leases.ts';
 import { kindOf, type Node } from './nodes.ts';
 
-/** Descriptors of folders that are kept. */
+/** Maximum number of folders that are kept open. */
 const MOST_OPEN = 128;
 
 export interface FoldersOptions {
-  /** The path of the folder whether it is there or not. */
+  /** The path of the folder, whether it exists or not. */
   readonly folder: string;
   /**
-   * Opens the folder in the state directory that is held open: another may lie at its path by now. Undefined where only the path leads there.
+   * Opens the folder through the open state directory, because another folder may lie at its path by now. Undefined if there is only a path.
    * Throws ENOENT.
    */
   readonly openFolder: () => Promise<number | undefined>;
-  /** Makes the folder, if need be. Called at the first change, never for a look. */
+  /** Makes the folder if necessary. Called at the first change, never for a read. */
   readonly makeFolder: () => Promise<void>;
 }
 
 /**
- * Open folders: each is opened by its name in the one above it, so that no path is ever walked, and stays the same folder when it or what is
- * above it is renamed.
+ * Open folders: each is opened by its name in its parent, so no path is ever walked, and a descriptor stays the same folder when it or a
+ * folder above it is renamed.
  */
 export class Folders {
   readonly #options: FoldersOptions;
@@ -30,7 +30,7 @@ export class Folders {
     this.#options = options;
   }
 
-  /** Throws ENOENT when the folder is not there, which is the root's case until somebody makes something. */
+  /** Throws ENOENT if the folder does not exist, as the root until somebody creates something in it. */
   async use<T>(node: Node, work: (fd: number) => Promise<T>): Promise<T> {
     const lease = await this.#take(node);
     try {
@@ -40,7 +40,7 @@ export class Folders {
     }
   }
 
-  /** The same for a change in a folder: the root is made if it is not there. */
+  /** The same for a change in a folder: makes the root if it does not exist. */
   async change<T>(node: Node, work: (fd: number) => Promise<T>): Promise<T> {
     if (node.parent !== undefined) return this.use(node, work);
     try {
@@ -48,15 +48,15 @@ export class Folders {
     } catch (cause) {
       if ((cause as { errno?: string }).errno !== 'ENOENT') throw cause;
     }
-    // It was never there, or was taken away with the state directory when that kept nothing.
+    // It never existed, or was removed with the empty state directory.
     this.drop(node);
     await this.#options.makeFolder();
     return this.use(node, work);
   }
 
   /**
-   * A file or folder for a change of its attributes, by a descriptor that nobody else closes. A file without a name is reached while it is
-   * open. Throws ESTALE when something else lies there now.
+   * A file or folder for a change of its attributes, by a descriptor that nobody else closes. A file without a name can be reached while it
+   * is open. Throws ESTALE if something else has its name now.
    */
   async usePlace<T>(node: Node, work: (fd: number) => Promise<T>): Promise<T> {
     const { parent } = node;
@@ -95,7 +95,7 @@ export class Folders {
     return (await this.#options.openFolder()) ?? openFolder(this.#options.folder);
   }
 
-  #take(node: Node): Promise<Lease<number>> {
+  #take(node: Node): Promise<ValueLease<number>> {
     const { parent } = node;
     return this.#open.take(node, () =>
       parent === undefined

@@ -1,8 +1,8 @@
 /**
- * Calls of the file system that the folder lies on, relative to the descriptor of a folder (storage/folder-descriptor.ts).
+ * Calls of the file system of the folder, relative to the descriptor of a folder (storage/folder-descriptor.ts).
  *
- * Invariant: no symbolic link is ever followed. A name is never a path, folders and files are opened with O_NOFOLLOW, and what acts on an
- * inode by its path (chmod, utimes) acts on a descriptor that was looked at first.
+ * Invariant: no symbolic link is ever followed. A name is never a path, folders and files are opened with O_NOFOLLOW, and calls that act on
+ * an inode by its path (chmod, utimes) use a descriptor that was checked first.
  */
 import * as fs from 'node:fs';
 import { getSystemErrorName, promisify } from 'node:util';
@@ -37,7 +37,7 @@ const calls = {
 
 export type Stat = fs.BigIntStats;
 
-/** The errno of a failed call for whoever made the request. */
+/** The errno of a failed call, for the caller of the request. */
 export function hostError(cause: unknown): MlfsError {
   if (cause instanceof MlfsError) return cause;
   const code = codeOf(cause as NodeJS.ErrnoException);
@@ -49,12 +49,12 @@ export function hostError(cause: unknown): MlfsError {
   });
 }
 
-/** Node's name of an errno; the addon tells the number alone. */
+/** Node's name of an errno; the addon reports only the number. */
 function codeOf({ code, errno: number }: NodeJS.ErrnoException): string {
   return code ?? (number === undefined ? '' : getSystemErrorName(-Math.abs(number)));
 }
 
-/** Errnos that are told as another. A symbolic link is refused. */
+/** Errnos that are reported as another one. A symbolic link is refused. */
 const SAME: Readonly<Record<string, ErrnoName>> = { ELOOP: 'EPERM', EDQUOT: 'ENOSPC', ETXTBSY: 'EBUSY' };
 
 async function told<T>(call: Promise<T>): Promise<T> {
@@ -65,7 +65,7 @@ async function told<T>(call: Promise<T>): Promise<T> {
   }
 }
 
-/** The path of a name in an open folder, of a name that is not UTF-8 too. Throws EINVAL for what is not a single name. */
+/** The path of a name in an open folder, also of a name that is not UTF-8. Throws EINVAL if it is not a single name. */
 export function pathIn(folder: number, name: string): string | Buffer {
   const path = textPathIn(folder, name);
   return hasRawBytes(name) ? encodeName(path) : path;
@@ -76,14 +76,14 @@ export function openFolder(path: string | Buffer): Promise<number> {
   return told(calls.open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW));
 }
 
-/** A name in a folder as it is, without permission for its contents. Throws ENOENT. */
+/** Opens a name in a folder without access to its contents. Throws ENOENT. */
 export function openPlace(folder: number, name: string): Promise<number> {
   return told(calls.open(pathIn(folder, name), O_PATH | O_NOFOLLOW));
 }
 
 /**
- * Another descriptor of what one leads to, of the place: ours alone, so that nobody closes it while it is used. At once, because the first one
- * may be closed as soon as anybody else has a turn.
+ * Duplicates a descriptor as an O_PATH descriptor that nobody else closes. Synchronous, because the first one may be closed as soon as other
+ * code runs.
  */
 export function openAgain(fd: number): number {
   try {
@@ -93,7 +93,7 @@ export function openAgain(fd: number): number {
   }
 }
 
-/** `flags` without those that create or cut are the caller's affair. A pipe that somebody put there is not waited for. */
+/** `flags` are used as given: the caller removes those that create or truncate. Opening a pipe does not wait. */
 export function openFile(folder: number, name: string, flags: number, mode = 0): Promise<number> {
   return told(calls.open(pathIn(folder, name), flags | O_NOFOLLOW | O_NONBLOCK, mode));
 }
@@ -102,7 +102,7 @@ export function close(fd: number): Promise<void> {
   return told(calls.close(fd));
 }
 
-/** Undefined when there is no such name. */
+/** Undefined if there is no such name. */
 export async function statName(folder: number, name: string): Promise<Stat | undefined> {
   try {
     return await calls.lstat(pathIn(folder, name), { bigint: true });
@@ -113,7 +113,7 @@ export async function statName(folder: number, name: string): Promise<Stat | und
   }
 }
 
-/** At once: what was opened is known, and a thread's detour costs twenty times the call. */
+/** Synchronous: the file is known, and a thread would take twenty times as long as the call. */
 export function statDescriptor(fd: number): Stat {
   try {
     return fs.fstatSync(fd, { bigint: true });
@@ -134,7 +134,7 @@ export async function read(fd: number, offset: number, length: number): Promise<
   return buffer.subarray(0, at);
 }
 
-/** The number of bytes that were taken: all, or those before the disk was full. */
+/** Returns the number of bytes written: all, or those before the disk was full. */
 export async function write(fd: number, offset: number, bytes: Uint8Array): Promise<number> {
   let at = 0;
   while (at < bytes.byteLength) {
@@ -158,8 +158,8 @@ export function truncate(fd: number, size: number): Promise<void> {
 }
 
 /**
- * Gives a new file the mode that was asked for, whatever our own umask, and the owner who asked. Only root gives files away, and only root
- * serves others than itself.
+ * Sets the requested mode of a new file, whatever the server's umask, and the owner who asked. Only root gives files away, and only root
+ * serves other users.
  */
 export async function own(fd: number, mode: number, uid: number, gid: number): Promise<void> {
   const stat = statDescriptor(fd);
@@ -171,10 +171,10 @@ export async function own(fd: number, mode: number, uid: number, gid: number): P
 /** Leaves an id as it is. */
 const SAME_ID = -1;
 
-/** Attributes of what a descriptor leads to, one of `openPlace` too. */
+/** Attributes of what a descriptor leads to, also of one from `openPlace`. */
 export const place = {
   chmod: (fd: number, mode: number) => told(calls.chmod(pathOf(fd), mode)),
-  /** With neither id nothing changes but the ctime. */
+  /** With neither id only the ctime changes. */
   chown: (fd: number, uid = SAME_ID, gid = SAME_ID) => told(calls.chown(pathOf(fd), uid, gid)),
   utimes: (fd: number, times: NewTimes) => told(setFileTimes(fd, times, () => statDescriptor(fd))),
 };
@@ -183,8 +183,8 @@ export const place = {
 const SET_ID = 0o6000;
 
 /**
- * Takes the set-user-id and set-group-id bits from a file that is going to be written. Any other file system does so at the write, but only
- * of a writer who is not root, which we may be in his place. Who may not change the mode is not root either.
+ * Removes the set-user-id and set-group-id bits of a file before it is written. Every other file system does so at the write, but only for a
+ * writer who is not root, and the server may be root and write for another user. A caller who may not change the mode is not root either.
  */
 export async function dropSetId(fd: number, stat: Stat): Promise<void> {
   const mode = Number(stat.mode) & 0o7777;
@@ -212,7 +212,7 @@ export function rename(folder: number, name: string, newFolder: number, newName:
   return told(calls.rename(pathIn(folder, name), pathIn(newFolder, newName)));
 }
 
-/** Names of the files and folders; what is neither is left out. */
+/** Names of the files and folders; anything else is left out. */
 export async function list(folder: number): Promise<{ name: string; kind: 'file' | 'directory' }[]> {
   const directory = await told(
     calls.opendir(pathOf(folder), { bufferSize: NAMES_AT_ONCE, encoding: 'buffer' as BufferEncoding }),
@@ -220,7 +220,7 @@ export async function list(folder: number): Promise<{ name: string; kind: 'file'
   const found: { name: string; kind: 'file' | 'directory' }[] = [];
   try {
     for (let entry = await told(directory.read()); entry !== null; entry = await told(directory.read())) {
-      // With the encoding "buffer" a name is one, whatever the type says.
+      // With the encoding "buffer" a name is a Buffer, whatever the type says.
       const name = decodeName(entry.name as unknown as Buffer);
       if (entry.isFile()) found.push({ name, kind: 'file' });
       else if (entry.isDirectory()) found.push({ name, kind: 'directory' });
@@ -231,7 +231,7 @@ export async function list(folder: number): Promise<{ name: string; kind: 'file'
   return found;
 }
 
-/** Names that come from the disk together; between two batches other requests are answered. */
+/** Names that are read from the disk together; between two batches other requests are answered. */
 const NAMES_AT_ONCE = 256;
 
 /** Makes the names in a folder durable. */

@@ -1,5 +1,5 @@
 /** Something that was opened and must be closed when nobody uses it any more. */
-export interface Lease<V> {
+export interface ValueLease<V> {
   readonly value: V;
   release(): void;
 }
@@ -7,13 +7,13 @@ export interface Lease<V> {
 interface Kept<V> {
   readonly value: Promise<V>;
   users: number;
-  /** Nobody finds it any more: its last user closes it. */
+  /** It cannot be found any more: its last user closes it. */
   dropped: boolean;
 }
 
 /**
- * What is expensive to open and is kept for a while: at most `limit` of them, the least recently used go first. What is in use is never
- * closed under its user.
+ * Keeps things open that are expensive to open: at most `limit` of them, and the least recently used one is closed first. A thing in use is
+ * never closed.
  */
 export class Leases<K, V> {
   readonly #kept = new Map<K, Kept<V>>();
@@ -25,8 +25,8 @@ export class Leases<K, V> {
     this.#close = close;
   }
 
-  /** Who gets a lease releases it, once. */
-  async take(key: K, open: () => Promise<V>): Promise<Lease<V>> {
+  /** Each lease must be released exactly once. */
+  async take(key: K, open: () => Promise<V>): Promise<ValueLease<V>> {
     const kept = this.#kept.get(key) ?? { value: open(), users: 0, dropped: false };
     this.#kept.delete(key);
     this.#kept.set(key, kept);
@@ -41,7 +41,7 @@ export class Leases<K, V> {
     }
   }
 
-  /** The next one who asks opens it anew. */
+  /** The next request opens it again. */
   drop(key: K): void {
     const kept = this.#kept.get(key);
     if (kept === undefined) return;

@@ -4,24 +4,24 @@ import type { Node } from './nodes.ts';
 export interface Listed {
   readonly name: string;
   readonly kind: Node['kind'];
-  /** Where to go on after it: ascends, and stays the same as long as the name is there. */
+  /** Where a listing continues after it: ascending, and constant as long as the name exists. */
   readonly offset: number;
 }
 
-/** The first two offsets are those of `.` and `..`. */
+/** The first two offsets belong to `.` and `..`. */
 const FIRST_OFFSET = 2;
 
-/** Names that are looked at before other requests have their turn: a fraction of a millisecond. */
+/** Names that are processed before other requests run: a fraction of a millisecond. */
 const NAMES_PER_TURN = 512;
 
 /**
- * The order of a folder's names, so that an offset means the same name in every request of a listing, whatever is made and removed meanwhile.
- * The folder is read when a listing begins; a new name comes last.
+ * The order of a folder's names: an offset means the same name in every request of a listing, whatever is made and removed in between. The
+ * folder is read when a listing begins; a new name comes last.
  */
 export class Listings {
   readonly #known = new WeakMap<Node, readonly Listed[]>();
 
-  /** What was read when the listing began. */
+  /** The names that were read when the listing began. */
   begun(folder: Node): readonly Listed[] | undefined {
     return this.#known.get(folder);
   }
@@ -34,7 +34,7 @@ export class Listings {
     }
   }
 
-  /** The same for a folder of any number of names: other requests are answered meanwhile. One at a time for each folder. */
+  /** The same for a folder of any size: other requests are answered in between. One at a time for each folder. */
   async beginInTurns(folder: Node, names: Iterable<Omit<Listed, 'offset'>>): Promise<readonly Listed[]> {
     const steps = this.#begin(folder, names);
     for (;;) {
@@ -72,7 +72,7 @@ export class Listings {
   }
 }
 
-/** The names behind `offset`. */
+/** The names after `offset`. */
 export function* listedAfter(listing: readonly Listed[], offset: number): Generator<Listed> {
   let low = 0;
   let high = listing.length;

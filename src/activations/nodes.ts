@@ -8,21 +8,21 @@ export interface Node {
   /** Undefined for the root. */
   parent: Node | undefined;
   name: string;
-  /** Of the file on disk, 0 for what is none. */
+  /** Inode number of the file on disk; 0 for a virtual file. */
   ino: bigint;
   /** It has no name any more. */
   gone: boolean;
-  /** Descriptors of the open file, of which any tells its attributes. */
+  /** Descriptors of the open file; any of them can report its attributes. */
   readonly open: Set<number>;
-  /** Names of virtual CSVs in this folder that somebody removed. */
+  /** Names of virtual CSVs in this folder that a user removed. */
   readonly hidden: Set<string>;
 }
 
 const ROOT = 1;
 
 /**
- * The nodes that were named to the kernel, by nodeid and by place. A nodeid is never given out twice, and belongs to one inode on disk: when
- * somebody puts another file there, the name leads to another node.
+ * The nodes that the kernel was told about, by nodeid and by place. A nodeid is never used twice and belongs to one inode on disk: if another
+ * file takes the name, the name leads to another node.
  */
 export class Nodes {
   readonly root: Node = makeNode(ROOT, 'directory', undefined, '', 0n);
@@ -44,7 +44,7 @@ export class Nodes {
     return node;
   }
 
-  /** The node of what lies there. */
+  /** The node of the file or folder at that place. */
   at(parent: Node, name: string, kind: Node['kind'], ino: bigint): Node {
     const known = this.known(parent, name);
     if (known !== undefined && known.kind === kind && known.ino === ino) return known;
@@ -59,7 +59,7 @@ export class Nodes {
     return this.#byPlace.get(placeOf(parent, name));
   }
 
-  /** Its name is gone; who has it open goes on using it. */
+  /** Its name is gone; programs that have it open can go on using it. */
   remove(node: Node): void {
     this.#leavePlace(node);
     node.gone = true;
@@ -102,13 +102,13 @@ function placeOf(parent: Node, name: string): string {
   return `${parent.nodeid}/${name}`;
 }
 
-/** Undefined for what is neither a file nor a folder. */
+/** Undefined for anything that is neither a file nor a folder. */
 export function kindOf(stat: Stat): 'file' | 'directory' | undefined {
   if (stat.isFile()) return 'file';
   return stat.isDirectory() ? 'directory' : undefined;
 }
 
-/** Whether a listing shows `name` without there being such a file: the name of the array that it stands beside. */
+/** The name of the array whose CSV is called `name`; undefined if `name` cannot be the name of a CSV. */
 export function arrayBeside(name: string): string | undefined {
   return name.endsWith('.csv') && name.length > '.csv'.length
     ? `${name.slice(0, -'.csv'.length)}.npy`

@@ -2,9 +2,10 @@
  * What the edits of a checkpoint must know of its format: which parts say what the file is, and where checksums of other parts are
  * written down.
  */
+
+import type { FileSpan } from '../storage/byte-ranges.ts';
 import { ByteRanges } from '../storage/byte-ranges.ts';
 import { type CheckedRange, Checksums } from '../storage/checksums.ts';
-import type { FileRange } from '../storage/commit-note.ts';
 import type { FileStructure } from '../storage/file-structure.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import type { ZipEntry } from './zip/entry.ts';
@@ -35,7 +36,7 @@ export function checkedRanges({ entries }: Pick<Checkpoint, 'entries'>): Checked
 }
 
 /** The bytes that edits may change: storages that lie in the file as they are. */
-function* storageRanges({ storages, image }: Described): Iterable<FileRange> {
+function* storageRanges({ storages, image }: Described): Iterable<FileSpan> {
   for (const { bytes } of storages.values()) {
     if (bytes.kind === 'extent' && bytes.image === image)
       yield { offset: bytes.offset, length: bytes.length };
@@ -65,7 +66,7 @@ function* checksumFields(entry: ZipEntry): Iterable<number> {
 }
 
 /** From the first record of a central directory to the end of the file, where the outermost archive's ends. */
-function directories(entries: readonly ZipEntry[], size: number): FileRange[] {
+function directories(entries: readonly ZipEntry[], size: number): FileSpan[] {
   const dataEnd = entries.reduce((end, entry) => Math.max(end, entry.offset + entry.compressedSize), 0);
   const first = entries.reduce(
     (least, { centralOffset }) => (centralOffset >= dataEnd ? Math.min(least, centralOffset) : least),
@@ -75,7 +76,7 @@ function directories(entries: readonly ZipEntry[], size: number): FileRange[] {
 }
 
 /** Up to the first storage. */
-function beginning({ storages, image }: Described): FileRange[] {
+function beginning({ storages, image }: Described): FileSpan[] {
   let end = Math.min(image.size, BEGINNING_BYTES);
   for (const { bytes } of storages.values()) {
     if (bytes.kind === 'extent') end = Math.min(end, bytes.offset);

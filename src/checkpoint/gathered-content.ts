@@ -1,6 +1,6 @@
 import type { ContentWriter, ImageRange, RenderedContent } from '../storage/content.ts';
 import type { ImageUpdate } from '../storage/image.ts';
-import { type PageCache, type PageSpan, readPaged } from '../storage/page-cache.ts';
+import { type PageSpan, type RenderedPages, readPaged } from '../storage/rendered-pages.ts';
 import { changeElements, type ElementChange, restoreElements } from './element-bits.ts';
 import { gather, planGather, type StorageReader, scatter } from './gather.ts';
 import { boxesOf, count, type Dim, locate, span } from './strided-layout.ts';
@@ -33,14 +33,14 @@ export class GatheredContent implements RenderedContent {
   /** Chosen at the first read: a mount has many views that nobody reads. */
   #tiling: Tiling | undefined;
   readonly #source: StorageReader;
-  readonly #cache: PageCache;
+  readonly #cache: RenderedPages;
   readonly #content: number;
   /** Ends the listening to the image: there while there may be pages. */
   #unfollow: (() => void) | undefined;
   readonly origin?: ImageRange;
   readonly writer?: ContentWriter;
 
-  constructor(view: GatheredView, source: StorageReader, cache: PageCache, storage?: StorageRange) {
+  constructor(view: GatheredView, source: StorageReader, cache: RenderedPages, storage?: StorageRange) {
     this.size = count(view.dims) * view.itemsize;
     this.#view = view;
     this.#source = source;

@@ -16,7 +16,6 @@ import { openPickleFile } from './torch/pickle-file.ts';
 import { openTorchTar } from './torch/tar.ts';
 import { openTorchZip } from './torch/zip-checkpoint.ts';
 import { readArchive } from './zip/archive.ts';
-
 /**
  * Opens the checkpoint at `path`; the caller closes it. Throws an MlfsError that names the file and the reason: exit code 3 for
  * what is no checkpoint, is damaged, or asks for more than the limits allow.

@@ -14,7 +14,7 @@ import type { ContentWriter, ExtentContent, FixedContent, RenderedContent } from
 import type { Extent } from '../storage/extent.ts';
 import { extentsWriter } from '../storage/extents-writer.ts';
 import { InflatedContent } from '../storage/inflated-content.ts';
-import type { PageCache } from '../storage/page-cache.ts';
+import type { RenderedPages } from '../storage/rendered-pages.ts';
 import { quoteName } from '../visible-text.ts';
 import { elementChange } from './element-bits.ts';
 import type { StorageReader } from './gather.ts';
@@ -35,7 +35,7 @@ const EXTENT_RUN_BYTES = 4096;
 const MAX_EXTENTS = 4096;
 
 /** Throws ERR_MLFS_TENSOR when the view leaves its storage or is too large to be a file. */
-export function tensorContent(tensor: Tensor, cache: PageCache): FixedContent {
+export function tensorContent(tensor: Tensor, cache: RenderedPages): FixedContent {
   const { storage, dtype } = tensor;
   const itemsize = DTYPES[dtype];
   if (tensor.shape.some((size) => size === 0)) return { kind: 'extents', size: 0, extents: [] };
@@ -70,7 +70,7 @@ export function tensorContent(tensor: Tensor, cache: PageCache): FixedContent {
 }
 
 /** The content of a storage as it is in the file, in the byte order it was saved with. */
-export function rawStorageContent(storage: Storage, cache: PageCache): FixedContent {
+export function rawStorageContent(storage: Storage, cache: RenderedPages): FixedContent {
   const { bytes } = storage;
   if (storage.nbytes === 0) return { kind: 'extents', size: 0, extents: [] };
   if (bytes.kind === 'absent') return absentContent(storage, storage.nbytes, bytes.reason);
@@ -103,7 +103,12 @@ function refuseOutside(tensor: Tensor, dims: readonly Dim[], length: number): vo
 }
 
 /** Elements that share bytes can only be served as they lie. */
-function packedContent(tensor: Tensor, bytes: PresentBytes, perByte: number, cache: PageCache): FixedContent {
+function packedContent(
+  tensor: Tensor,
+  bytes: PresentBytes,
+  perByte: number,
+  cache: RenderedPages,
+): FixedContent {
   const { storage, storageOffset } = tensor;
   if (!isContiguous(tensor) || storageOffset % perByte !== 0) {
     throw new MlfsError(
@@ -125,7 +130,7 @@ function packedContent(tensor: Tensor, bytes: PresentBytes, perByte: number, cac
 type PresentBytes = Exclude<StorageBytes, { kind: 'absent' }>;
 type StoredBytes = StorageBytes & { kind: 'extent' };
 
-function rangeContent(bytes: PresentBytes, start: number, size: number, cache: PageCache): FixedContent {
+function rangeContent(bytes: PresentBytes, start: number, size: number, cache: RenderedPages): FixedContent {
   if (bytes.kind === 'extent') {
     const { image } = bytes;
     const extents: readonly Extent[] = [{ kind: 'image', image, offset: bytes.offset + start, length: size }];
@@ -180,7 +185,7 @@ function writableRange(bytes: PresentBytes, dims: readonly Dim[]): StorageRange 
   return { image, offset, length, writable: isInjective(dims) };
 }
 
-function storageReader(bytes: PresentBytes, cache: PageCache): StorageReader {
+function storageReader(bytes: PresentBytes, cache: RenderedPages): StorageReader {
   if (bytes.kind === 'extent') {
     return {
       sequential: false,
@@ -192,9 +197,9 @@ function storageReader(bytes: PresentBytes, cache: PageCache): StorageReader {
 }
 
 /** One inflater for all tensors of a storage. */
-const inflatedStorages = new WeakMap<PageCache, WeakMap<StorageBytes, InflatedContent>>();
+const inflatedStorages = new WeakMap<RenderedPages, WeakMap<StorageBytes, InflatedContent>>();
 
-function inflatedContent(bytes: PresentBytes & { kind: 'deflated' }, cache: PageCache): InflatedContent {
+function inflatedContent(bytes: PresentBytes & { kind: 'deflated' }, cache: RenderedPages): InflatedContent {
   let ofCache = inflatedStorages.get(cache);
   if (ofCache === undefined) {
     ofCache = new WeakMap();

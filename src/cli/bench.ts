@@ -14,15 +14,16 @@ interface BenchOptions {
 export function registerBench(program: Command): void {
   program
     .command('bench')
-    .description('measure how fast a checkpoint reads here: natively against a mount, cold and cached')
-    .argument('<checkpoint>', 'the file to read; nothing is written to it')
+    .description('measure how fast a checkpoint reads: natively and through a mount, cold and cached')
+    .argument('<checkpoint>', 'the file to read; it is not changed')
     .option('--json', 'print the figures as JSON')
-    .option('--seconds <n>', 'how long each measurement may take', positive, 3)
+    .option('--seconds <n>', 'maximum seconds for each measurement', positive, 3)
     .addOption(
-      new Option('--transport <name>', 'how the mount is served')
+      new Option('--transport <name>', 'how to reach the kernel')
         .choices(['auto', 'kernel', 'fuse-native'])
         .default('auto'),
     )
+    .addHelpText('after', '\nExample:\n  mlfs bench model.pt')
     .action(runBench);
 }
 

@@ -19,10 +19,10 @@ interface Problem {
 export function registerCheck(program: Command): void {
   program
     .command('check')
-    .description('fail with exit code 1, naming what is wrong: empty gradients, NaN and infinities')
-    .argument('<target>', 'a checkpoint file, or a mount point (its edits included)')
-    .option('--grads', 'every parameter has a gradient that is not empty')
-    .option('--finite', 'no floating-point tensor has a NaN or an infinity')
+    .description('check gradients (--grads), numbers (--finite), or both; exit code 1 if something is wrong')
+    .argument('<target>', 'a checkpoint file, or a mount point (with its edits)')
+    .option('--grads', 'fail if the gradient of a parameter is missing or empty')
+    .option('--finite', 'fail if a floating-point tensor has a NaN or an infinity')
     .option('--json', 'print JSON')
     .addHelpText('after', '\nExample:\n  mlfs check /mnt/m --grads --finite || exit 1')
     .action(check);

@@ -19,12 +19,12 @@ interface CommitFlags {
 export function registerCommit(program: Command): void {
   program
     .command('commit')
-    .description('fold the edits into the checkpoint file, checksums included')
-    .argument('<target>', 'a mount point, or a checkpoint, mounted or not')
-    .option('--to <file>', 'write a new file with the edits instead, and keep them', absolutePath)
-    .option('--force', 'replace the regular file at --to')
-    .option('--dry-run', 'say what would be done')
-    .option('--state <dir>', 'where the edits are, of a checkpoint mounted with --state', absolutePath)
+    .description('write the edits and their checksums into the checkpoint file')
+    .argument('<target>', 'a mount point, or a checkpoint file, mounted or not')
+    .option('--to <file>', 'write a new file with the edits instead, and keep the edits', absolutePath)
+    .option('--force', 'with --to: replace an existing regular file')
+    .option('--dry-run', 'only say what would be done')
+    .option('--state <dir>', 'the state directory, if the checkpoint was mounted with --state', absolutePath)
     .option('--json', 'print JSON')
     .addHelpText('after', '\nExamples:\n  mlfs commit /mnt/m\n  mlfs commit model.pt --to tuned.pt')
     .action(commit);

@@ -8,9 +8,7 @@ import { exactBytes, plural } from './printable.ts';
 export function registerDemo(program: Command): void {
   program
     .command('demo')
-    .description(
-      'make a small checkpoint, mount it, read it, edit it, commit, unmount; leaves nothing behind. Where nothing can mount, shows the library',
-    )
+    .description('make a small checkpoint, mount it, read it, edit it, commit, unmount; leave nothing behind')
     .addOption(
       program
         .createOption('--transport <name>', 'how to reach the kernel')

@@ -14,14 +14,16 @@ interface DiffFlags {
 export function registerDiff(program: Command): void {
   program
     .command('diff')
-    .description('say which tensors differ, in how many elements and how far; exit code 1 when any does')
-    .argument('<before>', 'a checkpoint file, or a mount point (its edits included)')
-    .argument('<after>', 'another one')
-    .option('-q, --quiet', 'print nothing: the exit code tells')
-    .option('--json', 'print a JSON object a line for each tensor that differs')
+    .description(
+      'say which tensors differ, in how many elements, and by how much; exit code 1 if any differs',
+    )
+    .argument('<before>', 'a checkpoint file, or a mount point (with its edits)')
+    .argument('<after>', 'another checkpoint file or mount point')
+    .option('-q, --quiet', 'print nothing; the exit code says whether any tensor differs')
+    .option('--json', 'print one line of JSON for each tensor that differs')
     .addHelpText(
       'after',
-      '\nExamples:\n  mlfs diff step-1000.pt step-2000.pt\n  mlfs diff model.pt /mnt/m        # what was edited',
+      '\nExamples:\n  mlfs diff step-1000.pt step-2000.pt\n  mlfs diff model.pt /mnt/m        # the edits of a mount',
     )
     .action(diff);
 }

@@ -13,9 +13,9 @@ interface DiscardFlags {
 export function registerDiscard(program: Command): void {
   program
     .command('discard')
-    .description('drop the edits that were not committed; gradients stay')
-    .argument('<target>', 'a mount point, or a checkpoint, mounted or not')
-    .option('--state <dir>', 'where the edits are, of a checkpoint mounted with --state', absolutePath)
+    .description('drop every edit that was not committed; gradients stay')
+    .argument('<target>', 'a mount point, or a checkpoint file, mounted or not')
+    .option('--state <dir>', 'the state directory, if the checkpoint was mounted with --state', absolutePath)
     .option('--json', 'print JSON')
     .addHelpText('after', '\nExample:\n  mlfs discard /mnt/m')
     .action(discard);

@@ -7,7 +7,7 @@ import { printJson, printLine, printStyled } from './output.ts';
 export function registerDoctor(program: Command): void {
   program
     .command('doctor')
-    .description('check whether this machine can mount, with a real trial mount, and say what to do if not')
+    .description('check with a trial mount whether this machine can mount, and say what to do if not')
     .option('--json', 'print JSON')
     .addHelpText('after', '\nExample:\n  mlfs doctor')
     .action(examine);

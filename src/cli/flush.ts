@@ -12,9 +12,9 @@ interface FlushFlags {
 export function registerFlush(program: Command): void {
   program
     .command('flush')
-    .description('make every edit durable, as fsync of each file would')
-    .argument('<target>', 'a mount point, or a checkpoint, mounted or not')
-    .option('--state <dir>', 'where the edits are, of a checkpoint mounted with --state', absolutePath)
+    .description('make every edit durable, as fsync does')
+    .argument('<target>', 'a mount point, or a checkpoint file, mounted or not')
+    .option('--state <dir>', 'the state directory, if the checkpoint was mounted with --state', absolutePath)
     .option('--json', 'print JSON')
     .addHelpText('after', '\nExample:\n  mlfs flush /mnt/m')
     .action(flush);

@@ -8,7 +8,7 @@ import { exactBytes, plural } from './printable.ts';
 export function registerInfo(program: Command): void {
   program
     .command('info')
-    .description('say what a checkpoint file is and what is odd about it')
+    .description('say what is in a checkpoint file, and what is unusual about it')
     .argument('<checkpoint>', 'a .pt, .pth, .bin, .safetensors … file')
     .option('--json', 'print JSON')
     .addHelpText('after', '\nExample:\n  mlfs info model.pt')

@@ -14,10 +14,13 @@ interface LsOptions {
 export function registerLs(program: Command): void {
   program
     .command('ls')
-    .description('list the tensors of a checkpoint, without mounting it')
+    .description('list the tensors of a checkpoint, without a mount')
     .argument('<checkpoint>', 'a .pt, .pth, .bin, .safetensors … file')
-    .argument('[prefix]', 'only this module or tensor, such as `layers.0`; or names that start with it')
-    .option('-l, --long', 'also stride, storage and offset in the file')
+    .argument(
+      '[prefix]',
+      'only the module or tensor with this name, such as `layers.0`, or names that start with it',
+    )
+    .option('-l, --long', 'also print stride, storage and offset in the file')
     .option('--json', 'print JSON')
     .addHelpText('after', '\nExample:\n  mlfs ls -l model.pt layers.0')
     .action(listTensors);

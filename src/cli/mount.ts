@@ -35,31 +35,31 @@ interface MountFlags {
 export function registerMount(program: Command): void {
   program
     .command('mount')
-    .description('mount a checkpoint on a directory, in the background')
+    .description('mount a checkpoint on a directory; the server runs in the background')
     .argument('<checkpoint>', 'a .pt, .pth, .bin, .safetensors … file')
     .argument('<directory>', 'an empty directory')
-    .option('-f, --foreground', 'stay; Ctrl-C unmounts')
-    .option('--read-only', 'show the file as it is; no state directory is made or needed')
+    .option('-f, --foreground', 'stay in the foreground; Ctrl-C unmounts')
+    .option('--read-only', 'show the file as it is; make no state directory')
     .option('--write-back', 'commit the edits when the mount ends')
-    .option('--follow', 'show the new file when the checkpoint is replaced or rewritten')
-    .option('--state <dir>', 'where edits are kept (default CHECKPOINT.mlfs)', absolutePath)
+    .option('--follow', 'when the checkpoint is replaced or rewritten, show the new file')
+    .option('--state <dir>', 'state directory: where edits are kept (default CHECKPOINT.mlfs)', absolutePath)
     .option(
       '--journal-limit <size>',
-      'most that edits may take on disk, such as 2G (default no limit)',
+      'maximum disk space for edits, such as 2G (default no limit)',
       parseSize,
     )
     .option(
       '--metrics <address>',
-      'serve Prometheus metrics over HTTP: PORT or HOST:PORT (port 0: a free one)',
+      'serve Prometheus metrics over HTTP at PORT or HOST:PORT (port 0: any free port)',
     )
     .option(
       '--rpc-timeout <seconds>',
-      'how long a read in /rpc waits for its answer (default 60)',
+      'how long a reader in /rpc waits for an answer (default 60)',
       parseSeconds,
     )
     .option(
       '-o, --option <list>',
-      'as for mount(8): ro, rw, allow_other, default_permissions, nonempty, fsname=NAME, or any long option here (follow, journal_limit=2G)',
+      'options as for mount(8): ro, rw, allow_other, default_permissions, nonempty, fsname=NAME, or any long option of this command (follow, journal_limit=2G)',
       collect,
     )
     .addOption(
@@ -67,13 +67,18 @@ export function registerMount(program: Command): void {
         .choices(['auto', 'kernel', 'fuse-native'])
         .default('auto'),
     )
-    .option('--nonempty', 'mount over a directory that has entries')
-    .option('--state-dict <key>', 'what /model shows, when the checkpoint holds several state dicts')
-    .option('--cache-size <size>', 'for inflated and gathered pages, such as 64M (default 256M)', parseSize)
+    .option('--nonempty', 'mount on a directory that is not empty')
+    .option('--state-dict <key>', 'which state dict /model shows, if the checkpoint has several')
+    .option(
+      '--cache-size <size>',
+      'maximum memory for inflated and gathered tensors, such as 64M (default 256M)',
+      parseSize,
+    )
     .addOption(
-      new Option('--log-level <level>', 'least important lines of /logs/fuse.log (default info)').choices(
-        LEVELS,
-      ),
+      new Option(
+        '--log-level <level>',
+        'least important level that /logs/fuse.log keeps (default info)',
+      ).choices(LEVELS),
     )
     .option('-d, --debug', '--log-level debug; in the foreground to stderr')
     .option('--json', 'print JSON')
@@ -88,7 +93,7 @@ Examples:
   mlfs --model model.pt --mount /mnt/m --foreground
 
 -o allow_other lets other users in. The kernel then checks mode bits and owners: allow_other always implies default_permissions.
-Who is not root needs the line user_allow_other in /etc/fuse.conf.`,
+Users other than root need the line user_allow_other in /etc/fuse.conf.`,
     )
     .action(mountCheckpoint);
 }

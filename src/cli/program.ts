@@ -78,15 +78,15 @@ async function createProgram(argv: readonly string[]): Promise<Command> {
       'after',
       `
 Examples:
-  mlfs demo                         a small model, mounted and read, from nothing
-  mlfs mount model.pt /mnt/m        /mnt/m/model/fc/weight.bin is a file now
-  mlfs status /mnt/m                what was edited
-  mlfs commit /mnt/m                model.pt has the edits now
-  mlfs umount /mnt/m
-  mlfs ls model.pt layers.0         no mount needed
+  mlfs demo                         make a small model, mount it and read it
+  mlfs mount model.pt /mnt/m        fc.weight is the file /mnt/m/model/fc/weight.bin
+  mlfs status /mnt/m                which tensors have edits
+  mlfs commit /mnt/m                write the edits into model.pt
+  mlfs umount /mnt/m                unmount
+  mlfs ls model.pt layers.0         list tensors without a mount
 
 Exit codes: 0 ok, 1 failure, 2 usage, 3 malformed or unsafe file, 4 conflict, busy or stale, 5 needs recovery.
-MLFS_DEBUG=1 shows where an error came from.`,
+MLFS_DEBUG=1 prints a stack trace with an error.`,
     );
   for (const register of REGISTRARS) register(program);
   program.hook('preAction', async (_program, command) => {

@@ -5,7 +5,7 @@ import { printJson, printLine } from './output.ts';
 export function registerReload(program: Command): void {
   program
     .command('reload')
-    .description('show the file that is there now, when the checkpoint was replaced under its mount')
+    .description('show the new file, after the checkpoint of a mount was replaced')
     .argument('<directory>', 'the mount point')
     .option('--json', 'print JSON')
     .addHelpText('after', '\nExample:\n  mlfs reload /mnt/m')

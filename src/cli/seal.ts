@@ -11,9 +11,9 @@ interface SealFlags {
 export function registerSeal(program: Command): void {
   program
     .command('seal')
-    .description('print the SHA-256 of every tensor, as sha256sum does')
-    .argument('<target>', 'a checkpoint file, or a mount point (its edits included)')
-    .option('-o, --output <file>', 'write it there instead of to stdout')
+    .description('print the SHA-256 of every tensor, in the format of sha256sum')
+    .argument('<target>', 'a checkpoint file, or a mount point (with its edits)')
+    .option('-o, --output <file>', 'write to this file instead of stdout')
     .addHelpText(
       'after',
       '\nExamples:\n  mlfs seal model.pt -o model.seal\n  mlfs verify model.pt --seal model.seal\n  cd /mnt/m && sha256sum -c --quiet ~/model.seal',

@@ -14,10 +14,13 @@ interface ServeFlags {
 export function registerServe(program: Command): void {
   program
     .command('serve')
-    .description('answer what is asked in /rpc of a mount by a worker program, until Ctrl-C')
+    .description('answer the calls in /rpc of a mount with a worker program, until Ctrl-C')
     .argument('<mount>', 'a mount point')
-    .requiredOption('--worker <command>', 'reads requests from stdin, a line of JSON each (docs/RPC.md)')
-    .option('-q, --quiet', 'no line for each call')
+    .requiredOption(
+      '--worker <command>',
+      'program that reads one line of JSON for each call from stdin (docs/RPC.md)',
+    )
+    .option('-q, --quiet', 'print no line for each call')
     .addHelpText(
       'after',
       `

@@ -14,9 +14,9 @@ interface StatusFlags {
 export function registerStatus(program: Command): void {
   program
     .command('status')
-    .description('say what is edited and not committed, by tensor')
-    .argument('<target>', 'a mount point, or a checkpoint, mounted or not')
-    .option('--state <dir>', 'where the edits are, of a checkpoint mounted with --state', absolutePath)
+    .description('list the tensors with edits that were not committed')
+    .argument('<target>', 'a mount point, or a checkpoint file, mounted or not')
+    .option('--state <dir>', 'the state directory, if the checkpoint was mounted with --state', absolutePath)
     .option('--json', 'print JSON, with the dirty ranges of the file')
     .addHelpText('after', '\nExample:\n  mlfs status /mnt/m')
     .action(showStatus);
@@ -50,6 +50,7 @@ function printStatus(status: TargetStatus): void {
 }
 
 function stateOf({ state, stale_reason, commit }: TargetStatus): string {
+  if (stale_reason === 'another-user') return 'the edits were made by another user';
   if (state === 'stale') return `not the file that was opened: ${stale_reason}`;
   if (state === 'current' || commit === null) return state;
   return `committing, ${grouped(commit.done)} of ${exactBytes(commit.total)}`;

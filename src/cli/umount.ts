@@ -8,9 +8,9 @@ export function registerUmount(program: Command): void {
   program
     .command('umount')
     .alias('unmount')
-    .description('unmount what mlfs mounted')
+    .description('unmount a directory that mlfs mounted')
     .argument('<directory>', 'the mount point')
-    .option('-l, --lazy', 'detach now; the mount ends when nothing uses it any more')
+    .option('-l, --lazy', 'detach now; the server ends when the last open file is closed')
     .addHelpText('after', '\nExample:\n  mlfs umount /mnt/m')
     .action(unmount);
 }

@@ -14,9 +14,9 @@ interface VerifyOptions {
 export function registerVerify(program: Command): void {
   program
     .command('verify')
-    .description('read every byte and check the CRC-32 of every entry; exit code 3 names what is bad')
-    .argument('<checkpoint>', 'a .pt, .pth, .bin, .safetensors … file; with --seal a mount point, too')
-    .option('--seal <file>', 'name the tensors that are not as `mlfs seal` found them')
+    .description('check the CRC-32 of every entry; exit code 3 if one is damaged')
+    .argument('<checkpoint>', 'a .pt, .pth, .bin, .safetensors … file; with --seal also a mount point')
+    .option('--seal <file>', 'instead name the tensors that changed since `mlfs seal` wrote this file')
     .option('--json', 'print JSON')
     .addHelpText(
       'after',

@@ -1,26 +1,26 @@
-import type { Inode } from '../tree/inode.ts';
+import type { Inode } from '../inode.ts';
 import type { AttrChange, NewTime } from './filesystem.ts';
 
-/** What is different from what the tree says of an inode. */
+/** The attributes of an inode that differ from those of the tree. */
 export interface ChangedAttributes {
   readonly mode?: number;
   readonly uid?: number;
   readonly gid?: number;
   readonly mtimeMs?: number;
   readonly atimeMs?: number;
-  /** When any of these, or the bytes, changed. */
+  /** When any of these attributes, or the bytes, changed. */
   readonly ctimeMs?: number;
-  /** The same as the times in milliseconds, as somebody set them. */
+  /** The times in nanoseconds, as a caller set them; the fields above have the same times in milliseconds. */
   readonly mtimeNs?: bigint | undefined;
   readonly atimeNs?: bigint | undefined;
 }
 
-/** A checkpoint has nowhere to keep set-user-id, set-group-id and sticky bits, and nobody should find them on a tensor. */
+/** A checkpoint has no place for set-user-id, set-group-id and sticky bits, and no tensor should have them. */
 const KEPT_MODE_BITS = 0o777;
-/** Times may be set to any number of seconds. Beyond this a later time would not fit the kernel's messages; it is in the year 144,683. */
+/** Times can be set to any number of seconds. A time beyond this one, in the year 144,683, would not fit the kernel's messages. */
 const LATEST_MS = 2 ** 52;
 
-/** chmod, chown and utimens of a mount, and the times of files whose bytes changed: kept in memory until it ends. */
+/** Changes by chmod, chown and utimens, and the times of files whose bytes changed: kept in memory until the mount ends. */
 export class AttributeChanges {
   readonly #changed = new Map<number, ChangedAttributes>();
   #lastTouchedMs = Number.NEGATIVE_INFINITY;
@@ -42,7 +42,7 @@ export class AttributeChanges {
     });
   }
 
-  /** A file takes the place of another: it has the other's attributes from then on, as far as these were changed. */
+  /** A file replaces another one: from then on it has the other's changed attributes. */
   inherit(nodeid: number, source: Inode): void {
     this.#merge(nodeid, {
       mtimeMs: source.mtimeMs,
@@ -52,12 +52,12 @@ export class AttributeChanges {
     });
   }
 
-  /** The mtime to show of an inode for which the tree says `ownMs`. */
+  /** The mtime to show for an inode with `ownMs` in the tree. */
   mtimeMs(nodeid: number, ownMs: number): number {
     return this.#changed.get(nodeid)?.mtimeMs ?? Math.max(ownMs, this.#notBeforeMs);
   }
 
-  /** The bytes of the inode changed: its mtime is now, and later than it was. */
+  /** The bytes of the inode changed: its mtime becomes now, and always later than before. */
   touch(inode: Inode): void {
     const before = this.mtimeMs(inode.nodeid, inode.mtimeMs);
     const mtimeMs = Math.max(Date.now(), Math.min(Math.floor(before), LATEST_MS) + 1);
@@ -65,7 +65,10 @@ export class AttributeChanges {
     this.#merge(inode.nodeid, { mtimeMs, mtimeNs: undefined, ctimeMs: mtimeMs });
   }
 
-  /** Another file's bytes are shown from here on: later than any that changed, as libfuse tells old pages by mtime and size. */
+  /**
+   * The inode shows another file's bytes from now on: its mtime becomes later than any change, because libfuse recognises old pages by mtime
+   * and size.
+   */
   outdate(): void {
     this.#notBeforeMs = this.#lastTouchedMs + 1;
   }

@@ -1,5 +1,5 @@
+import type { FileInode, Inode } from '../inode.ts';
 import type { Layout } from '../storage/content.ts';
-import type { FileInode, Inode } from '../tree/inode.ts';
 import type { AttributeChanges, ChangedAttributes } from './attribute-changes.ts';
 import type { AbsentEntry, Attr, Entry, ExactTimes } from './filesystem.ts';
 import type { Inodes } from './inodes.ts';
@@ -11,12 +11,12 @@ import type { Snapshots } from './snapshots.ts';
  */
 const FIXED_MS = 24 * 60 * 60 * 1000;
 
-/** No such name, and there will be none unless the kernel itself makes it. */
+/** There is no such name, and only the kernel itself can make it. */
 const ABSENT: AbsentEntry = { absent: true, entryTimeoutMs: FIXED_MS };
-/** No such name for now: another checkpoint may have it. */
+/** There is no such name now, but another checkpoint may have it. */
 const ABSENT_NOW: AbsentEntry = { absent: true, entryTimeoutMs: 0 };
 
-/** "Subdirectories are not counted", as btrfs has it: `find` then looks at each entry's type instead. */
+/** "Subdirectories are not counted", as in btrfs: `find` then looks at each entry's type instead. */
 const DIRECTORY_LINKS = 1;
 
 export interface AttributesOptions {
@@ -25,9 +25,9 @@ export interface AttributesOptions {
   readonly inodes: Inodes;
   readonly snapshots: Snapshots;
   readonly changes: AttributeChanges;
-  /** Whether the kernel may keep attributes of what can be written: it is told when they are wrong, or nothing is ever written. */
+  /** Whether the kernel may keep attributes of writable files: either MLFS tells it when they are wrong, or nothing is ever written. */
   readonly kept: () => boolean;
-  /** How much a command file has said and heard. */
+  /** The size of a command file's transcript, in bytes. */
   readonly commandSize: (inode: FileInode) => number;
 }
 
@@ -40,8 +40,8 @@ export class Attributes {
   }
 
   /**
-   * A name of the tree never changes its inode, one of a scratch file may; the attributes of what is made on demand or grows are asked
-   * for each time.
+   * A name of the tree never changes its inode, but the name of a scratch file may. Attributes of files that are made on demand, or that
+   * grow, are asked for each time.
    */
   entry(inode: Inode): Entry {
     const scratch = isScratch(inode);
@@ -92,7 +92,7 @@ export class Attributes {
         return { size: this.#options.commandSize(inode), mtimeMs: inode.mtimeMs };
       case 'snapshot': {
         const known = this.#options.snapshots.known(inode.nodeid);
-        // While the source is being changed the latest size is nearer than none.
+        // While the source changes, the latest size is a better answer than none.
         if (content.source !== undefined)
           return { size: content.knownSize?.() ?? known?.size ?? 0, mtimeMs: inode.mtimeMs };
         return { size: known?.size ?? 0, mtimeMs: known?.madeMs ?? inode.mtimeMs };
@@ -106,7 +106,7 @@ export class Attributes {
   }
 }
 
-/** What has to be waited for before the size and the extents of an inode are known. */
+/** The layout that must be known before the size and the extents of an inode are. */
 export function pendingLayout(inode: Inode): Layout | undefined {
   if (inode.kind === 'directory') return undefined;
   const { content } = inode;
@@ -114,7 +114,7 @@ export function pendingLayout(inode: Inode): Layout | undefined {
   return layout?.done === false ? layout : undefined;
 }
 
-/** Exact where somebody set a time to the nanosecond. */
+/** The exact times, if a caller set a time in nanoseconds. */
 function timesOf(
   mtimeMs: number,
   changed: ChangedAttributes | undefined,

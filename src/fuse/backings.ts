@@ -2,14 +2,14 @@ import type { OpenReply } from './filesystem.ts';
 import type { DispatcherHooks } from './hooks.ts';
 
 interface Backing {
-  /** Undefined: the kernel does not serve this inode by itself, and all of its opens are ours. */
+  /** Undefined: the kernel does not serve this inode itself; the server serves all of its opens. */
   readonly id: number | undefined;
   readonly handles: Set<number>;
 }
 
 /**
- * Files that the kernel reads and writes by itself (FUSE passthrough). It refuses to mix: while an inode is open, every further open of it must
- * be served from the same backing file, or none. So what the first open of an inode got is what the others get until the last is closed.
+ * Files that the kernel reads and writes itself (FUSE passthrough). The kernel allows no mixture: while an inode is open, every further open
+ * must have the same backing file, or none. So the first open decides for all opens until the last one is closed.
  */
 export class Backings {
   readonly #hooks: Pick<DispatcherHooks, 'openBacking' | 'closeBacking'>;
@@ -21,7 +21,7 @@ export class Backings {
     this.#hooks = hooks;
   }
 
-  /** The id for the reply, or undefined when the file is served by us. */
+  /** The id for the reply, or undefined if the server serves the file. */
   opened(nodeid: number, { handle, backing: fd }: OpenReply): number | undefined {
     if (fd === undefined) return undefined;
     const known = this.#open.get(nodeid);

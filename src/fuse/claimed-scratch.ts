@@ -1,7 +1,10 @@
 import type { ScratchContent } from './staged-replacement.ts';
 import { Claim, type Supply } from './supplies.ts';
 
-/** A nameless file has a descriptor from its first byte until it is closed: on its user's account. Writing it is ENOSPC when there is none left for him. */
+/**
+ * A nameless file holds a descriptor, on its user's account, from its first byte until it is closed. A write fails with ENOSPC if the user has
+ * none left.
+ */
 export class ClaimedScratch implements ScratchContent {
   readonly kind = 'stored';
   readonly #file: ScratchContent;
@@ -52,7 +55,7 @@ export class ClaimedScratch implements ScratchContent {
   }
 
   #takeDescriptor(): void {
-    // A file that is closed refuses by itself, and nobody would give the descriptor back.
+    // A closed file refuses by itself, and nobody would give the descriptor back.
     if (this.#claimed || this.#closed) return;
     this.#claim.take(this.#descriptors, 1, 'ENOSPC');
     this.#claimed = true;

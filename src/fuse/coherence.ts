@@ -1,19 +1,20 @@
 /**
- * Keeps every view of the same bytes current. An image that changes tells which bytes; here it is found out which inodes show them.
- * Their mtime rises, their rendered pages are dropped, and the kernel is told to drop what it keeps of them.
+ * Keeps every view of the same bytes current. An image that changes reports which bytes changed; this class finds the inodes that show them.
+ * Their mtime rises, their rendered pages are dropped, and the kernel is told to drop its pages of them.
  *
- * Invariant: an inode that the kernel may keep something of is in the index, from `remember` to `forget`; what it drops is read again only
- * after the data plane has the new bytes, because invalidations are sent when all listeners of the image were called.
+ * Invariant: an inode of which the kernel may keep something is in the index, from `remember` to `forget`. The kernel reads dropped pages
+ * again only after the data plane has the new bytes, because invalidations are sent when all listeners of the image have been called.
  */
+
+import type { FileInode } from '../inode.ts';
 import type { Image, ImageChange, ImageUpdate } from '../storage/image.ts';
 import { readExtents } from '../storage/read-extents.ts';
-import type { FileInode } from '../tree/inode.ts';
 import type { AttributeChanges } from './attribute-changes.ts';
 import type { Invalidation } from './filesystem.ts';
 import { type Invalidations, NOTHING, type Sent } from './invalidation.ts';
 import { OverlappingInodes } from './overlapping-inodes.ts';
 
-/** Through which inode an image is being changed. */
+/** The inode through which an image is being changed. */
 interface Cause {
   readonly inode: FileInode;
   /** The kernel has put the bytes into its own pages of the inode. */
@@ -26,9 +27,9 @@ export class Coherence {
   readonly #invalidations: Invalidations;
   readonly #attributes: AttributeChanges;
   readonly #followed = new Map<Image, () => void>();
-  /** Updates of one image are exclusive: there is one cause at a time. */
+  /** Updates of one image are exclusive, so there is one cause at a time. */
   readonly #causes = new Map<Image, Cause>();
-  /** Of the latest change that no inode caused: a discard. */
+  /** The latest change without an inode: a discard. */
   #latest: Sent = NOTHING;
 
   constructor(invalidations: Invalidations, attributes: AttributeChanges) {
@@ -36,7 +37,7 @@ export class Coherence {
     this.#attributes = attributes;
   }
 
-  /** The kernel may keep something of the inode. */
+  /** From now on the kernel may keep something of the inode. */
   remember(inode: FileInode): void {
     if (this.#index.has(inode.nodeid)) return;
     this.#index.add(inode);
@@ -45,11 +46,11 @@ export class Coherence {
 
   forget(inode: FileInode): void {
     this.#index.remove(inode.nodeid);
-    // Nobody will tell it about changes from here on.
+    // From here on nobody reports changes to it.
     invalidate(inode);
   }
 
-  /** Carries out a WRITE. Its other views are current when the promise settles, unless waiting could deadlock. */
+  /** Carries out a WRITE. When the promise settles, the other views are current, unless waiting could deadlock. */
   async write<T>(inode: FileInode, image: Image, task: (update: ImageUpdate) => Promise<T>): Promise<T> {
     const cause: Cause = { inode, pagesAreCurrent: true, invalidations: [] };
     try {
@@ -59,7 +60,7 @@ export class Coherence {
     }
   }
 
-  /** Puts other bytes in the place of an inode's, all or none of them. */
+  /** Replaces the bytes of an inode, all of them or none. */
   async replace<T>(inode: FileInode, image: Image, task: (update: ImageUpdate) => Promise<T>): Promise<T> {
     const cause: Cause = { inode, pagesAreCurrent: false, invalidations: [] };
     const result = await this.#update(image, cause, task, true);
@@ -67,7 +68,7 @@ export class Coherence {
     return result;
   }
 
-  /** The kernel's pages of an inode are not its bytes. Where it cannot be told, it finds out at the next open: by the time. */
+  /** The kernel's pages of an inode are not its bytes. If the kernel cannot be told, it notices at the next open, by the mtime. */
   async drop(inode: FileInode): Promise<void> {
     if (!this.#invalidations.connected) this.#attributes.touch(inode);
     const { nodeid } = inode;
@@ -77,8 +78,8 @@ export class Coherence {
   }
 
   /**
-   * An open with O_TRUNC made the kernel believe that the file is empty, and writes to the copy would make it as long as they
-   * reach. Others go on reading the old bytes, so it hears where they end.
+   * After an open with O_TRUNC the kernel believes that the file is empty, and that writes to the copy make the file longer. Other readers go
+   * on reading the old bytes, so the kernel is told where they end.
    */
   async keepEnd(inode: FileInode): Promise<void> {
     const { nodeid, content } = inode;
@@ -93,7 +94,7 @@ export class Coherence {
     await this.#invalidations.settle(this.#invalidations.send([{ kind: 'end', nodeid, offset, bytes }]));
   }
 
-  /** Waits for the invalidations of what was changed through no inode. */
+  /** Waits for the invalidations of changes without an inode. */
   settled(): Promise<void> {
     return this.#invalidations.settle(this.#latest);
   }
@@ -157,7 +158,7 @@ export class Coherence {
 
 const WHOLE_FILE = [{ offset: 0, length: 0 }] as const;
 
-/** What was computed from bytes that are others now. */
+/** Content that was computed from bytes that have changed. */
 function invalidate({ content }: FileInode): void {
   if (content.kind === 'rendered' || content.kind === 'snapshot') content.invalidate?.();
 }

@@ -1,14 +1,14 @@
 import { errno } from '../errors.ts';
 import type { CommandContent } from '../storage/content.ts';
 
-/** Of one write. The longest command has a path in it. */
+/** Maximum size of one write. The longest command contains a path. */
 const MOST_COMMAND_BYTES = 16 * 1024;
-/** Commands and answers that one descriptor keeps; the last answer may be longer. */
+/** Maximum size of the commands and answers that one descriptor keeps; the last answer may exceed it. */
 export const MOST_TRANSCRIPT_BYTES = 1024 * 1024;
 
 /**
- * What one descriptor of /sys/control has said and heard: its commands as they were written, each followed by its answer. So a reader
- * that goes on where it wrote reads the answer, whoever keeps the position.
+ * The transcript of one descriptor of /sys/control: each command as it was written, followed by its answer. A reader that continues where it
+ * wrote reads the answer, whoever keeps the position.
  */
 export class CommandTranscript {
   #bytes: Buffer = Buffer.alloc(0);
@@ -23,8 +23,8 @@ export class CommandTranscript {
   }
 
   /**
-   * Carries out each line, one after the other. Rejects with the first failure; EFBIG for a write that is longer than any command, and for
-   * a descriptor that has said and heard too much.
+   * Carries out the lines one after the other. Rejects with the first failure. EFBIG for a write that is longer than any command, and for a
+   * transcript that is too long.
    */
   async say(content: CommandContent, offset: number, bytes: Uint8Array): Promise<void> {
     if (bytes.byteLength > MOST_COMMAND_BYTES)

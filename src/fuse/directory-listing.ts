@@ -1,23 +1,23 @@
-import type { DirectoryInode, Inode } from '../tree/inode.ts';
+import type { DirectoryInode, Inode } from '../inode.ts';
 import type { DirectoryEntry, Entry } from './filesystem.ts';
 
 interface Named {
   readonly name: string;
   readonly inode: Inode;
-  /** Where to go on after the entry: ascends, and is the entry's as long as it is there. */
+  /** Where a listing continues after the entry: ascending, and constant as long as the entry exists. */
   readonly offset: number;
 }
 
-/** Those of `.` and `..` come first. */
+/** The offsets of `.` and `..` come first. */
 const FIRST_OFFSET = 2;
-/** Gaps that are worth closing. */
+/** Minimum number of gaps that is worth closing. */
 const MOST_GAPS = 1024;
 
-/** A directory as it was when a request last asked for its entries, and what was made and removed since. */
+/** A directory as it was at the last request for its entries, and the entries that were made and removed since. */
 class Listing {
-  /** By offset. A removed entry leaves a gap until there are many. */
+  /** Ordered by offset. A removed entry leaves a gap; gaps are closed when there are many. */
   #entries: (Named | undefined)[] = [];
-  /** Where a name stands in `entries`: known once something comes or goes. Nothing does in most folders, the largest ones among them. */
+  /** Index of each name in `entries`: known only after the first change. Most folders, the largest among them, never change. */
   #indexes: Map<string, number> | undefined;
   #count = 0;
   #lastOffset = FIRST_OFFSET;
@@ -27,7 +27,7 @@ class Listing {
     for (const [name, inode] of directory.children) this.#append(name, inode);
   }
 
-  /** Entries that came or went without a word. */
+  /** Takes over entries that appeared or disappeared without a call of `add` or `remove`. */
   catchUp(directory: DirectoryInode): void {
     if (this.#count === directory.children.size) return;
     const indexes = this.#indexesByName();
@@ -52,7 +52,7 @@ class Listing {
   }
 
   *after(offset: number): Generator<Named> {
-    // Of one state: a request takes its entries at once.
+    // All from one state: a request takes its entries in one step.
     const entries = this.#entries;
     for (let index = this.#firstAfter(offset); index < entries.length; index++) {
       const entry = entries[index];
@@ -81,7 +81,7 @@ class Listing {
     return this.#indexes;
   }
 
-  /** Index of the first entry behind `offset`, or of a gap before it. */
+  /** Index of the first entry after `offset`, or of a gap before it. */
   #firstAfter(offset: number): number {
     let low = 0;
     let high = this.#entries.length;
@@ -98,8 +98,8 @@ class Listing {
 }
 
 /**
- * The order of a directory's entries, so that an offset means the same entry in every request, whatever is made and removed
- * between them. `.` has offset 1, `..` 2; a new entry comes last. To make or remove one costs the same however many there are.
+ * The order of a directory's entries: an offset means the same entry in every request, whatever is made and removed between them. `.` has
+ * offset 1, `..` has 2; a new entry comes last. Making or removing an entry costs the same in a directory of any size.
  */
 export class DirectoryListings {
   readonly #listings = new WeakMap<DirectoryInode, Listing>();
@@ -118,7 +118,7 @@ export class DirectoryListings {
     }
   }
 
-  /** The directory has a new entry, or another one of the name. */
+  /** The directory has a new entry, or a different entry with the same name. */
   added(directory: DirectoryInode, name: string, inode: Inode): void {
     this.#listings.get(directory)?.add(name, inode);
   }

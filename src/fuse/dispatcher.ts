@@ -11,12 +11,11 @@ import { OPCODE_LIMIT, OPCODES, opcodeName } from './protocol/opcodes.ts';
 import { errorReply } from './protocol/reply.ts';
 import { BODY, Request } from './protocol/request.ts';
 
-export type { DispatcherHooks, DispatcherLimits } from './hooks.ts';
-export type { Negotiated } from './protocol/init.ts';
+export type { DispatcherHooks } from './hooks.ts';
 
 /**
- * Turns messages of the kernel into calls of a Filesystem and their outcomes into replies. It owns no device: the
- * transport hands messages in and takes replies out, so that everything here is bytes to bytes.
+ * Turns messages of the kernel into calls of a Filesystem, and their results into replies. It does not own the device: the transport passes
+ * messages in and takes replies out, so everything here is bytes to bytes.
  *
  * Invariants:
  * - Every request gets exactly one reply, whatever it contains and whatever the filesystem does; FORGET and
@@ -42,7 +41,7 @@ export class Dispatcher {
     this.#session = { filesystem, hooks, inodes, backings, negotiated: undefined };
   }
 
-  /** Takes one whole message. The dispatcher keeps it until it is answered. Never throws. */
+  /** Takes one complete message, and keeps it until it is answered. Never throws. */
   handle(message: Buffer): void {
     if (message.length < BODY) {
       this.#hooks.log('error', `a message of ${message.length} bytes is too short for a request header`);
@@ -60,13 +59,13 @@ export class Dispatcher {
     }
   }
 
-  /** Interrupts everything that is under way: the connection is over and replies have nowhere to go. */
+  /** Interrupts all requests in progress: the connection has ended, and replies cannot be sent. */
   end(): void {
     this.#ended = true;
     for (const request of this.#pending.values()) request.interrupt();
   }
 
-  /** Requests by opcode, refusals, and what is held, for the metrics. */
+  /** For the metrics: requests by opcode, refusals, and resources in use. */
   counters(): Readonly<Record<string, number>> {
     const counters: Record<string, number> = {
       request_errors_total: this.#errors,
@@ -102,7 +101,7 @@ export class Dispatcher {
     }
   }
 
-  /** A write that waits keeps its bytes in memory, a megabyte for each thread that writes. Throws ENOSPC. */
+  /** A waiting write keeps its bytes in memory, a megabyte for each thread that writes. Throws ENOSPC. */
   #account({ opcode, uid, message }: Request): (() => void) | undefined {
     const { pendingBytes } = this.#hooks;
     if (opcode !== OPCODES.WRITE || pendingBytes === undefined) return undefined;
@@ -123,9 +122,9 @@ export class Dispatcher {
   }
 
   /**
-   * Aborts the request's signal; the operation answers EINTR itself, or goes on if it must not stop half-way. An
-   * unknown request was either answered meanwhile, or another thread still has it in hand: the kernel wants EAGAIN
-   * then, after some time, and repeats the interrupt if it is still waiting.
+   * Aborts the request's signal. The operation answers EINTR itself, or continues if it must not stop half-way. An unknown request was either
+   * answered in the meantime, or another thread still has it: the kernel then expects EAGAIN after some time, and repeats the interrupt if it
+   * is still waiting.
    */
   #interrupt(request: Request): void {
     const target = decodeInterrupt(request);
@@ -161,10 +160,10 @@ export class Dispatcher {
   }
 }
 
-/** How long an interrupt waits for its request. Without any, kernel and server would toss it to and fro. */
+/** How long an interrupt waits for its request. Without a delay, kernel and server would send it back and forth. */
 const INTERRUPT_PATIENCE_MS = 10;
 
-/** Plain refusals are everyday answers; whatever else goes wrong is worth a line in the log. */
+/** Ordinary refusals are normal answers; every other failure has a line in the log. */
 function asRefusal(cause: unknown): { errno: number; logged: boolean } {
   if (cause instanceof MlfsError) {
     return { errno: ERRNO[cause.errno], logged: cause.code !== 'ERR_MLFS_ERRNO' };

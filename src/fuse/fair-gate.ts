@@ -1,25 +1,25 @@
 import type { RequestContext } from './filesystem.ts';
 
-/** Who asks, and whether he still waits. */
+/** The caller, and whether it still waits. */
 type Caller = Pick<RequestContext, 'uid' | 'signal'>;
 
 /**
- * Lets a few tasks run at a time. A user has at most half of the places, and users take turns: who asks for thousands of things waits for
- * them, and another one's first thing is done next.
+ * Lets a few tasks run at a time. A user has at most half of the places, and users take turns: a user with thousands of tasks waits for them,
+ * while another user's first task is next.
  */
 export class FairGate {
   readonly #places: number;
   readonly #running = new Map<number, number>();
   #runningAll = 0;
-  /** Those that wait, by user; the user whose turn is next comes first. */
+  /** Waiting tasks by user; the user whose turn is next comes first. */
   readonly #waiting = new Map<number, (() => void)[]>();
 
-  /** `places`: two at least. */
+  /** `places` must be at least two. */
   constructor(places: number) {
     this.#places = places;
   }
 
-  /** Throws the signal's reason when the caller was interrupted before it was his turn. */
+  /** Throws the signal's reason if the caller is interrupted before its turn. */
   async run<T>({ uid, signal }: Caller, task: () => Promise<T>): Promise<T> {
     if (this.#hasPlaceFor(uid)) this.#enter(uid);
     else await this.#turn(uid, signal);
@@ -31,7 +31,7 @@ export class FairGate {
     }
   }
 
-  /** Resolves with a place; rejects, and does not wait any more, when the caller is interrupted. */
+  /** Resolves with a place. Rejects, and leaves the queue, if the caller is interrupted. */
   #turn(uid: number, signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       if (signal.aborted) {

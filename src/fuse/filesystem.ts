@@ -2,16 +2,16 @@ import type { ErrnoName } from '../errors.ts';
 import type { Extent } from '../storage/extent.ts';
 
 /**
- * The seam between the transports and what they serve: operations on inodes. The kernel transport decodes wire messages
- * into these calls, the fuse-native transport resolves paths into them; both encode the results. A refusal is a thrown
- * MlfsError with its errno. Sizes and offsets are safe integers in bytes, times are milliseconds. In a name, a byte that is no part of UTF-8
- * is a lone surrogate (protocol/name-bytes.ts).
+ * The seam between the transports and what they serve: operations on inodes. The kernel transport decodes wire messages into these calls, and
+ * the fuse-native transport resolves paths into them; both encode the results. A refusal is a thrown MlfsError with its errno. Sizes and
+ * offsets are safe integers in bytes; times are milliseconds. A byte of a name that is not UTF-8 is a lone surrogate (protocol/name-
+ * bytes.ts).
  */
 export interface Filesystem {
   lookup(parent: number, name: string, context: RequestContext): MaybePromise<Entry | AbsentEntry>;
-  /** The kernel holds a first reference to the inode (or a path is remembered): it may keep its attributes and pages. */
+  /** The kernel holds its first reference to the inode (or fuse-native remembers a path): it may keep attributes and pages. */
   remember(nodeid: number): void;
-  /** It holds none any more. */
+  /** The kernel holds no reference any more. */
   forget(nodeid: number): void;
   getattr(nodeid: number, context: RequestContext): MaybePromise<AttrReply>;
   setattr(nodeid: number, change: AttrChange, context: RequestContext): MaybePromise<AttrReply>;
@@ -24,7 +24,7 @@ export interface Filesystem {
     length: number,
     context: RequestContext,
   ): MaybePromise<Uint8Array>;
-  /** Returns the number of bytes taken. */
+  /** Returns the number of bytes written. */
   write(
     nodeid: number,
     handle: number,
@@ -38,7 +38,7 @@ export interface Filesystem {
   /** Directory entries in a stable order, `.` and `..` first; `offset` of an entry is its index + 1. */
   readdir(nodeid: number, offset: number, context: RequestContext): MaybePromise<Iterable<DirectoryEntry>>;
   access(nodeid: number, mask: number, context: RequestContext): MaybePromise<void>;
-  /** Of the file system that `nodeid` lies on; the root's when absent. */
+  /** The file system that `nodeid` lies on; the root's if absent. */
   statfs(context: RequestContext, nodeid?: number): MaybePromise<Statfs>;
   getxattr(nodeid: number, name: string, context: RequestContext): MaybePromise<Uint8Array>;
   listxattr(nodeid: number, context: RequestContext): MaybePromise<readonly string[]>;
@@ -50,14 +50,14 @@ export interface Filesystem {
     whence: number,
     context: RequestContext,
   ): MaybePromise<number>;
-  /** Makes sure of room for [offset, offset + length); `mode` is fallocate(2)'s. */
+  /** Reserves room for [offset, offset + length); `mode` is fallocate(2)'s. */
   fallocate(
     nodeid: number,
     handle: number,
     range: { readonly offset: number; readonly length: number; readonly mode: number },
     context: RequestContext,
   ): MaybePromise<void>;
-  /** Everything that was acknowledged is durable when it resolves: fsync of a directory, syncfs. */
+  /** When it resolves, everything that was acknowledged is durable: fsync of a directory, syncfs. */
   sync(): MaybePromise<void>;
   /** Makes a scratch file and opens it. */
   create(
@@ -67,7 +67,7 @@ export interface Filesystem {
     flags: number,
     context: RequestContext,
   ): MaybePromise<{ readonly entry: Entry; readonly opened: OpenReply }>;
-  /** Makes a scratch file. `mode` has the file type, too: what is no regular file is refused. */
+  /** Makes a scratch file. `mode` includes the file type: only regular files are accepted. */
   mknod(parent: number, name: string, mode: number, context: RequestContext): MaybePromise<Entry>;
   mkdir(parent: number, name: string, mode: number, context: RequestContext): MaybePromise<Entry>;
   unlink(parent: number, name: string, context: RequestContext): MaybePromise<void>;
@@ -81,11 +81,11 @@ export interface Filesystem {
     flags: number,
     context: RequestContext,
   ): MaybePromise<void>;
-  /** Why what is never done is refused here. */
+  /** Refuses an operation that no mount carries out, and says why. */
   refusal(operation: NeverDone): ErrnoName;
-  /** The folder at the root that an inode is in, for the metrics. */
+  /** The room of an inode, for the metrics. */
   roomOf?(nodeid: number): string;
-  /** Rises whenever a name comes to lead elsewhere without the kernel's doing: what was remembered by path is void. */
+  /** Rises whenever a name leads to another inode without the kernel's doing: paths that were remembered are then invalid. */
   readonly namesVersion: number;
   /** Called once by a transport with `notify`, before the first request. */
   connect(notifier: Notifier): void;
@@ -96,18 +96,21 @@ export type NeverDone = 'link' | 'symlink' | 'tmpfile' | 'setxattr' | 'removexat
 
 export type MaybePromise<T> = T | Promise<T>;
 
-/** What the kernel keeps and must not any more, or believes and should not. */
+/** What the kernel must drop, or believes wrongly. */
 export type Invalidation =
-  /** Pages and attributes of an inode; bytes [offset, offset + length), to the end when length is 0. */
+  /** Pages and attributes of an inode: the bytes [offset, offset + length), or to the end if length is 0. */
   | { readonly kind: 'pages'; readonly nodeid: number; readonly offset: number; readonly length: number }
   /** A name in a directory, with everything below it. */
   | { readonly kind: 'name'; readonly parent: number; readonly name: string }
-  /** The file is not as short as the kernel has made it by an open with O_TRUNC: it ends in these bytes, at `offset`. */
+  /** The file is longer than the kernel believes after an open with O_TRUNC: these are its last bytes, at `offset`. */
   | { readonly kind: 'end'; readonly nodeid: number; readonly offset: number; readonly bytes: Uint8Array };
 
 /** How a transport with `notify` tells the kernel, on a thread that answers no request. */
 export interface Notifier {
-  /** Resolves when the kernel has let go. Requests that the kernel makes meanwhile must be answered: see invalidation.ts for who may wait. */
+  /**
+   * Resolves when the kernel has dropped it. Requests that the kernel makes in the meantime must be answered: invalidation.ts says which
+   * operations may wait.
+   */
   invalidate(invalidations: readonly Invalidation[]): Promise<void>;
 }
 
@@ -128,13 +131,13 @@ export interface Attr {
   readonly gid: number;
   readonly size: number;
   readonly mtimeMs: number;
-  /** When absent: the mtime. */
+  /** Default: the mtime. */
   readonly atimeMs?: number;
-  /** When absent: the mtime. */
+  /** Default: the mtime. */
   readonly ctimeMs?: number;
-  /** The times to the nanosecond, where they are known so: they win over those in milliseconds. */
+  /** The times in nanoseconds, if they are known: they override those in milliseconds. */
   readonly exactTimes?: ExactTimes;
-  /** st_blocks, in units of 512 bytes. When absent: as many as the size needs. */
+  /** st_blocks, in units of 512 bytes. Default: as many as the size needs. */
   readonly blocks?: number;
 }
 
@@ -145,7 +148,7 @@ export interface ExactTimes {
   readonly ctimeNs: bigint;
 }
 
-/** A time that somebody sets: that of the server's clock, or nanoseconds since 1970. */
+/** A time that a caller sets: the server's clock, or nanoseconds since 1970. */
 export type NewTime = 'now' | bigint;
 
 /** How long the kernel may keep an answer without asking again. */
@@ -155,7 +158,7 @@ export interface Entry {
   readonly attrTimeoutMs: number;
 }
 
-/** There is no such name, and there will be none for a while: a transport that cannot say so answers ENOENT. */
+/** There is no such name, and there will be none for this time. A transport that cannot express that answers ENOENT. */
 export interface AbsentEntry {
   readonly absent: true;
   readonly entryTimeoutMs: number;
@@ -177,18 +180,18 @@ export interface AttrChange {
 }
 
 export interface OpenReply {
-  /** 0 when the inode says all that is needed: only READ with handle 0 may be answered from published extents. */
+  /** 0 if the inode alone is enough: only READ with handle 0 may be answered from published extents. */
   readonly handle: number;
   /**
    * keep: the kernel's pages stay valid across opens. fresh: it drops those of earlier opens. direct: the kernel caches nothing.
    */
   readonly caching: 'keep' | 'fresh' | 'direct';
   /**
-   * A descriptor of a file that has the same bytes at the same offsets: a transport may let the kernel read and write it by itself. All
-   * opens of an inode have one, or none has.
+   * A descriptor of a file that has the same bytes at the same offsets: a transport may let the kernel read and write it directly. All opens
+   * of an inode have one, or none has.
    */
   readonly backing?: number;
-  /** Set when a transport with `nativeRead` may answer READ for this inode from these extents alone. */
+  /** Set if a transport with `nativeRead` may answer READ for this inode from these extents alone. */
   readonly extents?: readonly Extent[];
 }
 
@@ -196,16 +199,16 @@ export interface DirectoryEntry {
   readonly name: string;
   /** Pass this to readdir to continue after the entry. */
   readonly offset: number;
-  /** `.` and `..` carry attributes too; a transport takes no reference for those. */
+  /** `.` and `..` have attributes, too; a transport takes no reference for them. */
   readonly entry: Entry;
-  /** Of the attributes only `kind` is known: a transport tells nothing else and takes no reference. */
+  /** Only `kind` of the attributes is known: a transport reports nothing else and takes no reference. */
   readonly nameOnly?: boolean;
 }
 
 export interface Statfs {
   readonly blocks: number;
   readonly blocksFree: number;
-  /** Free to those who are not root. */
+  /** Free for users other than root. */
   readonly blocksAvailable: number;
   readonly files: number;
   readonly filesFree: number;

@@ -16,8 +16,8 @@ import type {
 } from './filesystem.ts';
 
 /**
- * A Filesystem whose operations on names hold descriptors while they last: only a few are under way at a time, shared out among users. What
- * is done with an open file has its descriptor already and does not wait.
+ * A Filesystem that limits concurrent operations on names, because each holds descriptors while it runs; users share the places. Operations
+ * on an open file already have their descriptor and do not wait.
  */
 export class GatedFilesystem implements Filesystem {
   readonly #inner: Filesystem;

@@ -10,16 +10,14 @@ export interface DispatcherHooks {
   publish(nodeid: number, extents: readonly Extent[]): void;
   /** The kernel holds no reference to the inode any more. */
   withdraw(nodeid: number): void;
-  /** Lets the kernel read and write an open file by itself: an id for the reply, or undefined when it does not want to. */
+  /** Lets the kernel read and write an open file directly: returns an id for the reply, or undefined if the kernel refuses. */
   openBacking?(fd: number): number | undefined;
   closeBacking?(id: number): void;
   /** INIT was answered: the mount point answers from now on. */
   initialized(negotiated: Negotiated): void;
-  /** The kernel said DESTROY. */
-  destroyed(): void;
   log(level: 'debug' | 'warn' | 'error', message: string): void;
   readonly limits: DispatcherLimits;
-  /** What users may have waiting; no bound when absent. */
+  /** Limits what users may have waiting; no limit if absent. */
   readonly pendingBytes?: Supply;
 }
 
@@ -30,6 +28,6 @@ export interface DispatcherLimits {
   readonly maxPages: number;
   readonly maxReadaheadBytes: number;
   readonly maxBackground: number;
-  /** Ask for passthrough: files that have a `backing` are then read and written by the kernel itself. */
+  /** Ask for passthrough: the kernel itself then reads and writes files that have a `backing`. */
   readonly passthrough?: boolean;
 }

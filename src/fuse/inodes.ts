@@ -6,11 +6,11 @@ import {
   type Inode,
   type InodeTree,
   ROOT_NODEID,
-} from '../tree/inode.ts';
+} from '../inode.ts';
 
 /**
- * Every inode that a request may name: those of the tree, scratch files and folders, and what is left of trees that were replaced, as long as
- * the kernel refers to it. The root is nodeid 1 whichever tree it is of.
+ * Every inode that a request may name: the inodes of the tree, scratch files and folders, and the inodes of replaced trees as long as the
+ * kernel refers to them. The root is nodeid 1 in every tree.
  */
 export class Inodes {
   #tree: InodeTree;
@@ -37,12 +37,12 @@ export class Inodes {
     this.#dropUnreferenced();
   }
 
-  /** Whether a tree is the one that is shown, or the kernel still refers to one of its inodes. */
+  /** Whether a tree is the present one, or the kernel still refers to one of its inodes. */
   has(tree: InodeTree): boolean {
     return tree === this.#tree || this.#former.includes(tree);
   }
 
-  /** What the kernel calls an inode. */
+  /** The nodeid that the kernel knows for an inode. */
   nodeidOf(inode: Inode): number {
     return inode === this.#tree.root ? ROOT_NODEID : inode.nodeid;
   }
@@ -66,7 +66,7 @@ export class Inodes {
     return undefined;
   }
 
-  /** The folder at the root that an inode is in. */
+  /** The room of an inode. */
   roomOf(nodeid: number): string {
     if (nodeid >= FIRST_SCRATCH_NODEID) return 'scratch';
     const former = this.#former.find((tree) => tree.get(nodeid) !== undefined);
@@ -85,7 +85,7 @@ export class Inodes {
     return inode;
   }
 
-  /** Makes a scratch inode with a number of its own. */
+  /** Makes a scratch inode with a new nodeid. */
   addScratch<T extends Inode>(make: (nodeid: number) => T): T {
     const inode = make(++this.#lastScratch);
     this.#scratch.set(inode.nodeid, inode);

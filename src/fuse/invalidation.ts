@@ -1,29 +1,29 @@
 /**
- * Who may wait until the kernel has dropped what it cached. A write is to be seen through every other name of its bytes when it is
- * acknowledged, so it waits for the invalidations that it caused; but waiting can deadlock:
+ * Decides which operations may wait until the kernel has dropped its cache. A write must be visible through every other name of its bytes
+ * when it is acknowledged, so it waits for the invalidations that it caused. But waiting can deadlock:
  *
- * - While a WRITE is unanswered the kernel may hold locks on the pages of its inode, and an invalidation waits for such locks.
- *   So W(x), waiting for I(y), and W(y), waiting for I(x), would wait for ever; so would W(x), waiting for an invalidation that stands in the
- *   queue behind an I(x).
+ * - While a WRITE is unanswered, the kernel may hold locks on the pages of its inode, and an invalidation waits for such locks.
+ *   So W(x), waiting for I(y), and W(y), waiting for I(x), would wait for ever. So would W(x), waiting for an invalidation that is in the
+ *   queue after an I(x).
  * - Invalidations are carried out one after the other, in the order in which they were sent, by a thread that answers nothing.
  *
  * The rule: W(x) waits for the invalidations that it caused unless an invalidation of x itself is queued or running. Besides WRITE only
  * FLUSH, RENAME and commands wait, and they hold no pages.
  *
- * Why that is enough: let I(y) be the first of the queue, blocked by the pages of an unanswered W(y). If W(y) waits for some I(z),
- * then no I(y) was queued when it began to wait, so I(y) was sent after I(z), so I(z) was before the first of the queue: it is done.
- * And a W(y) that does not wait is answered. (An invalidation may write dirty pages of y itself: that W(y) finds I(y) running.)
+ * Why that is enough: let I(y) be the first in the queue, blocked by the pages of an unanswered W(y). If W(y) waits for some I(z), then no
+ * I(y) was queued when it began to wait. So I(y) was sent after I(z), and I(z) was before the first in the queue: it is done. A W(y) that
+ * does not wait is answered. (An invalidation may write dirty pages of y itself: that W(y) finds I(y) running.)
  *
- * Whoever does not wait is acknowledged a moment before the other names are current. A bound ends any wait that this reasoning missed.
+ * A write that does not wait is acknowledged a moment before the other names are current. A timeout ends any wait that this reasoning missed.
  */
 import type { Invalidation, Notifier } from './filesystem.ts';
 
-/** Long against any invalidation, short against a user's patience. */
+/** Much longer than any invalidation, and shorter than a user's patience. */
 const PATIENCE_MS = 2000;
 
-/** Invalidations on their way. */
+/** Invalidations that were sent. */
 export interface Sent {
-  /** Resolves when the kernel has let go, and never rejects. */
+  /** Resolves when the kernel has dropped its cache, and never rejects. */
   readonly done: Promise<void>;
 }
 
@@ -43,7 +43,7 @@ export class Invalidations {
     this.#notifier = notifier;
   }
 
-  /** Whether the kernel can be told anything. */
+  /** Whether the transport can tell the kernel anything. */
   get connected(): boolean {
     return this.#notifier !== undefined;
   }
@@ -62,12 +62,12 @@ export class Invalidations {
     return { done };
   }
 
-  /** For a WRITE to `nodeid` that caused these: waits if it may. */
+  /** For a WRITE to `nodeid` that caused these invalidations: waits if it may. */
   async settleWrite(nodeid: number, sent: Sent): Promise<void> {
     if (!this.#pending.has(nodeid)) await this.settle(sent);
   }
 
-  /** For what holds no pages. */
+  /** For operations that hold no pages. */
   async settle({ done }: Sent): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     const patience = new Promise<void>((resolve) => {

@@ -1,10 +1,10 @@
 /**
- * File systems of their own in folders of the tree's root. The kernel sees one file system, so nodeids are translated: each graft has a
- * range of 2^28 of them above everything the tree gives out, within the 32 bits that one of the transports has. A handle is only ever
- * used together with its nodeid and stays what it is.
+ * File systems of their own in folders of the tree's root. The kernel sees one file system, so nodeids are translated: each graft has a range
+ * of 2^28 nodeids above all those of the tree, within the 32 bits that one of the transports has. A handle is only used together with its
+ * nodeid and is not translated.
  *
- * Invariants: a request goes to exactly one file system; nothing is renamed from one to the other (EXDEV); what a graft tells the kernel
- * is in the kernel's numbers; the name of a graft hides the tree's own.
+ * Invariants: a request goes to exactly one file system; a rename from one to another is EXDEV; what a graft tells the kernel uses the
+ * kernel's nodeids; the name of a graft hides the same name of the tree.
  */
 import { type ErrnoName, errno } from '../errors.ts';
 import type { Metric } from '../telemetry/metrics.ts';
@@ -31,9 +31,9 @@ import { Traffic } from './traffic.ts';
 export interface Graft {
   readonly name: string;
   readonly filesystem: Filesystem;
-  /** The mount is gone: lets go of whatever it holds. */
+  /** The mount is gone: releases everything that it holds. */
   close?(): Promise<void>;
-  /** What it counts by itself. */
+  /** Metrics of the graft itself. */
   metrics?(): Iterable<Metric>;
 }
 
@@ -42,12 +42,12 @@ const ROOT = 1;
 const FIRST_GRAFTED = 3 * 2 ** 30;
 const RANGE = 2 ** 28;
 const MOST_GRAFTS = (2 ** 32 - FIRST_GRAFTED) / RANGE;
-/** Where the grafts stand in a listing of the root: behind whatever the tree has there. */
+/** Listing offsets of the grafts: after everything of the tree. */
 const FIRST_OFFSET = 2 ** 40;
-/** A day: the name of a graft stays. */
+/** A day: the name of a graft does not change. */
 const NAME_MS = 24 * 60 * 60 * 1000;
 
-/** The tree with other file systems in folders of its root. `traffic` counts what is read and written, by folder. */
+/** Joins the tree and other file systems in folders of its root. `traffic` counts reads and writes by room. */
 export function joinFilesystems(
   tree: Filesystem,
   grafts: readonly Graft[],
@@ -57,7 +57,7 @@ export function joinFilesystems(
   return new JoinedFilesystem(tree, grafts, traffic);
 }
 
-/** One of the file systems, and what is added to its nodeids. */
+/** One of the file systems, and the number that is added to its nodeids. */
 interface Part {
   readonly filesystem: Filesystem;
   readonly base: number;
@@ -296,7 +296,7 @@ class JoinedFilesystem implements Filesystem {
     return index === undefined ? undefined : this.#grafts[index];
   }
 
-  /** Throws ESTALE for a nodeid that nobody gave out. */
+  /** Throws ESTALE for an unknown nodeid. */
   #of(nodeid: number): Part {
     if (nodeid < FIRST_GRAFTED) return this.#tree;
     const part = this.#grafts[Math.floor((nodeid - FIRST_GRAFTED) / RANGE)];
@@ -327,7 +327,7 @@ function* rootEntries(
   for (const graft of grafts) if (graft.offset > offset) yield graft;
 }
 
-/** Lazily: a transport takes as many as fit into an answer. */
+/** A generator: a transport takes as many entries as fit into an answer. */
 function* entriesIn(
   base: number,
   entries: Iterable<DirectoryEntry>,
@@ -343,7 +343,7 @@ function* entriesIn(
   }
 }
 
-/** The name of a graft stays for good, its attributes as long as the graft says. */
+/** The name of a graft never changes; its attributes are valid as long as the graft says. */
 function grafted({ base }: Part, reply: AttrReply): Entry {
   return { ...replyIn(base, reply), entryTimeoutMs: NAME_MS };
 }

@@ -3,9 +3,9 @@ import type { Filesystem } from './filesystem.ts';
 import type { DispatcherHooks } from './hooks.ts';
 
 /**
- * What the kernel knows: how many references it holds of each inode, and which inodes' extents the data plane has.
- * LOOKUP and READDIRPLUS give references, FORGET takes them back; an inode without any is withdrawn. The kernel holds a
- * reference of every open file, so that nothing is withdrawn under a reader.
+ * What the kernel knows: how many references it holds to each inode, and which inodes' extents the data plane has. LOOKUP and READDIRPLUS add
+ * references, and FORGET removes them; an inode without references is withdrawn. The kernel holds a reference to every open file, so no inode
+ * is withdrawn while it is read.
  */
 export class KnownInodes {
   readonly #filesystem: Filesystem;

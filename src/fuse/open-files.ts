@@ -1,7 +1,7 @@
 import { errno } from '../errors.ts';
+import type { FileInode, Inode } from '../inode.ts';
 import type { Content, LiveContent, SnapshotContent } from '../storage/content.ts';
 import { readExtents } from '../storage/read-extents.ts';
-import type { FileInode, Inode } from '../tree/inode.ts';
 import type { AttributeChanges } from './attribute-changes.ts';
 import type { Coherence } from './coherence.ts';
 import { CommandTranscript, MOST_TRANSCRIPT_BYTES } from './command-transcript.ts';
@@ -20,26 +20,26 @@ export interface OpenFilesOptions {
   readonly changes: AttributeChanges;
 }
 
-/** Positions of lseek(2) that a filesystem answers. */
+/** Modes of lseek(2) that a filesystem answers. */
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 
-/** What an open log keeps of a line that was begun. */
+/** Maximum size of an unfinished log line that is kept. */
 const LINE_BYTES = 8 * 1024;
 
-/** No handle: the inode says all that is needed. */
+/** No handle: the inode alone is enough. */
 export const NO_HANDLE = 0;
 
 const NO_BYTES = new Uint8Array(0);
 
-/** What is done with a file once it is open, by the kind of its content and by what its handle keeps. */
+/** Operations on open files, by the kind of their content and the state of their handle. */
 export class OpenFiles {
   readonly #handles: OpenHandles;
   readonly #snapshots: Snapshots;
   readonly #writing: Writing;
   readonly #coherence: Coherence;
   readonly #changes: AttributeChanges;
-  /** What open descriptors of command files have said, by inode. */
+  /** Transcripts of the open descriptors of command files, by inode. */
   readonly #transcripts = new Map<FileInode, Set<CommandTranscript>>();
   readonly #counters = { opens_total: 0, read_bytes_total: 0, write_bytes_total: 0, append_bytes_total: 0 };
 
@@ -55,7 +55,7 @@ export class OpenFiles {
     return { ...this.#counters };
   }
 
-  /** How much was said to a command file and heard from it, by whoever has said most. */
+  /** The size of the longest transcript of a command file. */
   commandSize(inode: FileInode): number {
     let size = 0;
     for (const transcript of this.#transcripts.get(inode) ?? []) size = Math.max(size, transcript.size);
@@ -152,7 +152,7 @@ export class OpenFiles {
     return this.#writing.sync(inode, this.#handles.writing(handle));
   }
 
-  /** Whether the handle itself entitles to change the size. */
+  /** Whether the handle itself permits a change of size. */
   isWriting(handle: number): boolean {
     return this.#handles.writing(handle) !== undefined;
   }
@@ -169,7 +169,7 @@ export class OpenFiles {
     return this.#writing.allocate(inode, this.#handles.writing(handle), range);
   }
 
-  /** Every byte is data: a hole of the checkpoint file is zeroes that somebody saved. */
+  /** Every byte is data: a hole in the checkpoint file is zeros that somebody saved. */
   lseek({ content }: FileInode, handle: number, offset: number, whence: number): number {
     if (whence !== SEEK_DATA && whence !== SEEK_HOLE) throw errno('EINVAL', `lseek whence ${whence}`);
     const size = this.#sizeFor(content, handle);
@@ -195,7 +195,7 @@ export class OpenFiles {
     return interruptible(opened, context.signal).then(
       (handle) => ({ handle, caching }),
       (cause) => {
-        // Nobody will release what an interrupted open still makes.
+        // An interrupted open still makes this document, and nobody will release it.
         opened.then((handle) => this.release(nodeid, handle)).catch(() => undefined);
         throw cause;
       },
@@ -224,7 +224,7 @@ export class OpenFiles {
     }
   }
 
-  /** Wherever the offset points: two writers of one log must not overwrite each other. */
+  /** The offset is ignored: two writers of one log must not overwrite each other. */
   async #append(handle: number, bytes: Uint8Array): Promise<number> {
     await this.#handles.append(handle).appender.append(bytes);
     this.#counters.append_bytes_total += bytes.byteLength;
@@ -241,7 +241,7 @@ function sizeOf(content: Exclude<Content, { kind: 'snapshot' | 'command' }>): nu
   return typeof content.size === 'function' ? content.size() : content.size;
 }
 
-/** Whether an inode is a document that has to be made before its size is known. */
+/** Whether an inode is a document that must be made before its size is known. */
 export function isDocument(inode: Inode): inode is FileInode & { readonly content: SnapshotContent } {
   return inode.kind === 'file' && inode.content.kind === 'snapshot';
 }

@@ -1,6 +1,6 @@
 import { errno } from '../errors.ts';
+import type { FileInode } from '../inode.ts';
 import type { Appender } from '../storage/content.ts';
-import type { FileInode } from '../tree/inode.ts';
 import type { CommandTranscript } from './command-transcript.ts';
 import type { StagedReplacement } from './staged-replacement.ts';
 import { type Claim, claimOpenFile, type Supplies } from './supplies.ts';
@@ -9,7 +9,7 @@ import { type Claim, claimOpenFile, type Supplies } from './supplies.ts';
 export interface DocumentHandle {
   readonly kind: 'document';
   readonly bytes: Uint8Array;
-  /** Who opened it. */
+  /** The user who opened it. */
   readonly uid: number;
 }
 
@@ -17,13 +17,13 @@ export interface DocumentHandle {
 export interface WritingHandle {
   readonly kind: 'writing';
   readonly inode: FileInode;
-  /** open(2)'s. */
+  /** The flags of open(2). */
   readonly flags: number;
-  /** Who opened it. */
+  /** The user who opened it. */
   readonly uid: number;
-  /** Present from O_TRUNC or ftruncate(0) on. */
+  /** Present after O_TRUNC or ftruncate(0). */
   stage: StagedReplacement | undefined;
-  /** fsync was called while the replacement was not carried out: it is to be durable when it is. */
+  /** fsync was called before the replacement was carried out: the replacement must then be durable at once. */
   durable?: boolean;
 }
 
@@ -33,7 +33,7 @@ export interface CommandHandle {
   readonly transcript: CommandTranscript;
 }
 
-/** The log, by who adds to it. */
+/** The log, with the unfinished line of this descriptor. */
 export interface AppendHandle {
   readonly kind: 'append';
   readonly appender: Appender;
@@ -46,7 +46,7 @@ interface Kept {
   readonly claim: Claim;
 }
 
-/** What open files keep between requests. Handles are numbered from 1: 0 says that the inode tells all that is needed. */
+/** What open files keep between requests. Handles are numbered from 1; 0 means that the inode alone is enough. */
 export class OpenHandles {
   readonly #supplies: Pick<Supplies, 'openFiles' | 'openBytes'>;
   readonly #open = new Map<number, Kept>();
@@ -56,12 +56,12 @@ export class OpenHandles {
     this.#supplies = supplies;
   }
 
-  /** Room for one more open file of a user, which may keep so many bytes, before anything is done for it. Throws ENFILE. */
+  /** Reserves room for one more open file of a user, and `bytes` of memory, before anything is done for it. Throws ENFILE. */
   claim(uid: number, bytes = 0): Claim {
     return claimOpenFile(this.#supplies, uid, bytes);
   }
 
-  /** `claim` is given back when the handle is removed. */
+  /** `claim` is released when the handle is removed. */
   add(open: OpenHandle, claim: Claim): number {
     this.#open.set(++this.#last, { open, claim });
     return this.#last;

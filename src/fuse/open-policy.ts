@@ -1,31 +1,31 @@
 import { errno } from '../errors.ts';
-import type { FileInode } from '../tree/inode.ts';
+import type { FileInode } from '../inode.ts';
 import { replacedImage, writerOf } from './replacement.ts';
 
-/** open(2) flags, as asm-generic/fcntl.h has them on Linux. */
+/** open(2) flags, from asm-generic/fcntl.h of Linux. */
 export const O_ACCMODE = 0o3;
 export const O_RDONLY = 0o0;
 export const O_WRONLY = 0o1;
 export const O_EXCL = 0o200;
 export const O_TRUNC = 0o1000;
 export const O_APPEND = 0o2000;
-/** Each write is durable when it returns; O_SYNC contains it. */
+/** Each write is durable when it returns; O_SYNC includes it. */
 export const O_DSYNC = 0o10000;
 
 /**
  * How one OPEN is served:
- * - read: the inode tells all that is needed. Extents are read by the data plane, the rest by a function.
+ * - read: the inode alone is enough. The data plane reads extents, a function makes other bytes.
  * - document: the bytes are made now and belong to this handle.
- * - append: every write is added at the end, and every read asks.
- * - command: what is written is carried out.
+ * - append: every write is added at the end, and every read asks the server.
+ * - command: each line that is written is carried out.
  * - write: in place.
- * - replace: into a staged copy, because the open cut the file to nothing.
- * - edit: into a staged copy of what the file says now, because what is written is parsed as a whole.
- * - cut: in place, after the file was cut to nothing.
+ * - replace: into a staged copy, because the open truncated the file.
+ * - edit: into a staged copy of the present text, because the whole text is parsed at close.
+ * - cut: in place, after the file was truncated.
  */
 export interface OpenPolicy {
   readonly serve: 'read' | 'document' | 'append' | 'command' | 'write' | 'replace' | 'edit' | 'cut';
-  /** keep: the kernel's pages stay valid across opens. direct: what the handle reads and writes is not what others see. */
+  /** keep: the kernel's pages stay valid across opens. direct: other readers do not see what the handle reads and writes. */
   readonly caching: 'keep' | 'direct';
 }
 
@@ -40,8 +40,7 @@ const EDIT: OpenPolicy = { serve: 'edit', caching: 'direct' };
 const CUT: OpenPolicy = { serve: 'cut', caching: 'keep' };
 
 /**
- * The one place that decides how an OPEN is served. Passthrough to a backing file, when it comes, is one more answer
- * here. Throws EROFS on a read-only mount and EPERM for a write to what cannot be written.
+ * The one place that decides how an OPEN is served. Throws EROFS on a read-only mount, and EPERM for writing a file that cannot be written.
  */
 export function openPolicy(inode: FileInode, flags: number, mountIsReadOnly: boolean): OpenPolicy {
   const { content } = inode;
@@ -57,7 +56,7 @@ export function openPolicy(inode: FileInode, flags: number, mountIsReadOnly: boo
       return cuts ? REPLACE : EDIT;
     case 'live':
       if (!writes) return DIRECT_READ;
-      // A log is only ever added to: what `>` would throw away is not the writer's.
+      // A log only grows: `>` must not remove lines of others.
       if (content.appender === undefined || cuts) throw errno('EPERM');
       return APPEND;
     case 'stored':

@@ -1,18 +1,19 @@
 /**
- * Which files show which bytes of an image: asked at every write, and a mount has tens of thousands of files and exports with
- * thousands of extents. An inode is filed, for each image, under the buckets that the span of its extents touches, at the level whose buckets are
- * large enough that these are few; a range is looked for in its buckets of every level, and in an inode by bisection.
+ * Finds the files that show given bytes of an image. This is asked at every write, and a mount has tens of thousands of files, and exports
+ * with thousands of extents. For each image, an inode is filed under the buckets that the span of its extents touches, at the lowest level
+ * whose buckets are large enough that these are few. A range is looked up in its buckets of every level, and inside an inode by bisection.
  */
+
+import type { FileInode } from '../inode.ts';
 import type { Content } from '../storage/content.ts';
 import { extentLength } from '../storage/extent.ts';
 import type { Image } from '../storage/image.ts';
 import type { DirtyRange } from '../storage/overlay.ts';
-import type { FileInode } from '../tree/inode.ts';
 
 /** A run of a file. */
 export interface FileRange {
   readonly offset: number;
-  /** 0: to the end of the file. */
+  /** 0 means to the end of the file. */
   readonly length: number;
 }
 
@@ -22,28 +23,28 @@ export interface Overlap {
   readonly ranges: readonly FileRange[];
 }
 
-/** What one inode shows of one image: its runs by their place in the image. */
+/** What one inode shows of one image: its runs, by their place in the image. */
 interface Shown {
   readonly inode: FileInode;
   readonly starts: Float64Array;
   readonly ends: Float64Array;
   /** The largest end up to each run. */
   readonly reach: Float64Array;
-  /** Where each run is in the file; undefined when any byte of the image may be anywhere in it. */
+  /** Where each run is in the file; undefined if any byte of the image may be anywhere in it. */
   readonly places: Float64Array | undefined;
-  /** Runs of the file that follow the image without lying in it: checksums. */
+  /** Runs of the file that depend on the image without lying in it: checksums. */
   readonly computed: readonly FileRange[];
 }
 
-/** 64 KiB, and 64 times as much at each level above. */
+/** 64 KiB; the buckets of each higher level are 64 times as large. */
 const SMALLEST_BUCKET = 2 ** 16;
 const LEVEL_FACTOR = 64;
 const LEVELS = 6;
 /** An inode is filed at the lowest level where it touches no more buckets than this. */
 const BUCKETS_AN_INODE = 16;
-/** Runs of a file that are nearer than this are one: the kernel is told about pages, and not a thousand times. */
+/** Runs of a file that are closer than this are joined: the kernel is told about pages, and not a thousand times. */
 const NEAR_BYTES = 1024 * 1024;
-/** More runs than this are the whole file. */
+/** More runs than this count as the whole file. */
 const RUNS_AT_MOST = 64;
 
 const WHOLE_FILE: readonly FileRange[] = [{ offset: 0, length: 0 }];
@@ -77,7 +78,7 @@ export class OverlappingInodes {
     this.#shown.delete(nodeid);
   }
 
-  /** The inodes that show any byte of these ranges, which ascend, and where. */
+  /** The inodes that show any byte of these ranges, and where. The ranges must be ascending. */
   *overlapping(image: Image, ranges: readonly DirtyRange[]): Generator<Overlap> {
     for (const shown of this.#candidates(image, ranges)) {
       const found = rangesOf(shown, ranges);
@@ -136,7 +137,7 @@ function addAll(set: Set<Shown>, more: Iterable<Shown>): void {
   for (const one of more) set.add(one);
 }
 
-/** Runs of a file that lie in one image. Numbers and no objects: an export has a hundred thousand. */
+/** Runs of a file in one image. They are numbers and not objects, because an export has a hundred thousand. */
 class Runs {
   #starts: number[] = [];
   #ends: number[] = [];
@@ -150,7 +151,7 @@ class Runs {
     this.#places.push(place);
   }
 
-  /** By where they begin in the image. */
+  /** Ordered by their start in the image. */
   sorted(): { starts: Float64Array; ends: Float64Array; places: Float64Array } {
     if (!this.#ascend) {
       const starts = this.#starts;
@@ -238,7 +239,7 @@ function rangesOf(shown: Shown, ranges: readonly DirtyRange[]): readonly FileRan
   return shown.computed === WHOLE_FILE ? WHOLE_FILE : merged([...found, ...shown.computed]);
 }
 
-/** Index of the first run up to which something ends behind `start`. */
+/** Index of the first run up to which a run ends after `start`. */
 function firstReaching(reach: Float64Array, start: number): number {
   let low = 0;
   let high = reach.length;
@@ -258,7 +259,7 @@ function merged(ranges: FileRange[]): readonly FileRange[] {
   return result.length > RUNS_AT_MOST ? WHOLE_FILE : result;
 }
 
-/** Behind those that are there, or one with the last when it is near. */
+/** Appends the run, or joins it to the last one if they are close. */
 function addRange(ranges: FileRange[], offset: number, length: number): void {
   const last = ranges.at(-1);
   const lastEnd = last === undefined ? 0 : last.offset + last.length;

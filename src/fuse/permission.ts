@@ -1,8 +1,8 @@
 /**
  * The server's own rules of who may do what. With `allow_other` the kernel checks mode bits, owners and sticky folders before it asks
- * (default_permissions: transport/transport.ts), because only the kernel sees every step of a path. Without it the kernel lets nobody in but
- * the user who mounted. These rules hold either way: they are the second lock, and the only one where the server does more than the kernel
- * can know, such as a CREATE that finds a file there.
+ * (default_permissions: transport/transport.ts), because only the kernel sees every step of a path. Without it the kernel lets in only the
+ * user who mounted. These rules hold in both cases: they are the second lock, and the only one where the server does more than the kernel can
+ * know, such as a CREATE that finds an existing file.
  */
 import { readFileSync } from 'node:fs';
 import type { ErrnoName } from '../errors.ts';
@@ -16,14 +16,14 @@ export const R_OK = 4;
 
 const STICKY = 0o1000;
 
-/** access(2)'s mask for open(2)'s flags: who cuts a file must be allowed to write, also when he then only reads. */
+/** access(2)'s mask for open(2)'s flags: truncating a file needs the right to write, also if the caller then only reads. */
 export function accessOf(flags: number): number {
   const mode = flags & O_ACCMODE;
   const writes = mode !== O_RDONLY || (flags & O_TRUNC) !== 0;
   return (mode === O_WRONLY ? 0 : R_OK) | (writes ? W_OK : 0);
 }
 
-/** Who asks. */
+/** The caller. */
 export type Caller = Pick<RequestContext, 'uid' | 'gid' | 'pid'>;
 
 /** Whether mode bits grant `mask` to the caller. */
@@ -40,8 +40,8 @@ export function permits(attr: Attr, mask: number, caller: Caller): boolean {
 }
 
 /**
- * Why the caller may not change attributes, or undefined when he may. Only root gives files away; the owner changes the mode, the times, and
- * the group to one of his own; who may write may say that it is now.
+ * Why the caller may not change attributes; undefined if it may. Only root gives files away. The owner changes the mode, the times, and the
+ * group to one of the owner's groups. A caller with the right to write may set the times to now.
  */
 export function refusalOfChange(attr: Attr, change: AttrChange, caller: Caller): ErrnoName | undefined {
   if (caller.uid === 0) return undefined;
@@ -55,7 +55,7 @@ export function refusalOfChange(attr: Attr, change: AttrChange, caller: Caller):
   return permits(attr, W_OK, caller) ? undefined : 'EACCES';
 }
 
-/** Whether the caller may remove or move a name from a folder in which he may write: in a sticky one only his own, or those of his folder. */
+/** Whether the caller may remove or move a name from a folder that it can write to. In a sticky folder the caller must own the file or the folder. */
 export function mayRemove(folder: Attr, named: Attr, caller: Caller): boolean {
   if ((folder.mode & STICKY) === 0 || caller.uid === 0) return true;
   return caller.uid === named.uid || caller.uid === folder.uid;
@@ -66,8 +66,9 @@ function isMember(caller: Caller, gid: number): boolean {
 }
 
 /**
- * The supplementary groups of a thread that waits for our answer, which are not in its request. None when they cannot be told: it has
- * ended, or is in another PID namespace. At once, because /proc waits for no disk, and only asked when a group makes a difference.
+ * The supplementary groups of a thread that waits for an answer; the request does not contain them. Empty if they cannot be read: the thread
+ * has ended, or is in another PID namespace. The read is synchronous, because /proc waits for no disk, and is made only when a group makes a
+ * difference.
  */
 function supplementaryGroups(pid: number): readonly number[] {
   let status: string;

@@ -15,8 +15,8 @@ import type {
 } from './filesystem.ts';
 
 /**
- * A Filesystem that can be looked at and refuses everything else: what a room of its own builds on, so that it says only what it does
- * differently.
+ * A Filesystem that can be listed and refuses everything else: the base class of rooms that are file systems of their own, which then contain
+ * only what they do differently.
  */
 export abstract class RefusingFilesystem implements Filesystem {
   abstract lookup(parent: number, name: string, context: RequestContext): MaybePromise<Entry | AbsentEntry>;
@@ -44,7 +44,7 @@ export abstract class RefusingFilesystem implements Filesystem {
   }
 
   remember(_nodeid: number): void {
-    // It keeps no account of what the kernel knows.
+    // It does not record what the kernel knows.
   }
 
   forget(_nodeid: number): void {

@@ -1,33 +1,33 @@
 import { errno } from '../errors.ts';
+import type { FileInode } from '../inode.ts';
 import type { ByteSource } from '../storage/byte-source.ts';
 import type { ContentWriter, FixedContent, StoredContent } from '../storage/content.ts';
 import type { Image, ImageUpdate } from '../storage/image.ts';
 import { writeWhole } from '../storage/write-whole.ts';
-import type { FileInode } from '../tree/inode.ts';
 import type { Coherence } from './coherence.ts';
 
-/** Bytes that are to become a file's: of a staged copy, or of a scratch file that is renamed over it. */
+/** Bytes that replace those of a file: a staged copy, or a scratch file that is renamed over it. */
 export interface Staged {
   size(): number;
   read(offset: number, length: number): Promise<Uint8Array>;
 }
 
-/** Texts of a number are shorter: `-1.7976931348623157e+308` has 24. */
+/** The text of a number is shorter: `-1.7976931348623157e+308` has 24 bytes. */
 const FILL_TEXT_BYTES = 64;
-/** What is in memory of a replacement at a time. */
+/** Maximum part of a replacement in memory at a time. */
 const SLICE_BYTES = 1024 * 1024;
 
-/** Whether so many bytes may be a number to fill with. */
+/** Whether this many bytes can be a number that fills a tensor. */
 export function isFillText(size: number): boolean {
   return size <= FILL_TEXT_BYTES;
 }
 
-/** Where the bytes of a file of fixed size go when they are written; undefined when it cannot be written. */
+/** Where writes to a file of fixed size go; undefined if it cannot be written. */
 export function writerOf({ content }: FileInode): ContentWriter | undefined {
   return content.kind === 'extents' || content.kind === 'rendered' ? content.writer : undefined;
 }
 
-/** The image that a replacement of the file changes; undefined when it cannot be replaced. */
+/** The image that a replacement of the file changes; undefined if it cannot be replaced. */
 export function replacedImage(inode: FileInode): Image | undefined {
   const writer = writerOf(inode);
   if (writer !== undefined || inode.replace === undefined) return writer?.image;
@@ -37,8 +37,9 @@ export function replacedImage(inode: FileInode): Image | undefined {
 }
 
 /**
- * Puts staged bytes in the place of a file's, in one step. Bytes of the right number replace them; a short text that is one number of the
- * tensor's dtype fills the tensor; what the file parses itself is the file's affair. Throws EINVAL, with the reason, for anything else.
+ * Replaces the bytes of a file with staged bytes, in one step. Staged bytes of the file's size replace them as they are. A short text that is
+ * one number of the tensor's dtype fills the tensor. A file that parses its own replacement does so. Throws EINVAL, with the reason, for
+ * anything else.
  */
 export async function replaceContent(inode: FileInode, staged: Staged, coherence: Coherence): Promise<void> {
   const { content, replace } = inode;

@@ -1,22 +1,20 @@
 /**
- * Names that are no tensors: what editors, rsync and sed make beside a file before they put it in its place. They are made in
- * writable folders, live in memory and nameless files, and are gone when the mount ends. The inventory of the checkpoint is fixed: its
- * own names are neither removed nor moved.
+ * Names that are not tensors: files that editors, rsync and sed make beside a file before they rename them over it. They are made in writable
+ * folders, live in memory and nameless files, and end with the mount. The inventory of the checkpoint is fixed: its own names can be neither
+ * removed nor moved.
  */
 import { errno } from '../errors.ts';
+import type { DirectoryInode, FileInode, Inode } from '../inode.ts';
 import type { Content } from '../storage/content.ts';
-import type { DirectoryInode, FileInode, Inode } from '../tree/inode.ts';
 import type { Inodes } from './inodes.ts';
 import { hasRawBytes } from './protocol/name-bytes.ts';
+import { refusesTarget } from './rename-flags.ts';
 import type { ScratchContent } from './staged-replacement.ts';
 import type { Supply } from './supplies.ts';
 
-/** renameat2(2)'s flags. */
-const RENAME_NOREPLACE = 1;
-
 /**
- * Whatever was asked for: an editor that finds its own file with other permissions than the original's (vim) writes into the original
- * and does not try to move it out of the way.
+ * Used whatever mode was requested: an editor that sees its own file with other permissions than the original's (vim) writes into the
+ * original, and does not try to rename it.
  */
 const SCRATCH_MODE = 0o600;
 
@@ -26,12 +24,12 @@ export class ScratchFile implements FileInode {
   readonly mode = SCRATCH_MODE;
   readonly mtimeMs = Date.now();
   nlink = 1;
-  /** Descriptors that are open. */
+  /** Number of open descriptors. */
   opens = 0;
   readonly own: ScratchContent;
-  /** Who made it. */
+  /** The user who made it. */
   readonly uid: number;
-  /** The file whose bytes it became, by being renamed over it. */
+  /** The file whose bytes it became, by a rename over it. */
   became: FileInode | undefined = undefined;
 
   constructor(nodeid: number, own: ScratchContent, uid: number) {
@@ -53,7 +51,7 @@ export class ScratchFolder implements DirectoryInode {
   readonly writable = true;
   readonly children = new Map<string, Inode>();
   parent: number;
-  /** Who made it. */
+  /** The user who made it. */
   readonly uid: number;
   /** It has no name any more. */
   gone = false;
@@ -72,15 +70,15 @@ export function isScratch(inode: Inode): inode is ScratchFile | ScratchFolder {
 
 export interface ScratchFilesOptions {
   readonly makeScratch: (uid: number) => ScratchContent;
-  /** A scratch file or folder has one from its making until nothing is left of it. */
+  /** A scratch file or folder holds one name from its creation until nothing is left of it. */
   readonly names: Supply;
-  /** Puts the bytes of a scratch file in the place of a file of the tree, of which it is another name from then on. */
+  /** Replaces the bytes of a file of the tree with those of a scratch file. From then on the scratch file is another name of it. */
   readonly replace: (target: FileInode, source: ScratchFile) => Promise<void>;
-  /** A folder has an entry of this name now, the last of its entries. */
+  /** A folder has a new entry with this name, at the end of its entries. */
   readonly linked: (directory: DirectoryInode, name: string, inode: Inode) => void;
-  /** It has none any more. */
+  /** The entry is gone. */
   readonly unlinked: (directory: DirectoryInode, name: string) => void;
-  /** Nothing asks for the inode any more: what was kept about it can go. */
+  /** The inode is not used any more: everything that was kept about it can be dropped. */
   readonly removed: (inode: ScratchFile | ScratchFolder) => void;
 }
 
@@ -138,7 +136,7 @@ export class ScratchFiles {
     newName: string,
     flags: number,
   ): Promise<void> {
-    if ((flags & ~RENAME_NOREPLACE) !== 0) throw errno('EINVAL', `rename flags ${flags}`);
+    const isNew = refusesTarget(flags);
     const inode = childOf(parent, name);
     if (!isScratch(inode)) throw fixed(parent);
     if (newParent.writable !== true) throw errno('EACCES');
@@ -146,14 +144,14 @@ export class ScratchFiles {
     const target = newParent.children.get(newName);
     if (target === inode) return;
     if (target !== undefined) {
-      if ((flags & RENAME_NOREPLACE) !== 0) throw errno('EEXIST');
+      if (isNew) throw errno('EEXIST');
       await this.#makeWay(inode, target);
-      // The bytes took time: the names may be others by now.
+      // Moving the bytes took time: the names may have changed.
       if (parent.children.get(name) !== inode) throw errno('ENOENT');
     }
     this.#unlink(parent, name);
     if (target !== undefined && !isScratch(target)) {
-      // The name keeps its inode, and the scratch file has none any more.
+      // The name keeps its inode, and the scratch file has no name any more.
       this.#drop(inode as ScratchFile);
       return;
     }
@@ -190,7 +188,7 @@ export class ScratchFiles {
   }
 
   #link(parent: DirectoryInode, name: string, inode: Inode): void {
-    // At the end of the listing, even when it takes the place of another.
+    // At the end of the listing, even if it replaces another entry.
     parent.children.delete(name);
     parent.children.set(name, inode);
     this.#options.linked(parent, name, inode);
@@ -201,10 +199,10 @@ export class ScratchFiles {
     this.#options.unlinked(parent, name);
   }
 
-  /** The file has no name any more; its bytes stay for who has it open. */
+  /** The file has no name any more; its bytes stay for its open descriptors. */
   #drop(inode: ScratchFile): void {
     inode.nlink = 0;
-    // A file that could not be closed is nobody's any more.
+    // A file whose close failed is abandoned.
     this.#closeUnused(inode).catch(() => undefined);
   }
 
@@ -214,7 +212,7 @@ export class ScratchFiles {
     await inode.own.close();
   }
 
-  /** The folder has no name any more; it stays for whose working folder it is. */
+  /** The folder has no name any more; it stays for processes that have it as working folder. */
   #left(inode: ScratchFolder): void {
     inode.gone = true;
     if (!this.#inodes.isReferenced(inode.nodeid)) this.#remove(inode);
@@ -234,7 +232,7 @@ function requireRoom(parent: DirectoryInode, name: string): void {
   requireText(name);
 }
 
-/** What a checkpoint's folders show are names that JSON, logs and terminals can say. */
+/** The checkpoint's folders show only names that JSON, logs and terminals can express. */
 function requireText(name: string): void {
   if (hasRawBytes(name)) throw errno('EINVAL', 'the name is not UTF-8');
 }
@@ -245,7 +243,7 @@ function childOf(parent: DirectoryInode, name: string): Inode {
   return child;
 }
 
-/** The inventory of a checkpoint is fixed; outside the writable rooms nobody may change anything. */
+/** The inventory of a checkpoint is fixed, and outside the writable rooms nothing can be changed. */
 function fixed(parent: DirectoryInode) {
   return parent.writable === true
     ? errno('EPERM', 'what the checkpoint holds cannot be removed or moved')

@@ -5,28 +5,28 @@ import type { RequestContext } from './filesystem.ts';
 import type { DocumentHandle, OpenHandles } from './open-handles.ts';
 import type { Supply } from './supplies.ts';
 
-/** What is known of a snapshot from the last time it was made. */
+/** The facts about a snapshot from the last time it was made. */
 export interface SnapshotState {
   readonly size: number;
   readonly madeMs: number;
 }
 
-/** Documents that are made from tensors at a time: each has the tensor's bytes and its text in memory. */
+/** Maximum number of documents made from tensors concurrently: each has the tensor's bytes and its text in memory. */
 const MADE_AT_ONCE = Math.max(4, 2 * availableParallelism());
 
 /**
- * The documents that are made anew at each open. Each handle has the bytes of one state, so that a reader never sees half
- * of one state and half of another; `stat` sees the size of the latest.
+ * The documents that are made again at each open. Each handle has the bytes of one state, so that a reader never sees a mixture of two
+ * states; `stat` reports the size of the latest one.
  *
- * What open documents keep in memory is bounded. A document that a content hands out several times (nothing changed meanwhile) counts once for
- * each user who has it open.
+ * The memory of open documents is limited. A document that a content returns several times (because nothing changed) counts once for each
+ * user who has it open.
  */
 export class Snapshots {
   readonly #handles: OpenHandles;
   readonly #latest = new Map<number, SnapshotState>();
   readonly #openHandles = new Map<number, number>();
   readonly #openBytes: Supply;
-  /** How many handles of which user have a document. */
+  /** For each document: the number of handles of each user. */
   readonly #holders = new Map<Uint8Array, Map<number, number>>();
   readonly #gate = new FairGate(MADE_AT_ONCE);
 
@@ -35,7 +35,7 @@ export class Snapshots {
     this.#openBytes = openBytes;
   }
 
-  /** Makes the document and returns the handle that its bytes are kept under until it is released. Throws ENFILE. */
+  /** Makes the document and returns its handle, which keeps the bytes until it is released. Throws ENFILE. */
   async open(nodeid: number, content: SnapshotContent, context: RequestContext): Promise<number> {
     const { uid } = context;
     const claim = this.#handles.claim(uid);
@@ -58,12 +58,12 @@ export class Snapshots {
     else this.#openHandles.delete(nodeid);
   }
 
-  /** What is known without making the document. */
+  /** The facts that are known without making the document. */
   known(nodeid: number): SnapshotState | undefined {
     return this.#latest.get(nodeid);
   }
 
-  /** The state that `stat` shows: of what is open, otherwise of now. */
+  /** The state that `stat` reports: that of the open document, otherwise the present one. */
   async current(nodeid: number, content: SnapshotContent, context: RequestContext): Promise<SnapshotState> {
     const latest = this.#latest.get(nodeid);
     const known = content.knownSize?.();
@@ -74,14 +74,14 @@ export class Snapshots {
       return this.#latest.get(nodeid) ?? { size: bytes.byteLength, madeMs: Date.now() };
     } catch (cause) {
       if (content.source === undefined || context.signal.aborted) throw cause;
-      // A file whose bytes cannot be read can be looked at: opening it says why.
+      // A file whose bytes cannot be read can still be listed: opening it reports the reason.
       return latest ?? { size: 0, madeMs: Date.now() };
     }
   }
 
-  /** The document as it is now. */
+  /** The document in its present state. */
   document(content: SnapshotContent, context: RequestContext): Promise<Uint8Array> {
-    // What never changes is made once for everybody, and there is little of it.
+    // A document that never changes is made once for everybody, and is small.
     const gated = content.source !== undefined && content.source.size > 0;
     return gated ? this.#gate.run(context, () => content.make()) : content.make();
   }

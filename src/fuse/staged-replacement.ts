@@ -1,25 +1,25 @@
 import { errno } from '../errors.ts';
+import type { FileInode } from '../inode.ts';
 import type { StoredContent } from '../storage/content.ts';
-import type { FileInode } from '../tree/inode.ts';
 import { isFillText, type Staged } from './replacement.ts';
 
 /** A nameless file outside the mount, gone when it is closed. */
 export type ScratchContent = StoredContent & { close(): Promise<void> };
 
 /**
- * What one handle has written since it cut the file to nothing: a copy that nobody else sees until a close finds it whole. Descriptors are
- * duplicated and closed early (shells), so every close looks anew and the last one decides.
+ * What one handle has written since it truncated the file to nothing: a copy that nobody else sees until a close finds it complete. Shells
+ * duplicate descriptors and close them early, so every close checks again, and the last one decides.
  */
 export class StagedReplacement {
   readonly #inode: FileInode;
   readonly #scratch: ScratchContent;
-  /** Something was written or cut since the last close that was carried out. */
+  /** Something was written or truncated since the last close that took effect. */
   #unsettled: boolean;
   #writes = 0;
-  /** It began as a copy of what the file said. */
+  /** It started as a copy of the file's present text. */
   readonly wasFilled: boolean;
 
-  /** `cut`: by ftruncate(0), which is a change by itself; O_TRUNC is one when something is written after it. */
+  /** `cut` means ftruncate(0), which is a change in itself; after O_TRUNC only a later write is a change. */
   constructor(inode: FileInode, scratch: ScratchContent, cut: boolean) {
     this.#inode = inode;
     this.#scratch = scratch;
@@ -31,12 +31,12 @@ export class StagedReplacement {
     return this.#scratch;
   }
 
-  /** Whether a close has something to carry out. */
+  /** Whether a close has something to do. */
   get unsettled(): boolean {
     return this.#unsettled;
   }
 
-  /** Whether it never got anything. */
+  /** Whether nothing was ever written. */
   get untouched(): boolean {
     return !this.#unsettled && this.#writes === 0;
   }
@@ -63,7 +63,7 @@ export class StagedReplacement {
     await this.#scratch.truncate(size);
   }
 
-  /** What is staged has become the file's bytes. */
+  /** The staged bytes have become the file's bytes. */
   settled(): void {
     this.#unsettled = false;
   }

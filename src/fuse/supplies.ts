@@ -1,24 +1,27 @@
 /**
- * What the users of a mount take from the process that serves it, and give back: descriptors, open files, memory. Each is bounded, so that
- * the server keeps what it needs itself, and shared out: a user gets at most half of what the others leave. So whoever takes all that he can leaves
- * the next one as much, and nobody who comes later finds nothing.
+ * What the users of a mount take from the server's process, and give back: descriptors, open files, memory. Each supply is limited, so that
+ * the server keeps what it needs, and is shared: a user gets at most half of what the others leave. So a user who takes everything that is
+ * allowed leaves the same amount to the next, and a user who comes later always finds something.
  *
- * Who asks for more is refused: ENFILE when he opens, ENOSPC when he writes or makes something.
+ * A request beyond that is refused: ENFILE for an open, ENOSPC for a write or a creation.
  */
 import { readFileSync } from 'node:fs';
 import { type ErrnoName, errno } from '../errors.ts';
 
-/** Descriptors that the server keeps for itself: folders and texts of activations, gradients, the journal, the metrics' clients, calls under way. */
+/**
+ * Descriptors that the server reserves for itself: folders and texts of activations, gradients, the journal, the metrics' clients, calls in
+ * progress.
+ */
 const OWN_DESCRIPTORS = 512;
-/** Of a process whose limit cannot be read: what Linux gives where nobody says otherwise. */
+/** For a process whose limit cannot be read: Linux's default. */
 const USUAL_DESCRIPTOR_LIMIT = 1024;
-/** Opened and not closed: a few hundred bytes each. */
+/** Files that are open: a few hundred bytes each. */
 const MOST_OPEN_FILES = 128 * 1024;
-/** What open files keep in memory: documents as they were at the open, commands and their answers. */
+/** Memory of open files: documents as they were at the open, commands and their answers. */
 const MOST_OPEN_BYTES = 512 * 1024 * 1024;
-/** Scratch files and folders that are there: about 2 KiB each. */
+/** Existing scratch files and folders: about 2 KiB each. */
 const MOST_SCRATCH_NAMES = 256 * 1024;
-/** Requests that wait, a write with the bytes that it brings. */
+/** Waiting requests; a write with its bytes. */
 const MOST_PENDING_BYTES = 512 * 1024 * 1024;
 
 const MINUTE_MS = 60_000;
@@ -28,11 +31,11 @@ export class Supply {
   readonly #total: number;
   readonly #log: (message: string) => void;
   readonly #byUser = new Map<number, number>();
-  /** When a user was last said to be at the limit. */
+  /** When the log last reported a user at the limit. */
   readonly #said = new Map<number, number>();
   #taken = 0;
 
-  /** `what` is said in messages: `open files`. */
+  /** `what` is used in messages: `open files`. */
   constructor(what: string, total: number, log: (message: string) => void = () => undefined) {
     this.#what = what;
     this.#total = total;
@@ -43,7 +46,7 @@ export class Supply {
     return this.#taken;
   }
 
-  /** Throws `refusal` when the user would have more than half of what the others leave. */
+  /** Throws `refusal` if the user would then have more than half of what the others leave. */
   take(uid: number, amount: number, refusal: ErrnoName): void {
     const has = this.#byUser.get(uid) ?? 0;
     const most = Math.floor((this.#total - (this.#taken - has)) / 2);
@@ -52,7 +55,7 @@ export class Supply {
     this.#taken += amount;
   }
 
-  /** What was taken before. */
+  /** Gives back what was taken. */
   give(uid: number, amount: number): void {
     const left = (this.#byUser.get(uid) ?? 0) - amount;
     if (left > 0) this.#byUser.set(uid, left);
@@ -79,7 +82,7 @@ export interface Supplies {
   readonly pendingBytes: Supply;
 }
 
-/** `descriptorLimit`: of the process, RLIMIT_NOFILE. */
+/** `descriptorLimit` is the process's RLIMIT_NOFILE. */
 export function makeSupplies(
   log?: (message: string) => void,
   descriptorLimit: number = ownDescriptorLimit(),
@@ -121,7 +124,7 @@ export function claimOpenFile(
   return claim;
 }
 
-/** What one open file has taken; given back in one go. */
+/** What one open file has taken; given back in one step. */
 export class Claim {
   readonly uid: number;
   readonly #taken = new Map<Supply, number>();

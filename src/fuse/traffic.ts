@@ -3,22 +3,22 @@ import { Histogram } from '../telemetry/histogram.ts';
 import type { MaybePromise } from './filesystem.ts';
 import { after } from './maybe-promise.ts';
 
-/** As the data plane has them (kBoundsNanoseconds of native/read_tally.h). */
+/** The same bounds as in the data plane (kBoundsNanoseconds of native/read_tally.h). */
 const READ_SECONDS = [4e-6, 16e-6, 64e-6, 256e-6, 1e-3, 4e-3, 16e-3, 64e-3, 256e-3, 1, 4];
 
-/** What was done with the files of one room. */
+/** Counts for the files of one room. */
 export class RoomTraffic {
   readonly readSeconds = new Histogram(READ_SECONDS);
   readBytes = 0;
   writes = 0;
   writeBytes = 0;
-  /** Opened and not released. */
+  /** Files that are open. */
   openFiles = 0;
 }
 
 /**
- * What goes through JavaScript, by the folder at the root that it goes to. The reads that the data plane answers are counted there; what the
- * kernel reads and writes by itself (its page cache, passthrough) nobody counts.
+ * Counts the requests that go through JavaScript, by room. The data plane counts the reads that it answers itself. What the kernel reads and
+ * writes itself (its page cache, passthrough) is not counted.
  */
 export class Traffic {
   readonly #rooms = new Map<string, RoomTraffic>();
@@ -27,7 +27,7 @@ export class Traffic {
     return this.#rooms;
   }
 
-  /** A read: from now on until it is answered. What is refused is not counted. */
+  /** Carries out a read and counts it when it is answered; a refused read is not counted. */
   reading(room: string, read: () => MaybePromise<Uint8Array>): MaybePromise<Uint8Array> {
     const beganMs = performance.now();
     return after(read(), (bytes) => {

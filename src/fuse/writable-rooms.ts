@@ -1,5 +1,5 @@
 import { errno, messageOf } from '../errors.ts';
-import type { DirectoryInode, FileInode, Inode } from '../tree/inode.ts';
+import type { DirectoryInode, FileInode, Inode } from '../inode.ts';
 import type { AttributeChanges } from './attribute-changes.ts';
 import type { Attributes } from './attributes.ts';
 import type { Coherence } from './coherence.ts';
@@ -23,20 +23,20 @@ export interface WritableRoomsOptions {
   readonly changes: AttributeChanges;
   readonly listings: DirectoryListings;
   readonly coherence: Coherence;
-  /** A nameless file on a user's account. */
+  /** Makes a nameless file on a user's account. */
   readonly makeScratch: (uid: number) => ScratchContent;
-  /** Scratch files and folders that may be there. */
+  /** Limits the number of scratch files and folders. */
   readonly names: Supply;
-  /** Throws when the file may not be opened with these flags. */
+  /** Throws if the file may not be opened with these flags. */
   readonly requireOpen: (inode: FileInode, flags: number) => void;
   readonly log: (message: string) => void;
 }
 
-/** Who may make, move and remove names where; ScratchFiles does it. */
+/** Decides who may make, move and remove names, and where; ScratchFiles does it. */
 export class WritableRooms {
   readonly #options: WritableRoomsOptions;
   readonly #scratch: ScratchFiles;
-  /** Inodes of the tree with a name in a writable folder, as far as anybody has seen them. */
+  /** Inodes of the tree with a name in a writable folder, as far as they were looked up. */
   readonly #seen = new Set<number>();
 
   constructor(options: WritableRoomsOptions) {
@@ -60,7 +60,7 @@ export class WritableRooms {
     });
   }
 
-  /** Somebody looked at a name in a folder. */
+  /** A name in a folder was looked up. */
   saw(directory: DirectoryInode, inode: Inode): void {
     if (directory.writable === true && !isScratch(inode)) this.#seen.add(inode.nodeid);
   }
@@ -70,7 +70,7 @@ export class WritableRooms {
     return isScratch(inode) || this.#seen.has(inode.nodeid);
   }
 
-  /** A new file, or undefined when the name is there. */
+  /** A new file; undefined if the name exists. */
   create(parent: number, name: string, context: RequestContext): ScratchFile | undefined {
     const directory = this.#roomFor(parent, context);
     if (directory.children.has(name)) return undefined;
@@ -132,7 +132,7 @@ export class WritableRooms {
     return inode;
   }
 
-  /** A scratch file is renamed over a file of the tree: it becomes that file's bytes and is from then on another name of it. */
+  /** A scratch file is renamed over a file of the tree: its bytes replace the file's, and from then on it is another name of it. */
   async #renameOver(target: FileInode, source: ScratchFile): Promise<void> {
     const { coherence, changes, requireOpen, log, inodes } = this.#options;
     try {
@@ -147,9 +147,9 @@ export class WritableRooms {
       changes.touch(target);
       await coherence.drop(target);
     }
-    // A rename brings the file's own times along, and what it was given by chmod and chown.
+    // A rename keeps the attributes of the scratch file: its times, and changes by chmod and chown.
     changes.inherit(target.nodeid, source);
-    // Who still holds the scratch file sees the other's bytes, which a fill made different from its own.
+    // A program that still has the scratch file open sees the file's bytes, which differ from its own if a number filled the tensor.
     coherence.forget(source);
     source.became = target;
     coherence.remember(source);

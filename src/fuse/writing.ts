@@ -1,15 +1,15 @@
 /**
- * Everything that changes bytes of files. A file of the checkpoint has a fixed size: it is written in place, or replaced as a whole by a staged
- * copy. Files of the state directory are ordinary ones.
+ * Everything that changes bytes of files. A file of the checkpoint has a fixed size: it is written in place, or replaced as a whole by a
+ * staged copy. Files of the state directory are ordinary files.
  *
  * Invariants:
  * - Nothing is written beyond the end of a file of fixed size, not even the part of a write that would fit.
- * - A replacement counts when a close finds it whole; until then, and when it never is, the old bytes are there for everybody.
+ * - A replacement takes effect when a close finds it complete; until then, and if it never is, everybody sees the old bytes.
  * - A write to a handle that was opened with O_SYNC or O_DSYNC is answered when it is durable.
  */
 import { errno, type MlfsError, messageOf } from '../errors.ts';
+import type { FileInode } from '../inode.ts';
 import type { SnapshotContent, StoredContent } from '../storage/content.ts';
-import type { FileInode } from '../tree/inode.ts';
 import type { AttributeChanges } from './attribute-changes.ts';
 import type { Coherence } from './coherence.ts';
 import type { RequestContext } from './filesystem.ts';
@@ -24,14 +24,14 @@ const KEEP_SIZE = 1;
 export interface WritingOptions {
   readonly coherence: Coherence;
   readonly attributes: AttributeChanges;
-  /** A nameless file on a user's account. */
+  /** Makes a nameless file on a user's account. */
   readonly makeScratch: (uid: number) => ScratchContent;
-  /** What a document says now. */
+  /** The present bytes of a document. */
   readonly document: (content: SnapshotContent, context: RequestContext) => Promise<Uint8Array>;
-  /** Makes what was written to images durable. */
+  /** Makes everything that was written to images durable. */
   readonly flush: () => Promise<void>;
   readonly log: (message: string) => void;
-  /** What messages call a file. */
+  /** The name of a file in messages. */
   readonly pathOf: (inode: FileInode) => string;
 }
 
@@ -42,7 +42,7 @@ export class Writing {
     this.#options = options;
   }
 
-  /** What is to be kept for an open file. */
+  /** What has to be kept for an open file. */
   async open(
     inode: FileInode,
     flags: number,
@@ -65,7 +65,7 @@ export class Writing {
     return { kind: 'writing', inode, flags, uid, stage: new StagedReplacement(inode, scratch, false) };
   }
 
-  /** Returns the number of bytes taken, which is all of them. Throws EFBIG, EPERM, ENOSPC. */
+  /** Returns the number of bytes written, which is all of them. Throws EFBIG, EPERM, ENOSPC. */
   async write(
     inode: FileInode,
     handle: WritingHandle | undefined,
@@ -87,7 +87,7 @@ export class Writing {
     return bytes.byteLength;
   }
 
-  /** A descriptor of the handle is closed. Throws EINVAL when what was staged can be no replacement. */
+  /** A descriptor of the handle is closed. Throws EINVAL if the staged bytes cannot replace the file. */
   async close(handle: WritingHandle): Promise<void> {
     const { inode, stage } = handle;
     if (stage === undefined || !stage.unsettled) return;
@@ -103,7 +103,7 @@ export class Writing {
     if (handle.durable || (handle.flags & O_DSYNC) !== 0) await this.sync(inode, handle);
   }
 
-  /** The last descriptor of the handle is gone. */
+  /** The last descriptor of the handle is closed. */
   async release({ inode, stage }: WritingHandle): Promise<void> {
     if (stage === undefined) return;
     const size = stage.size();
@@ -113,11 +113,11 @@ export class Writing {
     else if (stage.unsettled && inode.replace === undefined)
       this.#options.log(`${path()}: not replaced: ${size} bytes were written${expected(inode)}`);
     await stage.close();
-    // What went through the kernel's pages of the file was not its bytes.
+    // The kernel's pages of the file contained bytes of the copy and not of the file.
     if (stage.unsettled) await this.#options.coherence.drop(inode);
   }
 
-  /** Throws EFBIG beyond the end of a file of fixed size and EPERM for any other size than its own. */
+  /** Throws EFBIG for a size beyond a fixed size, and EPERM for any other size than the file's own. */
   async resize(inode: FileInode, handle: WritingHandle | undefined, size: number): Promise<void> {
     const { content } = inode;
     if (handle?.stage !== undefined) return handle.stage.truncate(size);
@@ -138,7 +138,7 @@ export class Writing {
     }
   }
 
-  /** Makes sure of room for a range. Throws EFBIG, and EOPNOTSUPP for anything that would take bytes away. */
+  /** Reserves room for a range. Throws EFBIG, and EOPNOTSUPP for modes that would remove bytes. */
   async allocate(
     inode: FileInode,
     handle: WritingHandle | undefined,
@@ -160,7 +160,7 @@ export class Writing {
     }
   }
 
-  /** What was written to the file is durable when it resolves; what is staged, when it has replaced the file. */
+  /** When it resolves, what was written to the file is durable; staged bytes become durable when they replace the file. */
   async sync(inode: FileInode, handle: WritingHandle | undefined): Promise<void> {
     const { content } = inode;
     if (handle?.stage?.unsettled) handle.durable = true;
@@ -168,7 +168,7 @@ export class Writing {
     else await this.#options.flush();
   }
 
-  /** Why, and where in the text. */
+  /** The reason, and its place in the text. */
   #refused(inode: FileInode, refusal: unknown): void {
     const reason = messageOf(refusal);
     this.#options.log(`${this.#options.pathOf(inode)}: not replaced: ${reason}`);
@@ -205,7 +205,7 @@ export class Writing {
   }
 }
 
-/** Puts a document into an empty file. */
+/** Copies a document into an empty file. */
 async function fill(scratch: ScratchContent, document: Uint8Array): Promise<void> {
   if (document.byteLength > 0) await scratch.write(0, document);
 }

@@ -7,7 +7,7 @@
 import { MlfsError, messageOf } from '../errors.ts';
 import type { CommandContent } from '../storage/content.ts';
 import type { CommitReport } from '../storage/edits.ts';
-import { Turns } from '../storage/turns.ts';
+import { Mutex } from '../storage/mutex.ts';
 import { type ControlCommand, parseControl } from '../targets/control-command.ts';
 import type { FailedCommand } from '../targets/status-document.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -32,7 +32,7 @@ export class Control implements CommandContent {
   readonly kind = 'command';
   readonly #actions: ControlActions;
   readonly #log: Log;
-  readonly #turns = new Turns();
+  readonly #mutex = new Mutex();
   #lastFailure: FailedCommand | undefined;
 
   constructor(actions: ControlActions, log: Log) {
@@ -58,12 +58,12 @@ export class Control implements CommandContent {
 
   /** As the command, for who is no client of the file. */
   reload(): Promise<object> {
-    return this.#turns.run(() => this.#actions.reload());
+    return this.#mutex.run(() => this.#actions.reload());
   }
 
   /** Resolves when the commands that were given are done, or failed. */
   settled(): Promise<void> {
-    return this.#turns.run(() => Promise.resolve());
+    return this.#mutex.run(() => Promise.resolve());
   }
 
   async sync(): Promise<void> {
@@ -101,7 +101,7 @@ export class Control implements CommandContent {
     act: () => Promise<CommitReport>,
     more: { readonly to?: string } = {},
   ): Promise<object> {
-    const report = await this.#turns.run(act);
+    const report = await this.#mutex.run(act);
     const dryRun = 'dryRun' in command && command.dryRun ? { dry_run: true } : {};
     return { command: command.name === 'commit-to' ? 'commit' : command.name, ...dryRun, ...more, ...report };
   }

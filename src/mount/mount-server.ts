@@ -14,14 +14,14 @@ import { activationsRoom } from '../activations/activations.ts';
 import { MlfsError } from '../errors.ts';
 import { ClaimedScratch } from '../fuse/claimed-scratch.ts';
 import { type Graft, joinFilesystems } from '../fuse/joined-filesystem.ts';
-import { TreeFilesystem } from '../fuse/operations.ts';
 import { makeSupplies, type Supplies } from '../fuse/supplies.ts';
 import { Traffic } from '../fuse/traffic.ts';
 import type { Transport, TransportSession } from '../fuse/transport/transport.ts';
 import { unmountPath } from '../fuse/transport/unmount.ts';
+import { TreeFilesystem } from '../fuse/tree-filesystem.ts';
 import { rpcRoom } from '../rpc/rpc-room.ts';
 import type { CommitReport } from '../storage/commit-report.ts';
-import { DEFAULT_PAGE_CACHE_BYTES, PageCache } from '../storage/page-cache.ts';
+import { DEFAULT_RENDERED_PAGES_BYTES, RenderedPages } from '../storage/rendered-pages.ts';
 import type { CommitRequest } from '../targets/edit-target.ts';
 import { ownMounts } from '../targets/own-mounts.ts';
 import type { StatusDocument } from '../targets/status-document.ts';
@@ -67,7 +67,7 @@ export class MountServer implements Mounted {
   /** Edits are committed when the mount ends, and by fsync of /sys/control. */
   readonly #writesBack: boolean;
   readonly #registry = new MetricsRegistry();
-  readonly #cache: PageCache;
+  readonly #cache: RenderedPages;
   readonly #control: Control;
   readonly #traffic = new Traffic();
   readonly #supplies: Supplies;
@@ -102,14 +102,14 @@ export class MountServer implements Mounted {
 
   private constructor(options: MountOptions, parts: MountParts) {
     const { log, mountpoint } = parts;
-    const { readOnly = false, writeBack = false, cacheBytes = DEFAULT_PAGE_CACHE_BYTES } = options;
+    const { readOnly = false, writeBack = false, cacheBytes = DEFAULT_RENDERED_PAGES_BYTES } = options;
     this.mountpoint = mountpoint;
     this.#options = options;
     this.#parts = parts;
     this.#log = log;
     this.#readOnly = readOnly;
     this.#writesBack = writeBack && !readOnly;
-    this.#cache = new PageCache(cacheBytes);
+    this.#cache = new RenderedPages(cacheBytes);
     this.#supplies = makeSupplies((message) => log.warn(message));
     this.#control = this.#makeControl();
     this.#status = this.#statusSources();

@@ -5,7 +5,7 @@
 import { opendir, readFile, realpath, stat, statfs } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import { MlfsError, messageOf } from '../errors.ts';
-import { type MountTableEntry, mountTableEntry, parseMountTable } from '../fuse/transport/mount-table.ts';
+import { type MountTableEntry, mountTableEntry, parseMountTable } from '../storage/mount-table.ts';
 import { pathUpTo } from '../targets/find-mount.ts';
 import { refuseStopped } from '../targets/server-process.ts';
 

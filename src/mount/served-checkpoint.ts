@@ -11,6 +11,7 @@ import type { FoldersOptions } from '../activations/folders.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { openCheckpoint } from '../checkpoint/open.ts';
 import { errno, MlfsError } from '../errors.ts';
+import { type InodeTree, ROOT_NODEID } from '../inode.ts';
 import type { CommitReport, Edits } from '../storage/edits.ts';
 import { freeBytesAt } from '../storage/free-bytes.ts';
 import type { ImageEditor } from '../storage/image.ts';
@@ -20,7 +21,6 @@ import type { CommitRequest } from '../targets/edit-target.ts';
 import { type EditingOptions, WritableCheckpoint } from '../targets/writable-checkpoint.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { BuiltTree, TreeEditing } from '../tree/build-tree.ts';
-import { type InodeTree, ROOT_NODEID } from '../tree/inode.ts';
 import { type BaseState, isSameState } from './base-watch.ts';
 
 /** What was opened: with edits, or to be looked at only. */

@@ -3,7 +3,7 @@ import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import type { Traffic } from '../fuse/traffic.ts';
 import type { NativeReads } from '../fuse/transport/transport.ts';
 import type { Edits } from '../storage/edits.ts';
-import type { PageCache } from '../storage/page-cache.ts';
+import type { RenderedPages } from '../storage/rendered-pages.ts';
 import {
   type DirtyTensorReport,
   type EditsReport,
@@ -35,7 +35,7 @@ export interface StatusSources {
   readonly writeBack: boolean;
   readonly follow: boolean;
   readonly startedMs: number;
-  readonly cache: PageCache;
+  readonly cache: RenderedPages;
   readonly baseState: () => Promise<BaseState>;
   /** What was found when it was last looked at. */
   readonly stale: () => boolean;

@@ -3,9 +3,6 @@
  * names neither the device nor the user, can still be read.
  */
 import { MlfsError } from '../errors.ts';
-import { structureOf } from './commit-note.ts';
-import type { FileStructure } from './file-structure.ts';
-import type { ImageBase } from './image.ts';
 
 export interface BaseRecord {
   /** Absolute path, for people. */
@@ -64,41 +61,6 @@ export function decodeBase(text: string, path: string): BaseRecord {
   if (!isDecimal(dev)) throw refuse('its dev is not a decimal number');
   if (!isCount(uid)) throw refuse('its uid is not a user id');
   return { ...record, dev, uid };
-}
-
-/**
- * Refuses a journal that another user made: its edits would become the caller's own writes. root's journals are accepted, because root may
- * write everything anyway. Throws ERR_MLFS_RECOVERY.
- */
-export function refuseOfAnotherUser({ uid }: BaseRecord, stateDirectory: string, checkpoint: string): void {
-  const caller = process.geteuid?.();
-  if (uid === undefined || uid === 0 || caller === undefined || uid === caller) return;
-  throw new MlfsError(
-    'ERR_MLFS_RECOVERY',
-    `${stateDirectory}: its edits were made by user ${uid}, and this process runs as user ${caller}`,
-    {
-      path: stateDirectory,
-      advice: `commit them as that user, or drop them: mlfs discard ${checkpoint}`,
-    },
-  );
-}
-
-/** Whether edits were made of this file as it is, or of one that it is a copy of. */
-export async function isBaseOf(
-  recorded: BaseRecord,
-  base: Pick<ImageBase, 'size' | 'fingerprint' | 'read'>,
-  structure: FileStructure,
-): Promise<boolean> {
-  return (
-    recorded.size === base.size &&
-    (holdsChecksums(structure) || recorded.mtimeNs === String(base.fingerprint.mtimeNs)) &&
-    recorded.structure === (await structureOf(base, structure.identity, []))
-  );
-}
-
-/** Where the structure holds checksums of all content, an equal structure is an equal file, wherever it was copied from. */
-export function holdsChecksums({ identity, checksums }: FileStructure): boolean {
-  return identity.length > 0 && checksums.fields.length > 0;
 }
 
 function isCount(value: unknown): value is number {

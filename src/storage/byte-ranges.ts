@@ -1,4 +1,8 @@
-import type { FileRange } from './commit-note.ts';
+/** Bytes of a file, as offset and length. */
+export interface FileSpan {
+  readonly offset: number;
+  readonly length: number;
+}
 
 /** A part of a run of bytes, and whether the ranges cover it. */
 export interface RangePart {
@@ -14,7 +18,7 @@ export class ByteRanges {
   readonly #ends: readonly number[];
 
   /** The ranges may overlap and come in any order. */
-  constructor(ranges: Iterable<FileRange>) {
+  constructor(ranges: Iterable<FileSpan>) {
     const starts: number[] = [];
     const ends: number[] = [];
     for (const { offset, length } of [...ranges].sort((a, b) => a.offset - b.offset)) {

@@ -1,13 +1,8 @@
 import { MlfsError } from '../errors.ts';
+import type { FileSpan } from './byte-ranges.ts';
 import type { ByteSource } from './byte-source.ts';
 import type { ChecksumPatch } from './checksums.ts';
 import { crc32c } from './crc32c.ts';
-
-/** Bytes of a file, as offset and length. */
-export interface FileRange {
-  readonly offset: number;
-  readonly length: number;
-}
 
 /**
  * What the commit mark says besides "it was decided": which file the dirty ranges go into, and the checksums that go with them.
@@ -15,7 +10,7 @@ export interface FileRange {
  */
 export interface CommitNote {
   readonly size: number;
-  readonly identity: readonly FileRange[];
+  readonly identity: readonly FileSpan[];
   /** CRC-32C of the identity ranges as they are when the commit is done. */
   readonly structure: string;
   readonly patches: readonly ChecksumPatch[];
@@ -107,7 +102,7 @@ const SLICE_BYTES = 1024 * 1024;
 /** CRC-32C over ranges of a file as it is once the patches are in it: 8 hexadecimal digits. The same before, during and after a commit. */
 export async function structureOf(
   file: Pick<ByteSource, 'read'>,
-  ranges: readonly FileRange[],
+  ranges: readonly FileSpan[],
   patches: readonly ChecksumPatch[],
 ): Promise<string> {
   let crc = 0;

@@ -3,7 +3,7 @@ import type { Image, ImageUpdate } from './image.ts';
 
 /**
  * What a mounted file is made of. Extents are answered by the data plane where there is one; everything
- * else is answered by a function here, and its pages live in the LRU page cache if it says so.
+ * else is answered by a function here, and its pages live in the rendered pages if it says so.
  */
 export type Content =
   | ExtentContent

@@ -16,40 +16,41 @@
  * - A commit that was decided is finished before anything else is decided, by this process or by the next one that recovers.
  */
 import { errno, MlfsError } from '../errors.ts';
-import { type BaseRecord, isBaseOf, refuseOfAnotherUser } from './base-record.ts';
+import { admitUncommitted, type InterruptedCommit } from './admit-edits.ts';
+import type { BaseRecord } from './base-record.ts';
 import type { ChecksumMark } from './checksums.ts';
 import { encodeCommitNote, structureOf } from './commit-note.ts';
 import { type CommitReport, report } from './commit-report.ts';
-import { confinePieces, followPieces } from './confined-edits.ts';
+import { followPieces } from './confined-edits.ts';
 import { checkCopyTarget, writeCopy } from './copy.ts';
 import type { FileStructure } from './file-structure.ts';
 import { foldInto, type Progress } from './fold.ts';
 import type { Image, ImageBase, ImageEditor, ImageUpdate, UpdateOptions } from './image.ts';
 import { ImageChanges } from './image-changes.ts';
-import { finishCommit, type InterruptedCommit, OWN_USER, WITH_TIMES } from './interrupted-commit.ts';
+import { finishCommit, OWN_USER, WITH_TIMES } from './interrupted-commit.ts';
 import { type AppendOptions, Journal, type JournalCounters } from './journal/journal.ts';
 import { removeSegments } from './journal/segments.ts';
 import type { Medium, MediumFile } from './medium.ts';
+import { Mutex } from './mutex.ts';
 import { type DirtyRange, type MovedBytes, Overlay, type Piece, type Placement } from './overlay.ts';
 import { ReplayedEdits } from './replayed-edits.ts';
 import { openBase } from './stale.ts';
 import type { StateDirectory } from './state-directory.ts';
-import { Turns } from './turns.ts';
 
 export type { CommitReport } from './commit-report.ts';
 
-export interface EditsOptions {
+export interface EditsLimits {
   /** Maximum size of the journal; an update beyond it fails with ENOSPC. */
   readonly limitBytes?: number | undefined;
 }
 
-export interface CommitOptions {
+export interface FoldOptions {
   readonly onProgress?: (progress: Progress) => void;
   /** Says what would be done and does nothing. */
   readonly dryRun?: boolean;
 }
 
-export interface CommitToOptions extends CommitOptions {
+export interface CommitToOptions extends FoldOptions {
   /** Replace a file that is there. */
   readonly overwrite?: boolean;
 }
@@ -98,11 +99,11 @@ export class Edits implements ImageEditor {
   readonly #medium: Medium;
   readonly #path: string;
   readonly #state: StateDirectory;
-  readonly #options: EditsOptions;
-  readonly #updates = new Turns();
-  readonly #decisions = new Turns();
+  readonly #options: EditsLimits;
+  readonly #updates = new Mutex();
+  readonly #decisions = new Mutex();
   readonly #journal: Journal;
-  /** The update whose turn it is. */
+  /** The update that is running. */
   #changes: ImageChanges | undefined;
   /** What replay found, until an image takes it over. */
   #replayed: Overlay;
@@ -115,13 +116,14 @@ export class Edits implements ImageEditor {
   #progress: Progress | undefined;
   #compacting: Promise<void> | undefined;
   #commits = 0;
+  #closing: Promise<void> | undefined;
   #closed = false;
 
   private constructor(
     medium: Medium,
     path: string,
     state: StateDirectory,
-    options: EditsOptions,
+    options: EditsLimits,
     journal: Journal,
     replayed: ReplayedEdits,
   ) {
@@ -142,7 +144,7 @@ export class Edits implements ImageEditor {
     medium: Medium,
     checkpointPath: string,
     state: StateDirectory,
-    options: EditsOptions = {},
+    options: EditsLimits = {},
   ): Promise<Edits> {
     if (state.exists()) await state.lock();
     let edits: Edits | undefined;
@@ -217,9 +219,9 @@ export class Edits implements ImageEditor {
     this.#image = image;
     this.#structure = structure;
     if (!this.#replayed.empty) {
-      await this.#refuseForeign(image, structure);
+      const recorded = { stateDirectory: this.#state.path, base: await this.#state.readBase() };
+      const pieces = await admitUncommitted(recorded, this.#replayed, image.base, structure);
       const chunks = new Set<number>();
-      const pieces = await confinePieces(this.#replayed.pieces(), image.base, structure);
       await followPieces(pieces, image.base, structure.checksums);
       image.overlay.setAll(
         pieces.map((piece) => ({ start: piece.start, end: piece.end, placement: piece })),
@@ -258,6 +260,7 @@ export class Edits implements ImageEditor {
   }
 
   async update<T>(task: (update: ImageUpdate) => Promise<T>, { atomic = false }: UpdateOptions): Promise<T> {
+    if (this.#closing !== undefined) throw this.#closedError();
     // Room that can be made is waited for, when there is not much left.
     if (this.#journal.counters.bytes > ALMOST_FULL * this.#limitBytes) {
       if (this.#image !== undefined) this.#compactWhenWorth(this.#image);
@@ -290,8 +293,8 @@ export class Edits implements ImageEditor {
   }
 
   /** Folds the dirty ranges into the checkpoint, checksums included. Throws ERR_MLFS_STALE, ERR_MLFS_ACCESS, ERR_MLFS_IO. */
-  commit(options: CommitOptions = {}): Promise<CommitReport> {
-    return this.#decisions.run(async () => {
+  commit(options: FoldOptions = {}): Promise<CommitReport> {
+    return this.#inTurn(async () => {
       const startedMs = Date.now();
       const { image, structure } = this.#attached();
       if (options.dryRun) return this.#report(startedMs);
@@ -314,7 +317,7 @@ export class Edits implements ImageEditor {
 
   /** Writes the image with right checksums to a new file, which appears when it is whole; the edits stay as they are. */
   commitTo(path: string, options: CommitToOptions = {}): Promise<CommitReport> {
-    return this.#decisions.run(async () => {
+    return this.#inTurn(async () => {
       const startedMs = Date.now();
       const { image, structure } = this.#attached();
       const { pieces, patches, outcome } = await this.#updates.run(async () => ({
@@ -342,7 +345,7 @@ export class Edits implements ImageEditor {
 
   /** Drops every edit that was not committed. Gradients stay. */
   discard(): Promise<CommitReport> {
-    return this.#decisions.run(async () => {
+    return this.#inTurn(async () => {
       if (this.#decided !== undefined) await this.#finish(this.#decided, {});
       return this.#updates.run(async () => {
         const startedMs = Date.now();
@@ -362,13 +365,20 @@ export class Edits implements ImageEditor {
     });
   }
 
-  /** Ends the updates under way and lets go of the state directory. The image is read-only from here on. */
-  async close(): Promise<void> {
-    if (this.#closed) return;
-    this.#closed = true;
+  /**
+   * Lets go of the state directory when everything that was asked for before is done: a commit that is running ends as it would have. What
+   * is asked for from here on fails with EROFS.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    this.#image?.makeWritable(undefined);
     await this.#decisions.run(() =>
       this.#updates.run(async () => {
-        this.#image?.makeWritable(undefined);
+        this.#closed = true;
         try {
           await this.#journal.close();
         } finally {
@@ -378,9 +388,19 @@ export class Edits implements ImageEditor {
     );
   }
 
+  /** Commits and discards, one at a time. */
+  async #inTurn<T>(task: () => Promise<T>): Promise<T> {
+    if (this.#closing !== undefined) throw this.#closedError();
+    return this.#decisions.run(task);
+  }
+
+  #closedError(): MlfsError {
+    return errno('EROFS', `${this.#path}: is not writable any more`);
+  }
+
   #attached(): { image: Image; structure: FileStructure } {
     if (this.#image === undefined || this.#structure === undefined || this.#closed) {
-      throw errno('EROFS', `${this.#path}: is not writable any more`);
+      throw this.#closedError();
     }
     return { image: this.#image, structure: this.#structure };
   }
@@ -440,21 +460,6 @@ export class Edits implements ImageEditor {
     };
   }
 
-  async #refuseForeign(image: Image, structure: FileStructure): Promise<void> {
-    const recorded = await this.#state.readBase();
-    if (recorded !== undefined) refuseOfAnotherUser(recorded, this.#state.path, image.path);
-    const same = recorded !== undefined && (await isBaseOf(recorded, image.base, structure));
-    if (same) return;
-    throw new MlfsError(
-      'ERR_MLFS_RECOVERY',
-      `${image.path}: has changed since ${this.#replayed.bytes} bytes of edits in ${this.#state.path} were made`,
-      {
-        path: image.path,
-        advice: `put the old file back, or drop the edits: mlfs discard ${image.path}; mlfs mount --read-only shows the file without them`,
-      },
-    );
-  }
-
   async #decide(image: Image, structure: FileStructure, startedMs: number) {
     const outcome = this.#report(startedMs);
     const mark = structure.checksums.mark();
@@ -471,7 +476,7 @@ export class Edits implements ImageEditor {
   }
 
   /** Carries out what was decided when it could not be done. */
-  async #finish(decided: Decided, options: CommitOptions): Promise<void> {
+  async #finish(decided: Decided, options: FoldOptions): Promise<void> {
     const { image } = this.#attached();
     const file = await openBase(this.#medium, this.#path, image.base, { begun: true });
     try {
@@ -481,7 +486,7 @@ export class Edits implements ImageEditor {
     }
   }
 
-  async #carryOut(file: MediumFile, decided: Decided, options: CommitOptions): Promise<void> {
+  async #carryOut(file: MediumFile, decided: Decided, options: FoldOptions): Promise<void> {
     const { image, structure } = this.#attached();
     const { segment, pieces, mark } = decided;
     try {
@@ -505,7 +510,7 @@ export class Edits implements ImageEditor {
     }
   }
 
-  #tell(progress: Progress, options: CommitOptions): void {
+  #tell(progress: Progress, options: FoldOptions): void {
     this.#progress = progress;
     options.onProgress?.(progress);
   }
@@ -540,7 +545,7 @@ export class Edits implements ImageEditor {
     return this.#options.limitBytes ?? Number.POSITIVE_INFINITY;
   }
 
-  /** After a failed sync the journal wrote anew what was not durable. */
+  /** After a failed sync the journal rewrote what was not durable. */
   #follow(moved: readonly MovedBytes[]): void {
     this.#changes?.move(moved);
     const chunks = new Set<number>();
@@ -563,7 +568,7 @@ export class Edits implements ImageEditor {
     await this.#updates.run(() => this.#journal.dropThrough(segment));
   }
 
-  /** Journals ranges as they are, anew. A chunk has 1 MiB at most. */
+  /** Journals ranges as they are once more. A chunk has 1 MiB at most. */
   async #rewrite(image: Image, ranges: readonly DirtyRange[], options: AppendOptions = {}): Promise<void> {
     const writes = await Promise.all(
       ranges.map(async ({ start, end }) => ({ offset: start, bytes: await image.read(start, end - start) })),

@@ -53,7 +53,7 @@ export class FileSource implements ByteSource {
     return this.#fingerprint;
   }
 
-  /** Takes the fingerprint anew, after the file was changed by us. */
+  /** Takes the fingerprint again, after the file was changed by us. */
   async refresh(): Promise<void> {
     this.#fingerprint = await fingerprintOf(this.#handle, this.path);
   }

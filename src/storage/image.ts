@@ -41,7 +41,7 @@ export interface ImageBase extends ByteSource {
   /** For the data plane to duplicate. */
   readonly fd: number | undefined;
   readonly fingerprint: Fingerprint;
-  /** Takes the fingerprint anew: the file was changed by us. */
+  /** Takes the fingerprint again: the file was changed by us. */
   refresh(): Promise<void>;
   readNow(offset: number, length: number): Buffer;
   close(): Promise<void>;
@@ -64,10 +64,6 @@ export class Image implements ByteSource {
 
   get size(): number {
     return this.base.size;
-  }
-
-  get writable(): boolean {
-    return this.#editor !== undefined;
   }
 
   /** Without an editor the image is read-only again. */

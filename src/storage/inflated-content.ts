@@ -1,23 +1,23 @@
 import type { RenderedContent } from './content.ts';
-import { equalPages, type PageCache, readPaged } from './page-cache.ts';
 import { type DeflatedRun, PageInflater } from './page-inflater.ts';
+import { equalPages, type RenderedPages, readPaged } from './rendered-pages.ts';
 
 const PAGE_BYTES = 256 * 1024;
 
 /**
- * The inflated bytes of a deflated run, through the page cache. Reading on continues the running inflater; a page behind it that the
+ * The inflated bytes of a deflated run, through the rendered pages. Reading on continues the running inflater; a page behind it that the
  * cache has dropped starts a new pass. Any number of readers may read at once: one inflates, the others wait for their page.
  */
 export class InflatedContent implements RenderedContent {
   readonly kind = 'rendered';
   readonly size: number;
   readonly #run: DeflatedRun;
-  readonly #cache: PageCache;
+  readonly #cache: RenderedPages;
   readonly #content: number;
   /** The tail of the queue of those who want to inflate. */
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor(run: DeflatedRun, cache: PageCache) {
+  constructor(run: DeflatedRun, cache: RenderedPages) {
     this.size = run.length;
     this.#run = run;
     this.#cache = cache;

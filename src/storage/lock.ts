@@ -16,6 +16,7 @@ import { MlfsError } from '../errors.ts';
 import { diskMedium } from './disk-medium.ts';
 import { inheritedHolder, lockHolders, startTimeOf } from './lock-holders.ts';
 import type { Medium, MediumFile } from './medium.ts';
+import { parseMountTable } from './mount-table.ts';
 import { loadNative } from './native.ts';
 
 export interface FileLock {
@@ -231,25 +232,10 @@ async function isAlive({ pid, startTime }: Holder, path: string, locked: boolean
 async function mountpointOf(path: string): Promise<string | undefined> {
   const names = new Set([resolve(path), await realpath(path).catch(() => resolve(path))]);
   const mounts = await promisify(readFile)('/proc/self/mountinfo', 'utf8').catch(() => '');
-  const found = mounts.split('\n').flatMap((line) => {
-    const [before = '', after = ''] = line.split(' - ');
-    const [type = '', source = ''] = after.split(' ');
-    const fields = before.split(' ');
-    const writable = fields[5]?.split(',').includes('rw') ?? false;
-    return type.startsWith('fuse') && writable && names.has(unescaped(source))
-      ? [unescaped(fields[4] ?? '')]
-      : [];
-  });
-  return found.length === 1 ? found[0] : undefined;
-}
-
-/** Spaces and the like are octal in mountinfo. */
-function unescaped(text: string): string {
-  const bytes = Buffer.from(text).toString('latin1');
-  const plain = bytes.replace(/\\([0-7]{3})/g, (_, octal: string) =>
-    String.fromCharCode(Number.parseInt(octal, 8)),
+  const found = parseMountTable(mounts).filter(
+    ({ type, source, writable }) => type.startsWith('fuse') && writable && names.has(source),
   );
-  return Buffer.from(plain, 'latin1').toString();
+  return found.length === 1 ? found[0]?.mountpoint : undefined;
 }
 
 function busy(path: string, pid: number | undefined, mountpoint: string | undefined): MlfsError {

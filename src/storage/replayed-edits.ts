@@ -1,6 +1,6 @@
 /**
  * What the records of a journal add up to: the edits that were not committed, and those of a commit that was decided and is not known to be
- * done. Time and memory stay proportional to the journal, whatever its records are: writes are collected by chunk and laid over
+ * done. Recovery, `status` and whoever inspects a journal replay it with this visitor, so they see the same edits. Time and memory stay proportional to the journal, whatever its records are: writes are collected by chunk and laid over
  * one another when there are as many of them as the chunk has pieces, and a journal of too many pieces is refused.
  */
 import { MlfsError } from '../errors.ts';
@@ -17,6 +17,7 @@ export class ReplayedEdits implements JournalVisitor {
   readonly #maxPieces: number;
   #decided: { readonly note: string; readonly segment: number; readonly writes: CollectedWrites } | undefined;
   #writes = new CollectedWrites();
+  #writesTotal = 0;
 
   /** `path`: of the journal, for the message. */
   constructor(path: string, maxPieces: number = MAX_PIECES) {
@@ -24,7 +25,13 @@ export class ReplayedEdits implements JournalVisitor {
     this.#maxPieces = maxPieces;
   }
 
+  /** Writes that count: those before a discard do not. */
+  get writesTotal(): number {
+    return this.#writesTotal;
+  }
+
   write(offset: number, length: number, placement: Placement): void {
+    this.#writesTotal++;
     if (length === 0) return;
     if (!Number.isSafeInteger(offset + length))
       throw this.#refusal(`a record at byte ${offset}, where no file has bytes`);
@@ -44,6 +51,7 @@ export class ReplayedEdits implements JournalVisitor {
   discard(): void {
     this.#decided = undefined;
     this.#writes = new CollectedWrites();
+    this.#writesTotal = 0;
   }
 
   /** The commit that was decided last, with everything that was written before it. */
@@ -60,15 +68,14 @@ export class ReplayedEdits implements JournalVisitor {
 
   /** Every edit that the base may lack: those of a commit that was decided, and over them those after it. */
   all(): Overlay {
-    const all = this.decided?.overlay ?? new Overlay();
-    all.setAll(
-      [...this.uncommitted.pieces()].map((piece) => ({
-        start: piece.start,
-        end: piece.end,
-        placement: piece,
-      })),
-      new Set(),
-    );
+    const all = new Overlay();
+    for (const overlay of [this.decided?.overlay, this.uncommitted]) {
+      const pieces = [...(overlay?.pieces() ?? [])];
+      all.setAll(
+        pieces.map((piece) => ({ start: piece.start, end: piece.end, placement: piece })),
+        new Set(),
+      );
+    }
     return all;
   }
 

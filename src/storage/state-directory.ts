@@ -49,6 +49,7 @@ export class StateDirectory {
   #made: Promise<void> | undefined;
   /** As base.json has it, durably. */
   #base: string | undefined;
+  #closed = false;
 
   private constructor({ path, medium, exists, parent }: StatePlace, mountpoint: string | undefined) {
     this.path = path;
@@ -164,8 +165,13 @@ export class StateDirectory {
 
   /** The gradient of a tensor; `name` is any string and is escaped. Its file is made at the first write. */
   gradient(name: string, size: number, maxSize: number): StateFile {
-    const open = (again: boolean) => this.#openGradient(gradientPath(name), again);
-    return new StateFile(open, size, maxSize, this.#gradientsOpen);
+    return new StateFile({
+      open: (again) => this.#openGradient(gradientPath(name), again),
+      refuseChange: () => this.#refuseClosed(),
+      size,
+      maxSize,
+      fewOpen: this.#gradientsOpen,
+    });
   }
 
   /** Makes the folder of /activations, if need be, and takes the lock. */
@@ -179,11 +185,21 @@ export class StateDirectory {
 
   /** A file without a name, gone with this process. */
   scratch(): StateFile {
-    return new StateFile(() => unnamedFile(this.path), 0, Number.MAX_SAFE_INTEGER);
+    return new StateFile({
+      open: () => unnamedFile(this.path),
+      size: 0,
+      maxSize: Number.MAX_SAFE_INTEGER,
+    });
   }
 
-  /** Releases the lock, and takes the directory away again if nothing is kept in it (no journal record, no gradient, no activation). */
+  /**
+   * Releases the lock, and takes the directory away again if nothing is kept in it (no journal record, no gradient, no activation). Another
+   * process may have the lock from here on: whoever still has a gradient open can read it and not write it.
+   */
   async close(): Promise<void> {
+    this.#closed = true;
+    // A gradient may be making the folder right now, and taking the lock.
+    await this.#made?.catch(() => undefined);
     const lock = this.#lock;
     this.#lock = undefined;
     this.#made = undefined;
@@ -196,13 +212,22 @@ export class StateDirectory {
     }
   }
 
+  #refuseClosed(): void {
+    if (!this.#closed) return;
+    throw new MlfsError('ERR_MLFS_STALE', `${this.path}: was given up; nothing is written`, {
+      path: this.path,
+      advice: 'open the file again',
+    });
+  }
+
   /** The folder and its lock, without base.json: gradients do not refer to the checkpoint's bytes. */
-  #ensureFolder(): Promise<void> {
+  async #ensureFolder(): Promise<void> {
+    this.#refuseClosed();
     this.#made ??= this.#makeFolder().catch((cause: unknown) => {
       this.#made = undefined;
       throw cause;
     });
-    return this.#made;
+    await this.#made;
   }
 
   async #makeFolder(): Promise<void> {
@@ -213,6 +238,8 @@ export class StateDirectory {
   }
 
   async #openGradient(parts: readonly string[], again: boolean): Promise<MediumFile> {
+    // The folder below would be opened once more, and nobody would close it.
+    this.#refuseClosed();
     const path = join(this.path, GRADIENTS, ...parts);
     const folder = dirname(path);
     const name = basename(path);

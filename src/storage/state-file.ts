@@ -2,7 +2,19 @@ import { errno, MlfsError } from '../errors.ts';
 import type { StoredContent } from './content.ts';
 import type { FewOpen } from './few-open.ts';
 import type { MediumFile } from './medium.ts';
-import { Turns } from './turns.ts';
+import { Mutex } from './mutex.ts';
+
+export interface StateFileOptions {
+  /** Opens or makes the file for reading and writing. `again`: it was open before, and must be found as it was left. */
+  readonly open: (again: boolean) => Promise<MediumFile>;
+  /** Throws when the file must not be changed any more. */
+  readonly refuseChange?: () => void;
+  /** What it has already. */
+  readonly size: number;
+  readonly maxSize: number;
+  /** With it the descriptor may be closed between two uses. */
+  readonly fewOpen?: FewOpen;
+}
 
 /**
  * An ordinary file of the state directory: a gradient, a scratch file. Sparse where nothing was written. It is made when it is first
@@ -11,28 +23,17 @@ import { Turns } from './turns.ts';
 export class StateFile implements StoredContent {
   readonly kind = 'stored';
   readonly maxSize: number;
-  readonly #make: (again: boolean) => Promise<MediumFile>;
-  readonly #fewOpen: FewOpen | undefined;
-  readonly #turns = new Turns();
+  readonly #options: StateFileOptions;
+  readonly #mutex = new Mutex();
   #file: MediumFile | undefined;
   #size: number;
   #closed = false;
   #wasOpen = false;
 
-  /**
-   * `make` opens or makes the file for reading and writing; `size` is what it has already. With `fewOpen` the descriptor may be closed between
-   * two uses: `make` is then called again, told so, and must find the file that it made.
-   */
-  constructor(
-    make: (again: boolean) => Promise<MediumFile>,
-    size: number,
-    maxSize: number,
-    fewOpen?: FewOpen,
-  ) {
-    this.#make = make;
-    this.#fewOpen = fewOpen;
-    this.#size = size;
-    this.maxSize = maxSize;
+  constructor(options: StateFileOptions) {
+    this.#options = options;
+    this.#size = options.size;
+    this.maxSize = options.maxSize;
   }
 
   size(): number {
@@ -40,7 +41,7 @@ export class StateFile implements StoredContent {
   }
 
   read(offset: number, length: number): Promise<Uint8Array> {
-    return this.#turns.run(async () => {
+    return this.#mutex.run(async () => {
       const present = Math.min(length, this.#size - offset);
       if (present <= 0) return NOTHING;
       return (await this.#opened()).read(offset, present);
@@ -50,8 +51,9 @@ export class StateFile implements StoredContent {
   /** Throws EFBIG, ENOSPC, ERR_MLFS_IO. */
   write(offset: number, bytes: Uint8Array): Promise<void> {
     const end = offset + bytes.byteLength;
-    return this.#turns.run(async () => {
+    return this.#mutex.run(async () => {
       this.#refuseBeyond(end);
+      this.#options.refuseChange?.();
       if (bytes.byteLength === 0) return;
       const file = await this.#opened();
       await inPlace(file, () => file.write(offset, [bytes]));
@@ -60,8 +62,9 @@ export class StateFile implements StoredContent {
   }
 
   truncate(size: number): Promise<void> {
-    return this.#turns.run(async () => {
+    return this.#mutex.run(async () => {
       this.#refuseBeyond(size);
+      this.#options.refuseChange?.();
       if (size === this.#size) return;
       const file = await this.#opened();
       await inPlace(file, () => file.truncate(size));
@@ -71,7 +74,7 @@ export class StateFile implements StoredContent {
 
   /** What was written before is durable when it resolves; reads and writes go on meanwhile. */
   async sync(): Promise<void> {
-    const file = await this.#turns.run(async () =>
+    const file = await this.#mutex.run(async () =>
       this.#wasOpen && !this.#closed ? this.#opened() : undefined,
     );
     if (file === undefined) return;
@@ -79,8 +82,8 @@ export class StateFile implements StoredContent {
   }
 
   close(): Promise<void> {
-    this.#fewOpen?.closed(this);
-    return this.#turns.run(async () => {
+    this.#options.fewOpen?.closed(this);
+    return this.#mutex.run(async () => {
       this.#closed = true;
       await this.#closeFile();
     });
@@ -88,7 +91,7 @@ export class StateFile implements StoredContent {
 
   /** Closes the descriptor; the next use opens the file again. */
   letGo(): Promise<void> {
-    return this.#turns.run(() => this.#closeFile());
+    return this.#mutex.run(() => this.#closeFile());
   }
 
   async #closeFile(): Promise<void> {
@@ -99,9 +102,9 @@ export class StateFile implements StoredContent {
 
   async #opened(): Promise<MediumFile> {
     if (this.#closed) throw errno('EBADF', 'the file was closed');
-    this.#file ??= await this.#make(this.#wasOpen);
+    this.#file ??= await this.#options.open(this.#wasOpen);
     this.#wasOpen = true;
-    this.#fewOpen?.used(this);
+    this.#options.fewOpen?.used(this);
     return this.#file;
   }
 

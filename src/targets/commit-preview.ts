@@ -1,8 +1,7 @@
 /** What `commit --dry-run` says of a checkpoint that nobody has mounted: found out without a lock and without writing anything. */
 import { fileStructure } from '../checkpoint/file-structure.ts';
 import { openCheckpoint } from '../checkpoint/open.ts';
-import { MlfsError } from '../errors.ts';
-import { isBaseOf, refuseOfAnotherUser } from '../storage/base-record.ts';
+import { refuseForeignEdits } from '../storage/admit-edits.ts';
 import { type CommitReport, previewCommit } from '../storage/commit-report.ts';
 import { checkCopyTarget } from '../storage/copy.ts';
 import type { CommitRequest } from './edit-target.ts';
@@ -33,26 +32,11 @@ export async function commitPreview(
         stateDirectory: kept?.stateDirectory ?? `${path}.mlfs`,
       });
     }
-    const interruptedCommit = kept?.interruptedCommit ?? false;
-    if (kept !== undefined && !kept.overlay.empty) {
-      if (kept.base !== undefined) refuseOfAnotherUser(kept.base, kept.stateDirectory, path);
-      // A file that is half written is told by its size alone here; finishing the commit looks closer.
-      const same = interruptedCommit
-        ? kept.base?.size === base.size
-        : kept.base !== undefined && (await isBaseOf(kept.base, base, structure));
-      if (!same) throw otherFile(path, kept);
-    }
+    const interruptedCommit = kept?.interrupted !== undefined;
+    if (kept !== undefined) await refuseForeignEdits(kept, base, structure);
     return { report: await previewCommit(base, structure, kept?.overlay), interruptedCommit };
   } finally {
     await kept?.close();
     await checkpoint.close();
   }
-}
-
-function otherFile(path: string, { overlay, stateDirectory }: UncommittedEdits): MlfsError {
-  return new MlfsError(
-    'ERR_MLFS_RECOVERY',
-    `${path}: has changed since ${overlay.bytes} bytes of edits in ${stateDirectory} were made`,
-    { path, advice: `put the old file back, or drop the edits: mlfs discard ${path}` },
-  );
 }

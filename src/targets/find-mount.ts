@@ -2,7 +2,7 @@
 import { readFile, readlink, realpath, stat } from 'node:fs/promises';
 import { join, resolve, sep } from 'node:path';
 import { MlfsError } from '../errors.ts';
-import { parseMountTable } from '../fuse/transport/mount-table.ts';
+import { parseMountTable } from '../storage/mount-table.ts';
 import { readFromMount } from './read-from-mount.ts';
 import type { StatusDocument } from './status-document.ts';
 

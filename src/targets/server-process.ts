@@ -4,7 +4,7 @@
  */
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { MlfsError } from '../errors.ts';
-import { parseMountTable } from '../fuse/transport/mount-table.ts';
+import { parseMountTable } from '../storage/mount-table.ts';
 
 export interface MountServer {
   readonly pid: number;

@@ -7,16 +7,16 @@ import { join } from 'node:path';
 import { openCheckpoint } from '../checkpoint/open.ts';
 import { type DType, nbytes } from '../checkpoint/tensor.ts';
 import { MlfsError } from '../errors.ts';
+import type { DirectoryInode } from '../inode.ts';
 import type { FixedContent } from '../storage/content.ts';
 import { codeOf, diskError } from '../storage/disk-file.ts';
 import { diskMedium } from '../storage/disk-medium.ts';
-import { DEFAULT_PAGE_CACHE_BYTES, PageCache } from '../storage/page-cache.ts';
 import { readContent } from '../storage/read-extents.ts';
+import { DEFAULT_RENDERED_PAGES_BYTES, RenderedPages } from '../storage/rendered-pages.ts';
 import { StateDirectory } from '../storage/state-directory.ts';
 import { Log } from '../telemetry/log.ts';
 import { buildTree } from '../tree/build-tree.ts';
-import { pathOfTensorName } from '../tree/entry-name.ts';
-import type { DirectoryInode } from '../tree/inode.ts';
+import { pathOfTensorName } from '../tree/path-names.ts';
 import { TensorInode } from '../tree/tensor-files.ts';
 import type { OmittedTensors } from '../tree/tensors-json.ts';
 import { VERSION } from '../version.ts';
@@ -166,7 +166,7 @@ function fileContent(name: string, path: string, size: number): FixedContent {
 async function fileTarget(path: string): Promise<TensorTarget> {
   const checkpoint = await openCheckpoint(path);
   const { tree } = buildTree(checkpoint, {
-    cache: new PageCache(DEFAULT_PAGE_CACHE_BYTES),
+    cache: new RenderedPages(DEFAULT_RENDERED_PAGES_BYTES),
     version: VERSION,
     log: new Log(),
     status: async () => ({}),

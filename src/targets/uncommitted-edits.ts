@@ -1,6 +1,7 @@
 /** What a checkpoint's journal holds, found out without a lock and without changing anything, whoever is writing it. */
 import { lstat, readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import type { InterruptedCommit } from '../storage/admit-edits.ts';
 import type { BaseRecord } from '../storage/base-record.ts';
 import { diskMedium } from '../storage/disk-medium.ts';
 import { inspectJournal, type JournalInspection } from '../storage/journal/inspect.ts';
@@ -41,12 +42,14 @@ export async function journalBytesIn(stateDirectory: string): Promise<number> {
 
 export interface UncommittedEdits {
   readonly stateDirectory: string;
-  /** Its pieces can be read until `close`. */
+  /** Every edit that the file may lack. Pieces can be read until `close`. */
   readonly overlay: Overlay;
-  /** What the edits were made of. */
-  readonly base: BaseRecord | undefined;
+  /** Those of them that no commit was decided for. */
+  readonly uncommitted: Overlay;
   /** A commit was decided and is not known to be done: the checkpoint file may be half written. */
-  readonly interruptedCommit: boolean;
+  readonly interrupted: InterruptedCommit | undefined;
+  /** Which file the edits were made of. */
+  readonly base: BaseRecord | undefined;
   readonly journal: { readonly bytes: number; readonly segments: number };
   close(): Promise<void>;
 }
@@ -75,7 +78,8 @@ async function replayedEdits(state: StateDirectory): Promise<UncommittedEdits> {
       stateDirectory: state.path,
       overlay: replayed.all(),
       base: await state.readBase(),
-      interruptedCommit: replayed.decided !== undefined,
+      uncommitted: replayed.uncommitted,
+      interrupted: replayed.decided,
       journal: { bytes: segments.reduce((sum, { size }) => sum + size, 0), segments: segments.length },
       close,
     };

@@ -1,7 +1,8 @@
+import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { fileStructure } from '../checkpoint/file-structure.ts';
 import { openCheckpoint } from '../checkpoint/open.ts';
 import { EXIT, MlfsError } from '../errors.ts';
-import { isBaseOf } from '../storage/base-record.ts';
+import { isOfAnotherUser, refuseForeignEdits } from '../storage/admit-edits.ts';
 import { diskMedium } from '../storage/disk-medium.ts';
 import { type CommitReport, Edits } from '../storage/edits.ts';
 import { isFileLocked } from '../storage/lock.ts';
@@ -11,9 +12,8 @@ import { modelOf, nameTensors } from '../tree/model-tensors.ts';
 import { adviseCommit } from './commit-advice.ts';
 import { commitPreview } from './commit-preview.ts';
 import type { CommitRequest, EditTarget } from './edit-target.ts';
-import type { TargetStatus } from './status-document.ts';
-import { editsReport } from './status-document.ts';
-import { readUncommittedEdits } from './uncommitted-edits.ts';
+import { editsReport, type TargetStatus } from './status-document.ts';
+import { readUncommittedEdits, type UncommittedEdits } from './uncommitted-edits.ts';
 import { WritableCheckpoint } from './writable-checkpoint.ts';
 
 export interface UnmountedOptions {
@@ -109,19 +109,15 @@ export class UnmountedCheckpoint implements EditTarget {
           image.overlay.set(piece.start, piece.end - piece.start, piece, new Set());
         }
       }
-      const foreign =
-        kept !== undefined &&
-        !kept.overlay.empty &&
-        !kept.interruptedCommit &&
-        !(kept.base !== undefined && (await isBaseOf(kept.base, image.base, fileStructure(checkpoint))));
+      const refusal = kept === undefined ? undefined : await refusalOf(kept, checkpoint);
       return {
         checkpoint: this.#path,
         mountpoint: null,
         pid: null,
         mode: 'unmounted',
         metrics_url: null,
-        state: foreign ? 'stale' : 'current',
-        stale_reason: foreign ? 'changed' : null,
+        state: refusal === undefined ? 'current' : 'stale',
+        stale_reason: refusal ?? null,
         ...editsReport(
           checkpoint,
           undefined,
@@ -138,7 +134,7 @@ export class UnmountedCheckpoint implements EditTarget {
                 appends_total: 0,
                 syncs_total: 0,
               },
-        unfinished_commit: kept?.interruptedCommit ?? false,
+        unfinished_commit: kept?.interrupted !== undefined,
       };
     } finally {
       await kept?.close();
@@ -162,6 +158,17 @@ export class UnmountedCheckpoint implements EditTarget {
   #locate(): Promise<StateDirectory> {
     const { stateDirectory } = this.#options;
     return StateDirectory.locate(diskMedium, this.#path, { directory: stateDirectory });
+  }
+}
+
+/** Why the edits cannot go into this file; undefined when they can. */
+async function refusalOf(kept: UncommittedEdits, checkpoint: Checkpoint): Promise<string | undefined> {
+  try {
+    await refuseForeignEdits(kept, checkpoint.image.base, fileStructure(checkpoint));
+    return undefined;
+  } catch (cause) {
+    if (!(cause instanceof MlfsError) || cause.code !== 'ERR_MLFS_RECOVERY') throw cause;
+    return kept.base !== undefined && isOfAnotherUser(kept.base) ? 'another-user' : 'changed';
   }
 }
 

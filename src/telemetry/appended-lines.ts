@@ -5,19 +5,19 @@ import { TurnBudget } from './turn-budget.ts';
 const NEWLINE = 10;
 const NOTHING = Buffer.alloc(0);
 
-/** Bytes that are looked at before asking whether the turn of the event loop is over. */
+/** Bytes that are scanned before the turn of the event loop is checked. */
 const SLICE_BYTES = 4 * 1024;
-/** Lines that are handed on in one turn of the event loop: a few milliseconds. */
+/** Lines that are passed on in one turn of the event loop: a few milliseconds of work. */
 const LINES_PER_TURN = 2048;
 
 /**
- * Puts together the lines that one writer writes in parts: a program's buffer is full in the middle of a line, and a transport cuts
- * what is large. A line of more than `maxBytes` is cut and ends in `…`; its rest is dropped as it comes.
+ * Joins the parts of lines that one writer writes: a program flushes its buffer in the middle of a line, and a transport splits large writes.
+ * A line of more than `maxBytes` is cut and ends in `…`; the rest of it is dropped as it arrives.
  *
- * Lines are handed on many at a time, as one text. Of very many lines some are handed on in each turn of the event loop.
+ * Lines are passed on together, as one text. If there are very many, each turn of the event loop passes on some of them.
  */
 export class AppendedLines implements Appender {
-  /** To be shared by writers of one file. */
+  /** Shared by all writers of one file. */
   static budget(): TurnBudget {
     return new TurnBudget(LINES_PER_TURN);
   }
@@ -26,27 +26,27 @@ export class AppendedLines implements Appender {
   readonly #sliceBytes: number;
   readonly #take: (lines: string) => void;
   readonly #budget: TurnBudget;
-  /** The beginning of a line. */
+  /** The beginning of an unfinished line. */
   #begun: Buffer = NOTHING;
-  /** What was written before and waits for its turn. */
+  /** Bytes that were written before and wait for their turn. */
   #waiting: Promise<void> | undefined;
 
-  /** `take` gets whole lines, each with its newline. */
+  /** `take` gets complete lines, each with its newline. */
   constructor(maxBytes: number, take: (lines: string) => void, budget: TurnBudget = AppendedLines.budget()) {
     this.#maxBytes = maxBytes;
-    // So that only a line that was begun in another slice can be too long.
+    // This way only a line that began in another slice can be too long.
     this.#sliceBytes = Math.min(SLICE_BYTES, maxBytes);
     this.#take = take;
     this.#budget = budget;
   }
 
-  /** Resolves when every line that ends in these bytes was handed on; without a promise when that was at once. */
+  /** Resolves when every line that ends in these bytes was passed on. Returns no promise if that happened at once. */
   append(bytes: Uint8Array): Promise<void> | undefined {
     const at = this.#waiting === undefined ? this.#appendInTurn(bytes, 0) : 0;
     return at >= bytes.byteLength ? undefined : this.#later((from) => this.#appendRest(bytes, at, from));
   }
 
-  /** A line without a newline is a line, too. */
+  /** Passes on a last line without a newline, too. */
   end(): Promise<void> | undefined {
     if (this.#waiting !== undefined) return this.#later((before) => before.then(() => this.#endBegun()));
     this.#endBegun();
@@ -69,7 +69,7 @@ export class AppendedLines implements Appender {
     }
   }
 
-  /** Returns how far it came. */
+  /** Returns how many bytes it consumed. */
   #appendInTurn(bytes: Uint8Array, from: number): number {
     let at = from;
     for (; at < bytes.byteLength && !this.#budget.isSpent; at += this.#sliceBytes) {
@@ -104,7 +104,7 @@ export class AppendedLines implements Appender {
   }
 
   #begin(bytes: Uint8Array): void {
-    // One byte more than is kept says that the line was longer.
+    // One byte more than the limit is kept, as a sign that the line was longer.
     const room = this.#maxBytes + 1 - this.#begun.byteLength;
     if (bytes.byteLength > 0 && room > 0) {
       this.#begun = Buffer.concat([this.#begun, bytes.subarray(0, room)]);

@@ -1,19 +1,19 @@
 import type { LiveContent } from '../storage/content.ts';
 
-/** Little beside the size of a log, and much beside a line: what memory is asked for at a time. */
+/** Size of a chunk: small compared with a log, large compared with a line. */
 const CHUNK_BYTES = 64 * 1024;
 
 /**
- * Bytes in memory that only grow, read as a file. They lie in chunks and not in a buffer for each text that was added, so that the memory is that
- * of the bytes, however short the texts are.
+ * Bytes in memory that only grow, read as a file. They are stored in chunks, and not in a buffer for each added text, so that many short
+ * texts take no more memory than their bytes.
  */
 export class ByteRun implements LiveContent {
   readonly kind = 'live';
-  /** All full but the last. */
+  /** All chunks but the last are full. */
   #chunks: Buffer[] = [];
   #bytes = 0;
 
-  /** `byteLength`: of the text in UTF-8. */
+  /** `byteLength` is the length of the text in UTF-8. */
   add(text: string, byteLength: number): void {
     const used = this.#bytes % CHUNK_BYTES;
     const last = this.#chunks.at(-1);
@@ -25,7 +25,7 @@ export class ByteRun implements LiveContent {
     this.#addBytes(Buffer.from(text));
   }
 
-  /** Has what the other had, which is empty then. */
+  /** Takes over the bytes of the other run, which is empty afterwards. */
   takeAll(other: ByteRun): void {
     this.#chunks = other.#chunks;
     this.#bytes = other.#bytes;

@@ -1,8 +1,8 @@
-/** How often something took how long. */
+/** Counts durations by class. */
 export interface HistogramCounts {
   /** Upper bounds of the classes, ascending. */
   readonly bounds: readonly number[];
-  /** Observations in each class; those beyond the last bound are in one class more. */
+  /** Observations in each class; one more class counts those beyond the last bound. */
   readonly counts: readonly number[];
   readonly sum: number;
 }

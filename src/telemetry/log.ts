@@ -1,9 +1,9 @@
 /**
- * The log of one mount: logfmt, a line an event, kept in memory within a bound and handed to a sink line by line.
- * `/logs/fuse.log` is this object: it grows under its readers. When it is full its lines become `/logs/fuse.log.1`, in the place of those that were
- * there, and it begins anew: `tail -F` says that the file was truncated and goes on.
+ * The log of one mount: logfmt, one line for each event, kept in memory up to a maximum size and passed to a sink line by line.
+ * `/logs/fuse.log` is this object: it grows while it is read. When it is full, its lines become `/logs/fuse.log.1`, replacing the lines that
+ * were there, and it starts empty: `tail -F` reports that the file was truncated and goes on.
  *
- * Invariants: what is kept always ends in a newline and starts at the beginning of a line; a line never holds a raw newline.
+ * Invariants: the kept text starts at the beginning of a line and ends in a newline; a line never contains a raw newline.
  */
 import type { Appender, LiveContent } from '../storage/content.ts';
 import { isHidden, visible, visibleJson } from '../visible-text.ts';
@@ -20,7 +20,7 @@ export interface LogOptions {
   /** Lines below it are not kept. */
   readonly level?: Level | undefined;
   readonly maxBytes?: number;
-  /** Gets what is kept: a line, or whole lines that somebody appended together; each with its newline. */
+  /** Gets what is kept: one line, or several complete lines that a user appended together; each with its newline. */
   readonly sink?: ((lines: string) => void) | undefined;
   readonly now?: () => Date;
 }
@@ -36,7 +36,7 @@ export class Log implements LiveContent {
   readonly #now: () => Date;
   readonly #current = new ByteRun();
   readonly #before = new ByteRun();
-  /** Of everybody who appends. */
+  /** Shared by all users who append. */
   readonly #budget = AppendedLines.budget();
 
   constructor(options: LogOptions = {}) {
@@ -68,7 +68,7 @@ export class Log implements LiveContent {
     this.#keep(`${cutTo(MAX_LINE_BYTES, line)}\n`);
   }
 
-  /** What was rotated out last; users cannot add to it. */
+  /** The lines of the last rotation; users cannot append to it. */
   get rotated(): LiveContent {
     return this.#before;
   }
@@ -81,12 +81,12 @@ export class Log implements LiveContent {
     return this.#current.read(offset, length);
   }
 
-  /** What a user writes is kept as lines of its own, whole ones, what is hidden in them escaped. */
+  /** What a user writes is kept as complete lines, with hidden characters escaped. */
   appender(): Appender {
     return new AppendedLines(MAX_LINE_BYTES, (lines) => this.#keepAppended(lines), this.#budget);
   }
 
-  /** Plain text is kept as it came, many lines in one go; other lines are looked at one by one. */
+  /** Plain text is kept as it arrives, many lines together; any other text line by line. */
   #keepAppended(lines: string): void {
     if (PLAIN_LINES.test(lines) && lines.length <= this.#maxBytes) {
       this.#keep(lines);
@@ -97,7 +97,7 @@ export class Log implements LiveContent {
     }
   }
 
-  /** `lines`: whole ones, each with its newline. */
+  /** `lines` are complete, each with its newline. */
   #keep(lines: string): void {
     const length = Buffer.byteLength(lines);
     if (this.#current.size() + length > this.#maxBytes) this.#before.takeAll(this.#current);
@@ -106,10 +106,10 @@ export class Log implements LiveContent {
   }
 }
 
-/** Lines of printable ASCII, none of them empty: nothing to be made visible, nothing to be left out. */
+/** Non-empty lines of printable ASCII: there is nothing to escape and nothing to leave out. */
 const PLAIN_LINES = /^(?:[\x20-\x7e]+\n)+$/;
 
-/** `key=value` pairs; a value with a space, a quote, `=`, a backslash or something hidden is quoted and escaped as in JSON. */
+/** `key=value` pairs. A value with a space, a quote, `=`, a backslash or a hidden character is quoted and escaped as in JSON. */
 export function logfmt(fields: Fields): string {
   const pairs: string[] = [];
   for (const [key, value] of Object.entries(fields)) {

@@ -1,6 +1,6 @@
 /**
- * Numbers in Prometheus' text format (version 0.0.4). Values are read when somebody asks, from those who count anyway: the rooms' traffic, a
- * session's counters, the page cache, the process.
+ * Numbers in Prometheus' text format (version 0.0.4). Values are read at each rendering from the objects that count them: the rooms' traffic,
+ * a session's counters, the rendered pages, the process.
  */
 
 import { visibleLines } from '../visible-text.ts';
@@ -9,7 +9,7 @@ import type { HistogramCounts } from './histogram.ts';
 export type Metric = NumberMetric | HistogramMetric;
 
 interface MetricName {
-  /** Without the `mlfs_` prefix; counters end in `_total`, what has a unit in the unit before that. */
+  /** Without the `mlfs_` prefix. A counter ends in `_total`; a name with a unit has it before that. */
   readonly name: string;
   readonly help: string;
   readonly labels?: Labels;
@@ -28,12 +28,12 @@ type Labels = Readonly<Record<string, string>>;
 export class MetricsRegistry {
   readonly #sources: (() => Iterable<Metric>)[] = [];
 
-  /** `source` is asked at every rendering. */
+  /** `source` is called at every rendering. */
   register(source: () => Iterable<Metric>): void {
     this.#sources.push(source);
   }
 
-  /** The lines of a family stand together, whoever they are from. */
+  /** The lines of a family stand together, whichever source they come from. */
   render(): string {
     const families = new Map<string, string[]>();
     for (const source of this.#sources) {
@@ -60,7 +60,7 @@ function typeOf(metric: Metric): 'histogram' | 'counter' | 'gauge' {
   return metric.name.endsWith('_total') ? 'counter' : 'gauge';
 }
 
-/** Each bucket counts those below it, too. */
+/** Each bucket also counts the observations below it. */
 function histogramLines(name: string, { labels, histogram }: HistogramMetric): string[] {
   const { bounds, counts, sum } = histogram;
   let below = 0;

@@ -1,16 +1,16 @@
-/** The memory of this process, without a descriptor at the time of asking: a server that has none left must still tell its metrics. */
+/** The memory of this process, read without opening a descriptor: a server that has none left must still report its metrics. */
 import { openSync, readSync } from 'node:fs';
 import { getHeapStatistics } from 'node:v8';
 
 export interface ProcessMemory {
-  /** Resident set; 0 where it cannot be told. */
+  /** Resident set, in bytes; 0 if it is unknown. */
   readonly residentBytes: number;
   readonly heapBytes: number;
-  /** Buffers and whatever else JavaScript holds outside its heap. */
+  /** Buffers and other memory that JavaScript holds outside its heap, in bytes. */
   readonly externalBytes: number;
 }
 
-/** /proc/self/status, open from the first question to the end of the process. */
+/** /proc/self/status, kept open from the first call to the end of the process. */
 let status: number | undefined;
 const buffer = Buffer.alloc(8192);
 
@@ -19,7 +19,7 @@ export function processMemory(): ProcessMemory {
   return { residentBytes: residentBytes(), heapBytes, externalBytes };
 }
 
-/** Of the resident set; 0 where it cannot be told. */
+/** The bytes of the resident set; 0 if they are unknown. */
 export function residentBytes(): number {
   try {
     status ??= openSync('/proc/self/status', 'r');

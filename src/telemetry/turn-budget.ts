@@ -1,12 +1,15 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
-/** What may be done in one turn of the event loop, by all who share it; the rest waits for later turns, and whatever else the process serves comes between. */
+/**
+ * How much work all users of a budget may do in one turn of the event loop. The rest waits for later turns, so that other work of the process
+ * runs in between.
+ */
 export class TurnBudget {
   readonly #each: number;
   #left: number;
   #renewal: Promise<void> | undefined;
 
-  /** `each`: the amount of a turn, in whatever its users count. What is begun may exceed it. */
+  /** `each` is the amount for a turn, in a unit that the users choose. A piece of work that has begun may exceed it. */
   constructor(each: number) {
     this.#each = each;
     this.#left = each;

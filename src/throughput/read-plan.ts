@@ -1,7 +1,7 @@
 /** What the reading process is asked to do, and what it answers: JSON on its command line and on its output. */
 
 /** A run of a file. Bytes. */
-export interface Piece {
+export interface PlannedRead {
   readonly path: string;
   readonly offset: number;
   readonly length: number;
@@ -9,7 +9,7 @@ export interface Piece {
 
 export interface ReadPlan {
   readonly order: 'sequential' | 'scattered';
-  readonly pieces: readonly Piece[];
+  readonly pieces: readonly PlannedRead[];
   readonly blockBytes: number;
   /** Stops after so long, or after the last piece. */
   readonly seconds: number;

@@ -1,6 +1,6 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { diskBytesOf } from './disk-bytes.ts';
-import type { Piece, ReadOutcome, ReadPlan } from './read-plan.ts';
+import type { PlannedRead, ReadOutcome, ReadPlan } from './read-plan.ts';
 import { scattered } from './scatter.ts';
 
 /** Carries out a plan with synchronous preads, one after another. Opening the files counts. */
@@ -45,7 +45,7 @@ function atRandom(plan: ReadPlan, buffer: Buffer, until: number) {
     starts.push(blocks);
     blocks += count;
   }
-  const descriptors = new Map<Piece, number>();
+  const descriptors = new Map<PlannedRead, number>();
   let bytes = 0;
   let reads = 0;
   try {

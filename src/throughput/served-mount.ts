@@ -6,6 +6,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { MlfsError } from '../errors.ts';
+import { mountTableEntry } from '../storage/mount-table.ts';
 import { programArguments } from './child-program.ts';
 
 const MOUNT_DEADLINE_MS = 60_000;
@@ -61,8 +62,7 @@ function mountFailed(checkpoint: string, why: string): MlfsError {
 
 /** As the kernel lists it, without touching the mount. */
 async function isMounted(mountpoint: string): Promise<boolean> {
-  const mounts = await readFile('/proc/self/mounts', 'utf8');
-  return mounts.includes(` ${mountpoint.replaceAll(' ', '\\040')} `);
+  return mountTableEntry(await readFile('/proc/self/mountinfo', 'utf8'), mountpoint) !== undefined;
 }
 
 function hasEnded(child: ChildProcess): boolean {

@@ -13,7 +13,7 @@ import { MlfsError } from '../errors.ts';
 import { loadNative, nativeLoadError } from '../storage/native.ts';
 import { askChild } from './child-program.ts';
 import { diskBytesOf } from './disk-bytes.ts';
-import type { Piece, ReadOutcome, ReadPlan } from './read-plan.ts';
+import type { PlannedRead, ReadOutcome, ReadPlan } from './read-plan.ts';
 import { type ServedMount, serveMount } from './served-mount.ts';
 import { chooseRanges, type TensorRange } from './tensor-ranges.ts';
 
@@ -171,7 +171,12 @@ class Measurement {
     return 'no tensor is as large as 4 KiB';
   }
 
-  async #read(what: string, order: Order, pieces: readonly Piece[], server?: number): Promise<ReadOutcome> {
+  async #read(
+    what: string,
+    order: Order,
+    pieces: readonly PlannedRead[],
+    server?: number,
+  ): Promise<ReadOutcome> {
     this.#options.onProgress({ done: this.#done, of: Measurement.#steps, what });
     const plan: ReadPlan = {
       order,
@@ -215,11 +220,11 @@ class Measurement {
     }
   }
 
-  #nativePieces(ranges = this.#ranges): Piece[] {
+  #nativePieces(ranges = this.#ranges): PlannedRead[] {
     return ranges.map(({ offset, length }) => ({ path: this.#checkpoint, offset, length }));
   }
 
-  #mountPieces(served: ServedMount, ranges = this.#ranges): Piece[] {
+  #mountPieces(served: ServedMount, ranges = this.#ranges): PlannedRead[] {
     return ranges.map(({ file, length }) => ({
       path: path.join(served.mountpoint, file),
       offset: 0,

@@ -4,15 +4,15 @@ import { jsonDocument } from '../checkpoint/json.ts';
 import { PyDict } from '../checkpoint/pickle/values.ts';
 import type { Tensor } from '../checkpoint/tensor.ts';
 import { modelStrInSlices } from '../checkpoint/torch/module-str.ts';
+import type { InodeTree } from '../inode.ts';
 import { StatisticsCache } from '../numbers/statistics-cache.ts';
 import type { Checksums } from '../storage/checksums.ts';
 import type { CommandContent, StoredContent } from '../storage/content.ts';
 import { inSlices } from '../storage/in-slices.ts';
-import type { PageCache } from '../storage/page-cache.ts';
+import type { RenderedPages } from '../storage/rendered-pages.ts';
 import { addCheckpointRoom, addStrayTensors } from './checkpoint-room.ts';
 import { type DirtyTensor, dirtyTensorsInSlices } from './dirty-tensors.ts';
 import { addExportRoom } from './export-room.ts';
-import type { InodeTree } from './inode.ts';
 import { InodeTable } from './inode-table.ts';
 import { addIrRoom } from './ir-room.ts';
 import { addLogsRoom, type RotatedLog } from './logs-room.ts';
@@ -26,18 +26,18 @@ import { tensorsJson } from './tensors-json.ts';
 import { addViewsRoom } from './views/views-room.ts';
 import { addVizRoom } from './viz-room.ts';
 
-/** What makes a tree writable. */
+/** The parts that make a tree writable. */
 export interface TreeEditing {
   readonly checksums: Checksums;
-  /** What is written into /sys/control. */
+  /** Receives what is written into /sys/control. */
   readonly control: CommandContent;
-  /** Gradients that are there already, by the tensor's name, with their sizes. */
+  /** Existing gradients, by the tensor's name, with their sizes in bytes. */
   readonly gradientSizes: ReadonlyMap<string, number>;
   readonly gradient: (name: string, size: number, maxSize: number) => StoredContent;
 }
 
 export interface TreeSources {
-  readonly cache: PageCache;
+  readonly cache: RenderedPages;
   readonly version: string;
   /** The key of the state dict that /model shows. */
   readonly stateDict?: string | undefined;
@@ -46,7 +46,7 @@ export interface TreeSources {
   readonly metrics: () => string;
   /** Absent on read-only mounts. */
   readonly editing?: TreeEditing | undefined;
-  /** Nodeids below it, but the root's, were given out by an earlier tree. */
+  /** An earlier tree used the nodeids below this one, except the root's. */
   readonly firstNodeid?: number;
 }
 
@@ -54,11 +54,11 @@ export interface BuiltTree {
   readonly tree: InodeTree;
   /** Tensors by name. */
   readonly tensors: number;
-  /** Tensors that edits reach into, by the first of their names; quick when there are none. */
+  /** Tensors with dirty bytes, by the first of their names; quick if there are none. */
   readonly dirtyTensors: () => Promise<DirtyTensor[]>;
 }
 
-/** Throws ERR_MLFS_USAGE when `stateDict` names nothing. */
+/** Throws ERR_MLFS_USAGE if `stateDict` names nothing. */
 export function buildTree(checkpoint: Checkpoint, sources: TreeSources): BuiltTree {
   const mtimeMs = Number(checkpoint.image.base.fingerprint.mtimeNs / 1_000_000n);
   const { editing } = sources;
@@ -138,19 +138,19 @@ function* modelText(checkpoint: Checkpoint, model: Model): Generator<void, Uint8
 /** Names between two yields. */
 const NAMES_SLICE = 64;
 
-/** Tensors are called as everywhere else, by the last of their names. */
+/** A tensor has the same name as everywhere else: the last of its names. */
 function* checkpointText(checkpoint: Checkpoint, model: Model): Generator<void, Uint8Array> {
   const names = new Map<Tensor, string>();
   let looked = 0;
   for (const { name, tensor } of eachTensor(checkpoint, model)) {
     names.set(tensor, name);
-    // Not the size of the map: a tensor may have hundreds of thousands of names.
+    // The size of the map would be wrong: a tensor may have hundreds of thousands of names.
     if (++looked % NAMES_SLICE === 0) yield;
   }
   return yield* jsonDocument(checkpoint.root, { nameOf: (tensor) => names.get(tensor) });
 }
 
-/** Whether /model shows all there is: then the object tree needs no room of its own. */
+/** Whether /model shows everything, so that the object tree needs no room of its own. */
 function isModelAlone(checkpoint: Checkpoint, model: Model, files: TensorFiles): boolean {
   if (model.path.length > 0 || model.tensors.length === 0) return false;
   if (!checkpoint.tensors.every(({ tensor }) => files.has(tensor))) return false;

@@ -1,10 +1,10 @@
 /**
- * /checkpoint: the complete object tree of a training checkpoint. Dicts, objects and lists that hold something larger than
- * a scalar are folders, tensors are the same inodes as in /model, and what is left (scalars, strings, lists of
- * scalars) is a small NAME.json. Keys that name a tensor or a model's parts are split on dots, as in /model.
+ * /checkpoint: the complete object tree of a training checkpoint. Dicts, objects and lists that contain something larger than a scalar are
+ * folders, tensors are the same inodes as in /model, and everything else (scalars, strings, lists of scalars) is a small NAME.json. Keys that
+ * name a tensor or a part of a model are split on dots, as in /model.
  *
- * A pickle may contain itself and may name one list a thousand times. An object inside itself becomes a NAME.json that says
- * where it is; so does an object that was already shown, once the room has REPEATED_ENTRIES entries.
+ * A pickle may contain itself, and may refer to one list a thousand times. An object inside itself becomes a NAME.json that says where the
+ * object is. So does an object that was already shown, once the room has REPEATED_ENTRIES entries.
  */
 
 import { jsonDocument, wholeJson } from '../checkpoint/json.ts';
@@ -12,24 +12,24 @@ import { PyDict, PyList, PyObject, PySet, PyTuple, type Value } from '../checkpo
 import type { NamedTensor, Storage, Tensor } from '../checkpoint/tensor.ts';
 import { rawStorageContent } from '../checkpoint/tensor-content.ts';
 import { isStorage, isTensor, keyText } from '../checkpoint/value-children.ts';
+import type { DirectoryInode } from '../inode.ts';
 import type { Content } from '../storage/content.ts';
-import type { PageCache } from '../storage/page-cache.ts';
+import type { RenderedPages } from '../storage/rendered-pages.ts';
 import { visibleJson } from '../visible-text.ts';
 import { documentContent, inlineContent } from './documents.ts';
-import { escapeKey, pathOfTensorName } from './entry-name.ts';
-import type { DirectoryInode } from './inode.ts';
 import { freeStem, type InodeTable } from './inode-table.ts';
+import { escapeKey, pathOfTensorName } from './path-names.ts';
 import { storageXattrs, type TensorFiles } from './tensor-files.ts';
 
 const REPEATED_ENTRIES = 100_000;
-/** Entries of the room besides tensors: a list of millions of numbers with one dict in it would be as many files. */
+/** Maximum number of entries besides tensors: a list of millions of numbers with one dict in it would need as many files. */
 const MAX_ENTRIES = 200_000;
-/** Deeper than any real checkpoint, and than PATH_MAX reaches. */
+/** Deeper than any real checkpoint, and deeper than PATH_MAX allows. */
 const MAX_DEPTH = 1000;
 
 export interface CheckpointRoomSources {
   readonly files: TensorFiles;
-  readonly cache: PageCache;
+  readonly cache: RenderedPages;
 }
 
 interface Place {
@@ -92,7 +92,7 @@ export function addCheckpointRoom(
     sources.files.place(folder, stem, tensor);
   };
 
-  /** A storage that was saved by itself: its bytes as they are. */
+  /** A storage that was saved by itself: its bytes, unchanged. */
   const placeStorage = (at: Place, key: string, storage: Storage): void => {
     const path = escapeKey(key);
     const name = path.pop() ?? key;
@@ -126,15 +126,15 @@ export function addCheckpointRoom(
   ancestors.add(root);
   for (const [key, child] of children) place(top, key, child);
   if (omitted > 0) {
-    // Tensors in what is left out are placed as those that no folder leads to.
+    // Tensors in an omitted part are added like those that no folder leads to.
     const reason = `more than ${MAX_ENTRIES} entries; see sys/checkpoint.json`;
     addJson(top, 'omitted', () => `${visibleJson({ omitted, reason })}\n`);
   }
 }
 
 /**
- * Tensors that the object tree does not lead to, such as the constants of a script, in folders named after their paths. `<state>`
- * and the like are left out.
+ * Adds tensors that the object tree does not lead to, such as the constants of a script, in folders named after their paths. `<state>` and
+ * similar parts of a path are left out.
  */
 export function addStrayTensors(
   table: InodeTable,
@@ -150,16 +150,16 @@ export function addStrayTensors(
   }
 }
 
-/** Written at once, and kept. */
+/** The document is made at once and kept. */
 const SMALL_JSON_BYTES = 16 * 1024;
 
-/** A value without tensors: nearly always a number or a few; what is long is written in slices, when somebody asks for it. */
+/** A value without tensors, nearly always one or a few numbers. A long one is made in slices, at the first request. */
 function jsonContent(value: Value): Content {
   const { text, cut } = wholeJson(value, { maxBytes: SMALL_JSON_BYTES });
   return cut ? documentContent(() => jsonDocument(value)) : inlineContent(Buffer.from(`${text}\n`));
 }
 
-/** The named parts of a value that is shown as a folder; undefined for what is a document. */
+/** The named parts of a value that is shown as a folder; undefined for a value that is a document. */
 function childrenOf(value: Value): Iterable<readonly [key: string, value: Value]> | undefined {
   if (value instanceof PyDict) return dictChildren(value);
   if (value instanceof PyList || value instanceof PyTuple || value instanceof PySet) {
@@ -178,7 +178,7 @@ function* numbered(items: readonly Value[]): Iterable<readonly [string, Value]> 
   for (const item of items) yield [String(index++), item];
 }
 
-/** An object with attributes or items is a folder of them; one that is only a call (a dtype, a path) is a document. */
+/** An object with attributes or items is a folder of them. An object that is only a call (a dtype, a path) is a document. */
 function objectChildren(object: PyObject): Iterable<readonly [string, Value]> | undefined {
   const parts: (readonly [string, Value])[] = [];
   if (object.state instanceof PyDict) parts.push(...dictChildren(object.state));
@@ -193,7 +193,7 @@ function objectChildren(object: PyObject): Iterable<readonly [string, Value]> | 
   return parts.length === 0 || parts.every(([, part]) => isScalar(part)) ? undefined : parts;
 }
 
-/** What fits on one line of a document. */
+/** Whether the value fits on one line of a document. */
 function isScalar(value: Value): boolean {
   if (value === null || typeof value !== 'object') return true;
   return value.type === 'float' || value.type === 'bytes' || value.type === 'global';

@@ -11,8 +11,8 @@ export interface DirtyBytes {
 const CLEAN: DirtyBytes = { bytes: 0, ranges: 0 };
 
 /**
- * What lies between the elements of a strided view does not count. Of views whose elements are neither apart nor the same bytes (as_strided
- * can make such), everything from the first byte to the last does.
+ * Bytes between the elements of a strided view do not count. In a view whose elements overlap partly (as_strided can make such views),
+ * everything from the first byte to the last counts.
  */
 export function dirtyBytes(overlay: Overlay, tensor: Tensor): DirtyBytes {
   const { storage, storageOffset, shape, dtype } = tensor;
@@ -35,7 +35,7 @@ export function dirtyBytes(overlay: Overlay, tensor: Tensor): DirtyBytes {
   return { bytes, ranges };
 }
 
-/** The dims of a view in bytes, largest step first, such that each step is larger than all that is inside it. */
+/** The dims of a view in bytes, largest step first, if each step is larger than everything inside it. */
 function bytesOf({ shape, stride, dtype }: Tensor, packed: number): readonly Dim[] {
   const itemsize = DTYPES[dtype];
   if (packed > 1) {
@@ -49,7 +49,7 @@ function bytesOf({ shape, stride, dtype }: Tensor, packed: number): readonly Dim
   return nested ? apart : [{ size: span(apart), stride: 1 }];
 }
 
-/** How many bytes of the view lie before this one, counted from the view's first. */
+/** How many bytes of the view lie before this one, counted from the view's first byte. */
 function countBelow(dims: readonly Dim[], position: number): number {
   let below = 0;
   let rest = position;

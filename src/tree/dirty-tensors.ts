@@ -4,7 +4,7 @@ import type { Overlay } from '../storage/overlay.ts';
 import { dirtyBytes } from './dirty-bytes.ts';
 import { viewKey } from './tensor-files.ts';
 
-/** A tensor that edits reach into. */
+/** A tensor with dirty bytes. */
 export interface DirtyTensor {
   readonly name: string;
   readonly bytes: number;
@@ -21,7 +21,7 @@ export function dirtyTensors(overlay: Overlay, tensors: Iterable<Named>): DirtyT
   return atOnce(dirtyTensorsInSlices(overlay, tensors));
 }
 
-/** The same; yields between tensors. */
+/** The same, with a yield between tensors. */
 export function* dirtyTensorsInSlices(
   overlay: Overlay,
   tensors: Iterable<Named>,

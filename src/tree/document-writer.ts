@@ -1,13 +1,13 @@
-/** Lines of a document with a bound: a graph of a hostile file may print a thousand times as long as it is. */
+/** Writes the lines of a document up to a maximum size: the graph of a hostile file may print a thousand times as long as the file is. */
 import { atOnce } from '../storage/in-slices.ts';
 import { joinedBytes } from '../storage/joined-bytes.ts';
 import { Utf8Pieces } from '../storage/utf8-pieces.ts';
 import { escapeJson, visible } from '../visible-text.ts';
 
-/** Much more than anybody reads, and a large model's graph fits. */
+/** Much more than anybody reads; the graph of a large model fits. */
 const MAX_CHARACTERS = 16 * 1024 * 1024;
 
-/** How each line is escaped: nothing of a checkpoint gets into a document another way. */
+/** How each line is escaped: no text of a checkpoint reaches a document in another way. */
 const ESCAPES = { text: visible, json: escapeJson } as const;
 
 export class DocumentWriter {
@@ -21,7 +21,7 @@ export class DocumentWriter {
     this.#left = maxCharacters;
   }
 
-  /** Whether there is no more room; what is written then is left out. */
+  /** Whether the document is full; further lines are left out. */
   get full(): boolean {
     return this.#left <= 0;
   }
@@ -30,7 +30,7 @@ export class DocumentWriter {
     this.part(text, '\n');
   }
 
-  /** A part of a line that is long: the next part, or the line that ends it, goes on behind it. */
+  /** Writes a part of a long line: the next part, or the end of the line, follows it. */
   part(text: string, end = ''): void {
     if (this.full) return;
     const part = this.#escape(text) + end;
@@ -38,7 +38,7 @@ export class DocumentWriter {
     this.#lines.add(part);
   }
 
-  /** The line that ends the document: whatever comes after it is left out. */
+  /** Writes the line that ends the document: everything after it is left out. */
   last(line: string): void {
     if (this.#ended) return;
     this.#ended = true;
@@ -46,7 +46,7 @@ export class DocumentWriter {
     this.#lines.add(`${line}\n`);
   }
 
-  /** The lines, and when some were left out `rest`. Holds the event loop: for a process of its own, and for what is small. */
+  /** The lines, followed by `rest` if some were left out. Blocks the event loop: use it in a separate process, or for small documents. */
   text(rest: string): string {
     return atOnce(this.bytes(rest)).toString();
   }

@@ -4,14 +4,14 @@ import { inSlices } from '../storage/in-slices.ts';
 import type { FileDescription } from './inode-table.ts';
 import { UnchangingDocument } from './unchanging-document.ts';
 
-/** A small text that is there from the start. */
+/** A small text that exists from the start. */
 export function textFile(text: () => string): FileDescription {
   return { content: () => inlineContent(Buffer.from(text())) };
 }
 
 /**
- * A document that may be megabytes: made in slices when somebody first asks for its size or opens it, and given up again when
- * memory is wanted. `write` must give the same bytes every time.
+ * A document that may have megabytes. It is made in slices at the first request for its size or the first open, and is dropped when memory is
+ * needed. `write` must return the same bytes every time.
  */
 export function documentFile(write: () => Generator<void, Uint8Array>): FileDescription {
   return { content: () => documentContent(write) };

@@ -1,27 +1,27 @@
 /**
- * /export: the checkpoint as one file, edits included. It is the image; where a checksum of edited bytes is written down, the right one is
- * computed. The model's tensors as safetensors beside it.
+ * /export: the checkpoint as one file with its edits. It is the image, with computed checksums at the places where the file has checksums of
+ * edited bytes. The model's tensors as safetensors are beside it.
  */
 import { extname } from 'node:path';
 import type { Checkpoint, CheckpointFormat } from '../checkpoint/checkpoint.ts';
 import { MAX_TENSORS } from '../checkpoint/safetensors-header.ts';
+import type { DirectoryInode } from '../inode.ts';
 import type { Checksums } from '../storage/checksums.ts';
 import type { ExtentContent } from '../storage/content.ts';
 import type { Extent } from '../storage/extent.ts';
 import type { Image } from '../storage/image.ts';
-import type { PageCache } from '../storage/page-cache.ts';
+import type { RenderedPages } from '../storage/rendered-pages.ts';
 import { Sliced } from '../storage/sliced.ts';
-import type { DirectoryInode } from './inode.ts';
 import type { InodeTable } from './inode-table.ts';
 import type { ModelTensor } from './model-tensors.ts';
 import { SafetensorsExport } from './safetensors-export.ts';
 
 export interface ExportSources {
   readonly checkpoint: Checkpoint;
-  /** Absent where nothing is edited. */
+  /** Absent if there are no edits. */
   readonly checksums: Checksums | undefined;
   readonly tensors: readonly ModelTensor[];
-  readonly cache: PageCache;
+  readonly cache: RenderedPages;
 }
 
 export function addExportRoom(
@@ -41,7 +41,7 @@ const CHECKSUM_BYTES = 4;
 /** Extents between two yields. */
 const SLICE = 512;
 
-/** A model of 20,000 tensors has some 40,000 checksums: they are listed when somebody opens the file. */
+/** A model of 20,000 tensors has about 40,000 checksums: they are listed when a program opens the file. */
 class ExportContent implements ExtentContent {
   readonly kind = 'extents';
   readonly #image: Image;
@@ -95,7 +95,7 @@ const SUFFIXES: Readonly<Partial<Record<CheckpointFormat, string>>> = {
   'torch-export': '.pt2',
 };
 
-/** torch's own formats are called as torch calls them; of the others only who named the file knows. */
+/** torch's own formats have torch's usual suffix; the others keep the suffix of the checkpoint. */
 function suffixOf({ format, path }: Checkpoint): string {
   const own = extname(path);
   return SUFFIXES[format] ?? (/^\.[A-Za-z0-9]{1,8}$/.test(own) ? own : '.pkl');

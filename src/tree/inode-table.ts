@@ -1,45 +1,45 @@
 /**
- * Builds the inodes of one mount. The root is nodeid 1; the others are dense in the order of creation, from 2 or from where an earlier tree
- * of the same mount ended. What a file is made of is worked out when somebody first looks at it: a model of 20,000 tensors
- * costs 20,000 small objects at mount and nothing else.
+ * Builds the inodes of one mount. The root is nodeid 1. The others are numbered without gaps in the order of creation, from 2 or from where
+ * an earlier tree of the same mount ended. The content of a file is made at its first use, so at mount a model of 20,000 tensors costs 20,000
+ * small objects and nothing else.
  *
- * Invariants: a name leads to one inode and is never changed; a directory has one name; a file has `nlink` names.
+ * Invariants: a name leads to one inode and never changes; a directory has one name; a file has `nlink` names.
  */
 import { MlfsError } from '../errors.ts';
+import { type DirectoryInode, type FileInode, type Inode, type InodeTree, ROOT_NODEID } from '../inode.ts';
 import type { Content } from '../storage/content.ts';
-import { separated } from './entry-name.ts';
-import { type DirectoryInode, type FileInode, type Inode, type InodeTree, ROOT_NODEID } from './inode.ts';
+import { separated } from './path-names.ts';
 
 export interface FileDescription {
   readonly content: () => Content;
   readonly xattrs?: () => ReadonlyMap<string, string>;
   /** Permission bits; 0444 when absent. */
   readonly mode?: number;
-  /** The size where it is known beforehand: counted in statfs. */
+  /** The size, if it is known beforehand; counted in statfs. */
   readonly size?: number;
 }
 
-/** Of one tree. A folder takes some 500 bytes; the largest real models have some 100,000 modules. */
+/** Maximum number of folders in one tree. A folder takes about 500 bytes; the largest real models have about 100,000 modules. */
 const MAX_FOLDERS = 262_144;
 
-/** Numbers that were kept for inodes that come later. */
+/** Nodeids that are reserved for inodes that are made later. */
 export interface InodeBlock {
   make<T extends Inode>(create: (nodeid: number, mtimeMs: number) => T): T;
 }
 
 export class InodeTable implements InodeTree {
   readonly root: DirectoryInode;
-  /** All but the root. */
+  /** All inodes except the root. */
   readonly #inodes: (Inode | undefined)[] = [];
   readonly #firstNodeid: number;
   readonly #mtimeMs: number;
-  /** Inodes from here on are made for this room, until the next begins. */
+  /** Inodes from this nodeid on belong to this room, until the next room begins. */
   readonly #rooms: { readonly from: number; readonly name: string }[] = [];
   readonly #path: string;
   #totalBytes = 0;
   #folders = 0;
 
-  /** `firstNodeid`: an earlier tree of the same mount gave out those below. `path`: the checkpoint's, for messages. */
+  /** `firstNodeid`: an earlier tree of the same mount used the nodeids below it. `path` is the checkpoint's, for messages. */
   constructor(mtimeMs: number, firstNodeid: number = ROOT_NODEID + 1, path = '') {
     this.#mtimeMs = mtimeMs;
     this.#path = path;
@@ -51,7 +51,7 @@ export class InodeTable implements InodeTree {
     return this.#inodes.length + 1;
   }
 
-  /** What the next inode will have: the `firstNodeid` of the tree that comes after this one. */
+  /** The nodeid of the next inode: the `firstNodeid` of the tree that replaces this one. */
   get nextNodeid(): number {
     return this.#firstNodeid + this.#inodes.length;
   }
@@ -68,7 +68,7 @@ export class InodeTable implements InodeTree {
     return this.#rooms.findLast(({ from }) => from <= nodeid)?.name ?? '';
   }
 
-  /** A folder at the root. Scratch files may be made in a writable one and in the folders below it. */
+  /** Makes a folder at the root. If it is writable, scratch files can be made in it and in the folders below it. */
   room(name: string, writable: boolean): DirectoryInode {
     this.#rooms.push({ from: this.nextNodeid, name });
     const made = this.#newDirectory(this.root.nodeid, writable);
@@ -76,7 +76,10 @@ export class InodeTable implements InodeTree {
     return made;
   }
 
-  /** The folder `name`, made if need be. A file that has the name already keeps it. One at the root is a room: what is made next is in it. */
+  /**
+   * Returns the folder `name`, and makes it if necessary. An existing file keeps the name. A folder at the root is a room: inodes made after
+   * it belong to it.
+   */
   folder(parent: DirectoryInode, name: string): DirectoryInode {
     if (parent === this.root) this.#rooms.push({ from: this.nextNodeid, name });
     for (let nth = 1; ; nth++) {
@@ -96,8 +99,8 @@ export class InodeTable implements InodeTree {
   }
 
   /**
-   * Keeps numbers for inodes that are made when somebody looks at them, so that a later tree begins above them. Throws when more are made than
-   * were kept.
+   * Reserves nodeids for inodes that are made at their first use, so that a later tree starts above them. Throws if more inodes are made than
+   * were reserved.
    */
   reserve(count: number): InodeBlock {
     const first = this.#inodes.length;
@@ -114,7 +117,7 @@ export class InodeTable implements InodeTree {
     };
   }
 
-  /** An inode without a name yet: `link` gives it one. `size` is counted in statfs. */
+  /** Makes an inode without a name: `link` gives it one. `size` is counted in statfs. */
   insert<T extends FileInode>(make: (nodeid: number, mtimeMs: number) => T, size: number): T {
     const inode = make(this.nextNodeid, this.#mtimeMs);
     this.#inodes.push(inode);
@@ -122,7 +125,7 @@ export class InodeTable implements InodeTree {
     return inode;
   }
 
-  /** Another name for a file. The name must be free: `freeStem` finds one. */
+  /** Gives a file another name. The name must be free: `freeStem` finds one. */
   link(parent: DirectoryInode, name: string, inode: FileInode): void {
     if (parent.children.has(name)) throw new Error(`two entries are called ${name}`);
     parent.children.set(name, inode);
@@ -138,7 +141,7 @@ export class InodeTable implements InodeTree {
     return inode;
   }
 
-  /** Throws ERR_MLFS_LIMIT when the checkpoint's names make more folders than any model has modules. */
+  /** Throws ERR_MLFS_LIMIT if the checkpoint's names make more folders than any model has modules. */
   #newDirectory(parent: number, writable: boolean): DirectoryInode {
     if (++this.#folders > MAX_FOLDERS) {
       throw new MlfsError(
@@ -161,7 +164,7 @@ function newDirectory(nodeid: number, parent: number, mtimeMs: number, writable:
   return { kind: 'directory', nodeid, parent, mode, mtimeMs, children: new Map(), writable };
 }
 
-/** `stem`, or the first of `stem%~2`, `stem%~3`, … under which all of the suffixes are free. */
+/** `stem`, or the first of `stem%~2`, `stem%~3`, … for which all of the suffixes are free. */
 export function freeStem(parent: DirectoryInode, stem: string, suffixes: readonly string[]): string {
   for (let nth = 1; ; nth++) {
     const candidate = separated(stem, nth);

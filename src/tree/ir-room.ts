@@ -12,12 +12,11 @@ import { basename } from 'node:path';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import type { ZipEntry } from '../checkpoint/zip/entry.ts';
 import { readEntry } from '../checkpoint/zip/read-entry.ts';
+import type { DirectoryInode } from '../inode.ts';
 import type { FixedContent } from '../storage/content.ts';
 import { inSlices } from '../storage/in-slices.ts';
 import { InflatedContent } from '../storage/inflated-content.ts';
-import type { PageCache } from '../storage/page-cache.ts';
-import { escapeKey } from './entry-name.ts';
-import type { DirectoryInode } from './inode.ts';
+import type { RenderedPages } from '../storage/rendered-pages.ts';
 import type { InodeTable } from './inode-table.ts';
 import type { GraphSource } from './ir/graph-documents.ts';
 import { makeGraph } from './ir/graph-process.ts';
@@ -26,15 +25,16 @@ import { type ModuleNode, moduleTree } from './ir/module-tree.ts';
 import { type CodeFile, codeFiles, exportedPrograms } from './ir/program-source.ts';
 import type { ModuleInstance } from './ir/script-program.ts';
 import type { Model } from './model-tensors.ts';
+import { escapeKey } from './path-names.ts';
 import { UNCHANGING, UnchangingDocument } from './unchanging-document.ts';
 
 export interface IrSources {
   readonly checkpoint: Checkpoint;
   readonly model: Model;
-  readonly cache: PageCache;
+  readonly cache: RenderedPages;
 }
 
-/** Code of all files together, and the JSON of an exported program: larger ones have no graph. */
+/** Maximum size of the code of all files together, and of the JSON of an exported program: larger programs have no graph. */
 const PROGRAM_BYTES = 32 * 1024 * 1024;
 
 /** Adds nothing for a file without a program and without a model. */
@@ -65,7 +65,7 @@ function addScript(
     const path = name.split('/').flatMap(escapeKey);
     const file = path.pop() ?? '';
     const folder = table.folderAt(code, path);
-    // Names in an archive are unique; a file may still be called as a folder is.
+    // Names in an archive are unique, but a file may have the name of a folder.
     if (folder.children.has(file)) continue;
     table.add(folder, file, { content: () => entryContent(entry, sources), size: entry.size });
   }
@@ -92,7 +92,7 @@ async function codeTexts(files: readonly CodeFile[], { image }: Checkpoint) {
   return texts;
 }
 
-/** Real models have some thousands. */
+/** Real models have a few thousand. */
 const MAX_INSTANCES = 50_000;
 
 function instances(root: ModuleNode): ModuleInstance[] {
@@ -137,7 +137,7 @@ function addDocument(
   table.add(folder, name, { content: () => new UnchangingDocument(write) });
 }
 
-/** An entry as it is in the archive, inflated if need be. No edit reaches it. */
+/** An entry as it is in the archive, inflated if necessary. Edits do not change it. */
 function entryContent(entry: ZipEntry, { checkpoint, cache }: IrSources): FixedContent {
   const { image } = checkpoint;
   const { method, offset, compressedSize, size, crc32 } = entry;

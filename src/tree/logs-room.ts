@@ -1,9 +1,10 @@
-/** /logs: the lines the mount writes, and what users append to them. */
+/** /logs: the lines that the mount writes, and the lines that users append. */
+
+import type { DirectoryInode } from '../inode.ts';
 import type { LiveContent } from '../storage/content.ts';
-import type { DirectoryInode } from './inode.ts';
 import type { InodeTable } from './inode-table.ts';
 
-/** A log whose lines go to a second file when it is full. */
+/** A log that moves its lines to a second file when it is full. */
 export interface RotatedLog extends LiveContent {
   readonly rotated: LiveContent;
 }

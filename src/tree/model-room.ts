@@ -1,14 +1,15 @@
 /**
- * /model: the model's own tensors. A folder a module, NAME.bin with a tensor's exact C-order bytes, NAME.grad beside
- * every parameter.
+ * /model: the model's own tensors. Each module is a folder. NAME.bin has a tensor's exact C-order bytes, and NAME.grad lies beside every
+ * parameter.
  */
-import { escapeKey, pathOfTensorName } from './entry-name.ts';
-import type { DirectoryInode } from './inode.ts';
+
+import type { DirectoryInode } from '../inode.ts';
 import type { InodeTable } from './inode-table.ts';
 import type { ModelTensor } from './model-tensors.ts';
+import { escapeKey, pathOfTensorName } from './path-names.ts';
 import type { TensorFiles } from './tensor-files.ts';
 
-/** What a bare tensor's file is called. */
+/** The file name of a bare tensor. */
 const NAMELESS = 'tensor';
 
 export function addModelRoom(

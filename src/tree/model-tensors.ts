@@ -1,4 +1,4 @@
-/** Which tensors are the model, and what every tensor of a checkpoint is called. */
+/** Decides which tensors are the model, and names every tensor of a checkpoint. */
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { PyDict, type Value } from '../checkpoint/pickle/values.ts';
 import { findStateDict, type StateDict } from '../checkpoint/state-dict.ts';
@@ -15,16 +15,16 @@ export interface ModelTensor {
 }
 
 export interface Model {
-  /** From the root of the object tree; empty when the root is the model. */
+  /** Path from the root of the object tree; empty if the root is the model. */
   readonly path: readonly string[];
   readonly tensors: readonly ModelTensor[];
-  /** The pickled module, when there is one: its names are `state_dict()`'s and not paths of the object tree. */
+  /** The pickled module, if there is one: the names are then those of `state_dict()` and not paths of the object tree. */
   readonly module: Value | undefined;
 }
 
 /**
- * The model of a checkpoint. `stateDict` names the key to look under, with dots for keys inside keys.
- * Throws ERR_MLFS_USAGE when there is no such key or no tensor below it.
+ * The model of a checkpoint. `stateDict` names the key of the state dict, with dots for keys inside keys. Throws ERR_MLFS_USAGE if there is
+ * no such key, or no tensor below it.
  */
 export function modelOf(checkpoint: Checkpoint, stateDict?: string): Model {
   const { root } = checkpoint;
@@ -40,7 +40,7 @@ export function modelOf(checkpoint: Checkpoint, stateDict?: string): Model {
   return found === undefined ? { path: [], tensors: [], module: undefined } : modelAt(found, []);
 }
 
-/** Every tensor with the name that `mlfs ls`, `mlfs cat` and tensors.json know it by, the model's first if it is a module. */
+/** Every tensor with its name in `mlfs ls`, `mlfs cat` and tensors.json; the model's tensors come first if it is a module. */
 export function nameTensors(checkpoint: Checkpoint, model: Model): { name: string; tensor: Tensor }[] {
   return [...eachTensor(checkpoint, model)];
 }
@@ -76,7 +76,7 @@ function chosenModel(checkpoint: Checkpoint, key: string): Model {
   });
 }
 
-/** What a key may mean: itself, or a key in a dict under the part before a dot. */
+/** The meanings of a key: the key itself, or a key in a dict under the part before a dot. */
 function* valuesAt(root: Value, key: string): Generator<[path: string[], value: Value]> {
   if (!(root instanceof PyDict)) return;
   const value = root.get(key);
@@ -115,9 +115,9 @@ const BUFFER_NAMES = new Set([
 ]);
 
 /**
- * Whether a tensor of a state dict trains. A pickled parameter says so; a state dict saves parameters and buffers alike as
- * plain tensors, where only the dtype and the customary names of buffers tell them apart. `anyMarked`: some
- * tensor of the same state dict is marked as a parameter, so those that are not are buffers.
+ * Whether a tensor of a state dict is trained. A pickled parameter says so. A state dict saves parameters and buffers alike as plain tensors,
+ * so only the dtype and the usual names of buffers tell them apart. `anyMarked`: some tensor of the same state dict is marked as a parameter,
+ * so all that are not marked are buffers.
  */
 export function looksLikeParameter(name: string, tensor: Tensor, anyMarked: boolean): boolean {
   if (tensor.isParameter || tensor.requiresGrad) return true;

@@ -1,6 +1,6 @@
 /**
- * /sys/model_str of a file that holds no module: the state dict as nested modules in the manner of `str(model)`, with dtypes
- * and shapes where torch would print a layer's arguments.
+ * /sys/model_str of a file without a module: the state dict as nested modules, in the style of `str(model)`, with dtypes and shapes in the
+ * place of torch's layer arguments.
  */
 import type { Tensor } from '../checkpoint/tensor.ts';
 import { visible } from '../visible-text.ts';
@@ -12,7 +12,7 @@ interface Module {
   readonly tensors: { readonly leaf: string; readonly tensor: Tensor }[];
 }
 
-/** Longer than anybody reads; 100,000 tensors take some 8 million characters. */
+/** Longer than anybody reads; 100,000 tensors take about 8 million characters. */
 const MAX_CHARACTERS = 16 * 1024 * 1024;
 
 /** Yields between its lines. */
@@ -25,7 +25,7 @@ export function* outlineInSlices(
   let left = MAX_CHARACTERS;
   let taken = 0;
   for (const { name, tensor } of tensors) {
-    // What does not fit is not even put in its place.
+    // A line that does not fit is not even made.
     left -= name.length;
     if (left < 0) break;
     taken++;
@@ -52,7 +52,7 @@ export function* outlineInSlices(
   return yield* lines.bytes(rest);
 }
 
-/** Deeper modules are not printed: a hostile name of thousands of dots makes no megabytes of indentation. */
+/** Deeper modules are not printed: a hostile name with thousands of dots must not make megabytes of indentation. */
 const MAX_INDENT = 64;
 
 function* print(module: Module, depth: number, lines: DocumentWriter): Generator<void, void> {

@@ -1,7 +1,8 @@
 /**
- * A model as a safetensors file that is nowhere written: a header, and after it the tensors' own extents. The rules are those of
- * checkpoint/safetensors.ts: the tensors cover the data without holes. The format knows no ties, so tied weights are there under each of
- * their names, and in the checkpoint once. What it has no dtype for, or has no bytes, is left out and named in `__metadata__`.
+ * A model as a safetensors file that is not stored anywhere: a header, followed by the tensors' own extents. The rules are those of
+ * checkpoint/safetensors.ts: the tensors cover the data without gaps. The format has no tied tensors, so the bytes of tied weights occur
+ * under each of their names here, and once in the checkpoint. Tensors without bytes, or with a dtype that the format does not have, are left
+ * out and named in `__metadata__`.
  */
 import { SAFETENSORS_DTYPES } from '../checkpoint/safetensors-dtypes.ts';
 import { DTYPES, type Tensor } from '../checkpoint/tensor.ts';
@@ -9,15 +10,15 @@ import { tensorContent } from '../checkpoint/tensor-content.ts';
 import { MlfsError } from '../errors.ts';
 import type { ExtentContent, FixedContent } from '../storage/content.ts';
 import type { Extent } from '../storage/extent.ts';
-import type { PageCache } from '../storage/page-cache.ts';
+import type { RenderedPages } from '../storage/rendered-pages.ts';
 import { Sliced } from '../storage/sliced.ts';
 import { Utf8Pieces } from '../storage/utf8-pieces.ts';
 import type { ModelTensor } from './model-tensors.ts';
 
 const NAMES = new Map(Array.from(SAFETENSORS_DTYPES, ([name, dtype]) => [dtype, name]));
-/** The data begins at a multiple of it, as the reference implementation has it. */
+/** The data starts at a multiple of this, as in the reference implementation. */
 const ALIGNMENT = 8;
-/** What a file that is one tensor without a name calls it. */
+/** The name of the tensor in a file that is one bare tensor. */
 const NAMELESS = 'tensor';
 
 /** Tensors between two yields. */
@@ -42,7 +43,7 @@ export class SafetensorsExport implements ExtentContent {
   readonly kind = 'extents';
   readonly layout: Sliced<LaidOut>;
 
-  constructor(tensors: readonly ModelTensor[], cache: PageCache) {
+  constructor(tensors: readonly ModelTensor[], cache: RenderedPages) {
     this.layout = new Sliced(() => layOut(tensors, cache));
   }
 
@@ -55,7 +56,7 @@ export class SafetensorsExport implements ExtentContent {
   }
 }
 
-function* layOut(tensors: readonly ModelTensor[], cache: PageCache): Slices<LaidOut> {
+function* layOut(tensors: readonly ModelTensor[], cache: RenderedPages): Slices<LaidOut> {
   const bySize = new Map<number, Entry[]>();
   const leftOut: string[] = [];
   for (const [index, { name: own, tensor }] of tensors.entries()) {
@@ -71,7 +72,7 @@ function* layOut(tensors: readonly ModelTensor[], cache: PageCache): Slices<Laid
     }
     if (index % SLICE === 0) yield;
   }
-  // Large elements first: each tensor is then aligned to its own.
+  // Tensors with large elements come first: then each tensor is aligned to its own element size.
   const groups = Array.from(bySize)
     .sort(([a], [b]) => b - a)
     .map(([, entries]) => entries);
@@ -88,10 +89,10 @@ function* layOut(tensors: readonly ModelTensor[], cache: PageCache): Slices<Laid
   return { size, extents };
 }
 
-/** The length, the text in pieces, and the spaces behind it. */
+/** The length, the text in pieces, and the padding after it. */
 function* headerOf(groups: readonly (readonly Entry[])[], leftOut: readonly string[]): Slices<Uint8Array[]> {
   const text = new Utf8Pieces();
-  // A map and no object: `__proto__` is a name like any other.
+  // A map and not an object: `__proto__` is a name like any other.
   text.add('{"__metadata__":{"format":"pt"');
   for (const [index, name] of leftOut.entries()) {
     text.add(index === 0 ? ',"mlfs_left_out":"' : ' ');
@@ -123,7 +124,7 @@ function shapeOf({ dtype, shape }: Tensor): readonly number[] {
 }
 
 /** Undefined for a tensor that has no bytes or cannot be laid out. */
-function contentOf(tensor: Tensor, cache: PageCache): FixedContent | undefined {
+function contentOf(tensor: Tensor, cache: RenderedPages): FixedContent | undefined {
   if (tensor.storage.bytes.kind === 'absent') return undefined;
   try {
     return tensorContent(tensor, cache);

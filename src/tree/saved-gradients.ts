@@ -6,7 +6,7 @@ import { isTensor, keyText } from '../checkpoint/value-children.ts';
 /** Keys under which training scripts put a dict of gradients by parameter name. torch itself saves none. */
 const KEYS = ['grads', 'gradients', 'grad'];
 
-/** The gradients that a checkpoint holds itself, by parameter name. */
+/** The gradients inside a checkpoint, by parameter name. */
 export function savedGradients({ root }: Checkpoint): ReadonlyMap<string, Tensor> {
   const found = new Map<string, Tensor>();
   if (!(root instanceof PyDict)) return found;

@@ -1,28 +1,28 @@
-/** /sys: what MLFS knows about the checkpoint and about itself. */
+/** /sys: facts about the checkpoint and about MLFS itself. */
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import type { DirectoryInode } from '../inode.ts';
 import type { CommandContent } from '../storage/content.ts';
 import { visible, visibleJson } from '../visible-text.ts';
 import { documentFile, textFile } from './documents.ts';
-import type { DirectoryInode } from './inode.ts';
 import type { InodeTable } from './inode-table.ts';
 
-/** Yields between its parts; what it returns are the bytes. */
+/** Makes a document: yields between its parts, and returns the bytes. */
 type Document = Generator<void, Uint8Array>;
 
 export interface SysSources {
   /** MLFS's own version. */
   readonly version: string;
   readonly banner: () => string;
-  /** What `str(model)` prints, or the outline of a state dict. */
+  /** The text of `str(model)`, or the outline of a state dict. */
   readonly modelStr: () => Document;
   /** The whole object tree as JSON. */
   readonly checkpointJson: () => Document;
   readonly tensorsJson: () => Document;
-  /** Made anew at each open. */
+  /** Made again at each open. */
   readonly status: () => Promise<object>;
-  /** Prometheus' text format, made anew at each open. */
+  /** Prometheus' text format, made again at each open. */
   readonly metrics: () => string;
-  /** What is written into /sys/control; absent on read-only mounts. */
+  /** Receives what is written into /sys/control; absent on read-only mounts. */
   readonly control?: CommandContent | undefined;
 }
 
@@ -51,7 +51,7 @@ export function addSysRoom(table: InodeTable, room: DirectoryInode, sources: Sys
 
 export interface BannerFacts {
   readonly version: string;
-  /** What the mount shows, in a few words. */
+  /** A short description of what the mount shows. */
   readonly summary: string;
   readonly writable: boolean;
   /** Names of the folders at the root. */
@@ -60,7 +60,7 @@ export interface BannerFacts {
   readonly exports: readonly string[];
 }
 
-/** What this mount is, and what lies where in it. */
+/** Text that says what this mount is, and where things are in it. */
 export function bannerOf(checkpoint: Checkpoint, facts: BannerFacts): string {
   const lines = [
     '        _  __',

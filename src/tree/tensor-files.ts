@@ -1,25 +1,25 @@
 /**
- * One inode a tensor, however many names it has and in however many rooms: tied weights, memoised objects and a checkpoint's
- * copy of the state dict are one file with several links. Two tensors are the same when they are the same view: storage,
- * offset, shape, stride, dtype and lazy bits. Views that only overlap are different files over the same extents.
+ * One inode for each tensor, however many names it has and in however many rooms: tied weights, memoised objects and a checkpoint's copy of
+ * the state dict are one file with several links. Two tensors are the same if they are the same view: storage, offset, shape, stride, dtype
+ * and lazy bits. Views that only overlap are different files over the same extents.
  */
 
 import { encodeElement } from '../checkpoint/element-encoding.ts';
 import { DTYPES, nbytes, type Storage, type Tensor } from '../checkpoint/tensor.ts';
 import { tensorContent } from '../checkpoint/tensor-content.ts';
 import { MlfsError } from '../errors.ts';
+import type { DirectoryInode, FileInode, Inode } from '../inode.ts';
 import type { Content, StoredContent } from '../storage/content.ts';
-import type { PageCache } from '../storage/page-cache.ts';
+import type { RenderedPages } from '../storage/rendered-pages.ts';
 import { dirtyBytes } from './dirty-bytes.ts';
-import type { DirectoryInode, FileInode, Inode } from './inode.ts';
 import { freeStem, type InodeTable } from './inode-table.ts';
 
 export interface TensorFilesOptions {
-  readonly cache: PageCache;
+  readonly cache: RenderedPages;
   readonly writable: boolean;
-  /** Gradients that the checkpoint holds itself, by parameter name. */
+  /** Gradients inside the checkpoint, by parameter name. */
   readonly gradients?: ReadonlyMap<string, Tensor>;
-  /** Where the others are kept; without it they are empty. */
+  /** Where the other gradients are kept; without it they are empty. */
   readonly stored?:
     | {
         readonly gradientSizes: ReadonlyMap<string, number>;
@@ -31,9 +31,9 @@ export interface TensorFilesOptions {
 export class TensorFiles {
   readonly #table: InodeTable;
   readonly #options: TensorFilesOptions;
-  /** Most storages have one tensor: it needs no key. */
+  /** Most storages have only one tensor, which needs no key. */
   readonly #firstOf = new Map<Storage, TensorInode>();
-  /** The others, by their view. */
+  /** The other tensors, by their view. */
   readonly #others = new Map<string, TensorInode>();
 
   constructor(table: InodeTable, options: TensorFilesOptions) {
@@ -41,7 +41,7 @@ export class TensorFiles {
     this.#options = options;
   }
 
-  /** Puts NAME.bin, and for a parameter NAME.grad, into a folder. `parameter` is its name in the state dict. */
+  /** Adds NAME.bin, and for a parameter NAME.grad, to a folder. `parameter` is its name in the state dict. */
   place(folder: DirectoryInode, stem: string, tensor: Tensor, parameter?: string): TensorInode {
     const free = freeStem(folder, stem, parameter === undefined ? ALONE : WITH_GRADIENT);
     const inode = this.#inodeOf(tensor);
@@ -54,7 +54,10 @@ export class TensorFiles {
     return this.#find(tensor) !== undefined;
   }
 
-  /** Where a tensor's file is, by the first of its names: `/model/fc/weight.bin`. For many tensors: one walk, which yields between folders. */
+  /**
+   * The path of a tensor's file, by the first of its names: `/model/fc/weight.bin`. Use it for many tensors: it makes one walk, which yields
+   * between folders.
+   */
   *paths(): Generator<void, (tensor: Tensor) => string | undefined> {
     const paths = new Map<Inode, string>();
     const open: { readonly prefix: string; readonly entries: Iterator<[string, Inode]> }[] = [
@@ -127,13 +130,13 @@ export class TensorFiles {
   }
 }
 
-/** Names of one tensor that are kept besides the first: a document lists no more. */
+/** Maximum number of other names kept for a tensor: a document lists no more. */
 export const MAX_ALIASES = 16;
 
 const ALONE = ['.bin'] as const;
 const WITH_GRADIENT = ['.bin', '.grad'] as const;
 
-/** A mount has one a tensor: it holds what it must and works out the rest when somebody looks. */
+/** A mount has one for each tensor, so it stores only what it must and computes the rest at the first use. */
 export class TensorInode implements FileInode {
   readonly kind = 'file';
   readonly nodeid: number;
@@ -143,7 +146,7 @@ export class TensorInode implements FileInode {
   gradient: FileInode | undefined = undefined;
   readonly options: TensorFilesOptions;
   made: Content | undefined = undefined;
-  /** Its first name in the model, the next ones, and how many there are. */
+  /** Its first name in the model, the next names, and the number of names. */
   firstName: string | undefined = undefined;
   otherNames: string[] | undefined = undefined;
   namesTotal = 0;
@@ -155,7 +158,7 @@ export class TensorInode implements FileInode {
     this.options = options;
   }
 
-  /** The model has it under this name, too. */
+  /** Adds another name in the model. */
   call(name: string): void {
     this.namesTotal++;
     if (this.firstName === undefined) this.firstName = name;
@@ -182,7 +185,7 @@ export class TensorInode implements FileInode {
   }
 }
 
-/** Empty until somebody writes one. */
+/** Empty until somebody writes the gradient. */
 class GradientInode implements FileInode {
   readonly kind = 'file';
   readonly mode: number;
@@ -207,7 +210,7 @@ class GradientInode implements FileInode {
 
 const EMPTY: Content = { kind: 'extents', size: 0, extents: [] };
 
-/** A tensor that cannot be laid out keeps its name and its size; reading it says why. */
+/** A tensor that cannot be laid out keeps its name and size; reading it fails with the reason. */
 function contentOf(tensor: Tensor, { cache, writable }: TensorFilesOptions): Content {
   try {
     const content = tensorContent(tensor, cache);
@@ -223,7 +226,7 @@ function contentOf(tensor: Tensor, { cache, writable }: TensorFilesOptions): Con
   }
 }
 
-/** The same without its writer. */
+/** The same content without its writer. */
 function readOnly(content: Content): Content {
   if (!('writer' in content) || content.writer === undefined) return content;
   if (content.kind === 'extents') {
@@ -245,7 +248,7 @@ export function viewKey(tensor: Tensor): string {
   return `${tensor.dtype}${bits} ${tensor.storageOffset} ${tensor.shape} ${tensor.stride} ${tensor.storage.key}`;
 }
 
-/** Where the tensor's first byte lies in the checkpoint file; undefined when it is compressed or not in the file. */
+/** Offset of the tensor's first byte in the checkpoint file; undefined if it is compressed or not in the file. */
 export function fileOffset(tensor: Tensor): number | undefined {
   const { bytes } = tensor.storage;
   if (bytes.kind !== 'extent') return undefined;
@@ -257,7 +260,7 @@ function dirtyIn(tensor: Tensor): number {
   return bytes.kind === 'extent' ? dirtyBytes(bytes.image.overlay, tensor).bytes : 0;
 }
 
-/** `user.mlfs.*`: lists are written as `64,3,7,7`, the offset in bytes of the checkpoint file, as decimal text. */
+/** `user.mlfs.*`: a list is written as `64,3,7,7`; the offset is in bytes of the checkpoint file, as decimal text. */
 function tensorXattrs(tensor: Tensor): ReadonlyMap<string, string> {
   return new Map([
     ['user.mlfs.dtype', tensor.dtype],
@@ -269,7 +272,10 @@ function tensorXattrs(tensor: Tensor): ReadonlyMap<string, string> {
   ]);
 }
 
-/** Of a storage that was saved by itself: as of the tensor that shows all of it, of bytes where the storage has no dtype. */
+/**
+ * The attributes of a storage that was saved by itself: those of the tensor that shows all of it, with bytes as elements if the storage has no
+ * dtype.
+ */
 export function storageXattrs(storage: Storage): ReadonlyMap<string, string> {
   const dtype = storage.dtype ?? 'uint8';
   const shape = [Math.floor(storage.nbytes / DTYPES[dtype])];

@@ -1,10 +1,10 @@
 /**
- * /sys/tensors.json: a JSON array with one tensor a line, so that both `jq` and `grep` are at home in it. Every name of
- * the object tree has its line; `aliases` are the first other names of the same bytes, `aliases_total` says how many there are, and `file` is
- * where the mount shows them.
+ * /sys/tensors.json: a JSON array with one tensor in each line, so that both `jq` and `grep` can read it. Every name of the object tree has a
+ * line; `aliases` are the first other names of the same bytes, `aliases_total` is their number, and `file` is their path in the mount.
  *
- * A file of a kilobyte may have hundreds of thousands of names of one tensor. So each line lists few of the others, all lines together
- * list a bounded number of characters of them, and the document ends with a line that says how many are missing when it would be too large.
+ * A file of a kilobyte may have hundreds of thousands of names for one tensor. So each line lists only a few of the other names, all lines
+ * together list a limited number of their characters, and a document that would be too large ends with a line that says how many lines are
+ * missing.
  */
 import { nbytes, type Tensor } from '../checkpoint/tensor.ts';
 import { joinedBytes } from '../storage/joined-bytes.ts';
@@ -12,9 +12,9 @@ import { Utf8Pieces } from '../storage/utf8-pieces.ts';
 import { visibleJson } from '../visible-text.ts';
 import { fileOffset, MAX_ALIASES, viewKey } from './tensor-files.ts';
 
-/** Of all lines together, in characters. A model with 100,000 tied pairs of names of 80 characters needs half of it. */
+/** Maximum for all lines together, in characters. A model with 100,000 tied pairs of names of 80 characters needs half of it. */
 const ALIAS_CHARACTERS = 16 * 1024 * 1024;
-/** 150,000 tensors take some 50 MB. */
+/** 150,000 tensors take about 50 MB. */
 const MAX_BYTES = 64 * 1024 * 1024;
 /** Tensors between two yields. */
 const SLICE = 64;
@@ -36,7 +36,7 @@ interface Names {
   total: number;
 }
 
-/** Yields between its parts. `tensors` is gone through twice. */
+/** Yields between its parts. Iterates over `tensors` twice. */
 export function* tensorsJson(
   tensors: () => Iterable<NameAndTensor>,
   pathOf: (tensor: Tensor) => string | undefined,

@@ -1,9 +1,9 @@
 import type { FixedContent, SnapshotContent } from '../storage/content.ts';
 
-/** What no edit changes. */
+/** A value that no edit changes. */
 export const UNCHANGING: FixedContent = { kind: 'extents', size: 0, extents: [] };
 
-/** A document that is made when somebody first asks for it, once for all who ask meanwhile, and again when its bytes were given up. */
+/** A document that is made at the first request, once for all concurrent readers, and again after its bytes were dropped. */
 export class UnchangingDocument implements SnapshotContent {
   readonly kind = 'snapshot';
   readonly source = UNCHANGING;

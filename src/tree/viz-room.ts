@@ -1,7 +1,7 @@
 /**
- * /viz: a TensorBoard run, `tensorboard --logdir MNT/viz`. One events file with a histogram of every tensor of the model and a few numbers
- * beside it, made on read. Tensors without elements or without bytes in the checkpoint are left out, and those of which nobody knows
- * numbers (elements that share bytes).
+ * /viz: a TensorBoard run, for `tensorboard --logdir MNT/viz`. One events file has a histogram of every tensor of the model and a few numbers
+ * beside it, made when it is read. It leaves out tensors without elements, tensors without bytes in the checkpoint, and tensors whose
+ * elements have no numbers (elements that share bytes).
  */
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { PyDict, PyFloat, type Value } from '../checkpoint/pickle/values.ts';
@@ -9,7 +9,7 @@ import { numel, type Tensor } from '../checkpoint/tensor.ts';
 import { tensorContent } from '../checkpoint/tensor-content.ts';
 import { hasStatistics, type Statistics } from '../numbers/statistics.ts';
 import type { StatisticsCache } from '../numbers/statistics-cache.ts';
-import type { PageCache } from '../storage/page-cache.ts';
+import type { RenderedPages } from '../storage/rendered-pages.ts';
 import { EventsFile, type EventsTensor } from '../viz/events-file.ts';
 import type { EventTime } from '../viz/tensor-event.ts';
 import type { InodeTable } from './inode-table.ts';
@@ -19,13 +19,13 @@ export interface VizSources {
   readonly checkpoint: Checkpoint;
   readonly tensors: readonly ModelTensor[];
   readonly statistics: StatisticsCache;
-  readonly cache: PageCache;
+  readonly cache: RenderedPages;
 }
 
-/** What a file that is one tensor without a name calls it. */
+/** The name of the tensor in a file that is one bare tensor. */
 const NAMELESS = 'tensor';
 
-/** Adds nothing when no tensor has anything to show. */
+/** Adds nothing if no tensor can be shown. */
 export function addVizRoom(table: InodeTable, { checkpoint, tensors, statistics, cache }: VizSources): void {
   const shown = tensors.filter(({ tensor }) => isShown(tensor));
   if (shown.length === 0) return;
@@ -60,8 +60,8 @@ function isShown(tensor: Tensor): boolean {
   return hasStatistics(tensor.dtype) && numel(tensor) > 0 && tensor.storage.bytes.kind !== 'absent';
 }
 
-async function statisticsOf(tensor: Tensor, statistics: StatisticsCache, cache: PageCache) {
-  // A content of its own: the file's is told about changes while the kernel knows the file.
+async function statisticsOf(tensor: Tensor, statistics: StatisticsCache, cache: RenderedPages) {
+  // A separate content object: the file's own one is told about changes only while the kernel knows the file.
   const content = tensorContent(tensor, cache);
   try {
     return await statistics.of(tensor, content);
@@ -70,10 +70,10 @@ async function statisticsOf(tensor: Tensor, statistics: StatisticsCache, cache: 
   }
 }
 
-/** What training programs call the number of steps, the most exact first. */
+/** Names that training programs use for the number of steps, the most exact first. */
 const STEPS = ['global_step', 'step', 'iteration', 'iter', 'epoch'];
 
-/** The file's own time, and the step that stands beside the model in a training checkpoint. */
+/** The mtime of the file, and the step saved beside the model in a training checkpoint. */
 export function eventTime({ root, image }: Pick<Checkpoint, 'root' | 'image'>): EventTime {
   const wallTime = Number(image.base.fingerprint.mtimeNs / 1_000_000n) / 1000;
   const steps = root instanceof PyDict ? STEPS.map((key) => wholeNumber(root.get(key))) : [];

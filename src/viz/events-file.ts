@@ -8,9 +8,9 @@
 import type { Statistics } from '../numbers/statistics.ts';
 import type { ImageRange, RenderedContent } from '../storage/content.ts';
 import type { Image } from '../storage/image.ts';
-import type { PageCache } from '../storage/page-cache.ts';
+import { Mutex } from '../storage/mutex.ts';
+import type { RenderedPages } from '../storage/rendered-pages.ts';
 import { Sliced } from '../storage/sliced.ts';
-import { Turns } from '../storage/turns.ts';
 import { type EventTime, TensorEvent, versionEventSize, writeVersionEvent } from './tensor-event.ts';
 import { record, recordSize } from './tfrecord.ts';
 
@@ -33,14 +33,14 @@ export class EventsFile implements RenderedContent {
   readonly kind = 'rendered';
   readonly origin: ImageRange;
   readonly #time: EventTime;
-  readonly #cache: PageCache;
-  readonly #lanes = Array.from({ length: AT_A_TIME }, () => new Turns());
+  readonly #cache: RenderedPages;
+  readonly #lanes = Array.from({ length: AT_A_TIME }, () => new Mutex());
   #content: number;
   /** Whether records were made of the bytes as they are. */
   #made = false;
   readonly layout: Sliced<Records>;
 
-  constructor(image: Image, tensors: Iterable<EventsTensor>, time: EventTime, cache: PageCache) {
+  constructor(image: Image, tensors: Iterable<EventsTensor>, time: EventTime, cache: RenderedPages) {
     this.origin = { image, offset: 0, length: image.size };
     this.#time = time;
     this.#cache = cache;
@@ -94,7 +94,7 @@ export class EventsFile implements RenderedContent {
       return record(size, (bytes, at) => writeVersionEvent(bytes, at, this.#time));
     }
     const event = new TensorEvent(tensor.name, this.#time);
-    const lane = this.#lanes[index % AT_A_TIME] ?? new Turns();
+    const lane = this.#lanes[index % AT_A_TIME] ?? new Mutex();
     const statistics = await lane.run(() => tensor.statistics());
     return record(event.size, (bytes, at) => event.write(bytes, at, statistics));
   }

@@ -1,5 +1,5 @@
 import { errno } from '../../src/errors.ts';
-import { TreeFilesystem } from '../../src/fuse/operations.ts';
+import { TreeFilesystem } from '../../src/fuse/tree-filesystem.ts';
 import { ByteRanges } from '../../src/storage/byte-ranges.ts';
 import { Checksums } from '../../src/storage/checksums.ts';
 import type { CommandContent } from '../../src/storage/content.ts';

@@ -3,10 +3,11 @@
  * when a request waits for what never comes, CLOSED when the mount is gone, `LOG …` for each line that the file system logs. Unmounts and
  * ends on SIGTERM. When its standard input ends, whoever started it is gone, and it takes the mount away whoever uses it.
  */
-import { TreeFilesystem } from '../../src/fuse/operations.ts';
+
 import { fuseNativeTransport } from '../../src/fuse/transport/fuse-native.ts';
 import { kernelTransport } from '../../src/fuse/transport/kernel.ts';
 import { unmountPath } from '../../src/fuse/transport/unmount.ts';
+import { TreeFilesystem } from '../../src/fuse/tree-filesystem.ts';
 import { FileSource } from '../../src/storage/file-source.ts';
 import { Image } from '../../src/storage/image.ts';
 import { editedTree } from './edited-tree.ts';

@@ -1,8 +1,8 @@
 import { open } from 'node:fs/promises';
+import type { FileInode } from '../../src/inode.ts';
 import type { Content, RenderedContent } from '../../src/storage/content.ts';
 import type { Extent } from '../../src/storage/extent.ts';
 import type { Image } from '../../src/storage/image.ts';
-import type { FileInode } from '../../src/tree/inode.ts';
 import { InodeTable } from '../../src/tree/inode-table.ts';
 import { FACTS } from './facts.ts';
 import { addWritableRoom, type SyntheticSources } from './writable-room.ts';

@@ -1,4 +1,5 @@
 import { errno } from '../../src/errors.ts';
+import type { DirectoryInode, FileInode } from '../../src/inode.ts';
 import type { ByteSource } from '../../src/storage/byte-source.ts';
 import type {
   CommandContent,
@@ -8,7 +9,6 @@ import type {
   StoredContent,
 } from '../../src/storage/content.ts';
 import type { Image, ImageUpdate } from '../../src/storage/image.ts';
-import type { DirectoryInode, FileInode } from '../../src/tree/inode.ts';
 import type { InodeTable } from '../../src/tree/inode-table.ts';
 import { FACTS } from './facts.ts';
 

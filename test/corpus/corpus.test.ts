@@ -12,7 +12,7 @@ import type { NamedTensor, Storage } from '../../src/checkpoint/tensor.ts';
 import { tensorContent } from '../../src/checkpoint/tensor-content.ts';
 import { readEntry } from '../../src/checkpoint/zip/read-entry.ts';
 import { MlfsError } from '../../src/errors.ts';
-import { PageCache } from '../../src/storage/page-cache.ts';
+import { RenderedPages } from '../../src/storage/rendered-pages.ts';
 import { contentSha256 } from '../support/content-sha256.ts';
 import { CORPUS, requires } from '../support/requires.ts';
 import { temporaryDirectory } from '../support/tmp.ts';
@@ -89,7 +89,7 @@ async function checkZip(t: TestContext, checkpoint: Checkpoint, expected: ZipExp
 /** A zip of torch files holds what its files hold by themselves. */
 async function checkInnerFiles(t: TestContext, checkpoint: Checkpoint): Promise<void> {
   const folder = await temporaryDirectory(t);
-  const cache = new PageCache(4 * 2 ** 20);
+  const cache = new RenderedPages(4 * 2 ** 20);
   const facts = async ({ path, tensor }: NamedTensor, prefix: readonly string[]) => ({
     path: [...prefix, ...path],
     dtype: tensor.dtype,
@@ -145,7 +145,7 @@ function runOf({ key, bytes }: Storage): { offset: number; length: number } {
 }
 
 async function checkTensors(checkpoint: Checkpoint, expected: readonly CorpusTensor[]): Promise<void> {
-  const cache = new PageCache(4 * 2 ** 20);
+  const cache = new RenderedPages(4 * 2 ** 20);
   const facts = async ({ path, tensor }: NamedTensor) => ({
     path,
     dtype: tensor.dtype,
@@ -174,7 +174,7 @@ async function checkTensors(checkpoint: Checkpoint, expected: readonly CorpusTen
 
 async function checkSafetensors(checkpoint: Checkpoint, path: string): Promise<void> {
   const wanted = readSafetensorsPlainly(await readFile(path));
-  const cache = new PageCache(2 ** 20);
+  const cache = new RenderedPages(2 ** 20);
   assert.deepEqual(
     checkpoint.tensors.map(({ path: [name] }) => name).sort(),
     wanted.map(({ name }) => name).sort(),

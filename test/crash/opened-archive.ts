@@ -1,6 +1,6 @@
 /** An archive on a simulated medium, opened for editing as `WritableCheckpoint` opens one on the disk. */
 import type { Checksums } from '../../src/storage/checksums.ts';
-import { Edits, type EditsOptions } from '../../src/storage/edits.ts';
+import { Edits, type EditsLimits } from '../../src/storage/edits.ts';
 import { Image, type ImageBase } from '../../src/storage/image.ts';
 import type { MediumFile } from '../../src/storage/medium.ts';
 import { StateDirectory } from '../../src/storage/state-directory.ts';
@@ -30,7 +30,7 @@ export interface Opened {
 /** Locates, recovers and attaches; whatever fails, nothing stays locked. A copy of a medium whose lock is taken is opened in another folder. */
 export async function openArchive(
   medium: SimulatedMedium,
-  options: EditsOptions = {},
+  options: EditsLimits = {},
   folder = FOLDER,
 ): Promise<Opened> {
   const path = `${folder}/${NAME}`;

@@ -1,5 +1,5 @@
 /** What people do to a checkpoint, each a story that is cut short at every call. */
-import type { EditsOptions } from '../../src/storage/edits.ts';
+import type { EditsLimits } from '../../src/storage/edits.ts';
 import type { CheckedEntry, SampleArchive } from './archives.ts';
 import * as archives from './archives.ts';
 import { entryOf } from './archives.ts';
@@ -9,7 +9,7 @@ import type { User } from './user.ts';
 export interface Scenario {
   readonly name: string;
   readonly archive: SampleArchive;
-  readonly options?: EditsOptions;
+  readonly options?: EditsLimits;
   /** Its files have MiBs: CI looks at fewer media. */
   readonly large?: boolean;
   /** It does several things at a time. */

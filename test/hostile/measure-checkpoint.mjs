@@ -8,7 +8,7 @@ import { fileStructure } from '../../dist/checkpoint/file-structure.js';
 import { openCheckpoint } from '../../dist/checkpoint/open.js';
 import { TreeFilesystem } from '../../dist/fuse/operations.js';
 import { openCheckpoint as openLibrary } from '../../dist/index.js';
-import { PageCache } from '../../dist/storage/page-cache.js';
+import { RenderedPages } from '../../dist/storage/page-cache.js';
 import { Log } from '../../dist/telemetry/log.js';
 import { buildTree } from '../../dist/tree/build-tree.js';
 
@@ -56,7 +56,7 @@ if (mode !== 'mount') {
   try {
     const checkpoint = await openCheckpoint(path);
     const { tree, tensors } = buildTree(checkpoint, {
-      cache: new PageCache(64 * 1024 * 1024),
+      cache: new RenderedPages(64 * 1024 * 1024),
       version: '0',
       log: new Log(),
       status: async () => ({}),

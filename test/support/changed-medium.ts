@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { diskMedium } from '../../src/storage/disk-medium.ts';
 import type { FolderMedium, Medium } from '../../src/storage/medium.ts';
 
-/** The disk, where `change` replaces what the medium of a state directory does. */
+/** The disk, with `change` replacing operations of a state directory's medium. */
 export function changedMedium(change: (folder: FolderMedium) => void): Medium {
   return {
     ...diskMedium,

@@ -1,6 +1,6 @@
 /**
- * Serves checkpoints for tests, as whoever starts it: one JSON command a line on standard input, one JSON answer a line on
- * standard output. When the input ends everything is unmounted, and taken away by force if it is in use.
+ * Serves checkpoints for tests, as the user who starts it: one JSON command in each line of standard input, and one JSON answer in each line
+ * of standard output. When the input ends, everything is unmounted, by force if it is in use.
  *
  *   {"mount": "model.pt", "at": "/mnt", "options": {…MountOptions}}   →  {"summary": {…}} or {"error": "…", "code": "…"}
  *   {"unmount": "/mnt"}                                               →  {"unmounted": true} or {"error": …}
@@ -14,7 +14,7 @@ import { mount } from '../../src/mount/mount.ts';
 import type { MountOptions } from '../../src/mount/mount-options.ts';
 import type { Mounted } from '../../src/mount/mounted.ts';
 
-/** Whoever was to release the event loop may be gone. */
+/** The process that should release the event loop may be gone. */
 const BLOCKED_AT_MOST_MS = 60_000;
 
 interface Command {
@@ -43,7 +43,7 @@ async function obey(command: Command): Promise<object> {
   throw new Error(`no such command: ${JSON.stringify(command)}`);
 }
 
-// Synchronous, because the event loop may be about to stand still.
+// Synchronous, because the event loop may be about to block.
 const say = (answer: object) => writeSync(1, `${JSON.stringify(answer)}\n`);
 
 function blockUntil(path: string): void {

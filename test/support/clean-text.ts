@@ -1,8 +1,11 @@
-/** What no text of MLFS may hold, and how long its messages may be: docs/FORMATS.md, "Text from a checkpoint". */
+/** What no text of MLFS may contain, and how long its messages may be: docs/FORMATS.md, "Text from a checkpoint". */
 import assert from 'node:assert/strict';
 import { MlfsError } from '../../src/errors.ts';
 
-/** Ranges of code points that a terminal, a reader of logs or a bidirectional display acts upon. Not taken from the product, so that its classes are checked, too. */
+/**
+ * Ranges of code points that a terminal, a reader of logs or a bidirectional display acts upon. Not taken from the product, so that the
+ * product's classes are checked, too.
+ */
 const FORBIDDEN: readonly (readonly [number, number])[] = [
   [0x00, 0x09],
   [0x0b, 0x1f],
@@ -30,7 +33,7 @@ const FORBIDDEN: readonly (readonly [number, number])[] = [
   [0xe0000, 0x10ffff],
 ];
 
-/** The first forbidden character and where it is; undefined for a clean text. Line feeds are allowed. */
+/** The first forbidden character and its place; undefined for a clean text. Line feeds are allowed. */
 export function forbidden(text: string): string | undefined {
   if (/^[\n -~]*$/.test(text)) return undefined;
   let at = 0;
@@ -52,7 +55,7 @@ export function assertClean(text: string | Uint8Array, what = 'a text'): void {
 
 const MAX_MESSAGE_BYTES = 2048;
 
-/** An error that MLFS explains: typed, of one line, clean, and not long. */
+/** An error that MLFS explains: typed, one line, clean, and not long. */
 export function assertExplained(error: unknown): asserts error is MlfsError {
   assert.ok(error instanceof MlfsError, String(error));
   for (const text of [error.message, error.advice ?? '']) {

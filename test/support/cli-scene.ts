@@ -1,4 +1,4 @@
-/** A checkpoint and a folder to mount it on, for tests of the command line. The mounts are served by other processes. */
+/** A checkpoint and a folder to mount it on, for tests of the command line. Other processes serve the mounts. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFile } from 'node:child_process';
 import { once } from 'node:events';
@@ -9,7 +9,7 @@ import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { type NamedTensorToWrite, writeTorchZip } from '../../src/checkpoint/torch/writer.ts';
-import { type MountTableEntry, parseMountTable } from '../../src/fuse/transport/mount-table.ts';
+import { type MountTableEntry, parseMountTable } from '../../src/storage/mount-table.ts';
 import type { StatusDocument } from '../../src/targets/status-document.ts';
 import { spawnMlfs } from './run-mlfs.ts';
 import { temporaryDirectory } from './tmp.ts';
@@ -27,7 +27,7 @@ export interface Scene {
   readonly mountpoint: string;
 }
 
-/** `tensors`: of the checkpoint; `fc.weight` of 24 bytes when they are not given. */
+/** `tensors` of the checkpoint; default: `fc.weight` of 24 bytes. */
 export async function scene(
   t: TestContext,
   tensors: readonly NamedTensorToWrite[] = TENSORS,
@@ -64,7 +64,7 @@ export async function eventually(what: string, holds: () => Promise<boolean>): P
   assert.fail(`never: ${what}`);
 }
 
-/** A foreground mount whose line has been printed. */
+/** A foreground mount that has printed its line. */
 export async function foreground(
   { checkpoint, mountpoint }: Scene,
   transport: string,

@@ -1,6 +1,6 @@
 /**
- * Runs command lines of mlfs one after the other in one process, which is faster than a process for each: a JSON array of argument lists on standard input, a JSON array of
- * `CommandRun` on standard output.
+ * Runs command lines of mlfs one after the other in one process, which is faster than a process for each: reads a JSON array of argument
+ * lists from standard input, and writes a JSON array of `CommandRun` to standard output.
  */
 import { text } from 'node:stream/consumers';
 import { run } from '../../src/cli/program.ts';
@@ -8,14 +8,14 @@ import { run } from '../../src/cli/program.ts';
 export interface CommandRun {
   readonly args: readonly string[];
   readonly code: number;
-  /** What was printed, in Base64: a tensor's bytes are no text. */
+  /** The output in Base64: a tensor's bytes are not text. */
   readonly stdout: string;
   readonly stderr: string;
 }
 
 const lines = JSON.parse(await text(process.stdin)) as string[][];
 const runs: CommandRun[] = [];
-// Each run listens for a closed pipe.
+// Each run adds a listener for a closed pipe.
 process.stdout.setMaxListeners(0);
 const realWrite = { stdout: process.stdout.write, stderr: process.stderr.write };
 for (const args of lines) {

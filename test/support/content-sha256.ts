@@ -4,7 +4,7 @@ import { readExtents } from '../../src/storage/read-extents.ts';
 
 const WINDOW_BYTES = 1024 * 1024;
 
-/** SHA-256 of a content of a fixed size, in hexadecimal, read a window at a time. */
+/** SHA-256, in hexadecimal, of a content of a fixed size, read window by window. */
 export async function contentSha256(content: Content): Promise<string> {
   if (content.kind !== 'extents' && content.kind !== 'rendered')
     throw new Error(`${content.kind} has no size`);

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 
 const FOLDER = fileURLToPath(new URL('../fixtures/', import.meta.url));
 
-/** What torch says of a tensor (make-fixtures.py). */
+/** The facts that torch reports about a tensor (make-fixtures.py). */
 export interface ExpectedTensor {
   readonly path: readonly string[];
   readonly dtype: string;
@@ -40,7 +40,7 @@ interface ExpectedFile {
 
 const SUFFIX = '.expected.json';
 
-/** Every fixture: a real file with what torch says is in it. */
+/** Every fixture: a real file, with the facts that torch reports about it. */
 export function readFixtures(): Fixture[] {
   const names = readdirSync(FOLDER, { recursive: true, encoding: 'utf8' }).sort();
   return names

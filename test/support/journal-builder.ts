@@ -1,4 +1,4 @@
-/** Journals made byte by byte, as somebody makes them who wants something of the next mount. */
+/** Journals made byte by byte, as an attacker of the next mount would make them. */
 import { chmod, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { crc32c } from '../../src/storage/crc32c.ts';
@@ -44,7 +44,7 @@ export function segment(records: Iterable<PlantedRecord>): Buffer {
   return Buffer.concat(parts);
 }
 
-/** The central directory of a zip and its end records: from where, and their CRC-32C. */
+/** The central directory of a zip and its end records: their offset and their CRC-32C. */
 export async function identityOfZip(
   checkpoint: string,
 ): Promise<{ offset: number; length: number; structure: string }> {
@@ -59,7 +59,7 @@ export async function identityOfZip(
 export interface PlantOptions {
   /** Fields of base.json that differ from those of the checkpoint. */
   readonly base?: Readonly<Record<string, unknown>>;
-  /** In the place of base.json's own text. */
+  /** Replaces the text of base.json. */
   readonly baseText?: string;
 }
 
@@ -91,7 +91,7 @@ export async function plantJournal(
   return directory;
 }
 
-/** A commit note for a checkpoint as it is, with fields that differ. */
+/** A commit note for the present checkpoint, with some fields replaced. */
 export async function noteFor(
   checkpoint: string,
   fields: Readonly<Record<string, unknown>> = {},

@@ -1,7 +1,7 @@
 import { readFile, realpath } from 'node:fs/promises';
 import { run } from './run.ts';
 
-/** The mount points below a folder, innermost first, as /proc/self/mountinfo has them. */
+/** The mount points below a folder, innermost first, from /proc/self/mountinfo. */
 export async function mountsBelow(folder: string): Promise<string[]> {
   const root = `${await realpath(folder)}/`;
   const table = await readFile('/proc/self/mountinfo', 'latin1');
@@ -12,7 +12,7 @@ export async function mountsBelow(folder: string): Promise<string[]> {
     .reverse();
 }
 
-/** Unmounts lazily whatever is mounted below a folder, and says what it was. */
+/** Unmounts lazily everything that is mounted below a folder, and returns the mount points. */
 export async function releaseMountsBelow(folder: string): Promise<string[]> {
   const mountpoints = await mountsBelow(folder);
   for (const mountpoint of mountpoints) {

@@ -4,7 +4,7 @@ import { MEMORY_CGROUP } from './requires.ts';
 
 let made = 0;
 
-/** A group of processes whose memory, their page cache included, is limited by the kernel (cgroup v1). */
+/** A group of processes whose memory, including their page cache, the kernel limits (cgroup v1). */
 export class MemoryCgroup {
   readonly #path: string;
 
@@ -20,25 +20,25 @@ export class MemoryCgroup {
     return group;
   }
 
-  /** Words to put before a program and its arguments, so that it starts in the group. */
+  /** Words in front of a program and its arguments that start it in the group. */
   get launcher(): readonly [program: string, ...args: string[]] {
     const script =
       "import os, sys; open(sys.argv[1], 'w').write(str(os.getpid())); os.execvp(sys.argv[2], sys.argv[2:])";
     return ['python3', '-c', script, join(this.#path, 'cgroup.procs')];
   }
 
-  /** The most memory the group ever used, in bytes. */
+  /** The maximum memory of the group so far, in bytes. */
   async peak(): Promise<number> {
     return Number(await readFile(join(this.#path, 'memory.max_usage_in_bytes'), 'utf8'));
   }
 
-  /** How often the kernel killed one of the group for want of memory. */
+  /** How often the kernel killed a process of the group because memory was short. */
   async kills(): Promise<number> {
     const control = await readFile(join(this.#path, 'memory.oom_control'), 'utf8');
     return Number(/^oom_kill (\d+)$/m.exec(control)?.[1] ?? 0);
   }
 
-  /** Everybody must have left. */
+  /** All processes must have left the group. */
   async remove(): Promise<void> {
     await rmdir(this.#path);
   }

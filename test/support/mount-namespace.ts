@@ -1,8 +1,8 @@
 import { type Outcome, type RunOptions, run } from './run.ts';
 
 /**
- * Runs a program in a mount namespace of its own, after the shell commands `prepare` in it: what they mount or hide, nobody else sees, and it
- * is gone with the program. Needs root and `unshare`.
+ * Runs a program in a separate mount namespace, after the shell commands `prepare` in it: nobody else sees what they mount or hide, and it
+ * ends with the program. Needs root and `unshare`.
  */
 export function runInMountNamespace(
   prepare: string,

@@ -2,7 +2,7 @@ import { relative } from 'node:path';
 import type { TestEvent } from 'node:test/reporters';
 import { inspect } from 'node:util';
 
-/** What happened to the tests, from the events of node:test: a line a file as it goes, failures and skips by name at the end. */
+/** The results of the tests, from the events of node:test: one line for each file while it runs, failures and skips by name at the end. */
 export class Report {
   passed = 0;
   failed = 0;
@@ -11,7 +11,7 @@ export class Report {
   readonly #write: (text: string) => void;
   readonly #failures: string[] = [];
   readonly #skips: string[] = [];
-  /** Names of the suites and tests that are open, by file. */
+  /** Names of the running suites and tests, by file. */
   readonly #open = new Map<string, string[]>();
   #file: string | undefined;
   #tallies = { passed: 0, failed: 0, skipped: 0 };
@@ -32,7 +32,7 @@ export class Report {
         this.#takeResult(event);
         return;
       case 'test:diagnostic':
-        // Those of the whole run carry no file.
+        // Events of the whole run have no file.
         if (event.data.file !== undefined) {
           this.#enter(event.data.file);
           this.#write(`  ${event.data.message}\n`);
@@ -52,7 +52,7 @@ export class Report {
     this.#failures.push(`✖ ${name}\n${indent(reason)}`);
   }
 
-  /** Prints what was skipped, what failed and the closing line. */
+  /** Prints the skipped tests, the failed tests and the closing line. */
   close(strict: boolean): void {
     this.#leave();
     if (this.#skips.length > 0) {
@@ -81,7 +81,7 @@ export class Report {
     } else if (!failedOnlyBelow(data.details.error)) {
       this.#tallies.failed++;
       const reason = explain(data.details.error);
-      // A run that is ended before its time has no list of failures.
+      // A run that is ended early has no list of failures.
       this.#write(`✖ ${place}${title}: ${reason.trim().split('\n', 1)[0]}\n`);
       this.fail(`${place}${title}`, reason);
     }
@@ -113,7 +113,7 @@ function tally({ passed, failed, skipped }: { passed: number; failed: number; sk
   return `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`;
 }
 
-/** A suite, or a test with subtests, that failed because of what is in it: that is told already. */
+/** A suite, or a test with subtests, that failed because of its contents, which were reported already. */
 function failedOnlyBelow(error: Error | undefined): boolean {
   return (error as { failureType?: string } | undefined)?.failureType === 'subtestsFailed';
 }

@@ -1,9 +1,8 @@
 /**
- * What a test needs from the machine. `test(name, requires('unzip', 'fuse'), …)` skips the test with a reason when something is
- * missing; the run lists it by name, and on CI it counts as a failure.
+ * What a test needs from the machine. `test(name, requires('unzip', 'fuse'), …)` skips the test with a reason if something is missing; the
+ * run lists it by name, and on CI it counts as a failure.
  *
- * A need is the name of a program on the PATH, a Debian package `python3-NAME` that /usr/bin/python3 can import,
- * or one of NEEDS.
+ * A need is the name of a program on the PATH, a Debian package `python3-NAME` that /usr/bin/python3 can import, or one of NEEDS.
  */
 import { spawnSync } from 'node:child_process';
 import { accessSync, closeSync, constants, existsSync, openSync, statSync } from 'node:fs';
@@ -11,16 +10,16 @@ import { createRequire } from 'node:module';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** Debian's Python, which finds Debian's packages; `python3` on the PATH may be another one. */
+/** Debian's Python, which finds Debian's packages; `python3` on the PATH may be a different one. */
 export const DEBIAN_PYTHON = '/usr/bin/python3';
 
-/** Other people's checkpoints, not part of the project: $MLFS_CORPUS, or shared/corpus beside the checkout. */
+/** Other people's checkpoints, which are not part of the project: $MLFS_CORPUS, or shared/corpus beside the checkout. */
 export const CORPUS =
   process.env.MLFS_CORPUS ?? fileURLToPath(new URL('../../../shared/corpus', import.meta.url));
 
 const ADDON = fileURLToPath(new URL('../../native/build/Release/mlfs_native.node', import.meta.url));
 
-/** Where cgroup v1 keeps its memory controller. */
+/** Where cgroup v1 has its memory controller. */
 export const MEMORY_CGROUP = '/sys/fs/cgroup/memory';
 
 const NEEDS: Readonly<Record<string, () => boolean>> = {
@@ -36,7 +35,7 @@ const NEEDS: Readonly<Record<string, () => boolean>> = {
 
 const known = new Map<string, boolean>();
 
-/** Options of a node:test test: `{ skip: 'needs X' }`, or `{}` when everything is there. */
+/** Options of a node:test test: `{ skip: 'needs X' }`, or `{}` if nothing is missing. */
 export function requires(...tools: string[]): { skip?: string } {
   const missing = tools.filter((tool) => !has(tool));
   return missing.length === 0 ? {} : { skip: `needs ${missing.join(', ')}` };

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 
 export interface Outcome {
-  /** Exit code, or null when a signal ended the program. */
+  /** Exit code, or null if a signal ended the program. */
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
   readonly stdout: string;
@@ -13,16 +13,16 @@ export interface RunOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** Written to the program's standard input, which is then closed. */
   readonly input?: string | Uint8Array;
-  /** The program is killed after this long and `run` rejects; a minute unless told. */
+  /** After this time the program is killed and `run` rejects; default: a minute. */
   readonly timeoutMs?: number;
   /** Runs the program as this user and group, without supplementary groups; needs root. */
   readonly user?: { readonly uid: number; readonly gid: number };
 }
 
-/** Programs of a test have this long: a guard against hanging, not a promise of speed. */
+/** The time limit for programs of a test: a guard against hanging, not a promise of speed. */
 const TIMEOUT_MS = 60_000;
 
-/** Runs a program, never through a shell, and gathers what it prints. Rejects when it cannot be started or hangs. */
+/** Runs a program, never through a shell, and collects its output. Rejects if it cannot be started or hangs. */
 export function run(program: string, args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
   const timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
   return new Promise((resolve, reject) => {
@@ -65,7 +65,7 @@ export function run(program: string, args: readonly string[], options: RunOption
   });
 }
 
-/** Like `run`, for a program that must succeed; resolves with what it printed. */
+/** Like `run`, for a program that must succeed; resolves with its output. */
 export async function output(
   program: string,
   args: readonly string[],

@@ -8,19 +8,19 @@ import { Server, type TransportName } from './served.ts';
 import { temporaryDirectory } from './tmp.ts';
 
 const MiB = 2 ** 20;
-/** What a scan may cost the server: its threads' buffers, and what the JavaScript heap grows by meanwhile. */
+/** What a scan may cost the server: its threads' buffers, and the growth of the JavaScript heap. */
 const SCAN_COST_BYTES = 64 * MiB;
 
 export interface ScanPlan {
   readonly transport: TransportName;
   readonly scanBytes: number;
   readonly tensors: number;
-  /** Of the cgroup that server and reader are in. */
+  /** Of the cgroup of server and reader. */
   readonly limitBytes: number;
   readonly timeoutMs?: number;
 }
 
-/** Reads a whole checkpoint through its mount, server and reader together under a memory limit. */
+/** Reads a whole checkpoint through its mount, with server and reader together under a memory limit. */
 export async function scanUnderLimit(t: TestContext, plan: ScanPlan): Promise<void> {
   const group = await MemoryCgroup.create(plan.limitBytes);
   const server = await Server.start({ launcher: group.launcher });

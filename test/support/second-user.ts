@@ -5,8 +5,8 @@ import type { TestContext } from 'node:test';
 import { type Outcome, type RunOptions, run } from './run.ts';
 
 /**
- * A user of this machine who is not root and owns nothing, by number: no account has to be made. Tests of who may do what run their
- * programs as this user.
+ * A user of this machine who is not root and owns nothing, by number: no account is needed. Tests of permissions run their programs as this
+ * user.
  */
 export const SECOND_USER = { uid: 64_321, gid: 64_321 } as const;
 
@@ -19,10 +19,10 @@ export function runAsSecondUser(
   return run(program, args, { ...options, user: SECOND_USER });
 }
 
-/** A fresh folder that every user can search, removed when the test is over. Its files are of whoever makes them. */
+/** A new folder that every user can search, removed at the end of the test. Files in it belong to their creators. */
 export async function sharedDirectory(t: TestContext): Promise<string> {
   const folder = tmpdir();
-  // The test runner's own folder for temporary files is made for its owner alone.
+  // The test runner's own folder for temporary files is only for its owner.
   if (folder !== '/tmp') await chmod(folder, 0o711);
   const path = await mkdtemp(join(folder, 'mlfs-shared-'));
   await chmod(path, 0o755);

@@ -2,8 +2,8 @@ import { lstat, readdir, readFile, readlink } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 
 /**
- * Everything below a folder, itself included: kind, mode, owner, size, times, and the bytes of files. Two of them are equal when nothing was
- * changed, made or removed in between. Pipes are not opened, links not followed.
+ * Everything below a folder, itself included: kind, mode, owner, size, times, and the bytes of files. Two snapshots are equal if nothing was
+ * changed, made or removed in between. Pipes are not opened, and links are not followed.
  */
 export async function treeSnapshot(root: string): Promise<Record<string, string>> {
   const found: Record<string, string> = {};

@@ -11,7 +11,7 @@ import type { Workload } from '../workload.ts';
 const EDITS = 100;
 const COMMITS = 5;
 
-/** What a change costs to fold in, whatever the size of the file around it. What there is without MLFS is to write the whole file anew. */
+/** The cost of committing a change, whatever the size of the file around it. Without MLFS the whole file must be written again. */
 export const commit: Workload = {
   name: 'commit',
   about: `commit of ${EDITS} edits of 4 KiB at random, in a sparse checkpoint and in one ten times as large; native: the whole smaller file written anew (dd, fsync)`,
@@ -49,10 +49,10 @@ export const commit: Workload = {
   },
 };
 
-/** Commits change the checkpoint: the next ones must write other bytes. */
+/** Commits change the checkpoint, so each one must write different bytes. */
 let seed = 0;
 
-/** Medians of some commits through one mount: one alone is a few milliseconds, and mostly the disk's. */
+/** Medians of several commits through one mount: a single one takes a few milliseconds, mostly the disk's. */
 function committing(driver: Driver, subject: Subject) {
   return withState(subject, async (state) => {
     const opened = await driver.open(subject, { state });
@@ -81,7 +81,7 @@ async function editAndCommit(opened: Opened) {
   return { seconds, written: ((await bytesWritten(pid)) - before) / edited.bytes };
 }
 
-/** As torch.save would, at best: every byte once, and durable, as a commit is. */
+/** The best that torch.save could do: every byte once, and durable, as a commit is. */
 async function rewriting(subject: Subject): Promise<Record<string, number>> {
   const copy = `${subject.path}.new`;
   try {

@@ -8,7 +8,7 @@ import type { Workload } from '../workload.ts';
 
 const BLOCK_BYTES = 4096;
 
-/** What reading costs once bytes come from the journal: each reading from a fresh mount, which has replayed the edits. */
+/** The cost of reading bytes from the journal: each read is from a new mount, which has replayed the edits. */
 export const dirtyRead: Workload = {
   name: 'read-dirty',
   about:

@@ -6,11 +6,11 @@ import type { Workload } from '../workload.ts';
 
 const BLOCK_BYTES = 4096;
 const FLOAT_BYTES = 4;
-/** So that nothing falls on a page. */
+/** An odd offset, so that nothing is aligned to a page. */
 const ODD_OFFSET = 1001;
 const EDITS = 100;
 
-/** What an edit costs on disk beyond its own bytes, by the sizes of the journal's files. Every edited byte differs. */
+/** The cost of an edit on disk beyond its own bytes, by the sizes of the journal's files. Every edited byte differs. */
 export const editedBytes: Workload = {
   name: 'edit',
   about:
@@ -77,7 +77,7 @@ interface Edit {
   readonly shift: number;
 }
 
-/** Edits lie two pages apart; each is a process that opens, writes, syncs and closes. */
+/** Edits are two pages apart; each is a process that opens, writes, syncs and closes. */
 function overheads(driver: Driver, subject: Subject, { bytes, shift }: Edit) {
   return withState(subject, async (state) => {
     const opened = await driver.open(subject, { state });

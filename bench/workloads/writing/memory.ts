@@ -3,7 +3,7 @@ import { resident, watch } from '../../resident.ts';
 import { write } from '../../writing-client.ts';
 import type { Workload } from '../workload.ts';
 
-/** What writing much more than its budget costs the server. */
+/** The cost, in the server's memory, of writing much more than its limit. */
 export const writeMemory: Workload = {
   name: 'write-memory',
   about:

@@ -33,7 +33,7 @@ export const randomWrite: Workload = {
   },
 };
 
-/** A plain file is not fresh: each pass writes other bytes than the one before. */
+/** A plain file is not new: each pass writes different bytes than the one before. */
 let seed = 0;
 
 function scattered(

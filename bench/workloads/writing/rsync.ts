@@ -7,7 +7,7 @@ import type { TrainingStep } from '../../training-step.ts';
 import { warm } from '../temperature.ts';
 import type { Workload } from '../workload.ts';
 
-/** One training step is made out of another. */
+/** One training step is made from another. */
 export const rsync: Workload = {
   name: 'rsync',
   about: 'rsync -a --inplace --no-whole-file of a model with one block of 4 KiB in a hundred changed',
@@ -54,7 +54,7 @@ async function intoPlainFolder(step: TrainingStep): Promise<number> {
   }
 }
 
-/** Whatever size and time say, the bytes are compared. */
+/** The bytes are compared, whatever size and time say. */
 async function synchronize(step: TrainingStep, into: string): Promise<number> {
   const start = performance.now();
   await output('rsync', [

@@ -7,7 +7,7 @@ import { gigabytesWrittenPerSecond, type WritePlan, type WriteResult, write } fr
 import { warm } from '../temperature.ts';
 import type { Workload } from '../workload.ts';
 
-/** A whole tensor is written over with other bytes, next to a plain file that is. */
+/** A whole tensor is overwritten with different bytes, compared with a plain file. */
 export const sequentialWrite: Workload = {
   name: 'write',
   about:
@@ -40,7 +40,7 @@ export const sequentialWrite: Workload = {
   },
 };
 
-/** A plain file is not fresh: each pass writes other bytes than the one before. */
+/** A plain file is not new: each pass writes different bytes than the one before. */
 let seed = 0;
 
 function over(opened: Opened, how: Partial<WritePlan>): Promise<WriteResult> {

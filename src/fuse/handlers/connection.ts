@@ -11,7 +11,5 @@ export const init: Handler = (session, request) => {
   return encodeInit(request, session.negotiated);
 };
 
-export const destroy: Handler = (session, request) => {
-  session.hooks.destroyed();
-  return replyTo(request, 0);
-};
+/** The transport learns from its device that the mount is gone. */
+export const destroy: Handler = (_session, request) => replyTo(request, 0);

@@ -1,5 +1,6 @@
 import type { OpenReply } from '../filesystem.ts';
 import { after } from '../maybe-promise.ts';
+import { O_ACCMODE, O_RDONLY } from '../open-policy.ts';
 import {
   decodeDatasync,
   decodeFallocate,
@@ -16,13 +17,10 @@ import {
 import { replyNumber, replyTo, replyWith } from '../protocol/reply.ts';
 import { type Handler, readLimit, type Session } from './handler.ts';
 
-/** The access mode in open(2)'s flags; 0 is O_RDONLY. */
-const O_ACCMODE = 3;
-
 export const open: Handler = (session, request) => {
   const flags = decodeOpen(request);
   return after(session.filesystem.open(request.nodeid, flags, request), (opened) => {
-    // Before the reply: the first READ may overtake whatever comes after it.
+    // Before the reply, because the first READ may overtake anything that comes after it.
     if (opened.extents !== undefined) session.inodes.publish(request.nodeid, opened.extents);
     return encodeOpen(request, opened.handle, openedHow(session, request.nodeid, opened, flags));
   });
@@ -30,10 +28,10 @@ export const open: Handler = (session, request) => {
 
 const CACHING = { keep: FOPEN.KEEP_CACHE, fresh: 0, direct: FOPEN.DIRECT_IO } as const;
 
-/** How an open is served: by the kernel alone where it can. */
+/** How an open is served: by the kernel alone if possible. */
 export function openedHow(session: Session, nodeid: number, opened: OpenReply, flags: number): OpenedHow {
-  // Closing what was only read has nothing to flush.
-  const flushing = (flags & O_ACCMODE) === 0 ? FOPEN.NOFLUSH : 0;
+  // A file that was only read has nothing to flush when it is closed.
+  const flushing = (flags & O_ACCMODE) === O_RDONLY ? FOPEN.NOFLUSH : 0;
   const backing = session.backings.opened(nodeid, opened);
   if (backing !== undefined) return { flags: FOPEN.PASSTHROUGH | flushing, backing };
   return { flags: CACHING[opened.caching] | flushing };
@@ -79,7 +77,7 @@ export const fallocate: Handler = (session, request) => {
   );
 };
 
-/** FSYNCDIR and SYNCFS: directories have nothing of their own that could be lost. */
+/** FSYNCDIR and SYNCFS: directories have no data of their own that could be lost. */
 export const sync: Handler = (session, request) =>
   after(session.filesystem.sync(), () => replyTo(request, 0));
 

@@ -5,7 +5,7 @@ import type { KnownInodes } from '../known-inodes.ts';
 import type { Negotiated } from '../protocol/init.ts';
 import type { Request } from '../protocol/request.ts';
 
-/** What a handler may use. */
+/** What a handler can use. */
 export interface Session {
   readonly filesystem: Filesystem;
   readonly hooks: DispatcherHooks;
@@ -24,7 +24,7 @@ export type Handler = (session: Session, request: Request) => MaybePromise<Buffe
 /** A page of the wire: max_pages counts in these. */
 const PAGE = 4096;
 
-/** What the kernel may ask for in one request. A length beyond it is no request of the kernel's. */
+/** Limits of the kernel for one request. A larger length does not come from the kernel. */
 export function readLimit(session: Session): number {
   return session.hooks.limits.maxPages * PAGE;
 }

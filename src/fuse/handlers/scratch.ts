@@ -60,7 +60,7 @@ function renameAs(session: Session, request: Request, asked: RenameRequest) {
   );
 }
 
-/** An operation that is refused on every mount, with a reason that depends on the mount. */
+/** An operation that every mount refuses, with a reason that depends on the mount. */
 export function never(operation: NeverDone): Handler {
   return (session) => {
     throw errno(session.filesystem.refusal(operation));

@@ -47,16 +47,16 @@ const HANDLERS: Partial<Record<OpcodeName, Handler>> = {
   TMPFILE: never('tmpfile'),
   SETXATTR: never('setxattr'),
   REMOVEXATTR: never('removexattr'),
-  // The kernel reads pages of ours back only if it was asked to, which it was not.
+  // The kernel sends pages only after a request for them, and MLFS sends none.
   NOTIFY_REPLY: () => undefined,
 };
 
 /**
- * Refused whatever the arguments. What is in neither table is ENOSYS, which tells the kernel not to ask again: IOCTL is ENOTTY
- * to the caller, POLL always ready, COPY_FILE_RANGE a plain copy, and locks are the kernel's own.
+ * Refused whatever the arguments. An opcode in neither table is ENOSYS, which tells the kernel not to ask again: IOCTL is then ENOTTY for the
+ * caller, POLL is always ready, COPY_FILE_RANGE is a plain copy, and the kernel handles locks itself.
  */
 const REFUSED: Partial<Record<OpcodeName, ErrnoName>> = {
-  // Nothing here is a symbolic link.
+  // A mount has no symbolic links.
   READLINK: 'EINVAL',
 };
 

@@ -4,20 +4,18 @@ import { OPEN_OUT, type OpenedHow, writeOpen } from './file-io.ts';
 import { REPLY_BODY, replyTo } from './reply.ts';
 import type { Request } from './request.ts';
 
-/** sizeof(struct fuse_attr). */
-export const ATTR = 88;
 /** sizeof(struct fuse_entry_out). */
 export const ENTRY_OUT = 128;
 /** sizeof(struct fuse_attr_out). */
 const ATTR_OUT = 104;
 
 /** File type bits of st_mode. */
-export const S_IFDIR = 0o040000;
+const S_IFDIR = 0o040000;
 export const S_IFREG = 0o100000;
 
-/** st_blksize. The kernel's page: larger values change how it keeps partial pages, and tools pick their own sizes. */
+/** st_blksize is the kernel's page: larger values change how it keeps partial pages, and tools choose their own sizes. */
 export const BLOCK_SIZE = 4096;
-/** st_blocks counts in these. */
+/** The unit of st_blocks, in bytes. */
 const SECTOR = 512;
 
 export function fileMode(attr: Attr): number {
@@ -29,7 +27,7 @@ export function sectors({ size, blocks }: Attr): number {
   return blocks ?? Math.ceil(size / SECTOR);
 }
 
-/** Writes the three times, each as its seconds and nanoseconds at the places that are given for it. */
+/** Writes the three times, each as seconds and nanoseconds at the given places. */
 export function writeTimes(reply: Buffer, attr: Attr, at: Record<'atime' | 'mtime' | 'ctime', Place>): void {
   const { exactTimes: exact, mtimeMs } = attr;
   if (exact === undefined) {
@@ -46,7 +44,7 @@ export function writeTimes(reply: Buffer, attr: Attr, at: Record<'atime' | 'mtim
 type Place = readonly [secondsAt: number, nanosecondsAt: number];
 
 /** Writes struct fuse_attr at `at`. The bytes there must be zero. */
-export function writeAttr(reply: Buffer, at: number, attr: Attr): void {
+function writeAttr(reply: Buffer, at: number, attr: Attr): void {
   //  0  ino        u64
   //  8  size       u64
   // 16  blocks     u64
@@ -93,7 +91,7 @@ export function encodeEntry(request: Request, entry: Entry): Buffer {
   return reply;
 }
 
-/** CREATE is answered with fuse_entry_out and fuse_open_out, one after the other. */
+/** CREATE is answered with fuse_entry_out followed by fuse_open_out. */
 export function encodeCreated(request: Request, entry: Entry, handle: number, how: OpenedHow): Buffer {
   const reply = replyTo(request, ENTRY_OUT + OPEN_OUT);
   writeEntry(reply, REPLY_BODY, entry);
@@ -101,7 +99,7 @@ export function encodeCreated(request: Request, entry: Entry, handle: number, ho
   return reply;
 }
 
-/** "No such name, and do not ask again for so long": an entry whose nodeid is 0. */
+/** "There is no such name, and do not ask again for this time": an entry whose nodeid is 0. */
 export function encodeAbsent(request: Request, entryTimeoutMs: number): Buffer {
   const reply = replyTo(request, ENTRY_OUT);
   writeTime(reply, entryTimeoutMs, REPLY_BODY + 16, REPLY_BODY + 32);

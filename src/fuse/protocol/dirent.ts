@@ -43,8 +43,8 @@ export function encodeReaddir(request: Request, entries: Iterable<DirectoryEntry
 
 /**
  * As many entries as fit, each with its attributes: struct fuse_direntplus is a fuse_entry_out and a fuse_dirent.
- * `onReference` is told the nodeids of which the kernel now holds one reference more; `.`, `..` and what is known by its name only have
- * nodeid 0 in their fuse_entry_out, which tells the kernel to take none and to look the name up when it wants to know more.
+ * `onReference` gets the nodeids to which the kernel now holds one more reference. `.`, `..` and entries of which only the name is known have
+ * nodeid 0 in their fuse_entry_out: the kernel then takes no reference, and looks the name up when it needs more.
  */
 export function encodeReaddirplus(
   request: Request,

@@ -17,7 +17,7 @@ export function readU64(message: Buffer, offset: number, field: string): number 
   return high * WORD + message.readUInt32LE(offset);
 }
 
-/** Reads a file position. No file is larger than 2^53, so that anything beyond is simply past the end. */
+/** Reads a file position. No file is larger than 2^53, so anything beyond is past the end. */
 export function readPosition(message: Buffer, offset: number): number {
   const high = message.readUInt32LE(offset + 4);
   return high > SAFE_HIGH_WORD ? Number.MAX_SAFE_INTEGER : high * WORD + message.readUInt32LE(offset);
@@ -34,7 +34,7 @@ const NANOSECONDS = 1_000_000_000n;
 
 /** The same for a time in nanoseconds. */
 export function writeExactTime(message: Buffer, ns: bigint, secondsAt: number, nanosecondsAt: number): void {
-  // BigInt division rounds towards zero: a time before 1970 has nanoseconds above its second, too.
+  // BigInt division rounds towards zero, but a time before 1970 also has nanoseconds above its second.
   const within = ((ns % NANOSECONDS) + NANOSECONDS) % NANOSECONDS;
   message.writeBigInt64LE((ns - within) / NANOSECONDS, secondsAt);
   message.writeUInt32LE(Number(within), nanosecondsAt);

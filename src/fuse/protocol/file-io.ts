@@ -35,7 +35,7 @@ export function writeOpen(reply: Buffer, at: number, handle: number, how: Opened
   reply.writeInt32LE(how.backing ?? 0, at + 12);
 }
 
-/** How the kernel serves an open file: FOPEN bits, and the id of what it reads and writes by itself. */
+/** How the kernel serves an open file: FOPEN bits, and the id of the file that it reads and writes itself. */
 export interface OpenedHow {
   readonly flags: number;
   readonly backing?: number;
@@ -53,7 +53,7 @@ export interface ReadRequest {
   readonly length: number;
 }
 
-/** READ, READDIR and READDIRPLUS. A reply may have at most `length` bytes of body. */
+/** READ, READDIR and READDIRPLUS. The body of a reply may have at most `length` bytes. */
 export function decodeRead(request: Request): ReadRequest {
   //  0  fh          u64
   //  8  offset      u64

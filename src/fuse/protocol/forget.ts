@@ -1,14 +1,14 @@
 import { readU64 } from './fields.ts';
 import { BODY, type Request } from './request.ts';
 
-/** How many references the kernel dropped of the request's nodeid. */
+/** How many references to the request's nodeid the kernel dropped. */
 export function decodeForget(request: Request): number {
   // 0  nlookup  u64
   request.require(8, 'fuse_forget_in');
   return readU64(request.message, BODY, 'fuse_forget_in.nlookup');
 }
 
-/** Each nodeid with how many references the kernel dropped of it. */
+/** Each nodeid, and how many references to it the kernel dropped. */
 export function* decodeBatchForget(request: Request): Generator<readonly [nodeid: number, count: number]> {
   // 0  count  u32
   // 8  then for each: nodeid u64, nlookup u64

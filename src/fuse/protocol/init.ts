@@ -4,12 +4,12 @@ import { BODY, type Request } from './request.ts';
 
 /** FUSE_KERNEL_VERSION. */
 export const MAJOR = 7;
-/** The newest minor version whose changelog was read; newer kernels come down to it. */
+/** The newest minor version whose changelog was read; a newer kernel lowers its own to this one. */
 export const NEWEST_MINOR = 45;
-/** Linux 5.4. Structs had other sizes in the past, none of which is decoded here. */
-export const OLDEST_MINOR = 31;
+/** Linux 5.4. In older versions structs had other sizes, which are not decoded here. */
+const OLDEST_MINOR = 31;
 
-/** Bits of the INIT flags: the lower 32 are in `flags`, the upper 32 in `flags2`. Only those that we speak of. */
+/** Bits of the INIT flags: the lower 32 are in `flags`, the upper 32 in `flags2`. Only the bits that MLFS uses. */
 export const INIT_FLAGS = {
   ASYNC_READ: 1n << 0n,
   ATOMIC_O_TRUNC: 1n << 3n,
@@ -30,8 +30,8 @@ export const INIT_FLAGS = {
 } as const;
 
 /**
- * From so many background requests on the kernel leaves readahead away (fuse_readahead). That so few are let through is to bound the
- * queue: a reader waits for a place in it, and its readahead is not cut.
+ * With this many background requests the kernel stops readahead (fuse_readahead). The real limit on the queue is that few requests are
+ * admitted: a reader waits for a place in it, and its readahead is not cut.
  */
 const NEVER_CONGESTED = 0xffff;
 
@@ -39,11 +39,11 @@ export interface InitRequest {
   readonly major: number;
   readonly minor: number;
   readonly maxReadaheadBytes: number;
-  /** What the kernel is capable of. */
+  /** What the kernel supports. */
   readonly flags: bigint;
 }
 
-/** What both sides will do from now on. */
+/** What both sides do from now on. */
 export interface Negotiated {
   readonly minor: number;
   readonly flags: bigint;
@@ -51,7 +51,7 @@ export interface Negotiated {
   readonly maxWriteBytes: number;
   /** Largest READ or WRITE in pages. */
   readonly maxPages: number;
-  /** Readahead and asynchronous direct requests that may stand in the queue, or be served, at one time. */
+  /** Maximum number of readahead and asynchronous direct requests in the queue or being served. */
   readonly maxBackground: number;
 }
 
@@ -77,8 +77,8 @@ export function decodeInit(request: Request): InitRequest {
 }
 
 /**
- * How deep file systems may lie one on the other below files that the kernel serves by itself, ours included: 1 says that these lie on a
- * plain one (ext4, xfs, btrfs, tmpfs), and lets an overlay be mounted on top of us. The kernel allows 2 at most.
+ * Maximum depth of stacked file systems below files that the kernel serves itself, this one included: 1 means that the files are on a plain
+ * file system (ext4, xfs, btrfs, tmpfs), and allows an overlay on top of the mount. The kernel allows at most 2.
  */
 const MAX_STACK_DEPTH = 1;
 
@@ -116,7 +116,7 @@ export function encodeInit(request: Request, negotiated: Negotiated): Buffer {
   return reply;
 }
 
-/** Asks a kernel with a larger major version to come down to ours: it sends INIT again. */
+/** Asks a kernel with a larger major version to use this one: it sends INIT again. */
 export function encodeMajor(request: Request): Buffer {
   const reply = replyTo(request, INIT_OUT);
   reply.writeUInt32LE(MAJOR, REPLY_BODY);

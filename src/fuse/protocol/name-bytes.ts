@@ -1,12 +1,12 @@
 /**
- * Names as strings, whatever their bytes: a byte that is no part of UTF-8 becomes the lone surrogate U+DC00 + byte, which no UTF-8 decodes to,
- * so that every name reads back to its bytes (Python's `surrogateescape` does the same).
+ * Names as strings, whatever their bytes: a byte that is not UTF-8 becomes the lone surrogate U+DC00 + byte. No valid UTF-8 decodes to that,
+ * so every name can be turned back into its bytes (Python's `surrogateescape` does the same).
  */
 import { isUtf8 } from 'node:buffer';
 
-/** What decoding puts in the place of bytes that are no UTF-8; a name may also contain it rightly. */
+/** The character that decoding puts in the place of bytes that are not UTF-8; a name may also contain it as such. */
 const REPLACEMENT = '\uFFFD';
-/** A surrogate that is no half of a pair. */
+/** A surrogate that is not part of a pair. */
 const LONE = /\p{Surrogate}/u;
 const ESCAPE = 0xdc00;
 
@@ -23,12 +23,12 @@ export function encodeName(name: string): Buffer {
   return Buffer.concat(pieces);
 }
 
-/** Whether some of its bytes are no UTF-8. */
+/** Whether some of its bytes are not UTF-8. */
 export function hasRawBytes(name: string): boolean {
   return LONE.test(name);
 }
 
-/** The longest run of UTF-8 from each byte on, at most 4 bytes a character. */
+/** The longest run of UTF-8 from each byte on, with at most 4 bytes for each character. */
 function decodePieces(bytes: Buffer): string {
   let name = '';
   for (let at = 0; at < bytes.length; ) {

@@ -1,6 +1,6 @@
 /**
- * Messages that a server sends on its own account: struct fuse_out_header with unique 0 and the notification's code where a reply has
- * its error.
+ * Messages that a server sends without a request: struct fuse_out_header with unique 0, and the notification's code in the place of a reply's
+ * error.
  */
 
 /** `enum fuse_notify_code` of linux/fuse.h. */
@@ -12,8 +12,8 @@ const NOTIFY_STORE = 4;
 const HEADER = 16;
 
 /**
- * The kernel drops its attributes of an inode, and its pages of [offset, offset + length), to the end when length is 0. What is dirty in
- * a page is written first.
+ * The kernel drops its attributes of an inode, and its pages of [offset, offset + length), or to the end if length is 0. It writes dirty
+ * pages first.
  */
 export function encodeInvalidateInode(nodeid: number, offset: number, length: number): Buffer {
   //  0  len     u32
@@ -29,7 +29,7 @@ export function encodeInvalidateInode(nodeid: number, offset: number, length: nu
   return message;
 }
 
-/** The kernel looks the name up anew when it is next used; what lies below it goes with it. */
+/** The kernel looks the name up again at its next use, and everything below it. */
 export function encodeInvalidateEntry(parent: number, name: string): Buffer {
   // 16  parent   u64
   // 24  namelen  u32
@@ -43,7 +43,7 @@ export function encodeInvalidateEntry(parent: number, name: string): Buffer {
   return message;
 }
 
-/** The kernel takes these bytes as what its pages hold at `offset`; a file that it believed to end before their end ends there. */
+/** The kernel takes these bytes as the contents of its pages at `offset`; if it believed that the file was shorter, the file now ends after them. */
 export function encodeStore(nodeid: number, offset: number, bytes: Uint8Array): Buffer {
   // 16  nodeid   u64
   // 24  offset   u64

@@ -64,7 +64,7 @@ const NAMES: readonly (OpcodeName | undefined)[] = Array.from({ length: OPCODE_L
   (Object.keys(OPCODES) as OpcodeName[]).find((name) => OPCODES[name] === opcode),
 );
 
-/** `LOOKUP` for 1; a number that is no opcode as `opcode 99`. */
+/** `LOOKUP` for 1; `opcode 99` for a number that is not an opcode. */
 export function opcodeName(opcode: number): string {
   return NAMES[opcode] ?? `opcode ${opcode}`;
 }

@@ -21,7 +21,7 @@ export function errorReply(message: Buffer, errno: number): Buffer {
   return writeHeader(Buffer.allocUnsafe(REPLY_BODY), message, errno);
 }
 
-/** Cuts a reply that was made with room to spare. */
+/** Cuts a reply that was made with spare room. */
 export function shortened(reply: Buffer, bodyBytes: number): Buffer {
   reply.writeUInt32LE(REPLY_BODY + bodyBytes, 0);
   return reply.subarray(0, REPLY_BODY + bodyBytes);

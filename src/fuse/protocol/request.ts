@@ -8,8 +8,8 @@ import { opcodeName } from './opcodes.ts';
 export const BODY = 40;
 
 /**
- * One request of the kernel and who made it. The message is kept as it came: decoders read the body in place, and the
- * reply copies the 8 bytes of `unique`, which means nothing to us.
+ * One request of the kernel, and who made it. The message is kept unchanged: decoders read the body in place, and the reply copies the 8
+ * bytes of `unique`, which have no meaning here.
  */
 export class Request implements RequestContext {
   readonly message: Buffer;
@@ -20,7 +20,7 @@ export class Request implements RequestContext {
   readonly pid: number;
   #abort: AbortController | undefined;
 
-  /** Throws EINVAL when the message is not as long as its header says. */
+  /** Throws EINVAL if the message is not as long as its header says. */
   constructor(message: Buffer) {
     //  0  len           u32
     //  4  opcode        u32
@@ -42,12 +42,12 @@ export class Request implements RequestContext {
     this.nodeid = readU64(message, 16, 'fuse_in_header.nodeid');
   }
 
-  /** Names the request among those the kernel waits for. */
+  /** Identifies the request among those that the kernel waits for. */
   get unique(): bigint {
     return this.message.readBigUInt64LE(8);
   }
 
-  /** Made when somebody asks for it: nearly all requests are answered without. */
+  /** Made at the first use: nearly all requests are answered without it. */
   get signal(): AbortSignal {
     this.#abort ??= new AbortController();
     return this.#abort.signal;
@@ -58,7 +58,7 @@ export class Request implements RequestContext {
     this.#abort.abort(errno('EINTR', 'interrupted'));
   }
 
-  /** Throws EINVAL when the body is shorter than the struct that must be in it. */
+  /** Throws EINVAL if the body is shorter than its struct. */
   require(structBytes: number, structName: string): void {
     if (this.message.length < BODY + structBytes) {
       throw errno(

@@ -3,7 +3,7 @@ import type { AttrChange } from '../filesystem.ts';
 import { readExactTime, readPosition, readU64 } from './fields.ts';
 import { BODY, type Request } from './request.ts';
 
-/** Bits of fuse_setattr_in.valid (FATTR_*): which fields are meant. */
+/** Bits of fuse_setattr_in.valid (FATTR_*): the fields that have a value. */
 const VALID = {
   MODE: 1 << 0,
   UID: 1 << 1,

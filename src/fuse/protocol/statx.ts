@@ -6,7 +6,7 @@ import type { Request } from './request.ts';
 
 /** sizeof(struct fuse_statx_out): 32 bytes and a struct statx of 256 (7.39). */
 const STATX_OUT = 288;
-/** STATX_BASIC_STATS: everything that stat(2) tells. A checkpoint keeps no birth times, so STATX_BTIME is not in it. */
+/** STATX_BASIC_STATS: everything that stat(2) reports. A checkpoint keeps no birth times, so STATX_BTIME is not included. */
 const STATX_BASIC_STATS = 0x7ff;
 
 export function encodeStatx(request: Request, answer: AttrReply): Buffer {

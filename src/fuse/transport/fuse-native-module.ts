@@ -44,7 +44,7 @@ export interface FuseNativeOperations {
   release(path: string, handle: number, done: Done): void;
   fsync(path: string, datasync: number, handle: number, done: Done): void;
   fsyncdir(path: string, datasync: number, handle: number, done: Done): void;
-  /** The package does not say with which flags. */
+  /** The package does not pass the flags. */
   create(path: string, mode: number, done: Done<[handle?: number]>): void;
   mknod(path: string, mode: number, device: number, done: Done): void;
   mkdir(path: string, mode: number, done: Done): void;
@@ -54,7 +54,7 @@ export interface FuseNativeOperations {
   link(path: string, newPath: string, done: Done): void;
   symlink(target: string, path: string, done: Done): void;
   chmod(path: string, mode: number, done: Done): void;
-  /** 4,294,967,295 leaves an id as it is. */
+  /** 4,294,967,295 leaves an id unchanged. */
   chown(path: string, uid: number, gid: number, done: Done): void;
   /** Times in milliseconds. */
   utimens(path: string, atimeMs: number, mtimeMs: number, done: Done): void;
@@ -62,14 +62,14 @@ export interface FuseNativeOperations {
   access(path: string, mask: number, done: Done): void;
   truncate(path: string, size: number, done: Done): void;
   ftruncate(path: string, handle: number, size: number, done: Done): void;
-  /** Presence says that xattrs are served; `_op_getxattr` and `_op_listxattr` are what is called. */
+  /** Its presence says that xattrs are supported; `_op_getxattr` and `_op_listxattr` are called. */
   getxattr(path: string, name: string, position: number, done: Done): void;
   listxattr(path: string, done: Done): void;
   /** The same for attributes of open files: `_op_fgetattr`. */
   fgetattr(path: string, descriptor: number, done: Done): void;
 }
 
-/** An operation that is answered the same whatever its arguments, the last of which is the callback. */
+/** An operation with the same answer whatever its arguments; the callback is the last argument. */
 export type Refusal = (...args: unknown[]) => void;
 
 export interface FuseNativeOptions {
@@ -80,7 +80,7 @@ export interface FuseNativeOptions {
   readonly defaultPermissions: boolean;
 }
 
-/** One mount of the package. Methods with an underscore are its own and are overridden where they are wrong. */
+/** One mount of the package. Methods with an underscore are its own, and are overridden where they are wrong. */
 export interface FuseNative {
   mount(done: (error: Error | null) => void): void;
   unmount(done: (error: Error | null) => void): void;
@@ -95,7 +95,7 @@ export interface FuseNative {
   ): void;
 }
 
-/** Takes the result and the memory that is given back to libfuse. */
+/** Takes the result, and the memory that is returned to libfuse. */
 export type XattrSignal = (result: number, memory: ArrayBufferLike) => void;
 
 export interface FuseNativeClass {
@@ -108,9 +108,9 @@ export interface FuseNativeClass {
 }
 
 /**
- * Loads the optional package when somebody asks for it. Its addon needs libfuse.so.2 but does not say where; Debian's
- * libfuse2 is found by the system, and where that is not installed the copy that the package ships is loaded first:
- * the dynamic linker then finds it by its SONAME. Throws ERR_MLFS_FUSE.
+ * Loads the optional package at the first use. Its addon needs libfuse.so.2 but does not say where it is. The system finds Debian's libfuse2;
+ * if that is not installed, the copy in the package is loaded first, and the dynamic linker then finds it by its SONAME. Throws
+ * ERR_MLFS_FUSE.
  */
 export function loadFuseNative(): FuseNativeClass {
   const require = createRequire(import.meta.url);
@@ -138,7 +138,7 @@ export function loadFuseNative(): FuseNativeClass {
 
 const LIBRARY = 'libfuse.so.2';
 
-/** dlopen(3): stay mapped when closed. Node closes a library that turns out to be no addon. */
+/** dlopen(3): stay mapped after a close. Node closes a library that turns out not to be an addon. */
 const RTLD_NODELETE = 0x1000;
 
 function loadShippedLibrary(packageFolder: string): void {
@@ -147,7 +147,7 @@ function loadShippedLibrary(packageFolder: string): void {
   try {
     process.dlopen({ exports: {} }, shipped, constants.dlopen.RTLD_NOW | RTLD_NODELETE);
   } catch (cause) {
-    // A plain library is no addon, which Node says after it has loaded it.
+    // A plain library is not an addon, and Node reports that after it has loaded it.
     if (!String(cause).includes('did not self-register')) throw cause;
   }
 }

@@ -21,11 +21,11 @@ import { Paths, splitPath } from './fuse-native-paths.ts';
 export class FuseNativeBridge {
   readonly #filesystem: Filesystem;
   readonly #paths: Paths;
-  /** Ends the wait of whatever is under way; replaced when that was done. */
+  /** Ends the wait of all operations in progress; replaced after each use. */
   #interrupt = new AbortController();
   readonly #warn: (message: string) => void;
   readonly #counters: Record<string, number> = {};
-  /** Open files by the descriptor that libfuse hands back. Its path may lead elsewhere or nowhere by then. */
+  /** Open files by the descriptor that libfuse passes. Their paths may lead elsewhere or nowhere by then. */
   readonly #open = new Map<number, OpenFile>();
   #lastDescriptor = 0;
 
@@ -44,13 +44,13 @@ export class FuseNativeBridge {
     return { ...this.#counters };
   }
 
-  /** Makes every operation that is waiting answer EINTR. libfuse cannot end while one of its threads waits for us. */
+  /** Makes every waiting operation answer EINTR. libfuse cannot end while one of its threads waits for an answer. */
   interruptAll(): void {
     this.#interrupt.abort(errno('EINTR', 'the mount is gone'));
     this.#interrupt = new AbortController();
   }
 
-  /** The server stands in for the caller, who is not told. */
+  /** The server itself takes the place of the caller, because the package does not say who calls. */
   get #context(): RequestContext {
     return {
       uid: process.getuid?.() ?? 0,
@@ -60,7 +60,7 @@ export class FuseNativeBridge {
     };
   }
 
-  /** What is to be called for each operation that libfuse shall know of. */
+  /** The functions for all operations that libfuse is to know. */
   operations(): FuseNativeOperations & Readonly<Record<string, unknown>> {
     const filesystem = this.#filesystem;
     const served: FuseNativeOperations = {
@@ -96,7 +96,7 @@ export class FuseNativeBridge {
         ),
       write: (path, descriptor, buffer, length, offset, done) =>
         this.#runOpen('write', done, path, descriptor, ({ nodeid, handle }) => {
-          // libfuse's memory is its own again once the operation is done.
+          // After the operation libfuse may reuse its memory.
           const bytes = Buffer.from(buffer.subarray(0, length));
           return after(filesystem.write(nodeid, handle, offset, bytes, this.#context), done);
         }),
@@ -203,7 +203,7 @@ export class FuseNativeBridge {
     );
   }
 
-  /** Puts the value into libfuse's memory and answers its length; memory of no bytes asks for the length only. */
+  /** Copies the value into libfuse's memory and answers its length; memory of 0 bytes asks only for the length. */
   getxattr(path: string, name: string, memory: Buffer, done: Done): void {
     this.#run('getxattr', done, path, (nodeid) =>
       after(this.#filesystem.getxattr(nodeid, name, this.#context), (value) => done(fill(memory, value))),
@@ -218,7 +218,7 @@ export class FuseNativeBridge {
     );
   }
 
-  /** Runs an operation and sees to it that `done` is called once, with a negative errno if it fails. */
+  /** Runs an operation and calls `done` exactly once, with a negative errno if it fails. */
   #run(name: string, done: Done, path: string, operation: (nodeid: number) => MaybePromise<void>): void {
     this.#settle(name, done, path, () => after(this.#paths.nodeid(path), operation));
   }
@@ -255,7 +255,7 @@ export class FuseNativeBridge {
     });
   }
 
-  /** The same for an operation on a name that need not be there. */
+  /** The same for an operation on a name that need not exist. */
   #runIn(
     name: string,
     done: Done,
@@ -266,7 +266,7 @@ export class FuseNativeBridge {
     this.#run(name, done, path.slice(0, slash) || '/', (parent) => operation(parent, splitPath(path).name));
   }
 
-  /** The same for a name that is made. */
+  /** The same for a new name. */
   #runNew(
     operation: string,
     done: Done,
@@ -317,20 +317,20 @@ const LARGEST_DESCRIPTOR = 2 ** 31 - 1;
 
 /** The permission bits of a mode. */
 const PERMISSIONS = 0o7777;
-/** What chown(2) calls -1. */
+/** The value of chown(2)'s -1. */
 const NO_ID = 0xffff_ffff;
 const NANOSECONDS_PER_MS = 1_000_000n;
-/** The last second of ext4, in the year 2446, has fewer. */
+/** The number of seconds of ext4's last time, in the year 2446, is smaller. */
 const LARGEST_MS = 2 ** 62;
-/** What a file that is made is open for, as far as we are told. */
+/** The flags of a new file, as far as the package passes them. */
 const O_RDWR = 2;
 
-/** Its own method is called instead: this one only says that there is one. */
+/** Its own method is called instead: this one only says that the operation is supported. */
 function overridden(...args: unknown[]): void {
   (args.at(-1) as Done)(-ERRNO.EOPNOTSUPP);
 }
 
-/** The package's own would report the full length of what did not fit, and libfuse send what lies behind its buffer. */
+/** The package's own method would report the full length of a value that did not fit, and libfuse would send what lies after its buffer. */
 function fill(memory: Buffer, value: Uint8Array): number {
   if (memory.length === 0) return value.byteLength;
   if (value.byteLength > memory.length) return -ERRNO.ERANGE;
@@ -352,7 +352,7 @@ function statOf(attr: Attr): FuseNativeStat {
   };
 }
 
-/** Whole milliseconds since 1970: the package has no others. */
+/** Whole milliseconds since 1970: the package passes nothing else. */
 function timesOf({ exactTimes: exact, mtimeMs, atimeMs = mtimeMs, ctimeMs = mtimeMs }: Attr) {
   const shown = (ms: number) => Math.max(0, Math.floor(ms));
   if (exact === undefined) return { atime: shown(atimeMs), mtime: shown(mtimeMs), ctime: shown(ctimeMs) };
@@ -360,13 +360,13 @@ function timesOf({ exactTimes: exact, mtimeMs, atimeMs = mtimeMs, ctimeMs = mtim
   return { atime: ms(exact.atimeNs), mtime: ms(exact.mtimeNs), ctime: ms(exact.ctimeNs) };
 }
 
-/** Throws EINVAL for a time before 1970, which the package hands on as one of the far future. */
+/** Throws EINVAL for a time before 1970, which the package passes as one in the far future. */
 function nanoseconds(ms: number): bigint {
   if (ms > LARGEST_MS) throw errno('EINVAL', 'a time before 1970');
   return BigInt(Math.floor(ms)) * NANOSECONDS_PER_MS;
 }
 
-/** Every byte that is no UTF-8 has become the same character: what is made under such a name would be found under others. */
+/** The package replaces every byte that is not UTF-8 by the same character: a file with such a name would be found under other names. */
 function requireText(name: string): void {
   if (name.includes('\uFFFD')) throw errno('EINVAL', 'the name is not UTF-8');
 }

@@ -4,7 +4,7 @@ import type { Attr, Filesystem, MaybePromise, RequestContext } from '../filesyst
 import { after } from '../maybe-promise.ts';
 import { NAME_MAX } from '../protocol/request.ts';
 
-/** How many paths are remembered: a mount of 20,000 tensors fits, a long-lived server does not grow. */
+/** Maximum number of remembered paths: enough for a mount of 20,000 tensors, and a long-lived server does not grow. */
 const REMEMBERED = 65_536;
 const ROOT = 1;
 
@@ -22,8 +22,8 @@ export function splitPath(path: string): SplitPath {
 }
 
 /**
- * libfuse's high-level interface speaks of paths, a Filesystem of nodeids. A path is walked once: what changes names through here says
- * so, and when the file system changes them itself everything is walked anew.
+ * libfuse's high-level interface uses paths, and a Filesystem uses nodeids. A path is walked once. Operations here that change names report
+ * it, and when the file system changes names itself, everything is walked again.
  */
 export class Paths {
   readonly #filesystem: Filesystem;
@@ -32,7 +32,7 @@ export class Paths {
   readonly #nodeids: LRUCache<string, number>;
   #namesVersion: number;
 
-  /** `open`: the nodeids of the files that are open. */
+  /** `open` returns the nodeids of the open files. */
   constructor(filesystem: Filesystem, context: () => RequestContext, open: () => Iterable<number>) {
     this.#filesystem = filesystem;
     this.#context = context;
@@ -41,14 +41,14 @@ export class Paths {
     this.#nodeids = new LRUCache({ max: REMEMBERED });
   }
 
-  /** A path leads elsewhere or nowhere, and with it everything below it. */
+  /** A path, and everything below it, leads elsewhere or nowhere. */
   forget(path: string): void {
     for (const known of this.#nodeids.keys()) {
       if (known === path || known.startsWith(`${path}/`)) this.#nodeids.delete(known);
     }
   }
 
-  /** The folder that was there is gone: nothing refers to it any more. */
+  /** The folder at this path is gone: nothing refers to it any more. */
   removed(path: string): void {
     const nodeid = this.#nodeids.get(path);
     if (nodeid === undefined) return;

@@ -1,16 +1,16 @@
 import { readdir, readFile, readlink, realpath, stat } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { MlfsError, messageOf } from '../../errors.ts';
+import { mountTableEntry } from '../../storage/mount-table.ts';
 import type { Filesystem } from '../filesystem.ts';
 import { type FuseNative, type FuseNativeOptions, loadFuseNative } from './fuse-native-module.ts';
 import { FuseNativeBridge } from './fuse-native-operations.ts';
-import { mountTableEntry } from './mount-table.ts';
 import { kernelChecks, type Transport, type TransportOptions, type TransportSession } from './transport.ts';
 import { unmountPath } from './unmount.ts';
 
 /**
- * The portable transport: the npm package fuse-native, libfuse 2.9's high-level interface called from JavaScript. It
- * needs no compiler, and every byte passes through JavaScript in requests of 128 KiB.
+ * The portable transport: the npm package fuse-native, libfuse 2.9's high-level interface called from JavaScript. It needs no compiler, and
+ * every byte passes through JavaScript in requests of 128 KiB.
  *
  * What the package cannot do, and what follows:
  * - Cache timeouts and direct I/O are the mount's, not the file's. Names may be kept for a day on a read-only mount and not at all on
@@ -29,13 +29,12 @@ import { unmountPath } from './unmount.ts';
  */
 export const fuseNativeTransport: Transport = {
   name: 'fuse-native',
-  capabilities: { nativeRead: false, notify: false, keepCache: true },
   mount: (filesystem, options) => FuseNativeSession.mount(filesystem, options),
 };
 
-/** How often we look whether the mount was unmounted by somebody else: the package has no callback for it. */
+/** How often the server checks whether somebody else unmounted the mount: the package has no callback for it. */
 const WATCH_MS = 200;
-/** Waits are ended every so many looks while a mount that is gone still has users or threads. */
+/** Waits are ended at every n-th check while a detached mount still has users or threads. */
 const INTERRUPT_TURNS = 5;
 
 class FuseNativeSession implements TransportSession {
@@ -51,10 +50,10 @@ class FuseNativeSession implements TransportSession {
 
   static async mount(filesystem: Filesystem, options: TransportOptions): Promise<FuseNativeSession> {
     const FuseNativeMount = loadFuseNative();
-    // What it calls when it closes; detaching is ours.
+    // The package calls this when it closes; this file detaches the mount itself.
     FuseNativeMount.unmount = (_mountpoint, done) => done(null);
     await detachStale(options.mountpoint);
-    // As the mount table will have it.
+    // The path as in the mount table.
     const mountpoint = await realpath(options.mountpoint);
 
     const bridge = new FuseNativeBridge(filesystem, options.onWarning);
@@ -97,17 +96,17 @@ class FuseNativeSession implements TransportSession {
   }
 }
 
-/** A day: names of a read-only mount do not change. Elsewhere nobody could tell the kernel that one did. */
+/** A day: names of a read-only mount do not change. On other mounts nothing could tell the kernel that one did. */
 const NAME_TIMEOUT_SECONDS = 86_400;
 
 function packageOptions(options: TransportOptions): FuseNativeOptions {
-  // The package has no words for these, and joins what it has with commas.
+  // The package does not know these options, and joins the ones it has with commas.
   const nameTimeout = options.readOnly ? NAME_TIMEOUT_SECONDS : 0;
   const more = [
     'use_ino',
     'auto_cache',
     'big_writes',
-    // The open says O_TRUNC, so that it begins a replacement.
+    // The open passes O_TRUNC, so that it starts a replacement.
     'atomic_o_trunc',
     `entry_timeout=${nameTimeout}`,
     `negative_timeout=${nameTimeout}`,
@@ -123,10 +122,10 @@ function packageOptions(options: TransportOptions): FuseNativeOptions {
   };
 }
 
-/** The package cuts all options at 1,023 bytes together. */
+/** The package cuts all options together at 1,023 bytes. */
 const FSNAME_MAX = 512;
 
-/** A mount whose server died answers ENOTCONN; it is taken away. */
+/** A mount whose server died answers ENOTCONN; it is removed. */
 async function detachStale(mountpoint: string): Promise<void> {
   const failure = await stat(mountpoint).then(
     () => undefined,
@@ -147,9 +146,9 @@ async function isFuseDescriptor(fd: string): Promise<boolean> {
 }
 
 /**
- * Resolves when libfuse closed the connection, which is when the last user of the mount let go; where the descriptor is
- * not known for sure, when the mount table has no such mount any more. libfuse first waits for its threads, and a thread
- * that waits for us does not notice that the mount is gone: such waits are ended some time after.
+ * Resolves when libfuse closes the connection, which happens when the last user of the mount lets go; if the descriptor is not known for
+ * sure, when the mount table has no such mount any more. libfuse first waits for its threads, and a thread that waits for an answer does not
+ * notice that the mount is gone: such waits are ended after some time.
  */
 async function sessionEnd(
   mountpoint: string,

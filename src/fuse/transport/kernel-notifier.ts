@@ -2,12 +2,12 @@ import type { NativeSession } from '../../storage/native.ts';
 import type { Invalidation, Notifier } from '../filesystem.ts';
 import { encodeInvalidateEntry, encodeInvalidateInode, encodeStore } from '../protocol/notify.ts';
 
-/** Errnos of a notification that need no line in the log: the kernel does not know the inode or name, or the connection is over. */
+/** Errnos of a notification that need no line in the log: the kernel does not know the inode or name, or the connection has ended. */
 const ENOENT = 2;
 const ENODEV = 19;
 const ENOTCONN = 107;
 
-/** Invalidations by the addon's notification thread, in the order in which they were asked for. */
+/** Invalidations by the addon's notification thread, in the order of the requests. */
 export class KernelNotifier implements Notifier {
   readonly #native: NativeSession;
   readonly #warn: (message: string) => void;
@@ -33,7 +33,7 @@ export class KernelNotifier implements Notifier {
     this.#pending.delete(number);
   }
 
-  /** The connection is over: there is nothing left to invalidate. */
+  /** The connection has ended: there is nothing left to invalidate. */
   end(): void {
     this.#ended = true;
     for (const done of this.#pending.values()) done();

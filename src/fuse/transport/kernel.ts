@@ -3,12 +3,12 @@ import { availableParallelism } from 'node:os';
 import { MlfsError, messageOf } from '../../errors.ts';
 import { type Extent, extentLength } from '../../storage/extent.ts';
 import type { Image } from '../../storage/image.ts';
+import { deviceNumberOf } from '../../storage/mount-table.ts';
 import { loadNative, type NativeAddon, type NativeSession, nativeLoadError } from '../../storage/native.ts';
 import { Dispatcher } from '../dispatcher.ts';
 import type { Filesystem } from '../filesystem.ts';
 import { INIT_FLAGS } from '../protocol/init.ts';
 import { KernelNotifier } from './kernel-notifier.ts';
-import { deviceNumberOf } from './mount-table.ts';
 import { NativeRooms } from './native-rooms.ts';
 import { Passthrough } from './passthrough.ts';
 import { PublishedImages } from './published-images.ts';
@@ -22,26 +22,26 @@ import {
 import { unmountPath } from './unmount.ts';
 
 /**
- * The default transport: the addon's threads read the FUSE device, answer READ of published extents themselves and hand
- * every other message to the Dispatcher. As root the device is mounted by mount(2), otherwise by fusermount3.
+ * The default transport: the addon's threads read the FUSE device, answer READ of published extents themselves, and pass every other message
+ * to the Dispatcher. As root the device is mounted by mount(2), otherwise by fusermount3.
  */
 export const kernelTransport: Transport = {
   name: 'kernel',
-  capabilities: { nativeRead: true, notify: true, keepCache: true },
   mount: (filesystem, options) => KernelSession.mount(filesystem, options),
 };
 
 const PAGE_BYTES = 4096;
-/** What every kernel since 4.20 takes in one request: 1 MiB. */
+/** The size of a request that every kernel since 4.20 accepts: 1 MiB. */
 const DEFAULT_MAX_PAGES = 256;
-/** Direct reads gain up to 8 MiB a request, where fs.fuse.max_pages_limit was raised (Linux 6.13). */
+/** Direct reads are faster with up to 8 MiB in a request, if fs.fuse.max_pages_limit was raised (Linux 6.13). */
 const LARGEST_MAX_PAGES = 2048;
-/** How much the kernel reads ahead on the mount where we may say so: 128 KiB, its default, halves the throughput. */
+/** The kernel's readahead on the mount, if it can be set: the default of 128 KiB halves the throughput. */
 const READAHEAD_KIB = 4096;
 
 /**
- * One that is served and one that is next. A `stat` stands behind those that the kernel has queued, a megabyte each: with 64 of them
- * 1 in 100 waited 25 to 29 ms beside a sha256sum, with two for each thread 7 to 9 (bench/stall.ts), at the same throughput within the noise.
+ * One request that is served, and one that is next. A `stat` waits behind the requests that the kernel has queued, a megabyte each: with 64
+ * of them 1 in 100 waited 25 to 29 ms beside a sha256sum, with two for each thread 7 to 9 (bench/stall.ts), at the same throughput within the
+ * noise.
  */
 const BACKGROUND_PER_THREAD = 2;
 
@@ -118,11 +118,10 @@ class KernelSession implements TransportSession {
         passthrough.agreed = (negotiated.flags & INIT_FLAGS.PASSTHROUGH) !== 0n;
         initialized.resolve();
       },
-      destroyed: () => undefined,
       ...(options.pendingBytes === undefined ? {} : { pendingBytes: options.pendingBytes }),
       log: (level, message) => {
         if (level !== 'debug') options.onWarning(message);
-        // Until INIT is answered an error is a refusal of INIT: the kernel is too old for us.
+        // Until INIT is answered, an error is a refusal of INIT: the kernel is too old.
         if (level === 'error') initialized.reject(new MlfsError('ERR_MLFS_FUSE', message));
       },
       limits: {
@@ -162,7 +161,7 @@ class KernelSession implements TransportSession {
     return session;
   }
 
-  /** The connection is over. */
+  /** The connection has ended. */
   #close(): void {
     this.#ended = true;
     this.#lastCounters = this.#native.counters();
@@ -171,13 +170,13 @@ class KernelSession implements TransportSession {
   }
 
   #publish(nodeid: number, extents: readonly Extent[]): void {
-    // Scratch inodes are numbered beyond it: one that became a tensor's by a rename is read through JavaScript.
+    // Scratch inodes have higher nodeids: one that replaced a tensor by a rename is read through JavaScript.
     if (nodeid >= FIRST_UNPUBLISHED_NODEID || this.#ended) return;
     const triples = new Float64Array(extents.length * 3);
     const images = new Set<Image>();
     const inline: Uint8Array[] = [];
     let inlineBytes = 0;
-    // Without an array for each: an export has a hundred thousand extents.
+    // Without an array for each extent: an export has a hundred thousand.
     let at = 0;
     for (const extent of extents) {
       if (extent.kind === 'inline') {
@@ -258,7 +257,7 @@ async function maxPagesAllowed(): Promise<number> {
   return Math.min(Math.max(limit || DEFAULT_MAX_PAGES, DEFAULT_MAX_PAGES), LARGEST_MAX_PAGES);
 }
 
-/** Needs root: without it the kernel's 128 KiB stay. The mount is found by the mount table, never by asking itself. */
+/** Needs root; without it the kernel's 128 KiB stay. The mount is found in the mount table, never by accessing it. */
 async function raiseReadahead(mountpoint: string): Promise<void> {
   if (process.getuid?.() !== 0) return;
   const device = deviceNumberOf(await readFile('/proc/self/mountinfo', 'utf8'), mountpoint);

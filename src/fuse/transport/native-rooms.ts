@@ -5,7 +5,7 @@ import type { NativeReads } from './transport.ts';
 /** kRooms of native/read_tally.h. */
 const MOST_ROOMS = 16;
 
-/** The data plane counts its reads by room, and knows rooms by number: in the order in which somebody first opened a file of each. */
+/** The data plane counts its reads by room, and identifies rooms by number: in the order of the first open in each. */
 export class NativeRooms {
   readonly #filesystem: Pick<Filesystem, 'roomOf'>;
   readonly #names: string[] = [];
@@ -14,7 +14,7 @@ export class NativeRooms {
     this.#filesystem = filesystem;
   }
 
-  /** Of the room of an inode; rooms beyond the most are counted with the last. */
+  /** The number of an inode's room; rooms beyond the maximum are counted with the last. */
   numberOf(nodeid: number): number {
     const name = this.#filesystem.roomOf?.(nodeid) ?? '';
     const known = this.#names.indexOf(name);
@@ -22,7 +22,7 @@ export class NativeRooms {
     return this.#names.length === MOST_ROOMS ? MOST_ROOMS - 1 : this.#names.push(name) - 1;
   }
 
-  /** By the name of the room. */
+  /** The counts by the name of the room. */
   reads({ bounds, rooms }: NativeReadTally): ReadonlyMap<string, NativeReads> {
     return new Map(
       rooms.slice(0, this.#names.length).map(({ bytes, seconds, durations }, number) => {

@@ -2,12 +2,12 @@ import { getSystemErrorName } from 'node:util';
 import type { NativeSession } from '../../storage/native.ts';
 import type { TransportOptions } from './transport.ts';
 
-/** Set to `off`, files are never passed through: for comparison, and should a kernel do it wrong. */
+/** If set to `off`, files are never passed through: for comparison, and for a kernel that does it wrong. */
 const SWITCH = 'MLFS_PASSTHROUGH';
 
 /**
- * Whether the kernel may read and write files by itself: since Linux 6.9, with CAP_SYS_ADMIN, and when the files lie on a plain file system.
- * Where one of these is missing files are served by us, which is said once.
+ * Whether the kernel may read and write files itself: since Linux 6.9, with CAP_SYS_ADMIN, and if the files are on a plain file system. If
+ * one of these is missing, the server serves the files, and says so once.
  */
 export class Passthrough {
   readonly wanted: boolean;
@@ -26,7 +26,7 @@ export class Passthrough {
     if (!this.agreed) return undefined;
     const id = native.openBacking(fd);
     if (id > 0) return id;
-    // Who is not root does not expect it.
+    // Users other than root do not expect it.
     if (!this.#refused && process.getuid?.() === 0) {
       this.#warn(`activations are not passed through to the kernel: ${getSystemErrorName(id)}`);
     }

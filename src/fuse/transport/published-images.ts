@@ -13,11 +13,11 @@ interface PublishedImage {
 }
 
 /**
- * The images and journal segments that the data plane knows, by its indexes, and the dirty chunks of each image. A change of an
- * image is published before whoever made it is told that it happened.
+ * The images and journal segments that the data plane knows, by its indexes, and the dirty chunks of each image. A change of an image is
+ * published before its caller is told that it happened.
  *
- * Invariants: an image is known for as long as an inode whose extents are published is made of it, and no longer, so that a checkpoint
- * that was replaced does not keep its disk space; a journal segment for as long as a published chunk has a piece in it.
+ * Invariants: an image is known exactly as long as an inode whose extents are published is made of it, so that a checkpoint that was replaced
+ * does not keep its disk space. A journal segment is known exactly as long as a published chunk has a piece in it.
  */
 export class PublishedImages {
   readonly #native: NativeSession;
@@ -30,7 +30,7 @@ export class PublishedImages {
     this.#native = native;
   }
 
-  /** The index by which extents name the image's base; what is dirty in it is published first. */
+  /** The index by which extents name the image's base; the dirty chunks of the image are published first. */
   indexOf(image: Image): number {
     const known = this.#images.get(image);
     if (known !== undefined) return known.index;
@@ -48,7 +48,7 @@ export class PublishedImages {
     return index;
   }
 
-  /** The inode's published extents are made of these images now, of none when it was withdrawn. Those of before may be let go. */
+  /** The published extents of the inode are now made of these images; of none after it was withdrawn. The previous images may be released. */
   hold(nodeid: number, images: ReadonlySet<Image>): void {
     const before = this.#imagesOf.get(nodeid) ?? [];
     for (const image of images) this.#known(image).inodes++;
@@ -61,7 +61,7 @@ export class PublishedImages {
     }
   }
 
-  /** Hears of no change any more. */
+  /** Stops listening to changes. */
   stop(): void {
     for (const { stop } of this.#images.values()) stop();
   }
@@ -110,7 +110,7 @@ export class PublishedImages {
     if (segment === undefined) {
       if (file.fd === undefined)
         throw new Error(`${file.path}: a segment without a descriptor cannot be published`);
-      // Its size grows; pieces are checked by who makes them.
+      // The image's size may grow; the makers of pieces check them.
       segment = { index: this.#native.addFile(file.fd, Number.MAX_SAFE_INTEGER), chunks: 0 };
       this.#segments.set(file, segment);
     }

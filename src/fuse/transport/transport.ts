@@ -5,21 +5,11 @@ import type { Supply } from '../supplies.ts';
 /** A way to attach a Filesystem to a directory. */
 export interface Transport {
   readonly name: 'kernel' | 'fuse-native';
-  readonly capabilities: TransportCapabilities;
   /**
    * Mounts and resolves when the kernel's INIT was answered, so that the mount point answers at once.
    * Throws ERR_MLFS_FUSE with an advice when it cannot.
    */
   mount(filesystem: Filesystem, options: TransportOptions): Promise<TransportSession>;
-}
-
-export interface TransportCapabilities {
-  /** READ of published extents never enters JavaScript. */
-  readonly nativeRead: boolean;
-  /** The server can invalidate what the kernel caches. */
-  readonly notify: boolean;
-  /** The kernel's page cache survives close and open. */
-  readonly keepCache: boolean;
 }
 
 export interface TransportOptions {
@@ -46,7 +36,7 @@ export interface TransportSession {
   unmount(): Promise<void>;
   /** Monotonic counters, names in snake_case without a prefix, e.g. `native_read_bytes_total`. */
   counters(): Readonly<Record<string, number>>;
-  /** Reads that never entered JavaScript, by the folder at the root; of a transport with `nativeRead`. */
+  /** Reads that never entered JavaScript, by the folder at the root; of a transport that has such reads. */
   nativeReads?(): ReadonlyMap<string, NativeReads>;
 }
 

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { MlfsError } from '../../errors.ts';
-import { mountTableEntry } from './mount-table.ts';
+import { mountTableEntry } from '../../storage/mount-table.ts';
 
 /**
  * How long to wait before each new attempt at a mount in use. Programs that look at every mount (df, an indexer, `mlfs status` of any

@@ -34,23 +34,12 @@ export async function inspectJournal(medium: Medium, directory: string): Promise
 
 async function inspectOnce(medium: Medium, directory: string): Promise<JournalInspection> {
   const replayed = new ReplayedEdits(directory);
-  let writes = 0;
-  const { segments } = await replay(medium, directory, 'read', {
-    write: (offset, length, placement) => {
-      writes++;
-      replayed.write(offset, length, placement);
-    },
-    commit: (note, segment) => replayed.commit(note, segment),
-    discard: () => {
-      writes = 0;
-      replayed.discard();
-    },
-  });
-  let bytes = 0;
-  for (const { file, size } of segments) {
-    bytes += size;
-    await file.close();
-  }
-  const interruptedCommit = replayed.decided !== undefined;
-  return { bytes, writes, dirtyBytes: replayed.all().bytes, interruptedCommit };
+  const { segments } = await replay(medium, directory, 'read', replayed);
+  for (const { file } of segments) await file.close();
+  return {
+    bytes: segments.reduce((sum, { size }) => sum + size, 0),
+    writes: replayed.writesTotal,
+    dirtyBytes: replayed.all().bytes,
+    interruptedCommit: replayed.decided !== undefined,
+  };
 }

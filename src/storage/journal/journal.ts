@@ -8,16 +8,16 @@
  * - A record of a batch counts at replay only if the batch's end is there.
  * - Nothing is acknowledged when the segment that it went to is not at its path any more: somebody removed or moved the folder.
  * - After a failed write nothing more is acknowledged until the tail was cut; after a failed sync, until everything that was not
- *   durable was written anew into a segment of its own. The kernel reports a failed sync once and forgets it: to sync again proves nothing.
+ *   durable was rewritten into a segment of its own. The kernel reports a failed sync once and forgets it: to sync again proves nothing.
  */
 import { errno, MlfsError, messageOf } from '../../errors.ts';
+import { CoalescedRuns } from '../coalesced-runs.ts';
 import type { Medium } from '../medium.ts';
+import { Mutex } from '../mutex.ts';
 import type { Placement } from '../overlay.ts';
-import { Turns } from '../turns.ts';
-import { GroupSync } from './group-sync.ts';
 import { encodeRecord, KIND, type Kind, MAX_PAYLOAD_BYTES, RECORD_HEADER_BYTES } from './record.ts';
 import { type JournalVisitor, type Replayed, replay } from './replay.ts';
-import { type MovedRecords, removeAllUnfinished, writeAnew } from './rewrite.ts';
+import { type MovedRecords, removeAllUnfinished, rewritePoisoned } from './rewrite-poisoned.ts';
 import { encodeSegmentHeader, SEGMENT_HEADER_BYTES, type Segment } from './segment.ts';
 import { isGone, newSegment, Segments } from './segments.ts';
 
@@ -28,7 +28,7 @@ export interface JournalOptions {
   readonly limitBytes?: number | undefined;
   readonly segmentBytes?: number;
   /**
-   * Records were written anew into another segment after a sync failed. Their old placements can be read for as long as the
+   * Records were rewritten into another segment after a sync failed. Their old placements can be read for as long as the
    * kernel keeps the pages, which it need not: whoever holds them takes the new ones, at once.
    */
   readonly onMoved?: (moved: readonly MovedRecords[]) => void;
@@ -73,17 +73,17 @@ export class Journal {
   readonly #directory: string;
   readonly #options: JournalOptions;
   readonly #segments: Segments;
-  /** Appends and whatever else changes the segments. */
-  readonly #turns = new Turns();
-  /** Syncs of segments; nothing here waits for a turn of `#turns`. */
-  readonly #syncTurns = new Turns();
-  readonly #groupSync = new GroupSync(() => this.#syncNow());
+  /** Guards appends and whatever else changes the segments. */
+  readonly #mutex = new Mutex();
+  /** Guards syncs of segments. Nothing that holds it waits for `#mutex`. */
+  readonly #syncMutex = new Mutex();
+  readonly #syncRuns = new CoalescedRuns(() => this.#syncNow());
   #lastSequence = 0;
   #durableSequence = 0;
-  /** Has bytes of a failed write behind its records. */
-  #uncut: Segment | undefined;
-  /** A sync failed: nothing that was not durable before can be trusted. */
-  #suspect = false;
+  /** The segment that has bytes of a failed write behind its records. */
+  #torn: Segment | undefined;
+  /** A sync failed: no record that was not durable before it can be trusted. */
+  #poisoned = false;
   #vanished = false;
   /** Sequence numbers of the first records. */
   readonly #batches = new WeakMap<JournalBatch, number>();
@@ -127,7 +127,7 @@ export class Journal {
 
   /** Nothing is acknowledged at the moment; cleared by the next call that succeeds. */
   get failed(): boolean {
-    return this.#suspect || this.#uncut !== undefined || this.#vanished;
+    return this.#poisoned || this.#torn !== undefined || this.#vanished;
   }
 
   /** Whether the segments were found to be gone from their folder when somebody last wrote or synced. */
@@ -185,17 +185,17 @@ export class Journal {
    */
   withdraw(batch: JournalBatch): Promise<void> {
     this.#refuseClosed();
-    return this.#turns.run(async () => {
+    return this.#mutex.run(async () => {
       const first = this.#batches.get(batch);
       const start = this.#batchStarts.get(batch);
       this.#batches.delete(batch);
-      // Records in doubt are written again before anything else, these too.
-      if (first === undefined || start === undefined || this.#suspect) return;
-      await this.#syncTurns.run(() => this.#cutBack(first, start));
+      // Poisoned records are rewritten before anything else, and these are among them.
+      if (first === undefined || start === undefined || this.#poisoned) return;
+      await this.#syncMutex.run(() => this.#cutBack(first, start));
     });
   }
 
-  /** Durable when it resolves; callers at a time share one sync of the disk. */
+  /** Everything appended before is durable when it resolves; concurrent callers share a sync of the disk. */
   async sync(): Promise<void> {
     this.#refuseClosed();
     await this.#sync();
@@ -219,26 +219,26 @@ export class Journal {
     return this.#exclusively(() => this.#segments.drop(segment));
   }
 
-  /** Makes everything void in one step, durably, and removes it. */
+  /** Supersedes every record in one step, durably, and removes the segments. */
   async discard(): Promise<void> {
     this.#refuseClosed();
-    await this.#turns.run(async () => {
+    await this.#mutex.run(async () => {
       if (this.#segments.count === 0) return;
       if (await this.#isRemoved()) {
         await this.#segments.forget();
-        this.#uncut = undefined;
-        this.#suspect = false;
+        this.#torn = undefined;
+        this.#poisoned = false;
         return;
       }
       const record = { kind: KIND.discard, offset: 0, payload: NO_PAYLOAD };
-      if (this.#suspect) {
-        // What is in doubt need not be saved; this works even when it cannot be read any more.
-        await this.#attempt(() => this.#writeAnew(record));
+      if (this.#poisoned) {
+        // Poisoned records need not be saved; this works even when they cannot be read any more.
+        await this.#attempt(() => this.#rewritePoisoned(record));
       } else {
         await this.#makeGood();
         await this.#decide(record);
       }
-      // It is done: what cannot be removed now is void, and goes with the next drop or at the next opening.
+      // It is done: what cannot be removed now is superseded, and goes with the next drop or at the next opening.
       await this.#segments.drop(this.#segments.end()).catch(() => undefined);
     });
   }
@@ -249,7 +249,7 @@ export class Journal {
     return this.#closing;
   }
 
-  async #takeOver({ segments, lastSequence, durable, voidThrough }: Replayed): Promise<void> {
+  async #takeOver({ segments, lastSequence, durable, supersededThrough }: Replayed): Promise<void> {
     // The newest first, each durably: at no time is one missing between two others.
     for (const { torn, file, path } of segments.toReversed()) {
       if (!torn) continue;
@@ -271,13 +271,13 @@ export class Journal {
     if (last?.ended) this.#segments.end();
     this.#lastSequence = lastSequence;
     this.#durableSequence = lastSequence;
-    if (voidThrough > 0) await this.#segments.drop(voidThrough);
+    if (supersededThrough > 0) await this.#segments.drop(supersededThrough);
   }
 
   /** After everything that was asked for before, and not before a failure was made good. */
   async #exclusively<T>(task: () => Promise<T>): Promise<T> {
     this.#refuseClosed();
-    return this.#turns.run(async () => {
+    return this.#mutex.run(async () => {
       await this.#makeGood();
       return task();
     });
@@ -320,7 +320,7 @@ export class Journal {
   ): Promise<{ segment: Segment; start: number }> {
     for (const { offset, payload } of records) this.#refuseUnsafe(offset, payload);
     if (!this.#fits(bytesOf(records))) this.#segments.end();
-    if (this.#segments.current === undefined) await this.#orDistrust(() => this.#segments.syncNames());
+    if (this.#segments.current === undefined) await this.#orPoison(() => this.#segments.syncNames());
     const segment = this.#segments.current ?? (await this.#begin());
     const firstOfBatch = batch === undefined ? 0 : (this.#batches.get(batch) ?? this.#lastSequence + 1);
     const pieces = this.#encode(records, this.#lastSequence + 1, firstOfBatch);
@@ -401,7 +401,7 @@ export class Journal {
   async #decide(record: NewRecord): Promise<number> {
     const { segment, start } = await this.#write([record]);
     try {
-      await this.#syncTurns.run(() => this.#syncSegments());
+      await this.#syncMutex.run(() => this.#syncSegments());
     } catch (cause) {
       segment.size = start;
       this.#lastSequence--;
@@ -413,15 +413,15 @@ export class Journal {
 
   /** If it cannot be cut now, the next call tries again before it does anything. */
   async #tryToCut(segment: Segment): Promise<void> {
-    this.#uncut = segment;
+    this.#torn = segment;
     await this.#cut(segment).catch(() => undefined);
   }
 
   /** Takes the bytes behind the records away, durably: nothing of a failed write may ever look like a record. */
   async #cut(segment: Segment): Promise<void> {
     await segment.file.truncate(segment.size);
-    await this.#syncTurns.run(() => this.#orDistrust(() => segment.file.sync()));
-    this.#uncut = undefined;
+    await this.#syncMutex.run(() => this.#orPoison(() => segment.file.sync()));
+    this.#torn = undefined;
   }
 
   /** Back to the record before `first`, which begins at `start` of its segment; durably, the newest segment first. */
@@ -432,7 +432,7 @@ export class Journal {
       last = this.#segments.last
     ) {
       await this.#segments.dropLast();
-      if (this.#uncut === last) this.#uncut = undefined;
+      if (this.#torn === last) this.#torn = undefined;
       this.#forgetFrom(last.firstSequence);
     }
     const segment = this.#segments.last;
@@ -440,10 +440,10 @@ export class Journal {
     segment.size = start;
     segment.durableSize = Math.min(segment.durableSize, start);
     this.#forgetFrom(first);
-    this.#uncut = segment;
+    this.#torn = segment;
     await segment.file.truncate(start);
-    await this.#orDistrust(() => segment.file.sync());
-    this.#uncut = undefined;
+    await this.#orPoison(() => segment.file.sync());
+    this.#torn = undefined;
   }
 
   #forgetFrom(sequence: number): void {
@@ -451,22 +451,22 @@ export class Journal {
     this.#durableSequence = Math.min(this.#durableSequence, this.#lastSequence);
   }
 
-  /** A failed sync is nobody's own: it puts everything in doubt that is not durable. */
-  async #orDistrust(sync: () => Promise<void>): Promise<void> {
+  /** A failed sync poisons every record that is not durable, whoever asked for it. */
+  async #orPoison(sync: () => Promise<void>): Promise<void> {
     try {
       await sync();
     } catch (cause) {
-      // The folder was removed: that is seen at once, and nothing of it is doubtful.
+      // The folder was removed: no record was lost by the sync itself.
       if (isGone(cause)) throw this.#vanishedError();
-      this.#suspect = true;
+      this.#poisoned = true;
       throw cause;
     }
   }
 
   async #makeGood(): Promise<void> {
-    const uncut = this.#uncut;
-    if (this.#suspect) await this.#attempt(() => this.#writeAnew());
-    else if (uncut !== undefined) await this.#attempt(() => this.#cut(uncut));
+    const torn = this.#torn;
+    if (this.#poisoned) await this.#attempt(() => this.#rewritePoisoned());
+    else if (torn !== undefined) await this.#attempt(() => this.#cut(torn));
   }
 
   async #attempt(task: () => Promise<void>): Promise<void> {
@@ -486,61 +486,61 @@ export class Journal {
     }
   }
 
-  /** `instead`: what stands in place of the records in doubt. */
-  async #writeAnew(instead?: NewRecord): Promise<void> {
+  /** `instead`: the record that takes the place of the poisoned ones. */
+  async #rewritePoisoned(instead?: NewRecord): Promise<void> {
     await this.#segments.dropEmpty();
     await this.#medium.syncDirectory(this.#directory);
-    const suspects = this.#segments.dirty;
+    const poisoned = this.#segments.dirty;
     const first = this.#durableSequence + 1;
-    const { segment, moved } = await writeAnew(
+    const { segment, moved } = await rewritePoisoned(
       this.#medium,
       this.#directory,
       this.#segments.nextNumber,
       first,
-      suspects,
+      poisoned,
       instead === undefined ? undefined : this.#encode([instead], first),
     );
     this.#segments.add(segment);
     // Batches begin elsewhere in this one. Without their end they count for nothing, so they need not be cut off.
     this.#batchStarts = new WeakMap();
-    this.#uncut = undefined;
+    this.#torn = undefined;
     if (instead !== undefined) this.#lastSequence = first;
     this.#durableSequence = this.#lastSequence;
-    this.#suspect = false;
-    for (const suspect of suspects) suspect.durableSize = suspect.size;
+    this.#poisoned = false;
+    for (const segment of poisoned) segment.durableSize = segment.size;
     if (moved.length > 0) this.#options.onMoved?.(moved);
   }
 
   async #sync(): Promise<void> {
-    if (this.failed || this.#durableSequence < this.#lastSequence) await this.#groupSync.run();
+    if (this.failed || this.#durableSequence < this.#lastSequence) await this.#syncRuns.run();
   }
 
   async #syncNow(): Promise<void> {
-    if (this.failed) await this.#turns.run(() => this.#makeGood());
-    if (this.#durableSequence < this.#lastSequence) await this.#syncTurns.run(() => this.#syncSegments());
+    if (this.failed) await this.#mutex.run(() => this.#makeGood());
+    if (this.#durableSequence < this.#lastSequence) await this.#syncMutex.run(() => this.#syncSegments());
   }
 
   async #syncSegments(): Promise<void> {
-    this.#refuseSuspect();
+    this.#refusePoisoned();
     const upTo = this.#lastSequence;
     const dirty = this.#segments.dirty.map((segment) => ({ segment, size: segment.size }));
-    await this.#orDistrust(async () => {
+    await this.#orPoison(async () => {
       for (const { segment } of dirty) if (!segment.closed) await segment.file.sync();
       await this.#segments.syncNames();
     });
-    this.#refuseSuspect();
+    this.#refusePoisoned();
     for (const { segment, size } of dirty) segment.durableSize = Math.max(segment.durableSize, size);
     this.#durableSequence = Math.max(this.#durableSequence, upTo);
     this.#syncsTotal++;
   }
 
-  /** The kernel tells one of a failed write-back, and only once: what it tells the next proves nothing. */
-  #refuseSuspect(): void {
-    if (this.#suspect) throw errno('EIO', `${this.#directory}: a sync of the journal failed`);
+  /** The kernel reports a failed write-back to one caller, once: a sync that succeeds after it proves nothing. */
+  #refusePoisoned(): void {
+    if (this.#poisoned) throw errno('EIO', `${this.#directory}: a sync of the journal failed`);
   }
 
   async #close(): Promise<void> {
-    await this.#turns.run(async () => undefined);
+    await this.#mutex.run(async () => undefined);
     try {
       await this.#sync();
       await this.#segments.dropEmpty();

@@ -1,5 +1,5 @@
 /**
- * Reading the journal of somebody who is no more. Nothing is changed here.
+ * Reading the journal of a dead process. Nothing is changed here.
  *
  * A record that is not whole ends the journal: a torn tail, which a crash leaves behind. But what somebody knew to be durable must be there:
  * when a later record says so of it, or when a segment between two others is gone, that is damage, and replay refuses. Without such
@@ -24,7 +24,7 @@ export interface JournalVisitor {
   write(offset: number, length: number, placement: Placement): void;
   /** A commit was decided: everything before it belongs into the base. `note` is what `markCommit` was given. */
   commit(note: string, segment: number): void;
-  /** Everything before is void. */
+  /** Everything before is superseded. */
   discard(): void;
 }
 
@@ -48,8 +48,8 @@ export interface Replayed {
   readonly lastSequence: number;
   /** Every record up to here was known to be durable. */
   readonly durable: number;
-  /** The last segment that a discard made void; 0 for none. */
-  readonly voidThrough: number;
+  /** The last segment whose records a discard superseded; 0 for none. */
+  readonly supersededThrough: number;
   /** Bytes of the torn tail, over all segments. */
   readonly tornBytes: number;
 }
@@ -152,7 +152,7 @@ class Replay {
   /** Of the next record; undefined while nothing says what it is. */
   #expected: number | undefined;
   #durable = 0;
-  #voidThrough = 0;
+  #supersededThrough = 0;
 
   constructor(directory: string, segments: readonly OpenSegment[], visitor: JournalVisitor) {
     this.#directory = directory;
@@ -161,7 +161,7 @@ class Replay {
   }
 
   async run(): Promise<Replayed> {
-    this.#expected = this.#segments.find((_, at) => !this.#isReplaced(at))?.firstSequence;
+    this.#expected = this.#segments.find((_, at) => !this.#isSuperseded(at))?.firstSequence;
     let tornBytes = 0;
     let index = 0;
     for (; index < this.#segments.length && tornBytes === 0; index++) {
@@ -180,7 +180,7 @@ class Replay {
       segments: this.#replayed,
       lastSequence: (this.#expected ?? 1) - 1,
       durable: this.#durable,
-      voidThrough: this.#voidThrough,
+      supersededThrough: this.#supersededThrough,
       tornBytes,
     };
   }
@@ -191,9 +191,15 @@ class Replay {
   ): Promise<{ at: number; reason: string; tornBytes: number } | undefined> {
     const segment = this.#segments[index] as OpenSegment;
     const { firstSequence, fileSize } = segment;
-    if (this.#isReplaced(index)) {
-      const firstAnew = this.#writtenAnewFrom(index);
-      this.#replayed.push({ ...segment, firstSequence: firstAnew, size: fileSize, torn: false, ended: true });
+    if (this.#isSuperseded(index)) {
+      const firstRewritten = this.#rewrittenFrom(index);
+      this.#replayed.push({
+        ...segment,
+        firstSequence: firstRewritten,
+        size: fileSize,
+        torn: false,
+        ended: true,
+      });
       return undefined;
     }
     if (firstSequence === undefined || (this.#expected !== undefined && firstSequence > this.#expected)) {
@@ -205,7 +211,7 @@ class Replay {
       return { at: 0, reason, tornBytes: Math.max(1, fileSize) };
     }
     this.#expected ??= firstSequence;
-    const stop = this.#writtenAnewFrom(index);
+    const stop = this.#rewrittenFrom(index);
     const reader = new RecordReader(segment.file, fileSize);
     let at = SEGMENT_HEADER_BYTES;
     let ended = false;
@@ -241,13 +247,13 @@ class Replay {
     return reason === undefined ? undefined : { at, reason, tornBytes: fileSize - at };
   }
 
-  /** Whether all of its records stand in a later segment. */
-  #isReplaced(index: number): boolean {
+  /** Whether all of its records were rewritten into a later segment. */
+  #isSuperseded(index: number): boolean {
     return this.#segments.some(({ replaced }, later) => later > index && later - replaced <= index);
   }
 
-  /** The sequence number from which a later segment has everything anew. */
-  #writtenAnewFrom(index: number): number {
+  /** The sequence number from which on a later segment has every record, rewritten. */
+  #rewrittenFrom(index: number): number {
     return this.#segments
       .slice(index + 1)
       .reduce(
@@ -284,7 +290,7 @@ class Replay {
       case KIND.discard:
         this.#batches.clear();
         this.#waitingParts = 0;
-        this.#voidThrough = number;
+        this.#supersededThrough = number;
         this.#visitor.discard();
         return;
     }

@@ -8,7 +8,7 @@
  *   12  u64      sequence number of its first record
  *   20  u32      CRC-32C of the bytes before
  *
- * What earlier segments hold from that sequence number on is void: it was written anew here.
+ * Records of earlier segments from that sequence number on are superseded: they were rewritten here.
  */
 import { join } from 'node:path';
 import { crc32c } from '../crc32c.ts';

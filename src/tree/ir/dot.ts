@@ -1,14 +1,14 @@
 /**
- * Graphviz' language, as much as is needed: https://graphviz.org/doc/info/lang.html. Every name and label is a quoted string. In one, `"`
- * is escaped by a backslash; in a label backslashes are escapes too (`\n`, `\l`, `\N`), and `&` begins an HTML entity. NUL ends
- * a string whatever is around it, and XML (dot writes SVG) has no place for control characters, so what is hidden is escaped first.
+ * The part of Graphviz' language that is needed: https://graphviz.org/doc/info/lang.html. Every name and label is a quoted string. In a
+ * string, `"` is escaped by a backslash; in a label backslashes are escapes, too (`\n`, `\l`, `\N`), and `&` starts an HTML entity. NUL ends
+ * a string anywhere, and XML (dot writes SVG) does not allow control characters, so hidden characters are escaped first.
  */
 import { atOnce } from '../../storage/in-slices.ts';
 import { joinedBytes } from '../../storage/joined-bytes.ts';
 import { visible } from '../../visible-text.ts';
 import { DocumentWriter } from '../document-writer.ts';
 
-/** More nodes than this nobody lays out; `dot` takes minutes and gigabytes for them. */
+/** Nobody lays out more nodes than this; `dot` takes minutes and gigabytes for them. */
 const MAX_NODES = 20_000;
 const LABEL_CHARACTERS = 200;
 
@@ -16,7 +16,7 @@ export class DotWriter {
   readonly #document = new DocumentWriter('text');
   #nodes = 0;
   #indent = '  ';
-  /** Edges are written last, when every node has its place. */
+  /** Edges are written last, when every node is defined. */
   readonly #edges: string[] = [];
 
   constructor(name: string) {
@@ -35,7 +35,7 @@ export class DotWriter {
     this.#document.line(`${this.#indent}${of} ${list(values)};`);
   }
 
-  /** `lines` stand one below the other. */
+  /** `lines` are shown one below the other. */
   node(id: string, lines: readonly string[], values: Readonly<Record<string, string>> = {}): void {
     this.#nodes++;
     this.#document.line(`${this.#indent}${quoted(id)} [label=${label(lines)}${more(values)}];`);
@@ -58,7 +58,7 @@ export class DotWriter {
     this.#document.line(`${outer}}`);
   }
 
-  /** Holds the event loop: for a process of its own. */
+  /** Blocks the event loop: use it in a separate process. */
   text(): string {
     return atOnce(this.bytes()).toString();
   }
@@ -71,7 +71,7 @@ export class DotWriter {
       yield;
     }
     const cut = this.full ? '  // The graph goes on: there are more nodes than can be laid out.\n' : '';
-    // A document that was cut ends between two lines, perhaps inside of a cluster: then there are no braces to trust.
+    // A document that was cut ends between two lines, perhaps inside a cluster: its braces then do not match.
     if (this.#document.full) return Buffer.from(`digraph {\n${cut}}\n`);
     const nodes = yield* this.#document.bytes('');
     const edges = yield* tail.bytes('  // The edges go on.');

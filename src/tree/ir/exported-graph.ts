@@ -1,6 +1,6 @@
 /**
- * The graph of an exported program, from torch.export's own JSON (torch/_export/serde/schema.py). Unknown fields are passed over
- * and unknown arguments printed as JSON: the schema grows with every version of torch.
+ * The graph of an exported program, from torch.export's own JSON (torch/_export/serde/schema.py). Unknown fields are ignored, and unknown
+ * arguments are printed as JSON: the schema grows with every version of torch.
  */
 import { SCALAR_TYPES } from '../../checkpoint/torch/exported-program.ts';
 import { arrayOf, type JsonObject, numberOf, objectOf, textOf } from '../../checkpoint/torch/json-record.ts';
@@ -10,12 +10,12 @@ export interface ExportedNode {
   /** `torch.ops.aten.linear.default`. */
   readonly target: string;
   readonly outputs: readonly string[];
-  /** Shapes and dtypes of the outputs, empty where nothing is said. */
+  /** Shapes and dtypes of the outputs; empty if the program does not have them. */
   readonly types: readonly string[];
   readonly inputs: readonly string[];
   /** Names of the values among the inputs. */
   readonly uses: readonly string[];
-  /** Where in the module it comes from: `blocks.0.conv`. */
+  /** The part of the module that it comes from: `blocks.0.conv`. */
   readonly module: string;
   /** Graphs among the inputs: the branches of a cond. */
   readonly graphs: readonly InnerGraph[];
@@ -33,7 +33,7 @@ export interface ExportedInput {
   readonly type: string;
   /** `parameter`, `buffer`, `constant`, `input`, … */
   readonly role: string;
-  /** What the state dict calls it; empty for the user's inputs. */
+  /** Its name in the state dict; empty for the user's inputs. */
   readonly target: string;
 }
 
@@ -121,7 +121,7 @@ function moduleOf(stack: string): string {
   return stack.split(';').at(-1)?.split(',')[1] ?? '';
 }
 
-/** An input's or output's role in the signature, with the name of its value. */
+/** The role of an input or output in the signature, with the name of its value. */
 function roleOf(spec: JsonObject): [name: string, { role: string; target: string }] {
   const [kind, value] = Object.entries(spec)[0] ?? ['', {}];
   const described = objectOf(value);
@@ -190,7 +190,7 @@ function argument(value: unknown, depth = 0): Shown {
   }
 }
 
-/** A value by its name; a SymIntArgument is one or a number. */
+/** A value by its name; a SymIntArgument is a name or a number. */
 function named(value: unknown): Shown {
   const held = objectOf(value);
   const name = held.name ?? held.as_name;
@@ -202,7 +202,7 @@ function listed(items: readonly Shown[]): Shown {
   return { text: `[${items.map(({ text }) => text).join(', ')}]`, uses: items.flatMap(({ uses }) => uses) };
 }
 
-/** The largest int64, `:` in a slice, is beyond what JSON.parse keeps exactly. */
+/** The largest int64, which stands for `:` in a slice, is too large for JSON.parse to keep exactly. */
 const INT64_END = 2 ** 63;
 
 function literal(value: unknown): string {
@@ -211,7 +211,7 @@ function literal(value: unknown): string {
   return typeof value === 'string' ? JSON.stringify(value) : String(value ?? '?');
 }
 
-/** What is said of the values: `float32[5, 3]`, `int`. */
+/** The declared type of a value: `float32[5, 3]`, `int`. */
 class ValueTypes {
   readonly #tensors: JsonObject;
   readonly #others: readonly (readonly [string, JsonObject])[];
@@ -236,7 +236,7 @@ class ValueTypes {
   }
 }
 
-/** A SymInt: a number or an expression of the dimensions that may change. */
+/** A SymInt: a number, or an expression of the dimensions that may change. */
 function extent(value: unknown): string {
   const held = objectOf(value);
   return held.as_int === undefined

@@ -1,4 +1,4 @@
-/** The documents of a program, from its text: what a graph's process does. */
+/** Makes the documents of a program from its text: the work of a graph's process. */
 import { objectOf } from '../../checkpoint/torch/json-record.ts';
 import { bounded, escapeJson, visibleJson } from '../../visible-text.ts';
 import { exportedDot, exportedText } from './exported-documents.ts';
@@ -29,7 +29,7 @@ export function graphDocument(source: GraphSource, form: GraphForm): string {
 
 const MAX_REASON_BYTES = 2000;
 
-/** The document in the place of one that could not be made. */
+/** The document that replaces one that could not be made. */
 export function refusal(form: GraphForm, reason: string): string {
   const line = `the graph could not be made: ${bounded(reason.replace(/\s+/g, ' '), MAX_REASON_BYTES)}`;
   if (form === 'json') return `${visibleJson({ error: line })}\n`;

@@ -1,6 +1,6 @@
 /**
- * Makes the documents of a program in a process of its own. A program's text may be tens of megabytes and anything may stand in it: the mount
- * answers meanwhile, and a process that takes too long or too much memory is ended.
+ * Makes the documents of a program in a separate process. A program's text may have tens of megabytes and arbitrary contents: the mount
+ * answers in the meantime, and a process that takes too long or too much memory is ended.
  */
 import { fork } from 'node:child_process';
 import { extname } from 'node:path';
@@ -11,10 +11,10 @@ import type { GraphAnswer, GraphOrder } from './graph-worker.ts';
 
 const TIME_MS = 60_000;
 const MEMORY_MB = 1024;
-/** Less text than this takes less time than a process to begin with. */
+/** Less text than this takes less time than starting a process. */
 const SMALL_BYTES = 16 * 1024;
 
-/** Never rejects: a document that cannot be made, because the program cannot be read or is too much, says so. */
+/** Never rejects: a document that cannot be made, because the program cannot be read or is too large, says so. */
 export async function makeGraph(form: GraphForm, read: () => Promise<GraphSource>): Promise<Buffer> {
   return Buffer.from(await documentOf(form, read));
 }
@@ -37,7 +37,7 @@ function sizeOf(source: GraphSource): number {
 }
 
 function inProcess(order: GraphOrder): Promise<GraphAnswer> {
-  // Beside this file, as source or compiled.
+  // In the same folder as this file, as source or compiled.
   const self = fileURLToPath(import.meta.url);
   const program = fileURLToPath(new URL(`./graph-worker${extname(self)}`, import.meta.url));
   const child = fork(program, {

@@ -1,10 +1,10 @@
-/** module_tree.txt, .json and .dot. Made in slices: a model of 100,000 tensors has megabytes of it. */
+/** module_tree.txt, .json and .dot. They are made in slices: a model of 100,000 tensors has megabytes of text. */
 import { numel, type Tensor } from '../../checkpoint/tensor.ts';
 import { DocumentWriter } from '../document-writer.ts';
 import { DotWriter } from './dot.ts';
 import type { ModuleNode, ModuleTensor } from './module-tree.ts';
 
-/** Yields between its parts; what it returns is the document. */
+/** Yields between its parts, and returns the document. */
 type Slices = Generator<void, Uint8Array>;
 
 export function* treeText(title: string, root: ModuleNode): Slices {
@@ -50,7 +50,7 @@ function tensorText({ name, tensor, parameter }: ModuleTensor): string {
   return `${name}  ${tensor.dtype} [${tensor.shape.join(', ')}]  ${parameter ? 'parameter' : 'buffer'}`;
 }
 
-/** An object with one module a line. */
+/** An object with one module in each line. */
 export function* treeJson(title: string, root: ModuleNode): Slices {
   const document = new DocumentWriter('json');
   const totals = yield* totalsOf(root);
@@ -123,7 +123,7 @@ function* walk(root: ModuleNode): Generator<ModuleNode, void> {
 }
 
 interface Totals {
-  /** Elements of the parameters; tied ones count once. */
+  /** Elements of the parameters; tied parameters count once. */
   readonly parameters: number;
   readonly tensors: number;
   readonly modules: number;

@@ -1,15 +1,15 @@
-/** Where in an archive a program is: TorchScript's `code/`, and the JSON of exported programs. */
+/** Where a program is in an archive: TorchScript's `code/`, and the JSON of exported programs. */
 import type { Checkpoint } from '../../checkpoint/checkpoint.ts';
 import { torchLayout } from '../../checkpoint/torch/archive-layout.ts';
 import type { ZipEntry } from '../../checkpoint/zip/entry.ts';
 
 export interface CodeFile {
-  /** Below `code/`. */
+  /** The path below `code/`. */
   readonly name: string;
   readonly entry: ZipEntry;
 }
 
-/** The archive's source files. What the debugger needs (`.debug_pkl`: pickles of source ranges) is no code. */
+/** The archive's source files, without the debugger's files (`.debug_pkl`: pickles of source ranges). */
 export function codeFiles({ format, entries }: Checkpoint): readonly CodeFile[] {
   if (format !== 'torchscript') return [];
   const files: CodeFile[] = [];

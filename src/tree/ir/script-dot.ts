@@ -1,6 +1,6 @@
 /**
- * graph.dot of TorchScript: a box a method with its nodes, solid arrows along the values, dashed ones from a call to the method it
- * reaches. What the model's root reaches is drawn; of a program without one, everything.
+ * graph.dot of TorchScript: each method is a box with its nodes, solid arrows follow the values, and dashed arrows lead from a call to the
+ * method that it reaches. Methods that the model's root reaches are drawn; without a root, all methods.
  */
 import { DotWriter } from './dot.ts';
 import type { GraphNode, MethodGraph } from './script/graph.ts';
@@ -79,7 +79,7 @@ function labelOf(node: GraphNode): string[] {
   }
 }
 
-/** The methods of the root's class and all that they reach. */
+/** The methods of the root's class, and all methods that they reach. */
 function reached(graphs: readonly MethodGraph[], root: string | undefined): readonly MethodGraph[] {
   const byName = new Map(graphs.map((graph) => [graph.declared.qualified, graph]));
   const found = new Set(graphs.filter(({ owner }) => owner !== undefined && owner.qualified === root));

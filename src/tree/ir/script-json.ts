@@ -1,4 +1,4 @@
-/** graph.json of TorchScript: what graph.txt says, for programs. One class, function or module a line. */
+/** graph.json of TorchScript: the contents of graph.txt for programs. Each class, function and module has one line. */
 import { DocumentWriter } from '../document-writer.ts';
 import type { MethodGraph } from './script/graph.ts';
 import { kindOf, type ScriptProgram } from './script-program.ts';
@@ -32,7 +32,7 @@ export function scriptJson({ source, declarations, graphs }: ScriptProgram): str
     document.line(`${JSON.stringify(name)}: [`);
     for (const [at, item] of items.entries()) {
       document.line(`${JSON.stringify(item)}${at + 1 < items.length ? ',' : ''}`);
-      // Half a JSON is none.
+      // A part of a JSON document is useless.
       if (document.full) return `{"format": "torchscript", "omitted": "the graph is too long to be shown"}\n`;
     }
     document.line(index + 1 < lists.length ? '],' : ']');

@@ -3,7 +3,7 @@ import type { ClassDeclaration, Declarations, SourceFile } from './script/declar
 import { readDeclarations } from './script/declarations.ts';
 import { type MethodGraph, methodGraph, ProgramIndex } from './script/graph.ts';
 
-/** A module of the model as it was saved: where it is, and of which class. */
+/** A module of the model as it was saved: its path and its class. */
 export interface ModuleInstance {
   /** Dotted; empty for the root. */
   readonly path: string;
@@ -36,7 +36,7 @@ export function readProgram(source: ScriptSource): ScriptProgram {
   return { source, declarations, graphs: inCallOrder(graphs, source) };
 }
 
-/** What the root's methods reach first, nearest first; the rest after it in the order of the files. */
+/** Methods that the root reaches come first, nearest first; then the others, in the order of the files. */
 function inCallOrder(graphs: readonly MethodGraph[], { modules }: ScriptSource): MethodGraph[] {
   const byName = new Map(graphs.map((graph) => [graph.declared.qualified, graph]));
   const root = modules.find(({ path }) => path === '')?.className;
@@ -51,7 +51,7 @@ function inCallOrder(graphs: readonly MethodGraph[], { modules }: ScriptSource):
   return [...ordered];
 }
 
-/** What a class is, by what it is derived from. */
+/** The kind of a class, from its base class. */
 export function kindOf({ base }: ClassDeclaration): string {
   switch (base) {
     case 'Module':

@@ -1,6 +1,6 @@
 /**
- * graph.txt of TorchScript. A line a node: `%0 = self.conv.forward(x) : Tensor  -> __torch__.….Conv2d.forward`. What a call gives
- * that the code has no name for is `%N`; after `->` is the method of the archive's own code that is reached.
+ * graph.txt of TorchScript. Each node has a line: `%0 = self.conv.forward(x) : Tensor  -> __torch__.….Conv2d.forward`. `%N` is a result
+ * without a name in the code; after `->` is the method of the archive's own code that the call reaches.
  */
 import { DocumentWriter } from '../document-writer.ts';
 import type { FunctionDeclaration } from './script/declarations.ts';

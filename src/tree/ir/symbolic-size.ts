@@ -1,6 +1,6 @@
 /**
- * Sizes that may change, as torch.export writes them: sympy's `srepr`. `Mul(Integer(2), Symbol('s77', positive=True, integer=True))` is
- * shown as `2*s77`; what is not known, as it is.
+ * Sizes that may change, as torch.export writes them: sympy's `srepr`. `Mul(Integer(2), Symbol('s77', positive=True, integer=True))` is shown
+ * as `2*s77`; anything unknown is shown unchanged.
  */
 
 import { unquoted } from './script/declarations.ts';

@@ -1,6 +1,6 @@
 /**
- * A tensor as a JSON document: what it is, where it lies, what its numbers are like. The size is fixed, so that `stat` computes nothing: the document is
- * filled up with spaces before its last newline. The numbers are computed when it is read.
+ * A tensor as a JSON document: its facts, its place in the file, its statistics. The size is fixed, so that `stat` computes nothing: the
+ * document is padded with spaces before its last newline. The statistics are computed when it is read.
  */
 import { nbytes, type Tensor } from '../../checkpoint/tensor.ts';
 import { MlfsError } from '../../errors.ts';
@@ -13,19 +13,19 @@ import { bounded, visibleJson } from '../../visible-text.ts';
 import { fileOffset } from '../tensor-files.ts';
 import { npyCarrier } from './npy-array.ts';
 
-/** Buckets of a histogram: neighbours are joined until there are no more. */
+/** Buckets of a histogram: neighbours are joined until no more than these remain. */
 const MOST_BUCKETS = 40;
-/** A number of 24 characters twice, a count of 16, and what is between. */
+/** Room for two numbers of 24 characters, a count of 16, and the separators. */
 const LONGEST_BUCKET = 24 + 24 + 16 + 14;
-/** Four real numbers, five counts, their names; an error's text. */
+/** Room for four real numbers, five counts and their names, or for an error's text. */
 const LONGEST_REST = 512;
 const ROOM_FOR_STATISTICS = MOST_BUCKETS * LONGEST_BUCKET + LONGEST_REST;
 
 export interface JsonSources {
   readonly tensor: Tensor;
-  /** What the tensor's own file shows. */
+  /** The content of the tensor's own file. */
   readonly content: FixedContent;
-  /** The dotted names of the tensor: the one it is called by, the next ones, and how many there are. */
+  /** The dotted names of the tensor: its first name, the next names, and the number of names. */
   readonly names: {
     readonly firstName: string | undefined;
     readonly otherNames: readonly string[] | undefined;
@@ -70,7 +70,7 @@ export class JsonContent implements RenderedContent {
     }
   }
 
-  /** All but the statistics and the closing brace. */
+  /** Everything except the statistics and the closing brace. */
   get #described(): string {
     this.#description ??= describe(this.#sources);
     return this.#description;
@@ -110,7 +110,7 @@ function statisticsJson(found: Statistics): string {
   return `{\n${lines.join(',\n')},\n    "histogram": ${histogram}\n  }`;
 }
 
-/** Fewer and wider buckets: neighbours of the same sign are joined two by two. */
+/** Fewer and wider buckets: neighbours of the same sign are joined in pairs. */
 function joined(histogram: readonly HistogramBucket[]): readonly HistogramBucket[] {
   let buckets = histogram;
   while (buckets.length > MOST_BUCKETS) {
@@ -134,7 +134,7 @@ function sign({ from, to }: HistogramBucket): number {
   return Math.sign(from + to);
 }
 
-/** The part of the image that the numbers are computed from. */
+/** The part of the image that the statistics are computed from. */
 function originOf(content: FixedContent): ImageRange | undefined {
   if (content.kind === 'rendered') return content.origin;
   let start = Number.POSITIVE_INFINITY;

@@ -1,4 +1,4 @@
-/** As what numpy sees tensors. */
+/** How numpy sees tensors. */
 import { DTYPES, type DType, nbytes, PACKED_ELEMENTS, type Tensor } from '../../checkpoint/tensor.ts';
 import type { NpyArray } from '../../numbers/npy-header.ts';
 
@@ -22,14 +22,14 @@ const DESCRIPTIONS: Readonly<Partial<Record<DType, string>>> = {
   qint32: '<i4',
 };
 
-/** As what numpy sees a tensor: a dtype that numpy lacks is the unsigned integer of its size, and elements that share a byte are the bytes. */
+/** How numpy sees a tensor: a dtype that numpy lacks becomes the unsigned integer of its size, and elements that share a byte become the bytes. */
 export function npyArrayOf(tensor: Tensor): NpyArray {
   const { dtype, shape } = tensor;
   const descr = DESCRIPTIONS[dtype] ?? carrierOf(dtype);
   return { descr, shape: PACKED_ELEMENTS[dtype] === undefined ? shape : [nbytes(tensor)] };
 }
 
-/** The unsigned integer that stands for a dtype that numpy lacks; undefined for those it has. */
+/** The unsigned integer that stands for a dtype that numpy lacks; undefined for a dtype that numpy has. */
 export function npyCarrier(dtype: DType): string | undefined {
   return DESCRIPTIONS[dtype] === undefined ? carrierOf(dtype) : undefined;
 }

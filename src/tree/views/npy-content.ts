@@ -1,6 +1,6 @@
 /**
- * A tensor as a .npy file: a header and the tensor's own bytes. np.load(mmap_mode='r') maps it, 'r+' edits the model. A file that is put in its place
- * may have a header of another length and must hold an array of the same dtype and shape.
+ * A tensor as a .npy file: a header and the tensor's own bytes. np.load(mmap_mode='r') maps it, 'r+' edits the model. A file that replaces it
+ * may have a header of another length, and must hold an array of the same dtype and shape.
  */
 import type { Tensor } from '../../checkpoint/tensor.ts';
 import { errno } from '../../errors.ts';
@@ -25,7 +25,7 @@ import type { ImageUpdate } from '../../storage/image.ts';
 import { writeWhole } from '../../storage/write-whole.ts';
 import { npyArrayOf } from './npy-array.ts';
 
-/** `content` is what the tensor's own file shows. */
+/** `content` is the content of the tensor's own file. */
 export function npyContent(tensor: Tensor, content: FixedContent): FixedContent {
   const header = npyHeader(npyArrayOf(tensor));
   return content.kind === 'extents' ? new NpyExtents(header, content) : new NpyRendered(header, content);
@@ -82,7 +82,7 @@ class NpyRendered implements RenderedContent {
   }
 }
 
-/** The header is fixed: the same bytes may be written over it. */
+/** The header is fixed: only the same bytes can be written over it. */
 function behindHeader(header: Uint8Array, writer: ContentWriter): ContentWriter {
   const start = header.byteLength;
   return {
@@ -100,7 +100,7 @@ function behindHeader(header: Uint8Array, writer: ContentWriter): ContentWriter 
   };
 }
 
-/** What puts another .npy file in the place of a tensor's. */
+/** Receives another .npy file that replaces the tensor's. */
 export function npyReplacement(tensor: Tensor, content: FixedContent) {
   return async (staged: ByteSource, update: ImageUpdate): Promise<void> => {
     const parsed = headerOf(await staged.read(0, Math.min(staged.size, NPY_HEADER_BYTES)));
@@ -125,7 +125,7 @@ function headerOf(start: Uint8Array): ParsedNpy {
 }
 
 function refuseOther(found: NpyArray, own: NpyArray): void {
-  // Elements of one byte have no byte order, whatever a writer says of it.
+  // Elements of one byte have no byte order, whatever the header says.
   const plain = (descr: string) => descr.replace(/^[=<|](?=[a-z]1$)/, '|').replace(/^=/, '<');
   if (plain(found.descr) !== plain(own.descr)) {
     throw errno('EINVAL', `an array of ${found.descr}, and the tensor is ${own.descr}`);

@@ -1,13 +1,13 @@
 /**
- * A tensor as text or CSV: made when it is opened, parsed as a whole when it is closed. Numbers are the shortest that read back to the same value, so what
- * nobody edited comes back bit for bit.
+ * A tensor as text or CSV: made when it is opened, and parsed as a whole when it is closed. A number is the shortest text that reads back to
+ * the same value, so numbers that were not edited come back bit for bit.
  *
  *   no or one dimension   a value a line
  *   two                   a row a line
  *   more, txt             slices of the last two dimensions, each after a line `# [i, j, :, :]`
  *   more, csv             a row of the last dimension a line
  *
- * A tensor of more elements than the limit shows its first ones and says so; it cannot be written as text.
+ * A tensor with more elements than the limit shows its first elements and says so; it cannot be written as text.
  */
 import { numel, type Tensor } from '../../checkpoint/tensor.ts';
 import { errno } from '../../errors.ts';
@@ -20,11 +20,11 @@ import { writeWhole } from '../../storage/write-whole.ts';
 
 export type TextFormat = 'txt' | 'csv';
 
-/** Elements of a tensor that is shown whole. */
+/** Maximum number of elements of a tensor that is shown whole. */
 export const DEFAULT_TEXT_ELEMENTS = 1_000_000;
-/** What is shown of a larger one. */
+/** Elements shown of a larger tensor. */
 const HEAD_ELEMENTS = 4096;
-/** More than any number needs, with what separates it; and room for comments. */
+/** More than any number needs with its separator; leaves room for comments. */
 const LONGEST_NUMBER = 128;
 const ROOM_FOR_COMMENTS = 1024 * 1024;
 
@@ -35,9 +35,9 @@ export class TextContent implements SnapshotContent {
   readonly #format: TextFormat;
   readonly #limit: number;
   #size: number | undefined;
-  /** Rises whenever the source changed. */
+  /** Rises whenever the source changes. */
   #version = 0;
-  /** The text of the version, while it is made or somebody has it. */
+  /** The text of the version, while it is being made or in use. */
   #making: { readonly version: number; readonly text: Promise<Uint8Array> } | undefined;
   #made: { readonly version: number; readonly text: WeakRef<Uint8Array> } | undefined;
 
@@ -62,7 +62,7 @@ export class TextContent implements SnapshotContent {
     this.#version++;
   }
 
-  /** Whoever asks while nothing changes gets the same bytes, which nobody may change: thousands of open files have one text. */
+  /** All callers get the same bytes while nothing changes, and must not change them: thousands of open files share one text. */
   make(): Promise<Uint8Array> {
     const version = this.#version;
     const made = this.#made?.version === version ? this.#made.text.deref() : undefined;
@@ -75,7 +75,7 @@ export class TextContent implements SnapshotContent {
     return text;
   }
 
-  /** Takes over the numbers of a text. Throws EINVAL with line, column and reason; then nothing was written. */
+  /** Applies the numbers of a text. Throws EINVAL with line, column and reason; then nothing was written. */
   async replace(staged: ByteSource, update: ImageUpdate): Promise<void> {
     const { writer, size } = this.source;
     if (writer === undefined || !this.isWhole) throw errno('EPERM', 'the tensor cannot be written as text');
@@ -119,7 +119,7 @@ export class TextContent implements SnapshotContent {
 
 function layoutOf({ shape }: Tensor, format: TextFormat): TextLayout {
   const separator = format === 'csv' ? ',' : ' ';
-  // Of an empty tensor nothing is shown, but a line has a length.
+  // An empty tensor shows nothing, but its rows still have a length.
   const columns = shape.length < 2 ? 1 : Math.max(1, shape.at(-1) ?? 1);
   if (format === 'csv' || shape.length < 3) return { columns, separator };
   return { columns, separator, slices: { outer: shape.slice(0, -2), rows: Math.max(1, shape.at(-2) ?? 1) } };

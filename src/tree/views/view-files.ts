@@ -1,7 +1,7 @@
+import type { FileInode } from '../../inode.ts';
 import { hasText } from '../../numbers/element-text.ts';
 import type { StatisticsCache } from '../../numbers/statistics-cache.ts';
 import type { Content, FixedContent } from '../../storage/content.ts';
-import type { FileInode } from '../inode.ts';
 import type { TensorInode } from '../tensor-files.ts';
 import { JsonContent } from './json-content.ts';
 import { npyContent, npyReplacement } from './npy-content.ts';
@@ -16,7 +16,7 @@ interface Made {
   readonly replace?: Replace | undefined;
 }
 
-/** A tensor's file in a view: its content is made when somebody first looks. */
+/** A tensor's file in a view: its content is made at the first use. */
 class TensorView implements ViewFile {
   readonly kind = 'file';
   readonly nodeid: number;
@@ -71,7 +71,7 @@ export function npyView(): View {
   }));
 }
 
-/** Text of elements that are no numbers says so. */
+/** The text of elements that are not numbers says so. */
 export function textView(format: TextFormat, limit: number): View {
   return view(`.${format}`, ({ tensor }, content) => {
     if (!hasText(tensor.dtype)) {
@@ -87,7 +87,7 @@ export function textView(format: TextFormat, limit: number): View {
   });
 }
 
-/** `namesOf`: the dotted names of a tensor. */
+/** `namesOf` returns the dotted names of a tensor. */
 export function jsonView(statistics: StatisticsCache): View {
   return view('.json', (inode, content) => ({
     content: new JsonContent({ tensor: inode.tensor, content, names: inode, statistics }),

@@ -1,8 +1,8 @@
-import { type DirectoryInode, FIRST_SCRATCH_NODEID, type FileInode, type Inode } from '../inode.ts';
+import { type DirectoryInode, FIRST_SCRATCH_NODEID, type FileInode, type Inode } from '../../inode.ts';
 import { freeStem, type InodeBlock } from '../inode-table.ts';
 import { TensorInode } from '../tensor-files.ts';
 
-/** What a tensor's file in a view is called and made of. */
+/** The name and the content of a tensor's file in a view. */
 export interface View {
   /** `.npy` */
   readonly suffix: string;
@@ -16,8 +16,8 @@ export interface ViewFile extends FileInode {
 const TENSOR_SUFFIX = '.bin';
 
 /**
- * A folder of /model in another format. It is filled when somebody looks into it: a mount of 20,000 tensors does not pay for views that nobody
- * opens. A tensor with several names is one file here, too.
+ * A folder of /model in another format. It is filled at the first access: a mount of 20,000 tensors does not pay for views that nobody opens.
+ * A tensor with several names is one file here, too.
  */
 export class ViewFolder implements DirectoryInode {
   readonly kind = 'directory';
@@ -74,7 +74,7 @@ export class Views {
     return this.#block.make((nodeid, mtimeMs) => new ViewFolder({ nodeid, parent, mtimeMs }, model, this));
   }
 
-  /** Puts the folders and tensors of a folder of /model into its view. Files that users made there are nobody's tensors. */
+  /** Adds the folders and tensors of a folder of /model to its view. Scratch files there are not tensors and are left out. */
   fill(folder: ViewFolder, model: DirectoryInode): void {
     const { children } = folder;
     const { suffix } = this.#view;
@@ -101,7 +101,7 @@ export class Views {
   }
 }
 
-/** How many inodes one view of a folder of /model may need, itself included. */
+/** The maximum number of inodes for one view of a folder of /model, itself included. */
 export function inodesBelow(model: DirectoryInode): number {
   const tensors = new Set<Inode>();
   const count = (folder: DirectoryInode): number => {

@@ -1,6 +1,7 @@
-/** /views: the tree of /model in other formats. `X.bin` there is `X.npy`, `X.txt`, `X.csv` and `X.json` here. */
+/** /views: the tree of /model in other formats. `X.bin` becomes `X.npy`, `X.txt`, `X.csv` and `X.json`. */
+
+import type { DirectoryInode } from '../../inode.ts';
 import type { StatisticsCache } from '../../numbers/statistics-cache.ts';
-import type { DirectoryInode } from '../inode.ts';
 import type { InodeTable } from '../inode-table.ts';
 import { DEFAULT_TEXT_ELEMENTS } from './text-content.ts';
 import { jsonView, npyView, textView } from './view-files.ts';
@@ -11,7 +12,7 @@ export interface ViewsSources {
   readonly model: DirectoryInode;
   readonly writable: boolean;
   readonly statistics: StatisticsCache;
-  /** More elements than this are shown as a head in txt and csv. */
+  /** Larger tensors show only their beginning in txt and csv. */
   readonly textElements?: number;
 }
 

@@ -1,11 +1,11 @@
 /** Walks the tree of a checkpoint as a curious user would, and holds its names, sizes and documents to what a mount promises. */
 import type { Checkpoint } from '../../../src/checkpoint/checkpoint.ts';
+import type { DirectoryInode, FileInode, Inode } from '../../../src/inode.ts';
 import { extentLength } from '../../../src/storage/extent.ts';
-import { PageCache } from '../../../src/storage/page-cache.ts';
 import { readExtents } from '../../../src/storage/read-extents.ts';
+import { RenderedPages } from '../../../src/storage/rendered-pages.ts';
 import { Log } from '../../../src/telemetry/log.ts';
 import { buildTree } from '../../../src/tree/build-tree.ts';
-import type { DirectoryInode, FileInode, Inode } from '../../../src/tree/inode.ts';
 import { DECEPTIVE, expect, Fault, refusal, type Stopwatch } from '../judge.ts';
 
 /** Files that are read: those of the small rooms all, of the others the first. */
@@ -19,7 +19,7 @@ const LONGEST_NAME_BYTES = 255;
 export async function lookAround(checkpoint: Checkpoint, clock: Stopwatch): Promise<void> {
   const { tree } = await clock.run('tree', () =>
     buildTree(checkpoint, {
-      cache: new PageCache(16 << 20),
+      cache: new RenderedPages(16 << 20),
       version: 'test',
       log: new Log({ level: 'error' }),
       status: async () => ({}),

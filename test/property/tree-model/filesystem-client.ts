@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { MlfsError } from '../../../src/errors.ts';
 import type { Entry, Filesystem, RequestContext } from '../../../src/fuse/filesystem.ts';
+import { ROOT_NODEID } from '../../../src/inode.ts';
 import { WritableCheckpoint } from '../../../src/targets/writable-checkpoint.ts';
-import { ROOT_NODEID } from '../../../src/tree/inode.ts';
 import type { Client } from './client.ts';
 import { type Answer, DONE, type Operation } from './operation.ts';
 

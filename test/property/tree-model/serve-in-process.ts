@@ -1,6 +1,6 @@
 import type { Filesystem } from '../../../src/fuse/filesystem.ts';
-import { TreeFilesystem } from '../../../src/fuse/operations.ts';
-import { PageCache } from '../../../src/storage/page-cache.ts';
+import { TreeFilesystem } from '../../../src/fuse/tree-filesystem.ts';
+import { RenderedPages } from '../../../src/storage/rendered-pages.ts';
 import type { WritableCheckpoint } from '../../../src/targets/writable-checkpoint.ts';
 import { Log } from '../../../src/telemetry/log.ts';
 import { buildTree } from '../../../src/tree/build-tree.ts';
@@ -14,7 +14,7 @@ export function serveInProcess({ checkpoint, edits, editing, state }: WritableCh
     return '{}\n';
   };
   const { tree } = buildTree(checkpoint, {
-    cache: new PageCache(1 << 20),
+    cache: new RenderedPages(1 << 20),
     version: 'test',
     log: new Log({ level: 'error' }),
     status: () => Promise.resolve({}),

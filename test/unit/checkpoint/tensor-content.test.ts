@@ -9,11 +9,11 @@ import { rawStorageContent, tensorContent } from '../../../src/checkpoint/tensor
 import type { Content, ExtentContent } from '../../../src/storage/content.ts';
 import { FileSource } from '../../../src/storage/file-source.ts';
 import { Image } from '../../../src/storage/image.ts';
-import { PageCache } from '../../../src/storage/page-cache.ts';
+import { RenderedPages } from '../../../src/storage/rendered-pages.ts';
 import { temporaryDirectory } from '../../support/tmp.ts';
 
 const OFFSET = 64;
-const cache = () => new PageCache(64 * 1024 * 1024);
+const cache = () => new RenderedPages(64 * 1024 * 1024);
 
 async function imageOf(path: string, bytes: Uint8Array): Promise<Image> {
   await writeFile(path, Buffer.concat([Buffer.alloc(OFFSET, 0xee), bytes, Buffer.alloc(9, 0xee)]));

@@ -19,13 +19,13 @@ import { extentsWriter } from '../../../src/storage/extents-writer.ts';
 import { FileSource } from '../../../src/storage/file-source.ts';
 import { Image, type ImageChange, type ImageUpdate } from '../../../src/storage/image.ts';
 import type { DirtyRange } from '../../../src/storage/overlay.ts';
-import { PageCache } from '../../../src/storage/page-cache.ts';
 import { readExtents } from '../../../src/storage/read-extents.ts';
+import { RenderedPages } from '../../../src/storage/rendered-pages.ts';
 import { temporaryDirectory } from '../../support/tmp.ts';
 
 const OFFSET = 61;
 const TAIL = 23;
-const cache = () => new PageCache(64 * 1024 * 1024);
+const cache = () => new RenderedPages(64 * 1024 * 1024);
 
 /** An image whose bytes are in memory: written at once, without a journal. */
 class Scratch {

@@ -1,15 +1,15 @@
 import { setImmediate } from 'node:timers/promises';
 import { Dispatcher, type DispatcherHooks } from '../../../src/fuse/dispatcher.ts';
 import type { Filesystem } from '../../../src/fuse/filesystem.ts';
-import { TreeFilesystem } from '../../../src/fuse/operations.ts';
 import type { OpcodeName } from '../../../src/fuse/protocol/opcodes.ts';
+import { TreeFilesystem } from '../../../src/fuse/tree-filesystem.ts';
 import { type MessageFields, message } from './message.ts';
 import { type SampleTree, sampleTree } from './sample-tree.ts';
 
 export interface Desk extends SampleTree {
   readonly dispatcher: Dispatcher;
   readonly replies: Buffer[];
-  /** What the hooks were told, in order: `publish 4`, `reply`, `withdraw 4`, `initialized 45`, `destroyed`. */
+  /** What the hooks were told, in order: `publish 4`, `reply`, `withdraw 4`, `initialized 45`. */
   readonly events: string[];
   readonly logLines: string[];
   /** Sends a request and returns its reply, which must be there when `handle` returns. */
@@ -36,7 +36,6 @@ export function desk(options: { readOnly?: boolean; filesystem?: Filesystem } = 
     publish: (nodeid) => events.push(`publish ${nodeid}`),
     withdraw: (nodeid) => events.push(`withdraw ${nodeid}`),
     initialized: (negotiated) => events.push(`initialized ${negotiated.minor}`),
-    destroyed: () => events.push('destroyed'),
     log: (_level, line) => lines.push(line),
     limits: {
       maxWriteBytes: 1 << 20,

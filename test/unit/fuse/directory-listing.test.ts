@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { DirectoryListings } from '../../../src/fuse/directory-listing.ts';
-import type { DirectoryInode, Inode } from '../../../src/tree/inode.ts';
+import type { DirectoryInode, Inode } from '../../../src/inode.ts';
 
 const entryOf = (inode: Inode) => ({
   attr: { nodeid: inode.nodeid, kind: inode.kind, mode: 0, nlink: 1, uid: 0, gid: 0, size: 0, mtimeMs: 0 },

@@ -1,9 +1,9 @@
 /** A content that takes long to lay out (a header of 100,000 names): who asks for its size waits, and nobody else does. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { FileInode } from '../../../src/inode.ts';
 import type { ExtentContent } from '../../../src/storage/content.ts';
 import { Sliced } from '../../../src/storage/sliced.ts';
-import type { FileInode } from '../../../src/tree/inode.ts';
 import { O_WRONLY, SIZE, writableTree } from './writable-tree.ts';
 
 const O_RDONLY = 0;

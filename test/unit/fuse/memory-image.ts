@@ -1,7 +1,7 @@
 import type { ScratchContent } from '../../../src/fuse/staged-replacement.ts';
 import { Image, type ImageBase, type ImageEditor } from '../../../src/storage/image.ts';
+import { Mutex } from '../../../src/storage/mutex.ts';
 import type { DirtyRange } from '../../../src/storage/overlay.ts';
-import { Turns } from '../../../src/storage/turns.ts';
 
 export interface MemoryImage {
   readonly image: Image;
@@ -22,10 +22,10 @@ export function memoryImage(size: number): MemoryImage {
   } as unknown as ImageBase;
   const image = new Image(base);
   const updates = { changed: 0, atomic: 0 };
-  const turns = new Turns();
+  const mutex = new Mutex();
   const editor: ImageEditor = {
     update: (task, { atomic = false }) =>
-      turns.run(async () => {
+      mutex.run(async () => {
         const before = Buffer.from(bytes);
         const writes: { readonly offset: number; readonly bytes: Uint8Array }[] = [];
         const result = await task({

@@ -54,7 +54,6 @@ function scene({ passthrough = true, id = 9 } = {}) {
     openBacking: () => (id === 0 ? undefined : id),
     closeBacking: (backing) => closed.push(backing),
     initialized: () => undefined,
-    destroyed: () => undefined,
     log: assert.fail,
     limits: {
       maxWriteBytes: 1 << 20,

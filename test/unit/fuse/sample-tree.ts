@@ -1,5 +1,5 @@
+import type { DirectoryInode, FileInode } from '../../../src/inode.ts';
 import type { Content, LiveContent } from '../../../src/storage/content.ts';
-import type { DirectoryInode, FileInode } from '../../../src/tree/inode.ts';
 import { InodeTable } from '../../../src/tree/inode-table.ts';
 
 export interface SampleTree {

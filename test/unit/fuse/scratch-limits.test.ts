@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CommandTranscript } from '../../../src/fuse/command-transcript.ts';
 import { Dispatcher } from '../../../src/fuse/dispatcher.ts';
-import { TreeFilesystem } from '../../../src/fuse/operations.ts';
 import { ERRNO } from '../../../src/fuse/protocol/errno.ts';
 import { makeSupplies, Supply } from '../../../src/fuse/supplies.ts';
+import { TreeFilesystem } from '../../../src/fuse/tree-filesystem.ts';
 import { memoryScratch } from './memory-image.ts';
 import { message } from './message.ts';
 import { refusedWith, writableTree } from './writable-tree.ts';
@@ -127,7 +127,6 @@ function withPendingBytes(filesystem: TreeFilesystem, pendingBytes: Supply) {
     publish: () => undefined,
     withdraw: () => undefined,
     initialized: () => undefined,
-    destroyed: () => undefined,
     log: () => undefined,
     limits: { maxWriteBytes: 1 << 20, maxPages: 256, maxReadaheadBytes: 4 << 20, maxBackground: 64 },
     pendingBytes,

@@ -1,10 +1,10 @@
 import type { Invalidation, RequestContext } from '../../../src/fuse/filesystem.ts';
-import { TreeFilesystem } from '../../../src/fuse/operations.ts';
 import type { ScratchContent } from '../../../src/fuse/staged-replacement.ts';
 import { makeSupplies, type Supplies } from '../../../src/fuse/supplies.ts';
+import { TreeFilesystem } from '../../../src/fuse/tree-filesystem.ts';
+import type { DirectoryInode, FileInode } from '../../../src/inode.ts';
 import type { Content } from '../../../src/storage/content.ts';
 import type { Image } from '../../../src/storage/image.ts';
-import type { DirectoryInode, FileInode } from '../../../src/tree/inode.ts';
 import { InodeTable } from '../../../src/tree/inode-table.ts';
 import { type MemoryImage, memoryImage, memoryScratch } from './memory-image.ts';
 

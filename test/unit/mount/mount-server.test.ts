@@ -26,7 +26,6 @@ async function scene(t: TestContext) {
   let umount: () => void = () => undefined;
   const transport = (fails?: Error): Transport => ({
     name: 'kernel',
-    capabilities: { nativeRead: false, notify: false, keepCache: false },
     mount: async () => {
       if (fails !== undefined) throw fails;
       const closed = new Promise<void>((resolve) => {

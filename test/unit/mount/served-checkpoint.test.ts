@@ -4,12 +4,12 @@ import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { writeTorchZip } from '../../../src/checkpoint/torch/writer.ts';
+import type { InodeTree } from '../../../src/inode.ts';
 import { Control } from '../../../src/mount/control.ts';
 import { ServedCheckpoint } from '../../../src/mount/served-checkpoint.ts';
-import { PageCache } from '../../../src/storage/page-cache.ts';
+import { RenderedPages } from '../../../src/storage/rendered-pages.ts';
 import { Log } from '../../../src/telemetry/log.ts';
 import { buildTree } from '../../../src/tree/build-tree.ts';
-import type { InodeTree } from '../../../src/tree/inode.ts';
 import { temporaryDirectory } from '../../support/tmp.ts';
 
 async function write(path: string, value: number): Promise<void> {
@@ -23,7 +23,7 @@ async function served(t: TestContext) {
   const path = join(folder, 'model.pt');
   await write(path, 1);
   const log = new Log({ level: 'error' });
-  const cache = new PageCache(1 << 20);
+  const cache = new RenderedPages(1 << 20);
   const never = () => Promise.reject(new Error('was not asked for'));
   const actions = {
     commit: never,

@@ -12,7 +12,7 @@ import { tensorToWrite, writeTorchZip } from '../../../src/checkpoint/torch/writ
 import { computeStatistics, hasStatistics, type Statistics } from '../../../src/numbers/statistics.ts';
 import { StatisticsCache } from '../../../src/numbers/statistics-cache.ts';
 import type { FixedContent } from '../../../src/storage/content.ts';
-import { PageCache } from '../../../src/storage/page-cache.ts';
+import { RenderedPages } from '../../../src/storage/rendered-pages.ts';
 import { WritableCheckpoint } from '../../../src/targets/writable-checkpoint.ts';
 import { DEBIAN_PYTHON, requires } from '../../support/requires.ts';
 import { output } from '../../support/run.ts';
@@ -237,7 +237,7 @@ test('statistics are kept until a byte of the tensor changes, and follow the edi
   const [a, b] = checkpoint.tensors.map(({ tensor }) => tensor);
   assert.ok(a !== undefined && b !== undefined);
   const cache = new StatisticsCache();
-  const contents = [a, b].map((tensor) => tensorContent(tensor, new PageCache(1 << 20)));
+  const contents = [a, b].map((tensor) => tensorContent(tensor, new RenderedPages(1 << 20)));
   const [contentA, contentB] = contents as [FixedContent, FixedContent];
   const first = await cache.of(a, contentA);
   assert.deepEqual([first.min, first.max, first.std], [2, 2, 0]);

@@ -4,11 +4,11 @@ import { randomBytes } from 'node:crypto';
 import { readdir, readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import type { FileSpan } from '../../../src/storage/byte-ranges.ts';
 import { ByteRanges } from '../../../src/storage/byte-ranges.ts';
 import { Checksums } from '../../../src/storage/checksums.ts';
-import type { FileRange } from '../../../src/storage/commit-note.ts';
 import { diskMedium } from '../../../src/storage/disk-medium.ts';
-import { Edits, type EditsOptions } from '../../../src/storage/edits.ts';
+import { Edits, type EditsLimits } from '../../../src/storage/edits.ts';
 import { FileSource } from '../../../src/storage/file-source.ts';
 import { Image } from '../../../src/storage/image.ts';
 import type { Medium } from '../../../src/storage/medium.ts';
@@ -34,9 +34,9 @@ async function sample(t: TestContext): Promise<string> {
 
 async function open(
   path: string,
-  options: EditsOptions = {},
+  options: EditsLimits = {},
   medium: Medium = diskMedium,
-  writable: readonly FileRange[] = WRITABLE,
+  writable: readonly FileSpan[] = WRITABLE,
 ) {
   const state = await StateDirectory.locate(medium, path);
   const edits = await Edits.recover(medium, path, state, options);

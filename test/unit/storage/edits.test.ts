@@ -8,7 +8,7 @@ import { ByteRanges } from '../../../src/storage/byte-ranges.ts';
 import { Checksums } from '../../../src/storage/checksums.ts';
 import { crc32 } from '../../../src/storage/crc32.ts';
 import { diskMedium } from '../../../src/storage/disk-medium.ts';
-import { Edits, type EditsOptions } from '../../../src/storage/edits.ts';
+import { type CommitReport, Edits, type EditsLimits } from '../../../src/storage/edits.ts';
 import { FileSource } from '../../../src/storage/file-source.ts';
 import type { FileStructure } from '../../../src/storage/file-structure.ts';
 import { Image } from '../../../src/storage/image.ts';
@@ -47,7 +47,7 @@ interface Opened {
   close(): Promise<void>;
 }
 
-async function open(path: string, options: EditsOptions = {}): Promise<Opened> {
+async function open(path: string, options: EditsLimits = {}): Promise<Opened> {
   const state = await StateDirectory.locate(diskMedium, path);
   const edits = await Edits.recover(diskMedium, path, state, options);
   const image = new Image(await FileSource.open(path));
@@ -411,4 +411,35 @@ test('a state directory with nothing in it goes when it is closed', async (t) =>
   await opened.close();
   assert.deepEqual(await readdir(folder), ['model.bin']);
   assert.equal((await stat(path)).size, SIZE);
+});
+
+test('a commit that is running when the edits are closed ends first, and everybody who closes waits for it', async (t) => {
+  const { path, bytes } = await sample(t);
+  const opened = await open(path);
+  await write(opened.image, 0, Buffer.from('first'));
+  await write(opened.image, 2_000_000, Buffer.from('second'));
+  const order: string[] = [];
+  let committing: Promise<CommitReport> | undefined;
+  await new Promise<void>((begun) => {
+    committing = opened.edits.commit({ onProgress: () => begun() }).then((report) => {
+      order.push('committed');
+      return report;
+    });
+  });
+  const queued = opened.edits.commit();
+  const closing = [1, 2].map(() => opened.edits.close().then(() => order.push('closed')));
+  await assert.rejects(opened.edits.commit(), { errno: 'EROFS' });
+  await assert.rejects(opened.edits.discard(), { errno: 'EROFS' });
+  await assert.rejects(opened.edits.commitTo(`${path}.copy`), { errno: 'EROFS' });
+  await assert.rejects(write(opened.image, 0, Buffer.from('late')), { errno: 'EROFS' });
+  await Promise.all(closing);
+  assert.equal((await committing)?.bytes, 11);
+  assert.equal((await queued).bytes, 0);
+  assert.deepEqual(order, ['committed', 'closed', 'closed']);
+  await opened.close();
+  same(await readFile(path), edited(bytes, [0, Buffer.from('first')], [2_000_000, Buffer.from('second')]));
+  const again = await open(path);
+  assert.equal(again.edits.interruptedCommit, false);
+  assert.equal(again.edits.dirty, false);
+  await again.close();
 });

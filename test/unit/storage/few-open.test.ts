@@ -39,7 +39,8 @@ test('any number of files is in use while few are open, and each keeps its bytes
   const few = new FewOpen(4);
   const files = Array.from(
     { length: 50 },
-    (_, index) => new StateFile((again) => open(`f${index}`, again), 0, 1000, few),
+    (_, index) =>
+      new StateFile({ open: (again) => open(`f${index}`, again), size: 0, maxSize: 1000, fewOpen: few }),
   );
   for (let round = 0; round < 3; round++) {
     await Promise.all(files.map((file, index) => file.write(round * 4, Buffer.from(`${index}`.padEnd(4)))));
@@ -57,7 +58,7 @@ test('a file that let go of its descriptor is opened again for a sync, and not w
   const { open, counts, opened } = disk();
   const few = new FewOpen(1);
   const [first, second, third] = ['a', 'b', 'c'].map(
-    (name) => new StateFile((again) => open(name, again), 0, 1000, few),
+    (name) => new StateFile({ open: (again) => open(name, again), size: 0, maxSize: 1000, fewOpen: few }),
   ) as [StateFile, StateFile, StateFile];
   await first.write(0, Buffer.from('1'));
   await second.write(0, Buffer.from('2'));

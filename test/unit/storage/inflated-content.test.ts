@@ -5,7 +5,7 @@ import { MlfsError } from '../../../src/errors.ts';
 import type { ByteSource } from '../../../src/storage/byte-source.ts';
 import { crc32 } from '../../../src/storage/crc32.ts';
 import { InflatedContent } from '../../../src/storage/inflated-content.ts';
-import { PageCache } from '../../../src/storage/page-cache.ts';
+import { RenderedPages } from '../../../src/storage/rendered-pages.ts';
 
 const MIB = 1024 * 1024;
 
@@ -33,7 +33,7 @@ class Fixture implements ByteSource {
     return this.compressed.subarray(offset - 100, offset - 100 + length);
   }
 
-  content(cache: PageCache, changes: { length?: number; crc32?: number } = {}): InflatedContent {
+  content(cache: RenderedPages, changes: { length?: number; crc32?: number } = {}): InflatedContent {
     return new InflatedContent(
       {
         image: this,
@@ -50,7 +50,7 @@ class Fixture implements ByteSource {
 
 test('every range of a deflated run reads as the inflated bytes', async () => {
   const fixture = new Fixture(3 * MIB + 17);
-  const content = fixture.content(new PageCache());
+  const content = fixture.content(new RenderedPages());
   for (const [offset, length] of [
     [0, 10],
     [2 * MIB - 5, 10],
@@ -65,14 +65,14 @@ test('every range of a deflated run reads as the inflated bytes', async () => {
 
 test('reading on continues the inflater, also when the cache keeps nothing', async () => {
   const fixture = new Fixture(4 * MIB);
-  const content = fixture.content(new PageCache(1));
+  const content = fixture.content(new RenderedPages(1));
   for (let offset = 0; offset < 4 * MIB; offset += 256 * 1024) await content.read(offset, 256 * 1024);
   assert.equal(fixture.bytesRead, fixture.compressed.length);
 });
 
 test('going back to a page that was dropped starts a new pass, and only then', async () => {
   const fixture = new Fixture(4 * MIB);
-  const cache = new PageCache(2 * MIB);
+  const cache = new RenderedPages(2 * MIB);
   const content = fixture.content(cache);
   await content.read(4 * MIB - 1, 1);
   assert.equal(fixture.bytesRead, fixture.compressed.length);
@@ -84,7 +84,7 @@ test('going back to a page that was dropped starts a new pass, and only then', a
 
 test('many readers at once, forwards and backwards, all get their bytes', async () => {
   const fixture = new Fixture(4 * MIB);
-  const content = fixture.content(new PageCache(MIB));
+  const content = fixture.content(new RenderedPages(MIB));
   const reads = Array.from({ length: 60 }, async (_, index) => {
     const offset = (index * 1234577) % (4 * MIB - 5000);
     assert.ok(fixture.plain.subarray(offset, offset + 5000).equals(await content.read(offset, 5000)));
@@ -95,9 +95,9 @@ test('many readers at once, forwards and backwards, all get their bytes', async 
 test('a run shorter or longer than declared, damaged, or with another CRC fails with EIO, and the rest reads', async () => {
   const fixture = new Fixture(MIB);
   const cases = [
-    ['ends after', fixture.content(new PageCache(), { length: MIB + 1 })],
-    ['goes on after', fixture.content(new PageCache(), { length: MIB - 1 })],
-    ['has CRC-32', fixture.content(new PageCache(), { crc32: 1 })],
+    ['ends after', fixture.content(new RenderedPages(), { length: MIB + 1 })],
+    ['goes on after', fixture.content(new RenderedPages(), { length: MIB - 1 })],
+    ['has CRC-32', fixture.content(new RenderedPages(), { crc32: 1 })],
   ] as const;
   for (const [reason, content] of cases) {
     await assert.rejects(content.read(content.size - 1, 1), (error: unknown) => {
@@ -107,13 +107,13 @@ test('a run shorter or longer than declared, damaged, or with another CRC fails 
     });
     assert.ok(fixture.plain.subarray(0, 100).equals(await content.read(0, 100)), reason);
   }
-  const garbage = new Fixture(MIB, Buffer.alloc(5000, 0xff)).content(new PageCache());
+  const garbage = new Fixture(MIB, Buffer.alloc(5000, 0xff)).content(new RenderedPages());
   await assert.rejects(garbage.read(0, 1), /cannot be inflated/);
 });
 
 test('a file that vanishes under a parked inflater fails that read, and reading works when it is back', async () => {
   const fixture = new Fixture(8 * MIB);
-  const content = fixture.content(new PageCache(1));
+  const content = fixture.content(new RenderedPages(1));
   await content.read(0, 100);
   fixture.gone = true;
   await assert.rejects(content.read(4 * MIB, 100), { code: 'ERR_MLFS_TRUNCATED', errno: 'EIO' });
@@ -122,7 +122,7 @@ test('a file that vanishes under a parked inflater fails that read, and reading 
 });
 
 test('only so many idle inflaters are kept open', async () => {
-  const cache = new PageCache(1);
+  const cache = new RenderedPages(1);
   const fixture = new Fixture(MIB);
   const contents = Array.from({ length: 40 }, () => fixture.content(cache));
   for (const content of contents) await content.read(0, 1);

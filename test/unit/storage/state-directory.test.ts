@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { chmod, mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import type { BaseRecord } from '../../../src/storage/base-record.ts';
 import { diskMedium } from '../../../src/storage/disk-medium.ts';
 import { StateDirectory, type StateOptions } from '../../../src/storage/state-directory.ts';
@@ -193,9 +194,10 @@ test('it goes when nothing is kept in it, and only then', async (t) => {
   await third.close();
   assert.equal(third.exists(), false);
   assert.deepEqual(await readdir(folder), ['model.pt']);
-  await third.ensure(BASE);
-  assert.equal(third.exists(), true);
-  await third.close();
+  const fourth = await again();
+  await fourth.ensure(BASE);
+  assert.equal(fourth.exists(), true);
+  await fourth.close();
 });
 
 test('a state directory that others may write to is refused where it is named, and passed over where it is found', async (t) => {
@@ -308,4 +310,35 @@ test('a state directory with an activation in it is kept, one with none is not',
   await rm(join(second.activationsPath, 'x.npy'));
   await second.close();
   assert.deepEqual(await readdir(folder), ['model.pt']);
+});
+
+test('a gradient that is open when the directory is given up can be read, and takes no lock again', async (t) => {
+  const { state, again } = await located(t);
+  const written = state.gradient('a', 0, 100);
+  const unwritten = state.gradient('b', 0, 100);
+  t.after(() => Promise.all([written.close(), unwritten.close()]));
+  await written.write(0, Buffer.from('kept'));
+  await state.close();
+  await assert.rejects(written.write(0, Buffer.from('lost')), { code: 'ERR_MLFS_STALE' });
+  await assert.rejects(written.truncate(0), { code: 'ERR_MLFS_STALE' });
+  await assert.rejects(unwritten.write(0, Buffer.from('lost')), { code: 'ERR_MLFS_STALE' });
+  await assert.rejects(state.makeActivations(), { code: 'ERR_MLFS_STALE' });
+  assert.equal((await written.read(0, 10)).toString(), 'kept');
+  const next = await again();
+  await next.lock();
+  assert.deepEqual(await next.gradients(), new Map([['a', 4]]));
+  await next.close();
+});
+
+test('a directory that is being made when it is given up is not locked afterwards', async (t) => {
+  const { state, again } = await located(t);
+  const gradient = state.gradient('a', 0, 100);
+  const writing = gradient.write(0, Buffer.from('bytes')).catch(() => undefined);
+  await setImmediate();
+  await state.close();
+  await writing;
+  await gradient.close();
+  const next = await again();
+  assert.equal(await next.isLocked(), false);
+  await next.close();
 });

@@ -12,14 +12,14 @@ import { temporaryDirectory } from '../../support/tmp.ts';
 async function emptyFile(t: TestContext, maxSize = 1000) {
   const path = join(await temporaryDirectory(t), 'file');
   let made = 0;
-  const file = new StateFile(
-    () => {
+  const file = new StateFile({
+    open: () => {
       made++;
       return diskMedium.open(path, 'create');
     },
-    0,
+    size: 0,
     maxSize,
-  );
+  });
   t.after(() => file.close());
   return { path, file, made: () => made };
 }
@@ -69,7 +69,7 @@ test('calls at a time take effect in their order', async () => {
   );
   await fc.assert(
     fc.asyncProperty(fc.array(call, { maxLength: 15 }), async (calls) => {
-      const file = new StateFile(() => unnamedFile('/tmp'), 0, 80);
+      const file = new StateFile({ open: () => unnamedFile('/tmp'), size: 0, maxSize: 80 });
       let expected = Buffer.alloc(0);
       const reads: { read: Promise<Uint8Array>; is: Buffer }[] = [];
       const running: Promise<unknown>[] = [];
@@ -104,14 +104,14 @@ test('calls at a time take effect in their order', async () => {
 test('a write that fails is told, leaves the size, and the next one tries again', async (t) => {
   const path = join(await temporaryDirectory(t), 'file');
   let failures = 1;
-  const file = new StateFile(
-    async () => {
+  const file = new StateFile({
+    open: async () => {
       if (failures-- > 0) throw new MlfsError('ERR_MLFS_IO', 'no room', { errno: 'ENOSPC' });
       return diskMedium.open(path, 'create');
     },
-    0,
-    100,
-  );
+    size: 0,
+    maxSize: 100,
+  });
   t.after(() => file.close());
   await assert.rejects(file.write(0, Buffer.from('abc')), { errno: 'ENOSPC' });
   assert.equal(file.size(), 0);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdir, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { parseMountTable } from '../../../src/fuse/transport/mount-table.ts';
+import { parseMountTable } from '../../../src/storage/mount-table.ts';
 import { pathUpTo } from '../../../src/targets/find-mount.ts';
 import { temporaryDirectory } from '../../support/tmp.ts';
 

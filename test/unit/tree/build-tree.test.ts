@@ -5,11 +5,11 @@ import type { Checkpoint } from '../../../src/checkpoint/checkpoint.ts';
 import { openCheckpoint } from '../../../src/checkpoint/open.ts';
 import { PyDict, type Value } from '../../../src/checkpoint/pickle/values.ts';
 import { type TensorToWrite, tensorToWrite, writeTorchZip } from '../../../src/checkpoint/torch/writer.ts';
+import type { DirectoryInode } from '../../../src/inode.ts';
 import type { Content } from '../../../src/storage/content.ts';
-import { PageCache } from '../../../src/storage/page-cache.ts';
+import { RenderedPages } from '../../../src/storage/rendered-pages.ts';
 import { Log } from '../../../src/telemetry/log.ts';
 import { buildTree } from '../../../src/tree/build-tree.ts';
-import type { DirectoryInode } from '../../../src/tree/inode.ts';
 import { modelOf, nameTensors } from '../../../src/tree/model-tensors.ts';
 import { temporaryDirectory } from '../../support/tmp.ts';
 import { at, paths } from './tree-fixtures.ts';
@@ -32,7 +32,7 @@ async function opened(t: TestContext, root: Value): Promise<Checkpoint> {
 
 function built(checkpoint: Checkpoint, stateDict?: string) {
   return buildTree(checkpoint, {
-    cache: new PageCache(1 << 20),
+    cache: new RenderedPages(1 << 20),
     version: '1.2.3',
     log: new Log(),
     status: async () => ({ state: 'current' }),

@@ -12,8 +12,8 @@ import { tensorToWrite, writeTorchZip } from '../../../src/checkpoint/torch/writ
 import { verifyCheckpoint } from '../../../src/checkpoint/verify.ts';
 import { Checksums } from '../../../src/storage/checksums.ts';
 import type { ExtentContent } from '../../../src/storage/content.ts';
-import { PageCache } from '../../../src/storage/page-cache.ts';
 import { readExtents } from '../../../src/storage/read-extents.ts';
+import { RenderedPages } from '../../../src/storage/rendered-pages.ts';
 import { WritableCheckpoint } from '../../../src/targets/writable-checkpoint.ts';
 import { addExportRoom } from '../../../src/tree/export-room.ts';
 import { InodeTable } from '../../../src/tree/inode-table.ts';
@@ -26,7 +26,7 @@ import { at } from './tree-fixtures.ts';
 function exportOf(checkpoint: Checkpoint, checksums?: Checksums): { name: string; content: ExtentContent } {
   const table = new InodeTable(0);
   const room = table.room('export', false);
-  addExportRoom(table, room, { checkpoint, checksums, tensors: [], cache: new PageCache(1 << 20) });
+  addExportRoom(table, room, { checkpoint, checksums, tensors: [], cache: new RenderedPages(1 << 20) });
   const [name = ''] = room.children.keys();
   const inode = at(room, name);
   assert.ok(inode.kind === 'file' && inode.content.kind === 'extents');
@@ -47,7 +47,7 @@ async function edited(t: TestContext, path: string): Promise<WritableCheckpoint>
 async function editAll({ checkpoint }: WritableCheckpoint): Promise<number> {
   let written = 0;
   for (const { tensor } of checkpoint.tensors) {
-    const content = tensorContent(tensor, new PageCache(1 << 20));
+    const content = tensorContent(tensor, new RenderedPages(1 << 20));
     if (!(content.kind === 'extents' || content.kind === 'rendered')) continue;
     const { writer, size } = content;
     if (writer === undefined || size === 0) continue;

@@ -5,8 +5,8 @@ import { type TestContext, test } from 'node:test';
 import type { Checkpoint } from '../../../src/checkpoint/checkpoint.ts';
 import { openCheckpoint } from '../../../src/checkpoint/open.ts';
 import { PyDict } from '../../../src/checkpoint/pickle/values.ts';
-import { PageCache } from '../../../src/storage/page-cache.ts';
 import { readContent } from '../../../src/storage/read-extents.ts';
+import { RenderedPages } from '../../../src/storage/rendered-pages.ts';
 import { InodeTable } from '../../../src/tree/inode-table.ts';
 import { makeGraph } from '../../../src/tree/ir/graph-process.ts';
 import { addIrRoom } from '../../../src/tree/ir-room.ts';
@@ -19,7 +19,7 @@ import { at, paths, storage, tensor } from './tree-fixtures.ts';
 
 function roomOf(checkpoint: Checkpoint) {
   const table = new InodeTable(0);
-  addIrRoom(table, { checkpoint, model: modelOf(checkpoint), cache: new PageCache(1 << 20) });
+  addIrRoom(table, { checkpoint, model: modelOf(checkpoint), cache: new RenderedPages(1 << 20) });
   return {
     paths: paths(table.root),
     read: async (path: string) => {

@@ -9,7 +9,7 @@ import {
   PyTuple,
 } from '../../../src/checkpoint/pickle/values.ts';
 import { atOnce } from '../../../src/storage/in-slices.ts';
-import { PageCache } from '../../../src/storage/page-cache.ts';
+import { RenderedPages } from '../../../src/storage/rendered-pages.ts';
 import { addCheckpointRoom } from '../../../src/tree/checkpoint-room.ts';
 import { InodeTable } from '../../../src/tree/inode-table.ts';
 import { addModelRoom } from '../../../src/tree/model-room.ts';
@@ -20,7 +20,7 @@ import { at, IMAGE, paths, storage, tensor } from './tree-fixtures.ts';
 
 function rooms() {
   const table = new InodeTable(1000);
-  const files = new TensorFiles(table, { cache: new PageCache(1 << 20), writable: false });
+  const files = new TensorFiles(table, { cache: new RenderedPages(1 << 20), writable: false });
   return {
     table,
     files,
@@ -38,7 +38,7 @@ function dict(entries: Record<string, unknown>): PyDict {
 const sources = (files: TensorFiles) => ({
   files,
   json: () => 'json\n',
-  cache: new PageCache(1 << 20),
+  cache: new RenderedPages(1 << 20),
 });
 
 test('/model has a folder a module, a file a tensor and a gradient beside each parameter', () => {
@@ -236,7 +236,7 @@ test('a state dict is outlined like a module', () => {
 test('a storage that was saved by itself is written as it lies, where the room can be written', () => {
   for (const writable of [true, false]) {
     const table = new InodeTable(1000);
-    const files = new TensorFiles(table, { cache: new PageCache(1 << 20), writable });
+    const files = new TensorFiles(table, { cache: new RenderedPages(1 << 20), writable });
     const room = table.room('checkpoint', writable);
     addCheckpointRoom(table, room, dict({ raw: storage('0', 24), scalar: 1 }), sources(files));
     const file = at(room, 'raw.bin');

@@ -6,8 +6,8 @@ import { type TestContext, test } from 'node:test';
 import type { Checkpoint } from '../../../src/checkpoint/checkpoint.ts';
 import { openCheckpoint } from '../../../src/checkpoint/open.ts';
 import { tensorContent } from '../../../src/checkpoint/tensor-content.ts';
-import { PageCache } from '../../../src/storage/page-cache.ts';
 import { readContent } from '../../../src/storage/read-extents.ts';
+import { RenderedPages } from '../../../src/storage/rendered-pages.ts';
 import { WritableCheckpoint } from '../../../src/targets/writable-checkpoint.ts';
 import { modelOf } from '../../../src/tree/model-tensors.ts';
 import { SafetensorsExport } from '../../../src/tree/safetensors-export.ts';
@@ -16,7 +16,7 @@ import { sha256 } from '../../corpus/sha256.ts';
 import { readFixtures } from '../../support/fixtures.ts';
 import { temporaryDirectory } from '../../support/tmp.ts';
 
-const cache = () => new PageCache(1 << 20);
+const cache = () => new RenderedPages(1 << 20);
 
 function exported(checkpoint: Checkpoint) {
   const { tensors } = modelOf(checkpoint);

@@ -1,7 +1,7 @@
 import type { Storage, Tensor } from '../../../src/checkpoint/tensor.ts';
+import type { DirectoryInode, Inode } from '../../../src/inode.ts';
 import type { Image } from '../../../src/storage/image.ts';
 import { Overlay } from '../../../src/storage/overlay.ts';
-import type { DirectoryInode, Inode } from '../../../src/tree/inode.ts';
 
 /** An image nobody reads: trees are built without touching bytes. */
 export const IMAGE = {

@@ -4,7 +4,7 @@ import type { Checkpoint } from '../../../src/checkpoint/checkpoint.ts';
 import { PyDict, PyFloat, type Value } from '../../../src/checkpoint/pickle/values.ts';
 import { StatisticsCache } from '../../../src/numbers/statistics-cache.ts';
 import type { Image } from '../../../src/storage/image.ts';
-import { PageCache } from '../../../src/storage/page-cache.ts';
+import { RenderedPages } from '../../../src/storage/rendered-pages.ts';
 import { InodeTable } from '../../../src/tree/inode-table.ts';
 import type { ModelTensor } from '../../../src/tree/model-tensors.ts';
 import { addVizRoom, eventTime } from '../../../src/tree/viz-room.ts';
@@ -29,7 +29,7 @@ function room(tensors: readonly ModelTensor[]): string[] {
     checkpoint: { image: IMAGE, root: null } as unknown as Checkpoint,
     tensors,
     statistics: new StatisticsCache(),
-    cache: new PageCache(1 << 20),
+    cache: new RenderedPages(1 << 20),
   });
   return paths(table.root);
 }

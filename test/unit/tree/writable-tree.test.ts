@@ -6,8 +6,9 @@ import { openCheckpoint } from '../../../src/checkpoint/open.ts';
 import { PyDict, type Value } from '../../../src/checkpoint/pickle/values.ts';
 import type { Tensor } from '../../../src/checkpoint/tensor.ts';
 import { type TensorToWrite, tensorToWrite, writeTorchZip } from '../../../src/checkpoint/torch/writer.ts';
+import type { DirectoryInode, FileInode, Inode } from '../../../src/inode.ts';
 import type { CommandContent, StoredContent } from '../../../src/storage/content.ts';
-import { PageCache } from '../../../src/storage/page-cache.ts';
+import { RenderedPages } from '../../../src/storage/rendered-pages.ts';
 import { WritableCheckpoint } from '../../../src/targets/writable-checkpoint.ts';
 import { Log } from '../../../src/telemetry/log.ts';
 import {
@@ -16,7 +17,6 @@ import {
   type TreeEditing,
   type TreeSources,
 } from '../../../src/tree/build-tree.ts';
-import type { DirectoryInode, FileInode, Inode } from '../../../src/tree/inode.ts';
 import { InodeTable } from '../../../src/tree/inode-table.ts';
 import { temporaryDirectory } from '../../support/tmp.ts';
 import { at } from './tree-fixtures.ts';
@@ -30,7 +30,7 @@ function dict(entries: Record<string, unknown>): PyDict {
 }
 
 const sources: TreeSources = {
-  cache: new PageCache(1 << 20),
+  cache: new RenderedPages(1 << 20),
   version: '1.2.3',
   log: new Log(),
   status: async () => ({}),

@@ -5,7 +5,7 @@ import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { Statistics } from '../../../src/numbers/statistics.ts';
 import type { Image } from '../../../src/storage/image.ts';
-import { PageCache } from '../../../src/storage/page-cache.ts';
+import { RenderedPages } from '../../../src/storage/rendered-pages.ts';
 import { EventsFile, type EventsTensor } from '../../../src/viz/events-file.ts';
 import { masked } from '../../../src/viz/tfrecord.ts';
 import { requires } from '../../support/requires.ts';
@@ -59,7 +59,7 @@ function scene(names: readonly string[], of = (index: number) => statistics(10 +
       return of(index);
     },
   }));
-  const file = new EventsFile(image as unknown as Image, tensors, TIME, new PageCache(1 << 20));
+  const file = new EventsFile(image as unknown as Image, tensors, TIME, new RenderedPages(1 << 20));
   return { file, asked, image };
 }
 
@@ -168,7 +168,7 @@ test('however many read at a time, two tensors are computed at a time', async ()
     },
   }));
   const image = new ChangingImage() as unknown as Image;
-  const file = new EventsFile(image, tensors, TIME, new PageCache(1 << 20));
+  const file = new EventsFile(image, tensors, TIME, new RenderedPages(1 << 20));
   const piece = Math.ceil(file.size / 8);
   await Promise.all(Array.from({ length: 8 }, (_, index) => file.read(index * piece, piece)));
   assert.equal(most, 2);

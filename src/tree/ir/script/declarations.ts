@@ -1,6 +1,6 @@
 /**
- * What a file of TorchScript's code declares: classes with attributes and methods, and functions. The printer writes a small
- * and regular part of Python (torch/csrc/jit/serialization/python_print.cpp); what is not of it is kept as text and counted.
+ * The declarations in a file of TorchScript's code: classes with attributes and methods, and functions. The printer writes a small and
+ * regular part of Python (torch/csrc/jit/serialization/python_print.cpp); other lines are kept as text and counted.
  */
 import { type Expression, ExpressionReader } from './expressions.ts';
 import { type LogicalLine, logicalLines } from './logical-lines.ts';
@@ -10,26 +10,26 @@ import { Unparsed } from './tokens.ts';
 
 export interface Parameter {
   readonly name: string;
-  /** Empty where none was written. */
+  /** Empty if the code has none. */
   readonly type: string;
   readonly value: string | undefined;
 }
 
 export interface BodyLine {
   readonly line: number;
-  /** Blocks around it, 0 for the function's own. */
+  /** The number of blocks around it; 0 for the function's own. */
   readonly depth: number;
   readonly statement: Statement;
 }
 
 export interface FunctionDeclaration {
   readonly name: string;
-  /** With the class and the file's module before it. */
+  /** With the class and the file's module in front of it. */
   readonly qualified: string;
   readonly file: string;
   readonly line: number;
   readonly parameters: readonly Parameter[];
-  /** Empty where none was written. */
+  /** Empty if the code has none. */
   readonly returns: string;
   readonly body: BodyLine[];
 }
@@ -81,7 +81,7 @@ class FileReader {
   #class: OpenClass | undefined;
   #function: FunctionDeclaration | undefined;
   #functionIndent = 0;
-  /** Indentations of the open blocks of the function, its own first. */
+  /** Indentations of the function's open blocks, its own first. */
   #blocks: number[] = [];
 
   constructor({ name }: SourceFile, into: Declarations) {
@@ -216,7 +216,7 @@ function stringsOf(value: Expression | undefined): string[] {
   return items.flatMap((item) => (item.kind === 'literal' ? [unquoted(item.text)] : []));
 }
 
-/** A printed string's characters; the printer escapes as C does. */
+/** The characters of a printed string; the printer escapes as C does. */
 export function unquoted(text: string): string {
   return text.slice(1, -1).replace(/\\(x[\da-f]{2}|[0-7]{1,3}|.)/gi, (_, code: string) => {
     if (/^x./i.test(code)) return String.fromCharCode(Number.parseInt(code.slice(1), 16));

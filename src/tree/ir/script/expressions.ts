@@ -16,7 +16,7 @@ export interface Argument {
   readonly value: Expression;
 }
 
-/** Real code nests some ten deep. Links of a chain (`a.b.c`, `a + b + c`) count, because they nest, too. */
+/** Real code has a depth of about ten. The links of a chain (`a.b.c`, `a + b + c`) count, because they nest, too. */
 const MAX_DEPTH = 300;
 
 const BINARY: Readonly<Record<string, number>> = {
@@ -51,7 +51,7 @@ const UNARY = 12;
 
 const CLOSING = { '(': ')', '[': ']', '{': '}' } as const;
 
-/** Reads tokens from left to right; statements share it. */
+/** Reads tokens from left to right; the parser of statements uses the same object. */
 export class ExpressionReader {
   readonly #tokens: readonly Token[];
   #at = 0;
@@ -65,7 +65,7 @@ export class ExpressionReader {
     return this.#tokens[this.#at] as Token;
   }
 
-  /** Whether the next token is this one; then it is taken. */
+  /** Whether the next token is this one; if so, it is consumed. */
   take(text: string): boolean {
     const token = this.next;
     if (token.kind === 'string' || token.kind === 'end' || token.text !== text) return false;
@@ -88,7 +88,7 @@ export class ExpressionReader {
     if (this.next.kind !== 'end') throw new Unparsed(`${this.next.text} left over`);
   }
 
-  /** Several with commas are a tuple. */
+  /** Several expressions with commas are a tuple. */
   expressions(): Expression {
     const first = this.expression();
     if (this.next.text !== ',') return first;
@@ -125,7 +125,7 @@ export class ExpressionReader {
       }
       this.#deeper();
       for (const word of operator.split(' ')) this.expect(word);
-      // Powers bind to the right.
+      // Powers are right-associative.
       const right = this.#binary(operator === '**' ? precedence - 1 : precedence);
       left = { kind: 'operator', operator, operands: [left, right] };
     }

@@ -1,10 +1,10 @@
 /**
- * The graph of TorchScript code: for each method its nodes in the order of the code, a node for each call, with what it reaches and
- * which nodes its inputs come from. Types are those that the code declares; nothing is executed and nothing is inferred beyond
+ * The graph of TorchScript code: for each method its nodes in the order of the code, with a node for each call, the function that it reaches,
+ * and the nodes that its inputs come from. Types are those that the code declares; nothing is executed, and nothing is inferred beyond
  * declared types.
  *
- * Where a value comes from is worked out per block: what is assigned in a branch may reach what comes after the branch, so a value
- * assigned in both has two sources.
+ * The source of a value is computed for each block: an assignment in a branch may reach the code after the branch, so a value that both
+ * branches assign has two sources.
  */
 import type {
   BodyLine,
@@ -32,25 +32,25 @@ export type NodeKind =
   | 'attribute'
   /** An attribute that is set. */
   | 'set'
-  /** A value without a call: a literal, a list, another name of a value. */
+  /** A value without a call: a literal, a list, or another name of a value. */
   | 'value'
-  /** if, for, while, else, …: nodes of greater depth that follow are inside. */
+  /** if, for, while, else, …: the following nodes of greater depth are inside. */
   | 'block'
   | 'return'
-  /** A line that is no TorchScript as it is known here. */
+  /** A line that the parser does not understand. */
   | 'text';
 
 export interface GraphNode {
   readonly kind: NodeKind;
   readonly line: number;
   readonly depth: number;
-  /** What it gives: names of the code, or `%N` for what has none. */
+  /** Its results: names of the code, or `%N` for a result without a name. */
   readonly outputs: readonly string[];
-  /** As declared; undefined where nothing is. */
+  /** The declared type; undefined if there is none. */
   readonly type: string | undefined;
-  /** The path of the submodule from this one, empty for the module itself; of kind `module` only. */
+  /** The path of the submodule from this module, empty for the module itself; only for the kind `module`. */
   readonly submodule?: string;
-  /** `torch.relu`, `forward`, the attribute's name, the word of a block. */
+  /** `torch.relu`, `forward`, the attribute's name, or the word that begins a block. */
   readonly target: string;
   /** The qualified name of the method or function of this code that is called. */
   readonly reaches?: string;
@@ -66,7 +66,7 @@ export interface MethodGraph {
   readonly nodes: readonly GraphNode[];
 }
 
-/** Names of the code and what they lead to. */
+/** Names of the code, and what they mean. */
 export class ProgramIndex {
   readonly classes = new Map<string, ClassDeclaration>();
   readonly functions = new Map<string, FunctionDeclaration>();
@@ -93,7 +93,7 @@ export function methodGraph(
   return { declared, owner, nodes: new MethodReader(declared, owner, index).nodes };
 }
 
-/** What a name stands for. */
+/** The meaning of a name. */
 interface Binding {
   readonly type: string | undefined;
   /** A module of this one, by its path. */
@@ -108,7 +108,7 @@ class MethodReader {
   readonly nodes: GraphNode[] = [];
   readonly #index: ProgramIndex;
   readonly #names = new Map<string, Binding>();
-  /** The open blocks; each one's number is new. */
+  /** The open blocks; each has a new number. */
   readonly #blocks = [0];
   /** The block around each block. */
   readonly #around: number[] = [-1];
@@ -166,7 +166,7 @@ class MethodReader {
     }
   }
 
-  /** Blocks are numbered; a shallower line ends the deeper ones, and a new word (`else`) begins another. */
+  /** Blocks are numbered; a line of smaller depth ends the deeper ones, and a new word (`else`) starts another block. */
   #enter(depth: number): void {
     this.#depth = depth;
     while (this.#blocks.length > depth + 1) this.#blocks.pop();
@@ -202,7 +202,7 @@ class MethodReader {
     });
   }
 
-  /** Names of modules and functions are no values: `conv = self.conv`, `_0 = __torch__.f`. */
+  /** Names of modules and functions are not values: `conv = self.conv`, `_0 = __torch__.f`. */
   #alias(value: Expression): Pick<Binding, 'type' | 'submodule' | 'callee'> | undefined {
     const submodule = this.#submoduleOf(value);
     if (submodule !== undefined && submodule !== '') return { type: this.#typeOf(value), submodule };
@@ -215,7 +215,7 @@ class MethodReader {
     if (target.kind !== 'name') return;
     const block = this.#blocks.at(-1) ?? 0;
     const before = this.#names.get(target.name);
-    // What another branch assigned may be the value as well; what this block or one inside it assigned is gone.
+    // An assignment in another branch may also be the value; earlier assignments in this block, or in blocks inside it, are overwritten.
     const kept = before === undefined || this.#isWithin(before.block, block) ? [] : before.sources;
     this.#names.set(target.name, { ...binding, sources: [...new Set([...kept, ...binding.sources])], block });
   }
@@ -244,7 +244,7 @@ class MethodReader {
     return { node, type };
   }
 
-  /** A call, and before it those in its arguments. Without `given` what it gives is numbered. */
+  /** A call, after the calls in its arguments. Without `given` its result is numbered. */
   #call(
     call: Expression & { kind: 'call' },
     given: readonly string[] | undefined,
@@ -305,7 +305,7 @@ class MethodReader {
     return { node, type, name };
   }
 
-  /** What a method is called of, if that is a value: of an interface, a named tuple, a list. */
+  /** The object of a method call, if it is a value: an interface, a named tuple, a list. */
   #calledValue(of: Expression): { text: string; sources: readonly number[] } | undefined {
     if (this.#calleeOf(of) !== undefined) return undefined;
     if (of.kind !== 'attribute') return this.#shown(of);
@@ -325,7 +325,7 @@ class MethodReader {
     return { text: name === undefined ? text : `${name}=${text}`, sources };
   }
 
-  /** An expression as text; its calls become nodes of their own and stand in it by their `%N`. */
+  /** An expression as text; its calls become nodes of their own and appear as `%N`. */
   #shown(expression: Expression): { text: string; sources: readonly number[] } {
     const sources = new Set<number>();
     const text = printExpression(expression, (part) => {
@@ -347,7 +347,7 @@ class MethodReader {
     return { text, sources: [...sources] };
   }
 
-  /** The path of the module that an expression means, from this one. */
+  /** The path, from this module, of the module that an expression means. */
   #submoduleOf(expression: Expression): string | undefined {
     if (expression.kind === 'name') return this.#names.get(expression.name)?.submodule;
     const attribute = attributeOf(expression);
@@ -366,7 +366,7 @@ class MethodReader {
     return known(this.#index.attribute(this.#typeOf(attribute.of), attribute.name)?.type);
   }
 
-  /** The dotted name of what is called; undefined when it is a value's. */
+  /** The dotted name of the called function; undefined for a method of a value. */
   #calleeOf(expression: Expression): string | undefined {
     if (expression.kind === 'name') {
       const binding = this.#names.get(expression.name);
@@ -388,7 +388,7 @@ function known(type: string | undefined): string | undefined {
   return type === undefined || type === '' ? undefined : type;
 }
 
-/** `x.name`, and `getattr(x, "0")` for names that Python cannot spell. */
+/** `x.name`, and `getattr(x, "0")` for names that Python cannot write. */
 function attributeOf(expression: Expression): { of: Expression; name: string } | undefined {
   if (expression.kind === 'attribute') return expression;
   if (!isGetattr(expression)) return undefined;
@@ -408,7 +408,7 @@ function castType(callee: string, args: readonly Argument[]): string | undefined
   return CASTS.has(callee) && type !== undefined ? printExpression(type.value) : undefined;
 }
 
-/** The types of a declared tuple's parts. */
+/** The element types of a declared tuple. */
 function tupleTypes(type: string | undefined): readonly string[] {
   const inside = /^Tuple\[(.*)\]$/s.exec(type ?? '')?.[1];
   if (inside === undefined) return [];

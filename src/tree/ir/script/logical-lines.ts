@@ -1,18 +1,18 @@
 /**
- * Printed Python as logical lines: a line goes on in the next one while a bracket is open or a backslash ends it. Nothing is refused; a
- * bracket that is never closed ends at the next line that begins a definition.
+ * Printed Python as logical lines: a line continues in the next one while a bracket is open or if a backslash ends it. Nothing is refused; a
+ * bracket that is never closed ends at the next line that starts a definition.
  */
 
 export interface LogicalLine {
-  /** Of the first physical line, from 1. */
+  /** Number of the first physical line, from 1. */
   readonly line: number;
   /** Spaces before the text. */
   readonly indent: number;
-  /** Without the indentation; continued lines are joined by one space, comments are left out. */
+  /** Without the indentation and without comments; continued lines are joined by one space. */
   readonly text: string;
 }
 
-/** A printed line is a few hundred characters; one that reaches this ends there. */
+/** Maximum length of a line: a printed line has a few hundred characters. */
 const LINE_CHARACTERS = 256 * 1024;
 
 export function* logicalLines(source: string): Generator<LogicalLine> {
@@ -47,7 +47,7 @@ function indentOf(line: string): number {
   return indent === -1 ? 0 : indent;
 }
 
-/** The code of a line before its comment, and how many more brackets it opens than it closes. */
+/** The code of a line without its comment, and how many more brackets it opens than it closes. */
 function scan(line: string): { code: string; open: number } {
   let open = 0;
   let quote = '';

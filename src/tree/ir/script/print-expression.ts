@@ -1,9 +1,9 @@
 import type { Expression } from './expressions.ts';
 
-/** The text of a value that was printed elsewhere, or undefined. */
+/** The text of a value that was printed elsewhere; undefined if there is none. */
 export type Known = (expression: Expression) => string | undefined;
 
-/** An expression as text, with what `known` knows in the place of parts. */
+/** An expression as text; parts that `known` knows are replaced by its text. */
 export function printExpression(expression: Expression, known: Known = () => undefined): string {
   const print = (part: Expression): string => known(part) ?? printPart(part, print);
   return print(expression);

@@ -1,4 +1,4 @@
-/** One line of a method's body. What is not understood is a statement, too: of kind `text`. */
+/** One line of a method's body. A line that is not understood is a statement of kind `text`. */
 import { type Expression, ExpressionReader } from './expressions.ts';
 import { printExpression } from './print-expression.ts';
 import { Unparsed } from './tokens.ts';
@@ -7,14 +7,14 @@ export type Statement =
   | {
       readonly kind: 'assign';
       readonly targets: readonly Expression[];
-      /** Of an annotated one. */
+      /** The type of an annotated assignment. */
       readonly type: string | undefined;
       readonly value: Expression;
     }
   | { readonly kind: 'expression'; readonly value: Expression }
   /** return, raise, assert, del. */
   | { readonly kind: 'leave'; readonly word: string; readonly value: Expression | undefined }
-  /** What begins a block: if, elif, else, while, for, with. `bound` are names that it gives. */
+  /** The beginning of a block: if, elif, else, while, for, with. `bound` are the names that it assigns. */
   | {
       readonly kind: 'block';
       readonly word: string;
@@ -40,7 +40,7 @@ export function parseStatement(text: string): Statement {
 function statement(text: string): Statement {
   const word = /^[a-z]+(?![\w.([=])/.exec(text)?.[0] ?? '';
   const rest = text.slice(word.length);
-  // `return(x)` and `if(x):` are calls to the eye, and words to Python.
+  // `return(x)` and `if(x):` look like calls, but are keywords in Python.
   const tight = /^(return|if|elif|while|assert)(?=\()/.exec(text)?.[0];
   if (tight !== undefined) return statement(`${tight} ${text.slice(tight.length)}`);
   if (LEAVE.has(word)) return { kind: 'leave', word, value: rest.trim() === '' ? undefined : whole(rest) };

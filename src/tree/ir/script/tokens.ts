@@ -1,4 +1,4 @@
-/** The words of a logical line. */
+/** The tokens of a logical line. */
 
 export interface Token {
   readonly kind: 'name' | 'number' | 'string' | 'symbol' | 'end';
@@ -6,7 +6,7 @@ export interface Token {
   readonly start: number;
 }
 
-/** What does not parse: the line is kept as text. */
+/** Thrown for text that does not parse: the line is kept as text. */
 export class Unparsed extends Error {}
 
 const TOKEN =

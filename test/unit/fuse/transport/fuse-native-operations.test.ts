@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Filesystem } from '../../../../src/fuse/filesystem.ts';
-import { TreeFilesystem } from '../../../../src/fuse/operations.ts';
 import { ERRNO } from '../../../../src/fuse/protocol/errno.ts';
 import { makeSupplies } from '../../../../src/fuse/supplies.ts';
 import type { Done, FuseNativeOperations } from '../../../../src/fuse/transport/fuse-native-module.ts';
 import { FuseNativeBridge } from '../../../../src/fuse/transport/fuse-native-operations.ts';
+import { TreeFilesystem } from '../../../../src/fuse/tree-filesystem.ts';
 import { InodeTable } from '../../../../src/tree/inode-table.ts';
 import { sampleTree, WEIGHT } from '../sample-tree.ts';
 import { SIZE, writableTree } from '../writable-tree.ts';

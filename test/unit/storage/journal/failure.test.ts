@@ -3,7 +3,7 @@ import { cp, readdir, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { Journal, type JournalOptions } from '../../../../src/storage/journal/journal.ts';
-import type { MovedRecords } from '../../../../src/storage/journal/rewrite.ts';
+import type { MovedRecords } from '../../../../src/storage/journal/rewrite-poisoned.ts';
 import { temporaryDirectory } from '../../../support/tmp.ts';
 import { type Call, FaultyMedium } from './faulty-medium.ts';
 import { put, Recorder, replayed } from './recorder.ts';
@@ -84,7 +84,7 @@ test('a batch goes on behind a write of it that failed', async (t) => {
   assert.deepEqual(await found(), ['1:b', '2:c']);
 });
 
-test('after a failed sync what was not durable is written anew, and its new places are told', async (t) => {
+test('after a failed sync what was not durable is rewritten, and its new places are told', async (t) => {
   const moved: MovedRecords[] = [];
   const { medium, directory, journal, found } = await faultyJournal(t, {
     segmentBytes: 200,

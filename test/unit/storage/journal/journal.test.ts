@@ -81,7 +81,7 @@ test('records longer than what replay holds in memory come back', async (t) => {
   assert.equal(events[1], `8:${bytes.toString('latin1')}`);
 });
 
-test('replay and writing anew hold 1 MiB at a time, however long a record is', async (t) => {
+test('replay and rewriting hold 1 MiB at a time, however long a record is', async (t) => {
   const medium = new FaultyMedium();
   const { directory, journal } = await emptyJournal(t, {}, medium);
   await journal.append([{ offset: 0, bytes: Buffer.alloc(9 * 1024 * 1024, 1) }, put(1, 'x')]);
@@ -187,7 +187,7 @@ test('reads of a dropped segment that were under way end well', async (t) => {
   await assert.rejects(placement.file.read(placement.fileOffset, 1), { code: 'ERR_MLFS_IO' });
 });
 
-test('what was discarded is void from the mark on, and gone', async (t) => {
+test('what was discarded is superseded from the mark on, and gone', async (t) => {
   const { directory, journal } = await emptyJournal(t);
   const batch = journal.beginBatch();
   await journal.append([put(1, 'a')]);

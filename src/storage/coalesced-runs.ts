@@ -1,5 +1,5 @@
-/** Callers at a time share one run of a task: who comes while it is running waits for the next run, which begins after it. */
-export class GroupSync {
+/** Concurrent callers share a run of a task; late arrivals join the next one. */
+export class CoalescedRuns {
   readonly #task: () => Promise<void>;
   #running: Promise<void> | undefined;
   #next: Promise<void> | undefined;
@@ -15,7 +15,7 @@ export class GroupSync {
   }
 
   async #runAfter(running: Promise<void> | undefined): Promise<void> {
-    // Its failure is told to those who wait for it.
+    // Its failure concerns only its own callers.
     await running?.catch(() => undefined);
     this.#running = this.#next;
     this.#next = undefined;

@@ -1,6 +1,6 @@
 import { type ErrnoName, errno } from '../errors.ts';
+import type { DirectoryInode, FileInode, Inode, InodeTree } from '../inode.ts';
 import type { Layout } from '../storage/content.ts';
-import type { DirectoryInode, FileInode, Inode, InodeTree } from '../tree/inode.ts';
 import { AttributeChanges } from './attribute-changes.ts';
 import { Attributes, pendingLayout } from './attributes.ts';
 import { ClaimedScratch } from './claimed-scratch.ts';
@@ -37,32 +37,32 @@ import { WritableRooms } from './writable-rooms.ts';
 import { Writing } from './writing.ts';
 
 export interface TreeFilesystemOptions {
-  /** Whether everything that changes anything is refused. */
+  /** Whether every change is refused. */
   readonly readOnly: boolean;
-  /** Who owns every inode; the process's own ids when absent. */
+  /** The owner of every inode; default: the process's own ids. */
   readonly uid?: number;
   readonly gid?: number;
   /** Whether users other than the one who mounted may enter (allow_other). */
   readonly shared?: boolean;
   /** Makes acknowledged edits durable. */
   readonly flush?: () => Promise<void>;
-  /** A nameless file for a staged replacement or a scratch file. Without it there are none. */
+  /** Makes a nameless file for a staged replacement or a scratch file. Without it there are none. */
   readonly makeScratch?: () => ScratchContent;
-  /** How many bytes may still be written, for statfs: none when absent. */
+  /** How many bytes may still be written, for statfs; none if absent. */
   readonly freeBytes?: () => Promise<number>;
-  /** What users may take of the server's descriptors and memory; of its own when absent. */
+  /** The supplies of descriptors and memory that users share; default: supplies of its own. */
   readonly supplies?: Supplies;
-  /** Takes a line that says why something was refused or dropped. */
+  /** Receives a line with the reason of a refusal. */
   readonly log?: (message: string) => void;
 }
 
 /**
- * The tree of inodes as a Filesystem: finds the inode, asks whether the caller may, and hands the rest on: open files to OpenFiles, what
- * changes bytes to Writing, names to WritableRooms, what the kernel must hear to Coherence.
+ * The tree of inodes as a Filesystem. It finds the inode, checks whether the caller may, and passes the request on: open files to OpenFiles,
+ * changes of bytes to Writing, names to WritableRooms, news for the kernel to Coherence.
  *
  * Invariants:
- * - What is known at once is answered at once; only bytes and documents are waited for, and waiting for what is only read can be
- *   interrupted. What changes something is not interruptible: it happens or it does not.
+ * - An answer that is known is sent at once; only bytes and documents are waited for, and waiting for a read can be interrupted. A change is
+ *   not interruptible: it happens as a whole or not at all.
  * - A read returns fewer bytes than asked for only at the end of the file.
  * - On a read-only mount every change is EROFS.
  */
@@ -136,7 +136,7 @@ export class TreeFilesystem implements Filesystem {
     });
   }
 
-  /** What was read and written through JavaScript; reads of the data plane are in the transport's counters. */
+  /** Counts what is read and written through JavaScript; reads of the data plane are in the transport's counters. */
   counters(): Readonly<Record<string, number>> {
     return this.#files.counters();
   }
@@ -154,8 +154,8 @@ export class TreeFilesystem implements Filesystem {
   }
 
   /**
-   * Shows another tree from now on. Its nodeids are others than those of the trees before it, which live on for who holds their inodes.
-   * Resolves when the kernel has dropped the old names.
+   * Shows another tree from now on. Its nodeids differ from those of earlier trees, which stay for programs that hold their inodes. Resolves
+   * when the kernel has dropped the old names.
    */
   async replaceTree(tree: InodeTree): Promise<void> {
     const names = new Set([...this.#inodes.root.children.keys(), ...tree.root.children.keys()]);
@@ -308,7 +308,7 @@ export class TreeFilesystem implements Filesystem {
     this.#require(inode, mask, context);
   }
 
-  /** The tensors are what is used; free is what edits may still take. */
+  /** The used space is the tensors' bytes; the free space is what edits may still take. */
   statfs(): MaybePromise<Statfs> {
     if (this.#readOnly || this.#freeBytes === undefined) return this.#statfs(0);
     return this.#freeBytes().then((free) => this.#statfs(free));
@@ -402,24 +402,28 @@ export class TreeFilesystem implements Filesystem {
     return operation === 'link' || operation === 'symlink' ? 'EPERM' : 'EOPNOTSUPP';
   }
 
-  /** Waits until size and extents are known. Only then can what changes the bytes be followed. */
+  /** Waits until size and extents are known: only then can changes of the bytes be tracked. */
   async #laidOut(inode: Inode, layout: Layout, { signal }: RequestContext): Promise<void> {
-    // Also when nobody waits any more: it is laid out all the same, and nothing would follow it later.
+    // Also if nobody waits any more: the layout is made nevertheless, and nothing would track it later.
     const made = layout.make().then(() => {
       if (this.#inodes.isReferenced(inode.nodeid)) this.#follow(inode);
     });
     await interruptible(made, signal);
   }
 
-  /** The kernel may keep something of the inode: it hears when the bytes change. */
+  /** The kernel may keep something of the inode: it is told when the bytes change. */
   #follow(inode: Inode): void {
     if (inode.kind === 'file' && !this.#readOnly) this.#coherence.remember(inode);
   }
 
-  /** The bytes of a tensor have many names, each with a mode of its own: who takes the right to read from one is told of the others. */
+  /**
+   * The bytes of a tensor have several names, each with a mode of its own: a user who removes the right to read from one name is told about
+   * the others.
+   */
   #tellWhatStaysReadable(inode: Inode, before: number, mode: number = before): void {
     if (!this.#shared || isScratch(inode) || (before & ~mode & READABLE) === 0) return;
-    // Of `chmod -R` the first are told: finding a path goes through the tree, and so many lines would push all others out of the log.
+    // Only the first files of a `chmod -R` are reported: finding a path walks the tree, and so many lines would push all others out of the
+    // log.
     const nowMs = Date.now();
     if (nowMs - this.#tellingSinceMs >= TELL_AGAIN_MS) {
       this.#tellingSinceMs = nowMs;
@@ -459,7 +463,7 @@ export class TreeFilesystem implements Filesystem {
   }
 }
 
-/** Read permission of anybody. */
+/** Read permission for anybody. */
 const READABLE = 0o444;
 const PERMISSIONS = 0o777;
 
@@ -467,9 +471,9 @@ function noScratch(): never {
   throw errno('EROFS', 'there is no place for scratch files');
 }
 
-/** Lines that say what a mode does not protect, in so many milliseconds. */
+/** Maximum number of log lines about modes in TELL_AGAIN_MS. */
 const MOST_TOLD = 16;
 const TELL_AGAIN_MS = 60_000;
 const STATFS_BLOCK = 4096;
-/** One of the transports has 32 bits for a number of blocks; larger file systems get larger blocks. */
+/** One of the transports has 32 bits for a number of blocks; a larger file system gets larger blocks. */
 const MOST_BLOCKS = 2 ** 32;

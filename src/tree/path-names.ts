@@ -1,6 +1,6 @@
 /**
- * Tensor names as paths, and back. A name is split on dots; each part becomes a file name. Nearly every part of a
- * real model is one already; what is not is escaped with `%`, so that every path can be read back:
+ * Tensor names as paths, and back. A name is split on dots, and each part becomes a file name. Nearly every part of a real model can be a
+ * file name as it is; other parts are escaped with `%`, so that every path can be turned back into the name:
  *
  *   `%`                                    →  `%25`
  *   `/`, and what no glyph stands for      →  `%2F`, `%00`, `%9B` (two hex digits), `%u202E` (four, a UTF-16 unit): visible-text.ts says what
@@ -13,7 +13,7 @@
  */
 import { isHidden } from '../visible-text.ts';
 
-/** NAME_MAX of Linux less the longest suffix that is appended to a part. */
+/** Linux's NAME_MAX minus the longest suffix that is appended to a part. */
 const MAX_PART_BYTES = 250;
 const CONTINUED = '%+';
 
@@ -37,7 +37,7 @@ export function tensorNameOf(path: readonly string[]): string {
   return parts.join('.');
 }
 
-/** One key as file names: one, unless it is too long for one. Dots stay. */
+/** One key as file names: one name, or several if the key is too long for one. Dots stay. */
 export function escapeKey(key: string): string[] {
   if (isPlain(key)) return [key];
   if (key === '') return ['%'];
@@ -64,7 +64,7 @@ export function escapeKey(key: string): string[] {
   return parts;
 }
 
-/** A long key of which no character is escaped, in parts of a byte a character. */
+/** The parts of a long key without escapes, with one byte for each character. */
 function cutPlain(key: string): string[] {
   const parts: string[] = [];
   const most = MAX_PART_BYTES - CONTINUED.length;
@@ -74,19 +74,19 @@ function cutPlain(key: string): string[] {
   return parts;
 }
 
-/** `name`, or for the nth entry that wants the same name, `name%~n`. */
+/** `name`, or `name%~n` for the nth entry that would have the same name. */
 export function separated(name: string, nth: number): string {
   return nth === 1 ? name : `${name}%~${nth}`;
 }
 
-/** ASCII that needs no escape, and is not only dots. */
+/** ASCII that needs no escape and does not consist of dots only. */
 const PLAIN = /^(?!\.{1,2}$)[\x20-\x24\x26-\x2e\x30-\x7e]+$/;
 
 function isPlain(part: string): boolean {
   return part.length <= MAX_PART_BYTES && PLAIN.test(part);
 }
 
-/** `character` is one code point, or half a surrogate pair. */
+/** `character` is one code point or half of a surrogate pair. */
 function escapeCharacter(character: string): string {
   const code = character.codePointAt(0) ?? 0;
   if (character !== '%' && character !== '/' && !isHidden(character)) return character;

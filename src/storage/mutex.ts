@@ -1,5 +1,5 @@
-/** Tasks that are run one at a time, in the order in which they were asked for. A task that fails does not hold up the next. */
-export class Turns {
+/** Runs tasks one at a time, in the order in which they were given. A task that fails does not hold up the next one. */
+export class Mutex {
   #last: Promise<unknown> = Promise.resolve();
 
   run<T>(task: () => Promise<T>): Promise<T> {

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { equalPages, PageCache, readPaged } from '../../../src/storage/page-cache.ts';
+import { equalPages, RenderedPages, readPaged } from '../../../src/storage/rendered-pages.ts';
 
 const page = (size: number, fill = 0) => new Uint8Array(size).fill(fill);
 
 test('a page is loaded once for everybody who asks while it loads', async () => {
-  const cache = new PageCache(1 << 20);
+  const cache = new RenderedPages(1 << 20);
   const content = cache.newContent();
   let loads = 0;
   let finish: (bytes: Uint8Array) => void = () => {};
@@ -25,7 +25,7 @@ test('a page is loaded once for everybody who asks while it loads', async () => 
 });
 
 test('the cache holds no more bytes than it may, and drops the page that was used longest ago', async () => {
-  const cache = new PageCache(300);
+  const cache = new RenderedPages(300);
   const content = cache.newContent();
   for (const index of [0, 1, 2]) await cache.get(content, index, async () => page(100, index));
   await cache.get(content, 0, async () => assert.fail('page 0 is still there'));
@@ -37,14 +37,14 @@ test('the cache holds no more bytes than it may, and drops the page that was use
 });
 
 test('a page larger than the whole cache is served and not kept', async () => {
-  const cache = new PageCache(100);
+  const cache = new RenderedPages(100);
   const content = cache.newContent();
   assert.equal((await cache.get(content, 0, async () => page(1000))).length, 1000);
   assert.equal(cache.counters.bytes, 0);
 });
 
 test('a failed load fails its readers and is tried again by the next', async () => {
-  const cache = new PageCache();
+  const cache = new RenderedPages();
   const content = cache.newContent();
   await assert.rejects(
     cache.get(content, 0, async () => {
@@ -55,8 +55,8 @@ test('a failed load fails its readers and is tried again by the next', async () 
   assert.equal((await cache.get(content, 0, async () => page(1, 9)))[0], 9);
 });
 
-test('contents do not see each other, and a forgotten one is loaded anew even if it was loading', async () => {
-  const cache = new PageCache();
+test('contents do not see each other, and a forgotten one is loaded again even if it was loading', async () => {
+  const cache = new RenderedPages();
   const [one, ten] = [cache.newContent(), cache.newContent()];
   let finish: (bytes: Uint8Array) => void = () => {};
   const stale = cache.get(

@@ -1,6 +1,6 @@
 /**
- * The LRU page cache: for bytes that the kernel cannot cache for us before they exist: inflated entries, gathers of strided
- * tensors. Bounded in bytes. A page belongs to a content (a number this cache hands out) and has an index; how large pages
+ * The rendered pages, least recently used first to go: bytes that the kernel cannot cache for us before they exist, such as inflated entries
+ * and gathers of strided tensors. Bounded in bytes. A page belongs to a content (a number this cache hands out) and has an index; how large pages
  * are is the content's own choice, so that a transposed matrix can be rendered in tiles.
  *
  * Invariants: a page is loaded by one loader at a time, however many ask for it; pages are never modified once they are
@@ -9,7 +9,7 @@
 import { LRUCache } from 'lru-cache';
 import { StreamPool } from './stream-pool.ts';
 
-export interface PageCacheCounters {
+export interface RenderedPagesCounters {
   /** Pages that were there, or that somebody else was already loading. */
   readonly hits: number;
   readonly misses: number;
@@ -20,9 +20,9 @@ export interface PageCacheCounters {
   readonly maxBytes: number;
 }
 
-export const DEFAULT_PAGE_CACHE_BYTES = 256 * 1024 * 1024;
+export const DEFAULT_RENDERED_PAGES_BYTES = 256 * 1024 * 1024;
 
-export class PageCache {
+export class RenderedPages {
   /** Decoders kept open between reads, so that reading on continues instead of starting over. */
   readonly streams = new StreamPool();
   readonly #maxBytes: number;
@@ -33,7 +33,7 @@ export class PageCache {
   #misses = 0;
   #evictions = 0;
 
-  constructor(maxBytes: number = DEFAULT_PAGE_CACHE_BYTES) {
+  constructor(maxBytes: number = DEFAULT_RENDERED_PAGES_BYTES) {
     this.#maxBytes = maxBytes;
     this.#pages = new LRUCache({
       maxSize: Math.max(1, maxBytes),
@@ -44,7 +44,7 @@ export class PageCache {
     });
   }
 
-  get counters(): PageCacheCounters {
+  get counters(): RenderedPagesCounters {
     return {
       hits: this.#hits,
       misses: this.#misses,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { RequestContext } from '../../../src/fuse/filesystem.ts';
 import { O_APPEND } from '../../../src/fuse/open-policy.ts';
-import { TreeFilesystem } from '../../../src/fuse/operations.ts';
+import { TreeFilesystem } from '../../../src/fuse/tree-filesystem.ts';
 import { sampleTree, WEIGHT } from './sample-tree.ts';
 
 const O_RDONLY = 0;

@@ -1,13 +1,15 @@
 /**
- * Reading /proc/self/mountinfo (proc(5)): fields 3 `major:minor`, 5 mount point with octal escapes, then after ` - ` the
- * type, the source and the super options. The mount itself is never asked: it might be the one we serve.
+ * Reads /proc/self/mountinfo (proc(5)): fields 3 `major:minor`, 5 mount point with octal escapes, then after ` - ` the type, the source and
+ * the super options. The mount itself is never accessed: this process might serve it.
  */
 export interface MountTableEntry {
   readonly device: string;
   readonly mountpoint: string;
   readonly type: string;
   readonly source: string;
-  /** The `user_id` of a FUSE mount: who made it, and answers in its name. */
+  /** This mount itself, whatever its file system may: `rw` among the options of the mount point. */
+  readonly writable: boolean;
+  /** The `user_id` of a FUSE mount: the user who mounted it, and who answers its requests. */
   readonly userId: number | undefined;
 }
 
@@ -25,6 +27,7 @@ export function parseMountTable(mountinfo: string): MountTableEntry[] {
       mountpoint: unescapeOctal(fields[4]),
       type,
       source: unescapeOctal(source),
+      writable: fields[5]?.split(',').includes('rw') ?? false,
       userId: userIdIn(options),
     });
   }
@@ -41,12 +44,12 @@ export function mountTableEntry(mountinfo: string, mountpoint: string): MountTab
   return parseMountTable(mountinfo).findLast((entry) => entry.mountpoint === mountpoint);
 }
 
-/** `major:minor` of the topmost mount on a path: what /sys/class/bdi calls it. */
+/** `major:minor` of the topmost mount on a path: its name in /sys/class/bdi. */
 export function deviceNumberOf(mountinfo: string, mountpoint: string): string | undefined {
   return mountTableEntry(mountinfo, mountpoint)?.device;
 }
 
-/** Space, tab, newline and backslash are written as \040, \011, \012 and \134. Bytes, so that UTF-8 names survive. */
+/** Space, tab, newline, `#` and backslash are written as \040, \011, \012, \043 and \134: ASCII alone, so that UTF-8 names survive. */
 function unescapeOctal(field: string): string {
   if (!field.includes('\\')) return field;
   return field.replace(/\\([0-7]{3})/g, (_, digits: string) =>

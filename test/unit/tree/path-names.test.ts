@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { escapeKey, pathOfTensorName, tensorNameOf } from '../../../src/tree/entry-name.ts';
+import { escapeKey, pathOfTensorName, tensorNameOf } from '../../../src/tree/path-names.ts';
 
 test('an ordinary tensor name is its own path', () => {
   assert.deepEqual(pathOfTensorName('layers.0.attention.wq.weight'), [

@@ -1,8 +1,8 @@
 /**
- * What becomes of records that a failed sync left in doubt. The kernel marks pages that it could not write as clean: a second fsync would
- * succeed and prove nothing, and the pages may go. So, while they can still be read, and only if their checksums are right, the records are
- * written anew into a segment of their own, with the same numbers. It gets its name when it is durable as a whole; from then on it
- * stands for them, because it begins with the first of their numbers. What comes after them goes there, too.
+ * Rewriting the records that a failed sync poisoned. After a failed sync the kernel marks the pages that it could not write as clean: a second
+ * fsync would succeed and prove nothing, and the pages may go. So the poisoned records are rewritten into a segment of their own, with the same
+ * sequence numbers, while they can still be read and only if their checksums are right. The segment gets its name when it is durable as a whole.
+ * From then on it supersedes the poisoned records, because it begins with the first of their numbers. Later records go there, too.
  */
 import { join } from 'node:path';
 import { MlfsError } from '../../errors.ts';
@@ -32,13 +32,13 @@ const SLICE_BYTES = 1024 * 1024;
 /** A segment under this name is not one yet. */
 const UNFINISHED = '.new';
 
-/** `instead`: what stands in place of the records in doubt. The suspects are the last segments there are. */
-export async function writeAnew(
+/** `poisoned`: the last segments of the journal. `instead`: a record that takes the place of the poisoned ones. */
+export async function rewritePoisoned(
   medium: Medium,
   directory: string,
   number: number,
   firstSequence: number,
-  suspects: readonly Segment[],
+  poisoned: readonly Segment[],
   instead?: readonly Uint8Array[],
 ): Promise<{ segment: Segment; moved: MovedRecords[] }> {
   const path = segmentPath(directory, number);
@@ -48,15 +48,15 @@ export async function writeAnew(
   const starts: number[] = [];
   let size = SEGMENT_HEADER_BYTES;
   try {
-    const replaced = suspects.filter(({ durableSize }) => durableSize === 0).length;
+    const replaced = poisoned.filter(({ durableSize }) => durableSize === 0).length;
     await draft.write(0, [encodeSegmentHeader(number, firstSequence, replaced)]);
     if (instead !== undefined) {
       await draft.write(size, instead);
       size += instead.reduce((sum, { byteLength }) => sum + byteLength, 0);
     } else {
-      for (const suspect of suspects) {
+      for (const segment of poisoned) {
         starts.push(size);
-        size = await copyRecords(suspect, draft, size);
+        size = await copyRecords(segment, draft, size);
       }
     }
     await draft.sync();
@@ -71,24 +71,24 @@ export async function writeAnew(
   try {
     await medium.syncDirectory(directory);
   } catch (cause) {
-    // Who was told that it failed shall not find it done. If it stays, the next attempt replaces it.
+    // A rewriting reported as failed must not reappear after a restart. If the file stays, the next attempt replaces it.
     await medium.remove(path).catch(() => undefined);
     throw cause;
   }
   const file = await medium.open(path, 'write');
   const moved = starts.map((fileOffset, index) => {
-    const suspect = suspects[index] as Segment;
+    const segment = poisoned[index] as Segment;
     return {
-      segment: suspect.number,
-      start: doubtfulFrom(suspect),
-      end: suspect.size,
+      segment: segment.number,
+      start: poisonedFrom(segment),
+      end: segment.size,
       to: { file, fileOffset, segment: number },
     };
   });
   return { segment: newSegment({ number, path, file, firstSequence, size }), moved };
 }
 
-function doubtfulFrom({ durableSize }: Segment): number {
+function poisonedFrom({ durableSize }: Segment): number {
   return Math.max(SEGMENT_HEADER_BYTES, durableSize);
 }
 
@@ -112,25 +112,25 @@ async function removeUnfinished(medium: Medium, path: string): Promise<void> {
 }
 
 /** Returns where the next bytes go. */
-async function copyRecords(suspect: Segment, draft: MediumFile, start: number): Promise<number> {
-  await checkRecords(suspect);
+async function copyRecords(segment: Segment, draft: MediumFile, start: number): Promise<number> {
+  await checkRecords(segment);
   let size = start;
-  for (let at = doubtfulFrom(suspect); at < suspect.size; at += SLICE_BYTES) {
-    const length = Math.min(SLICE_BYTES, suspect.size - at);
-    await draft.write(size, [await suspect.file.read(at, length)]);
+  for (let at = poisonedFrom(segment); at < segment.size; at += SLICE_BYTES) {
+    const length = Math.min(SLICE_BYTES, segment.size - at);
+    await draft.write(size, [await segment.file.read(at, length)]);
     size += length;
   }
   return size;
 }
 
 /** Throws ERR_MLFS_IO when a record cannot be read as it was written any more. */
-async function checkRecords(suspect: Segment): Promise<void> {
-  const reader = new RecordReader(suspect.file, suspect.size);
-  for (let at = doubtfulFrom(suspect); at < suspect.size; ) {
+async function checkRecords(segment: Segment): Promise<void> {
+  const reader = new RecordReader(segment.file, segment.size);
+  for (let at = poisonedFrom(segment); at < segment.size; ) {
     const record = await reader.recordAt(at);
     if (typeof record === 'string') {
-      throw new MlfsError('ERR_MLFS_IO', `${suspect.path}: the record at byte ${at} is lost: ${record}`, {
-        path: suspect.path,
+      throw new MlfsError('ERR_MLFS_IO', `${segment.path}: the record at byte ${at} is lost: ${record}`, {
+        path: segment.path,
       });
     }
     at = record.end;

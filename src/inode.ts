@@ -1,0 +1,62 @@
+import type { ByteSource } from './storage/byte-source.ts';
+import type { Content } from './storage/content.ts';
+import type { ImageUpdate } from './storage/image.ts';
+
+/** The root directory's nodeid, by FUSE's convention (FUSE_ROOT_ID). */
+export const ROOT_NODEID = 1;
+
+/**
+ * Scratch inodes have nodeids from here on, and the trees' inodes have lower ones: a later tree starts above all earlier ones. The value fits
+ * in 32 bits, the size of an inode number in one of the transports.
+ */
+export const FIRST_SCRATCH_NODEID = 2 ** 31;
+
+export type Inode = FileInode | DirectoryInode;
+
+interface InodeBase {
+  /** Nodeids are assigned from 1 without gaps, and never reused within a mount. */
+  readonly nodeid: number;
+  /** Permission bits only. */
+  readonly mode: number;
+  readonly mtimeMs: number;
+  /** Attributes in the user.mlfs namespace, such as `user.mlfs.dtype` → `float32`. */
+  readonly xattrs?: ReadonlyMap<string, string>;
+}
+
+export interface FileInode extends InodeBase {
+  readonly kind: 'file';
+  /** The number of names: tied tensors are one inode. */
+  nlink: number;
+  readonly content: Content;
+  /** Present on tensors: the bytes of one element with this value; undefined for a text that is not a number of the dtype. */
+  readonly element?: (number: string) => Uint8Array | undefined;
+  /**
+   * Present if the bytes of a replacement are not the content's own bytes (a text that is parsed, a header that may differ): applies them as
+   * part of an update. Throws MlfsError with EINVAL and the reason, with line and column; then the update changes nothing.
+   */
+  readonly replace?: ((staged: ByteSource, update: ImageUpdate) => Promise<void>) | undefined;
+}
+
+export interface DirectoryInode extends InodeBase {
+  readonly kind: 'directory';
+  /** nodeid of the parent; the root is its own parent. */
+  readonly parent: number;
+  readonly children: Map<string, Inode>;
+  /** True until the first access: asking for the children makes them. Walks that only search skip such a folder. */
+  readonly unmade?: boolean;
+  /** Whether scratch files can be made here. */
+  readonly writable?: boolean;
+}
+
+/** The inodes of one mount. */
+export interface InodeTree {
+  readonly root: DirectoryInode;
+  get(nodeid: number): Inode | undefined;
+  readonly inodeCount: number;
+  /** Above every nodeid of this tree except the root's: a later tree may begin here. */
+  readonly nextNodeid: number;
+  /** The room that an inode of this tree was made for. An inode with names in several rooms belongs to one of them. */
+  roomOf(nodeid: number): string;
+  /** Sum of the file sizes that are fixed, in bytes, for statfs. */
+  readonly totalBytes: number;
+}
