@@ -121,3 +121,8 @@ export class MlfsError extends Error {
 export function errno(name: ErrnoName, message: string = name): MlfsError {
   return new MlfsError('ERR_MLFS_ERRNO', message, { errno: name });
 }
+
+/** The message of whatever was thrown. */
+export function messageOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
+}

@@ -22,10 +22,10 @@ import { tensorContent } from './checkpoint/tensor-content.ts';
 import { MlfsError } from './errors.ts';
 import type { MountOptions } from './mount/mount-options.ts';
 import type { Mounted, MountSummary } from './mount/mounted.ts';
-import type { Content } from './storage/content.ts';
+import type { Content, FixedContent } from './storage/content.ts';
 import type { CommitReport } from './storage/edits.ts';
 import { mappedView } from './storage/mapped-view.ts';
-import { readExtents } from './storage/read-extents.ts';
+import { readContent } from './storage/read-extents.ts';
 import { DEFAULT_RENDERED_PAGES_BYTES, RenderedPages } from './storage/rendered-pages.ts';
 import type { CommitRequest, EditTarget } from './targets/edit-target.ts';
 import type { TargetStatus as EditsStatus } from './targets/status-document.ts';
@@ -174,7 +174,7 @@ export class OpenedCheckpoint implements AsyncDisposable {
     if (!Number.isSafeInteger(offset) || offset < 0 || offset > size || !(wanted >= 0)) {
       throw new MlfsError(
         'ERR_MLFS_USAGE',
-        `${name}: offset ${offset}, length ${wanted} is no range of ${size} bytes`,
+        `${name}: offset ${offset}, length ${wanted} is not a range of its ${size} bytes`,
       );
     }
     const length = Math.min(wanted, size - offset);
@@ -238,7 +238,7 @@ export class OpenedCheckpoint implements AsyncDisposable {
     return this.close();
   }
 
-  #contentOf(name: string): SizedContent {
+  #contentOf(name: string): FixedContent {
     const named = this.#byName.get(name);
     if (named === undefined) {
       throw new MlfsError('ERR_MLFS_NOT_FOUND', `${this.path}: has no tensor ${quoteName(name)}`, {
@@ -247,7 +247,8 @@ export class OpenedCheckpoint implements AsyncDisposable {
       });
     }
     named.content ??= tensorContent(named.tensor, this.#cache);
-    return named.content as SizedContent;
+    // tensorContent makes nothing else.
+    return named.content as FixedContent;
   }
 }
 
@@ -261,15 +262,6 @@ async function editsOf(target: string, { stateDirectory }: EditsOptions): Promis
 
 /** Size of the pieces in which a read is done: the memory in use besides the result. */
 const READ_BYTES = 1024 * 1024;
-
-/** `tensorContent` returns no other kinds. */
-type SizedContent = Extract<Content, { readonly kind: 'extents' | 'rendered' }>;
-
-function readContent(content: SizedContent, offset: number, length: number): Promise<Uint8Array> {
-  return content.kind === 'extents'
-    ? readExtents(content.extents, offset, length)
-    : content.read(offset, length);
-}
 
 function describe(name: string, tensor: Tensor): TensorInfo {
   return {

@@ -6,7 +6,7 @@
  */
 import * as fs from 'node:fs';
 import { getSystemErrorName, promisify } from 'node:util';
-import { type ErrnoName, errno, MlfsError } from '../errors.ts';
+import { type ErrnoName, errno, MlfsError, messageOf } from '../errors.ts';
 import { ERRNO } from '../fuse/protocol/errno.ts';
 import { decodeName, encodeName, hasRawBytes } from '../fuse/protocol/name-bytes.ts';
 import { O_PATH, pathOf, pathIn as textPathIn } from '../storage/folder-descriptor.ts';
@@ -44,7 +44,7 @@ export function hostError(cause: unknown): MlfsError {
   if (Object.hasOwn(ERRNO, code)) return errno(code as ErrnoName);
   const same = SAME[code];
   if (same !== undefined) return errno(same);
-  return new MlfsError('ERR_MLFS_IO', `activations: ${cause instanceof Error ? cause.message : cause}`, {
+  return new MlfsError('ERR_MLFS_IO', `activations: ${messageOf(cause)}`, {
     cause,
   });
 }

@@ -3,7 +3,7 @@
  * pickle, `.pt` a Git LFS pointer). Directories, headers and pickles are read; tensor bytes never are.
  */
 import { stat } from 'node:fs/promises';
-import { MlfsError } from '../errors.ts';
+import { MlfsError, messageOf } from '../errors.ts';
 import { FileSource } from '../storage/file-source.ts';
 import { Image } from '../storage/image.ts';
 import type { Checkpoint, ParsedCheckpoint, ParseOptions } from './checkpoint.ts';
@@ -83,6 +83,6 @@ async function openPickle(image: Image, head: Buffer, options: ParseOptions): Pr
 
 /** A bug of MLFS that a file triggers becomes an error with the file's name instead of a stack trace. */
 function unexpected(path: string, cause: unknown): MlfsError {
-  const reason = cause instanceof Error ? cause.message : String(cause);
+  const reason = messageOf(cause);
   return new MlfsError('ERR_MLFS_INTERNAL', `${path}: cannot be opened: ${reason}`, { path, cause });
 }

@@ -3,6 +3,6 @@ import { InvalidArgumentError } from 'commander';
 
 /** Reads an option that names a file or folder. */
 export function absolutePath(text: string): string {
-  if (text === '') throw new InvalidArgumentError('the path is empty.');
+  if (text === '') throw new InvalidArgumentError('The path is empty.');
   return resolve(text);
 }

@@ -107,6 +107,7 @@ function withUnit(rate: number, unit: ThroughputRow['unit']): string {
 
 function positive(value: string): number {
   const number = Number(value);
-  if (!Number.isFinite(number) || number <= 0) throw new InvalidArgumentError('not a positive number');
+  if (!Number.isFinite(number) || number <= 0)
+    throw new InvalidArgumentError('It must be a positive number.');
   return number;
 }

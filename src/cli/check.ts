@@ -31,7 +31,7 @@ export function registerCheck(program: Command): void {
 
 async function check(name: string, flags: CheckFlags): Promise<void> {
   if (!flags.grads && !flags.finite) {
-    throw new MlfsError('ERR_MLFS_USAGE', 'say what is to be checked', {
+    throw new MlfsError('ERR_MLFS_USAGE', 'mlfs check: nothing to check was chosen', {
       advice: '--grads, --finite, or both',
     });
   }

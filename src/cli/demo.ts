@@ -27,14 +27,14 @@ async function demonstrate(options: {
     import('../checkpoint/torch/writer.ts'),
     import('node:path'),
   ]);
-  await withTemporaryFolder(async (folder) => {
+  await withTemporaryFolder(async (folder, interrupted) => {
     const checkpoint = join(folder, 'mlp.pt');
     heading('A checkpoint, written as torch.save would');
     const { size } = await writeTorchZip(checkpoint, { tensors: MLP });
     say(`${checkpoint}: ${plural(MLP.length, 'tensor')}, ${exactBytes(size)}`);
     await readAsLibrary(checkpoint);
     try {
-      await mountAndWalk(checkpoint, folder, options.transport);
+      await mountAndWalk(checkpoint, folder, options.transport, interrupted);
     } catch (error) {
       if (!(error instanceof MlfsError) || error.code !== 'ERR_MLFS_FUSE') throw error;
       await explainNoMount(error);
@@ -74,6 +74,7 @@ async function mountAndWalk(
   checkpoint: string,
   folder: string,
   transport: 'auto' | 'kernel' | 'fuse-native',
+  interrupted: AbortSignal,
 ): Promise<void> {
   const [{ withMount }, { readdir, readFile, stat }, { createHash }, { join }] = await Promise.all([
     import('./trial-mount.ts'),
@@ -81,7 +82,7 @@ async function mountAndWalk(
     import('node:crypto'),
     import('node:path'),
   ]);
-  await withMount(checkpoint, folder, { transport }, async ({ mountpoint, mounted }) => {
+  await withMount(checkpoint, folder, { transport }, interrupted, async ({ mountpoint, mounted }) => {
     heading(`Mounted (${mounted.summary.transport} transport)`);
     say(`mlfs mount ${checkpoint} ${mountpoint}`);
     const walk = async (folder: string, depth: number): Promise<void> => {

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { Finding } from '../doctor/finding.ts';
-import { EXIT, MlfsError } from '../errors.ts';
+import { EXIT, MlfsError, messageOf } from '../errors.ts';
 import { printJson, printLine, printStyled } from './output.ts';
 
 /** `mlfs doctor`: can this machine mount, and what to do if not. */
@@ -34,12 +34,12 @@ async function trialMount(): Promise<Finding> {
     import('node:path'),
   ]);
   try {
-    return await withTemporaryFolder(async (folder) => {
+    return await withTemporaryFolder(async (folder, interrupted) => {
       const checkpoint = join(folder, 'trial.pt');
       await writeTorchZip(checkpoint, {
         tensors: [{ name: 'fc.weight', dtype: 'float32', shape: [2, 2], fill: SAMPLE }],
       });
-      return withMount(checkpoint, folder, {}, async ({ mountpoint, mounted }) => {
+      return withMount(checkpoint, folder, {}, interrupted, async ({ mountpoint, mounted }) => {
         const bytes = await readFile(join(mountpoint, 'model/fc/weight.bin'));
         if (!bytes.equals(SAMPLE)) {
           return { name, state: 'problem', detail: 'a mounted tensor has other bytes than the file' };
@@ -52,7 +52,7 @@ async function trialMount(): Promise<Finding> {
       });
     });
   } catch (error) {
-    const detail = error instanceof Error ? error.message : String(error);
+    const detail = messageOf(error);
     // ERR_MLFS_FUSE sends the user to this command.
     const advice = error instanceof MlfsError && error.code !== 'ERR_MLFS_FUSE' ? error.advice : undefined;
     return { name, state: 'problem', detail, advice };

@@ -5,13 +5,14 @@
  * not answer must not keep the process alive.
  */
 
-import { MlfsError } from '../errors.ts';
+import { MlfsError, messageOf } from '../errors.ts';
 import { unmountPath } from '../fuse/transport/unmount.ts';
 import { mount } from '../mount/mount.ts';
 import type { MountOptions } from '../mount/mount-options.ts';
 import type { Mounted, MountSummary } from '../mount/mounted.ts';
 import { resolveMountpoint } from '../mount/mountpoint.ts';
 import { serverOfMount } from '../targets/server-process.ts';
+import { ENDING_SIGNALS } from './ending-signals.ts';
 
 export interface ForegroundEvents {
   readonly onMounted: (mountpoint: string, summary: MountSummary) => void;
@@ -20,7 +21,6 @@ export interface ForegroundEvents {
 
 /** A mount is made in less than a second from a disk that answers. */
 const MAKING_MS = 3000;
-const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /** Resolves when the mount is gone. `abandoned` unmounts like a signal. */
 export async function serveInForeground(
@@ -44,10 +44,10 @@ export async function serveInForeground(
   const die = async (signal: NodeJS.Signals) => {
     await detachOwn(directory).catch((cause: Error) => events.notice(cause.message));
     // As the signal does by itself: process.exit() would wait for calls that do not come back.
-    for (const each of SIGNALS) process.off(each, dieBy);
+    for (const each of ENDING_SIGNALS) process.off(each, dieBy);
     process.kill(process.pid, signal);
   };
-  for (const signal of SIGNALS) process.on(signal, dieBy);
+  for (const signal of ENDING_SIGNALS) process.on(signal, dieBy);
   abandoned?.addEventListener('abort', endAbandoned);
   try {
     mounted = await mount(checkpoint, directory, { ...options, onNotice: events.notice });
@@ -57,7 +57,7 @@ export async function serveInForeground(
     await mounted.closed;
   } finally {
     clearTimeout(givingUp);
-    for (const signal of SIGNALS) process.off(signal, dieBy);
+    for (const signal of ENDING_SIGNALS) process.off(signal, dieBy);
     abandoned?.removeEventListener('abort', endAbandoned);
   }
 }
@@ -73,8 +73,12 @@ async function endMount(mounted: Mounted, notice: (message: string) => void): Pr
     await mounted.unmount();
   } catch (cause) {
     const busy = cause instanceof MlfsError && cause.code === 'ERR_MLFS_BUSY';
-    const why = cause instanceof Error ? cause.message : String(cause);
-    notice(busy ? `${mounted.mountpoint}: in use; detached, ends when its last user lets go` : why);
+    const why = messageOf(cause);
+    notice(
+      busy
+        ? `${mounted.mountpoint}: is in use; it is detached now and ends when nothing uses it any more`
+        : why,
+    );
     await mounted.unmount({ lazy: true }).catch((failure: Error) => notice(failure.message));
   }
 }

@@ -1,5 +1,5 @@
 /** The process behind `mlfs mount`: gets its work from the parent over IPC, tells it how it went, and serves. Not a command. */
-import { MlfsError } from '../errors.ts';
+import { MlfsError, messageOf } from '../errors.ts';
 import type { ServeAnswer, ServeRequest } from './background.ts';
 import { serveInForeground } from './foreground.ts';
 import { exitCodeOf } from './print-error.ts';
@@ -42,7 +42,7 @@ function failure(error: unknown): ServeAnswer {
   return {
     kind: 'failed',
     code: known ? error.code : 'ERR_MLFS_INTERNAL',
-    message: error instanceof Error ? error.message : String(error),
+    message: messageOf(error),
     advice: known ? error.advice : undefined,
     stack: error instanceof Error ? error.stack : undefined,
   };

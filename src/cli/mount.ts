@@ -181,13 +181,15 @@ function collect(value: string, before: readonly string[] = []): string[] {
 export function parseSize(text: string): number {
   const [, number, unit = ''] = /^(\d+(?:\.\d+)?)([kmgt]?)(?:i?b)?$/i.exec(text) ?? [];
   const bytes = Math.round(Number(number) * 1024 ** ' kmgt'.indexOf(unit.toLowerCase() || ' '));
-  if (!Number.isSafeInteger(bytes)) throw new InvalidArgumentError('a size is a number with k, M, G or T.');
+  if (!Number.isSafeInteger(bytes))
+    throw new InvalidArgumentError('It must be a number of bytes, or a number with k, M, G or T.');
   return bytes;
 }
 
 function parseSeconds(text: string): number {
   const seconds = Number(text);
   // setTimeout takes no more than 2^31 - 1 ms.
-  if (!(seconds > 0 && seconds <= 2_000_000)) throw new InvalidArgumentError('seconds, such as 60 or 0.5');
+  if (!(seconds > 0 && seconds <= 2_000_000))
+    throw new InvalidArgumentError('It must be a number of seconds, such as 60 or 0.5.');
   return seconds;
 }

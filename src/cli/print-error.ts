@@ -1,4 +1,4 @@
-import { EXIT, MlfsError } from '../errors.ts';
+import { EXIT, MlfsError, messageOf } from '../errors.ts';
 import { bounded, visibleLines } from '../visible-text.ts';
 
 /** MlfsErrors are within it; others may say anything. */
@@ -6,7 +6,7 @@ const MAX_BYTES = 2000;
 
 /** `mlfs: what: why`, and a line with what to do next. The stack is for MLFS_DEBUG=1. */
 export function printError(error: unknown): void {
-  const message = error instanceof Error ? error.message : String(error);
+  const message = messageOf(error);
   const lines = [`mlfs: ${bounded(message, MAX_BYTES)}`];
   if (error instanceof MlfsError) {
     if (error.advice !== undefined) lines.push(`  try: ${error.advice}`);

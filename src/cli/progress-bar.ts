@@ -1,4 +1,5 @@
 import type { Progress } from '../storage/fold.ts';
+import { ENDING_SIGNALS } from './ending-signals.ts';
 
 export interface ProgressBar {
   update(progress: Progress): void;
@@ -19,6 +20,16 @@ export async function progressBar(what: string): Promise<ProgressBar> {
     hideCursor: true,
   });
   const startedMs = Date.now();
+  // The cursor is hidden while the bar is shown.
+  const endBySignal = (signal: NodeJS.Signals) => {
+    stop();
+    process.kill(process.pid, signal);
+  };
+  const stop = () => {
+    for (const signal of ENDING_SIGNALS) process.off(signal, endBySignal);
+    bar.stop();
+  };
+  for (const signal of ENDING_SIGNALS) process.on(signal, endBySignal);
   return {
     update: ({ done, total }) => {
       if (Date.now() - startedMs < SHOW_AFTER_MS) return;
@@ -26,6 +37,6 @@ export async function progressBar(what: string): Promise<ProgressBar> {
       bar.setTotal(Math.max(1, total));
       bar.update(done);
     },
-    stop: () => bar.stop(),
+    stop,
   };
 }

@@ -1,5 +1,4 @@
 import type { Command } from 'commander';
-import { MlfsError } from '../errors.ts';
 import { printJson, printLine } from './output.ts';
 
 /** `mlfs reload DIRECTORY`: the mount shows the checkpoint file that is there now. */
@@ -14,17 +13,12 @@ export function registerReload(program: Command): void {
 }
 
 async function reload(directory: string, flags: { readonly json?: boolean }): Promise<void> {
-  const [{ mountAround }, { MountClient }] = await Promise.all([
+  const [{ mountAround, notAMount }, { MountClient }] = await Promise.all([
     import('../targets/find-mount.ts'),
     import('../targets/mount-client.ts'),
   ]);
   const mountpoint = await mountAround(directory);
-  if (mountpoint === undefined) {
-    throw new MlfsError('ERR_MLFS_NOT_FOUND', `${directory}: nothing of mlfs is mounted there`, {
-      path: directory,
-      advice: 'grep mlfs /proc/mounts',
-    });
-  }
+  if (mountpoint === undefined) throw notAMount(directory);
   const answer = (await new MountClient(mountpoint).reload()) as { readonly reloaded: boolean };
   const text = answer.reloaded ? 'shows the new file' : 'the file is the one that is shown already';
   if (flags.json) printJson(answer);

@@ -2,6 +2,7 @@ import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { MlfsError } from '../errors.ts';
+import { ENDING_SIGNALS } from './ending-signals.ts';
 import { notice } from './notice.ts';
 
 interface ServeFlags {
@@ -31,14 +32,12 @@ Example:
 }
 
 async function serve(mount: string, flags: ServeFlags): Promise<void> {
-  const [{ mountAround }, { serveCalls }] = await Promise.all([
+  const [{ mountAround, notAMount }, { serveCalls }] = await Promise.all([
     import('../targets/find-mount.ts'),
     import('../rpc/serve-calls.ts'),
   ]);
   const mountpoint = await mountAround(mount);
-  if (mountpoint === undefined) {
-    throw new MlfsError('ERR_MLFS_NOT_FOUND', `${mount}: nothing of mlfs is mounted there`, { path: mount });
-  }
+  if (mountpoint === undefined) throw notAMount(mount);
   await access(join(mountpoint, 'rpc/next')).catch((cause: NodeJS.ErrnoException) => {
     const readOnly = cause.code === 'ENOENT';
     throw new MlfsError(
@@ -50,19 +49,17 @@ async function serve(mount: string, flags: ServeFlags): Promise<void> {
     );
   });
   const stop = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => stop.abort());
+  for (const signal of ENDING_SIGNALS) process.once(signal, () => stop.abort());
   notice(`${mountpoint}/rpc is served; Ctrl-C ends it`);
   await serveCalls({
     mountpoint,
     worker: flags.worker,
     signal: stop.signal,
     log: notice,
-    ...(flags.quiet
-      ? {}
-      : {
-          onCall: (id, milliseconds, error) =>
-            notice(`${id}: ${error === undefined ? 'answered' : `failed: ${error}`}, ${milliseconds} ms`),
-        }),
+    onCall: flags.quiet
+      ? undefined
+      : (id, milliseconds, error) =>
+          notice(`${id}: ${error === undefined ? 'answered' : `failed: ${error}`}, ${milliseconds} ms`),
   });
   if (!stop.signal.aborted) notice(`${mountpoint}: is not mounted any more`);
 }

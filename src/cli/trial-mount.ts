@@ -2,9 +2,11 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { MlfsError } from '../errors.ts';
 import { unmountPath } from '../fuse/transport/unmount.ts';
 import type { MountOptions } from '../mount/mount-options.ts';
 import { type BackgroundMount, mountInBackground } from './background.ts';
+import { ENDING_SIGNALS } from './ending-signals.ts';
 
 export interface Trial {
   readonly checkpoint: string;
@@ -12,29 +14,49 @@ export interface Trial {
   readonly mounted: BackgroundMount;
 }
 
-/** A temporary folder for the time of `use`. */
-export async function withTemporaryFolder<T>(use: (folder: string) => Promise<T>): Promise<T> {
+/**
+ * A temporary folder for the time of `use`. A signal that ends the process aborts `interrupted` and ends it when `use` has returned and the folder is
+ * gone.
+ */
+export async function withTemporaryFolder<T>(
+  use: (folder: string, interrupted: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const interrupted = new AbortController();
+  const interrupt = (signal: NodeJS.Signals) => interrupted.abort(signal);
+  for (const signal of ENDING_SIGNALS) process.on(signal, interrupt);
   const folder = await mkdtemp(join(tmpdir(), 'mlfs-'));
   try {
-    return await use(folder);
+    return await use(folder, interrupted.signal);
   } finally {
     await rm(folder, { recursive: true, force: true });
+    for (const signal of ENDING_SIGNALS) process.off(signal, interrupt);
+    if (interrupted.signal.aborted) process.kill(process.pid, interrupted.signal.reason as NodeJS.Signals);
   }
 }
 
-/** Mounts `checkpoint` inside `folder` while `use` runs. */
+/** Mounts `checkpoint` inside `folder` while `use` runs, which is not waited for once `interrupted` is aborted. */
 export async function withMount<T>(
   checkpoint: string,
   folder: string,
   options: MountOptions,
+  interrupted: AbortSignal,
   use: (trial: Trial) => Promise<T>,
 ): Promise<T> {
   const mountpoint = join(folder, 'mount');
   await mkdir(mountpoint);
   const mounted = await mountInBackground(checkpoint, mountpoint, options, () => undefined);
   try {
-    return await use({ checkpoint, mountpoint: mounted.mountpoint, mounted });
+    const used = use({ checkpoint, mountpoint: mounted.mountpoint, mounted });
+    return await Promise.race([used, rejectionOf(interrupted)]);
   } finally {
     await unmountPath(mounted.mountpoint).catch(() => unmountPath(mounted.mountpoint, true));
   }
+}
+
+function rejectionOf(interrupted: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    const end = () => reject(new MlfsError('ERR_MLFS_ERRNO', 'interrupted', { errno: 'EINTR' }));
+    if (interrupted.aborted) end();
+    else interrupted.addEventListener('abort', end, { once: true });
+  });
 }

@@ -16,21 +16,23 @@ export function registerUmount(program: Command): void {
 }
 
 async function unmount(directory: string, options: { readonly lazy?: boolean }): Promise<void> {
-  const [{ mountedOn, resolveMountpoint }, { unmountPath }] = await Promise.all([
+  const [{ mountedOn, resolveMountpoint }, { unmountPath }, { MLFS_TYPE }] = await Promise.all([
     import('../mount/mountpoint.ts'),
     import('../fuse/transport/unmount.ts'),
+    import('../targets/find-mount.ts'),
   ]);
   const path = await resolveMountpoint(directory);
   const mounted = await mountedOn(path);
   if (mounted === undefined) {
     throw new MlfsError('ERR_MLFS_NOT_FOUND', `${directory}: nothing is mounted there`, {
       path: directory,
-      advice: 'grep mlfs /proc/mounts',
+      advice: 'grep fuse.mlfs /proc/mounts',
     });
   }
-  if (!mounted.type.startsWith('fuse')) {
+  if (mounted.type !== MLFS_TYPE) {
     throw new MlfsError('ERR_MLFS_USAGE', `${directory}: is a mount of type ${mounted.type}, not of mlfs`, {
       path: directory,
+      advice: `umount ${directory}`,
     });
   }
   await beforeUnmount(path, options.lazy ?? false);
@@ -39,12 +41,12 @@ async function unmount(directory: string, options: { readonly lazy?: boolean }):
   } catch (cause) {
     if (!(cause instanceof MlfsError)) throw cause;
     if (cause.code !== 'ERR_MLFS_BUSY') {
-      const advice = 'only root and who mounted it may unmount it';
+      const advice = 'only root and the user who mounted it may unmount it';
       throw new MlfsError(cause.code, cause.message, { path: directory, advice, cause });
     }
-    throw new MlfsError('ERR_MLFS_BUSY', `${directory}: somebody is using it`, {
+    throw new MlfsError('ERR_MLFS_BUSY', `${directory}: is in use`, {
       path: directory,
-      advice: `mlfs umount --lazy ${directory}, or fuser -vm ${directory} to see who`,
+      advice: `mlfs umount --lazy ${directory}, which ends when its last user closes it; fuser -vm ${directory} shows who uses it`,
       cause,
     });
   }

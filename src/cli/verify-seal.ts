@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
-import { EXIT, MlfsError } from '../errors.ts';
+import { EXIT } from '../errors.ts';
+import { diskError } from '../storage/disk-file.ts';
 import { compareSeals, parseSeal, type SealReport, seal } from '../targets/seal.ts';
 import { tensorTarget } from '../targets/tensor-target.ts';
 import { printJson, printLine } from './output.ts';
@@ -9,8 +10,7 @@ import { progressBar } from './progress-bar.ts';
 /** `mlfs verify TARGET --seal SEAL`: names what is not as it was sealed, a line each; exit code 3 when there is anything. */
 export async function verifySeal(name: string, sealFile: string, json: boolean): Promise<void> {
   const text = await readFile(sealFile, 'utf8').catch((cause: NodeJS.ErrnoException) => {
-    const code = cause.code === 'ENOENT' ? 'ERR_MLFS_NOT_FOUND' : 'ERR_MLFS_ACCESS';
-    throw new MlfsError(code, `${sealFile}: ${cause.message}`, { path: sealFile, cause });
+    throw diskError(sealFile, 'the seal cannot be read', cause);
   });
   const expected = parseSeal(text, sealFile);
   const target = await tensorTarget(name);

@@ -3,6 +3,7 @@ import { constants, existsSync, type Stats } from 'node:fs';
 import { access, open, readFile, stat } from 'node:fs/promises';
 import { release } from 'node:os';
 import { delimiter, join } from 'node:path';
+import { messageOf } from '../errors.ts';
 import { loadNative, nativeLoadError } from '../storage/native.ts';
 import { rootHas } from './capabilities.ts';
 import type { Finding } from './finding.ts';
@@ -90,7 +91,7 @@ async function portableFinding(): Promise<Finding> {
     loadFuseNative();
     return { name: 'fuse-native', state: 'ok', detail: 'the portable transport loads' };
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
+    const why = messageOf(error);
     return { name: 'fuse-native', state: 'note', detail: `the portable transport does not load: ${why}` };
   }
 }

@@ -1,4 +1,4 @@
-import { errno } from '../errors.ts';
+import { errno, messageOf } from '../errors.ts';
 import type { DirectoryInode, FileInode, Inode } from '../inode.ts';
 import type { AttributeChanges } from './attribute-changes.ts';
 import type { Attributes } from './attributes.ts';
@@ -139,7 +139,7 @@ export class WritableRooms {
       requireOpen(target, O_WRONLY | O_TRUNC);
       await replaceContent(target, source.own, coherence);
     } catch (refusal) {
-      const why = refusal instanceof Error ? refusal.message : String(refusal);
+      const why = messageOf(refusal);
       log(`${inodes.pathOf(target)}: not replaced by the file that was renamed over it: ${why}`);
       throw refusal;
     }

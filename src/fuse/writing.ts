@@ -7,7 +7,7 @@
  * - A replacement takes effect when a close finds it complete; until then, and if it never is, everybody sees the old bytes.
  * - A write to a handle that was opened with O_SYNC or O_DSYNC is answered when it is durable.
  */
-import { errno, type MlfsError } from '../errors.ts';
+import { errno, type MlfsError, messageOf } from '../errors.ts';
 import type { FileInode } from '../inode.ts';
 import type { SnapshotContent, StoredContent } from '../storage/content.ts';
 import type { AttributeChanges } from './attribute-changes.ts';
@@ -170,7 +170,7 @@ export class Writing {
 
   /** The reason, and its place in the text. */
   #refused(inode: FileInode, refusal: unknown): void {
-    const reason = refusal instanceof Error ? refusal.message : String(refusal);
+    const reason = messageOf(refusal);
     this.#options.log(`${this.#options.pathOf(inode)}: not replaced: ${reason}`);
   }
 

@@ -4,7 +4,7 @@
  *
  * What decides about the edits (commit, discard, reload) is done one at a time; `status` and `flush` do not wait for it.
  */
-import { MlfsError } from '../errors.ts';
+import { MlfsError, messageOf } from '../errors.ts';
 import type { CommandContent } from '../storage/content.ts';
 import type { CommitReport } from '../storage/edits.ts';
 import { Mutex } from '../storage/mutex.ts';
@@ -110,7 +110,7 @@ export class Control implements CommandContent {
     const error =
       cause instanceof MlfsError
         ? cause
-        : new MlfsError('ERR_MLFS_INTERNAL', cause instanceof Error ? cause.message : String(cause), {
+        : new MlfsError('ERR_MLFS_INTERNAL', messageOf(cause), {
             cause,
           });
     const { code, errno, message, advice = null } = error;

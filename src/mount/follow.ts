@@ -6,7 +6,7 @@
  * One attempt at a time; `look` may be called as often as somebody likes.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { MlfsError } from '../errors.ts';
+import { MlfsError, messageOf } from '../errors.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { BaseState } from './base-watch.ts';
 
@@ -102,8 +102,4 @@ export class Follow {
 
 function isBusy(cause: unknown): boolean {
   return cause instanceof MlfsError && cause.code === 'ERR_MLFS_BUSY';
-}
-
-function messageOf(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause);
 }

@@ -41,7 +41,7 @@ export function parseListenAddress(text: string): ListenAddress {
   const [, bracketed, plain, digits] = /^(?:(?:\[([^\]]+)\]|([^:[\]]*)):)?(\d{1,5})$/.exec(text) ?? [];
   const port = Number(digits);
   if (digits === undefined || port > 65535) {
-    throw new MlfsError('ERR_MLFS_USAGE', `${quoteName(text)} is no address to listen on`, {
+    throw new MlfsError('ERR_MLFS_USAGE', `${quoteName(text)} is not an address to listen on`, {
       advice: 'a port, or HOST:PORT such as 127.0.0.1:9464',
     });
   }

@@ -4,7 +4,7 @@
  */
 import { opendir, readFile, realpath, stat, statfs } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
-import { MlfsError } from '../errors.ts';
+import { MlfsError, messageOf } from '../errors.ts';
 import { type MountTableEntry, mountTableEntry, parseMountTable } from '../storage/mount-table.ts';
 import { pathUpTo } from '../targets/find-mount.ts';
 import { refuseStopped } from '../targets/server-process.ts';
@@ -117,6 +117,6 @@ function statError(mountpoint: string, cause: unknown): MlfsError {
   if (code === 'EACCES' || code === 'EPERM') {
     return new MlfsError('ERR_MLFS_ACCESS', `${mountpoint}: permission denied`, details);
   }
-  const why = cause instanceof Error ? cause.message : String(cause);
+  const why = messageOf(cause);
   return new MlfsError('ERR_MLFS_IO', `${mountpoint}: ${why}`, details);
 }

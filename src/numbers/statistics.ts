@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { DTYPES, type DType } from '../checkpoint/tensor.ts';
-import { MlfsError } from '../errors.ts';
+import { MlfsError, messageOf } from '../errors.ts';
 import type { FixedContent } from '../storage/content.ts';
 import { extentLength } from '../storage/extent.ts';
 import { loadNative, type NativeStatistics } from '../storage/native.ts';
@@ -104,7 +104,7 @@ async function addBlock(statistics: NativeStatistics, content: FixedContent, blo
   try {
     await statistics.addFromFile(index, run.fd, run.offset, length);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = messageOf(cause);
     throw new MlfsError(
       'ERR_MLFS_IO',
       `${run.path}: bytes ${run.offset} to ${run.offset + length}: ${reason}`,

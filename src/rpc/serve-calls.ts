@@ -15,7 +15,7 @@ export interface ServeOptions {
   readonly signal: AbortSignal;
   readonly log: (message: string) => void;
   /** Hears of every call. */
-  readonly onCall?: (id: string, milliseconds: number, error: string | undefined) => void;
+  readonly onCall?: ((id: string, milliseconds: number, error: string | undefined) => void) | undefined;
 }
 
 /** A worker that ends so often without having answered anything is not started again. */

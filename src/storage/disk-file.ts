@@ -1,7 +1,7 @@
 /** Files of the disk by their descriptors, and the errors of node:fs as a medium's own. */
 import * as fs from 'node:fs';
 import { promisify } from 'node:util';
-import { type ErrnoName, MlfsError } from '../errors.ts';
+import { type ErrnoName, MlfsError, messageOf } from '../errors.ts';
 import type { MediumFile, SyncOptions } from './medium.ts';
 import { readIfCached } from './read-if-cached.ts';
 
@@ -198,7 +198,7 @@ const TOLD: Record<string, ErrnoName> = {
 /** The error of a call of node:fs, as this medium's own are. */
 export function diskError(path: string, what: string, cause: unknown): MlfsError {
   if (cause instanceof MlfsError) return cause;
-  const reason = cause instanceof Error ? withoutCall(cause.message) : String(cause);
+  const reason = withoutCall(messageOf(cause));
   const code = codeOf(cause);
   if (code === 'ENOENT' || code === 'ENOTDIR') {
     return new MlfsError('ERR_MLFS_NOT_FOUND', `${path}: ${what}: no such file`, { path, cause });

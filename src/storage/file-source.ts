@@ -1,6 +1,6 @@
 import { read as readDescriptor, readSync } from 'node:fs';
 import { constants, type FileHandle, open } from 'node:fs/promises';
-import { MlfsError } from '../errors.ts';
+import { MlfsError, messageOf } from '../errors.ts';
 import type { ByteSource } from './byte-source.ts';
 import { readIfCached } from './read-if-cached.ts';
 
@@ -173,8 +173,4 @@ function openError(path: string, cause: unknown): MlfsError {
     return new MlfsError('ERR_MLFS_ACCESS', `${path}: permission denied`, { path, cause });
   }
   return new MlfsError('ERR_MLFS_IO', `${path}: cannot be opened: ${messageOf(cause)}`, { path, cause });
-}
-
-function messageOf(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause);
 }

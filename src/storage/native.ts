@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module';
+import { messageOf } from '../errors.ts';
 
 /**
  * The addon in native/, typed. Everything that moves bulk bytes without JavaScript is behind this one door; when it was
@@ -154,7 +155,7 @@ export function loadNative(): NativeAddon | undefined {
       const require = createRequire(import.meta.url);
       loaded = { addon: require('../../native/build/Release/mlfs_native.node') as NativeAddon };
     } catch (error) {
-      loaded = { error: error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error) };
+      loaded = { error: messageOf(error).split('\n')[0] ?? '' };
     }
   }
   return loaded.addon;

@@ -1,6 +1,6 @@
 import { pipeline, Readable } from 'node:stream';
 import { createInflateRaw } from 'node:zlib';
-import { MlfsError } from '../errors.ts';
+import { MlfsError, messageOf } from '../errors.ts';
 import type { ByteSource } from './byte-source.ts';
 import { crc32 } from './crc32.ts';
 import type { PooledStream } from './stream-pool.ts';
@@ -89,7 +89,7 @@ export class PageInflater implements PooledStream {
       }
     } catch (cause) {
       if (cause instanceof MlfsError) throw cause;
-      const reason = cause instanceof Error ? cause.message : String(cause);
+      const reason = messageOf(cause);
       throw this.#error('ERR_MLFS_ZIP', `cannot be inflated: ${reason}`, cause);
     }
   }

@@ -59,7 +59,7 @@ function parseCommit(text: string): ControlCommand {
 function pathOf(text: string): string {
   const path = text.startsWith('"') ? fromJson(text) : text;
   if (isAbsolute(path) && !path.includes('\0')) return path;
-  throw new MlfsError('ERR_MLFS_USAGE', `commit --to ${text}: is no absolute path`, {
+  throw new MlfsError('ERR_MLFS_USAGE', `commit --to ${text}: is not an absolute path`, {
     advice: 'commit --to /absolute/path/of/NEW.pt',
   });
 }
@@ -69,14 +69,14 @@ function fromJson(text: string): string {
     const value: unknown = JSON.parse(text);
     return typeof value === 'string' ? value : '';
   } catch (cause) {
-    throw new MlfsError('ERR_MLFS_USAGE', `commit --to ${text}: is no JSON string`, { cause });
+    throw new MlfsError('ERR_MLFS_USAGE', `commit --to ${text}: is not a JSON string`, { cause });
   }
 }
 
 function unknown(what: string): MlfsError {
   return new MlfsError(
     'ERR_MLFS_USAGE',
-    `${what === '' ? 'an empty line' : what}: is no command of /sys/control`,
+    `${what === '' ? 'an empty line' : what}: is not a command of /sys/control`,
     {
       advice: WORDS,
     },

@@ -7,7 +7,7 @@ import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { MlfsError } from '../errors.ts';
 import type { EditTarget } from './edit-target.ts';
-import { mountAround, readWriteMountOf } from './find-mount.ts';
+import { mountAround, notAMount, readWriteMountOf } from './find-mount.ts';
 import { MountClient } from './mount-client.ts';
 import { UnmountedCheckpoint } from './unmounted-checkpoint.ts';
 
@@ -32,17 +32,12 @@ export async function findEditTarget(target: string, options: TargetOptions = {}
   if (around !== undefined) return new MountClient(around);
   const path = resolve(target);
   const found = await stat(path).catch(() => undefined);
-  if (found?.isDirectory()) {
-    throw new MlfsError('ERR_MLFS_NOT_FOUND', `${target}: nothing of mlfs is mounted there`, {
-      path: target,
-      advice: 'grep mlfs /proc/mounts',
-    });
-  }
+  if (found?.isDirectory()) throw notAMount(target, 'a mount point or a checkpoint file');
   const unmounted = new UnmountedCheckpoint(path, options);
   if (!(await unmounted.isLocked())) return unmounted;
   const mount = await readWriteMountOf(path, options.ownMounts);
   // Somebody's lock and nobody's mount: the lock's own words are the best there are.
   if (mount === undefined) return unmounted;
-  options.onNotice?.(`${target} is mounted at ${mount.mountpoint}, which is asked to do it`);
+  options.onNotice?.(`${target} is mounted at ${mount.mountpoint}; the mount carries it out`);
   return new MountClient(mount.mountpoint);
 }

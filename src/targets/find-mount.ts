@@ -1,6 +1,7 @@
 /** Finding the mounts of this machine that are ours, from outside: by the mount table, and by what their /sys/status.json says. */
 import { readFile, readlink, realpath, stat } from 'node:fs/promises';
 import { join, resolve, sep } from 'node:path';
+import { MlfsError } from '../errors.ts';
 import { parseMountTable } from '../storage/mount-table.ts';
 import { readFromMount } from './read-from-mount.ts';
 import type { StatusDocument } from './status-document.ts';
@@ -72,6 +73,14 @@ export async function readWriteMountOf(
   return sameFile ?? mounts.find((found) => found?.status.image.path === path);
 }
 
+/** What a command says that was given a path where mlfs has mounted nothing. `wanted`: what it takes. */
+export function notAMount(path: string, wanted = 'a mount point'): MlfsError {
+  return new MlfsError('ERR_MLFS_NOT_FOUND', `${path}: is not a mount of mlfs`, {
+    path,
+    advice: `name ${wanted}; grep fuse.mlfs /proc/mounts lists the mounts`,
+  });
+}
+
 /** What a mount says of itself; undefined for one that cannot be read. Throws ERR_MLFS_FUSE for one that does not answer. */
 export async function statusOf(mountpoint: string): Promise<FoundMount | undefined> {
   const text = await readFromMount(mountpoint, join(mountpoint, 'sys', 'status.json'));
@@ -79,7 +88,7 @@ export async function statusOf(mountpoint: string): Promise<FoundMount | undefin
 }
 
 /** Both transports name their type so. */
-const MLFS_TYPE = 'fuse.mlfs';
+export const MLFS_TYPE = 'fuse.mlfs';
 
 /** All of them, or those of some users. */
 async function mlfsMountpoints(users?: readonly number[]): Promise<string[]> {

@@ -69,7 +69,7 @@ export function parseSeal(text: string, name: string): SealedTensor[] {
         advice: 'a seal is what `mlfs seal` or `sha256sum` printed',
       });
     const [, backslash, sha256, written] = /^(\\?)([0-9a-f]{64}) [ *](.+)$/.exec(line) ?? [];
-    if (sha256 === undefined || written === undefined) throw wrong('is no hash and path');
+    if (sha256 === undefined || written === undefined) throw wrong('is not a hash and a path');
     const path =
       backslash === ''
         ? written

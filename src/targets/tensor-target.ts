@@ -21,7 +21,7 @@ import { TensorInode } from '../tree/tensor-files.ts';
 import type { OmittedTensors } from '../tree/tensors-json.ts';
 import { VERSION } from '../version.ts';
 import { quoteName } from '../visible-text.ts';
-import { mountAround } from './find-mount.ts';
+import { mountAround, notAMount } from './find-mount.ts';
 import { refuseStopped } from './server-process.ts';
 
 export interface TargetTensor {
@@ -52,12 +52,7 @@ export async function tensorTarget(name: string): Promise<TensorTarget> {
   const mountpoint = await mountAround(name);
   if (mountpoint !== undefined) return mountedTarget(name, mountpoint);
   const found = await stat(name).catch(() => undefined);
-  if (found?.isDirectory()) {
-    throw new MlfsError('ERR_MLFS_NOT_FOUND', `${name}: nothing of mlfs is mounted there`, {
-      path: name,
-      advice: 'name a checkpoint file or a mount point',
-    });
-  }
+  if (found?.isDirectory()) throw notAMount(name, 'a mount point or a checkpoint file');
   return fileTarget(name);
 }
 

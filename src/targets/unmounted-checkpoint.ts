@@ -60,13 +60,18 @@ export class UnmountedCheckpoint implements EditTarget {
     });
   }
 
-  /** Works for edits of a file that is not there any more, too. */
+  /** Works for edits of a file that is not there any more, too. Throws ERR_MLFS_NOT_FOUND when neither is there. */
   async discard(): Promise<CommitReport> {
     try {
       return await this.#opened(({ edits }) => edits.discard());
     } catch (cause) {
       if (!(cause instanceof MlfsError) || !canAbandon(cause)) throw cause;
-      const { interruptedCommit, ...report } = await Edits.abandon(await this.#locate());
+      const state = await this.#locate();
+      if (!state.exists()) {
+        await state.close();
+        throw cause;
+      }
+      const { interruptedCommit, ...report } = await Edits.abandon(state);
       if (interruptedCommit) {
         this.#options.onNotice?.(
           `${this.#path}: a commit had been interrupted and was dropped; if this is the file that it was for, it may be half written`,

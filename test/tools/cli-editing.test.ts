@@ -393,7 +393,7 @@ test('a target that is neither a mount nor a file is said to be so', async (t) =
   for (const command of ['status', 'commit', 'discard', 'flush', 'reload']) {
     const folder = await runMlfs([command, at.folder]);
     assert.equal(folder.code, 1, command);
-    assert.match(folder.stderr, /nothing of mlfs is mounted there/, command);
+    assert.match(folder.stderr, /is not a mount of mlfs/, command);
   }
   const missing = await runMlfs(['commit', join(at.folder, 'none.pt')]);
   assert.equal(missing.code, 1);

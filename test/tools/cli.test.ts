@@ -108,7 +108,7 @@ for (const transport of TRANSPORTS) {
     const held = await open(join(at.mountpoint, 'model/fc/weight.bin'));
     const busy = await runMlfs(['umount', at.mountpoint]);
     assert.equal(busy.code, 4);
-    assert.match(busy.stderr, /somebody is using it\n {2}try: mlfs umount --lazy/);
+    assert.match(busy.stderr, /is in use\n {2}try: mlfs umount --lazy/);
     const lazy = await runMlfs(['umount', '--lazy', at.mountpoint]);
     assert.equal(lazy.code, 0, lazy.stderr);
     assert.deepEqual(await mountsOn(at.mountpoint), []);

@@ -1,4 +1,4 @@
-import { MlfsError } from '../../errors.ts';
+import { MlfsError, messageOf } from '../../errors.ts';
 import type { ByteSource } from '../../storage/byte-source.ts';
 import { quoteName } from '../../visible-text.ts';
 import { NAME_LENGTH, nameStart } from '../name-length.ts';
@@ -24,7 +24,7 @@ export async function readJsonRecord(source: ByteSource, entry: ZipEntry): Promi
   try {
     return objectOf(JSON.parse(text));
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = messageOf(cause);
     throw new MlfsError(
       'ERR_MLFS_FORMAT',
       `${source.path}: entry ${quoteName(entry.name)} is not JSON: ${reason}`,

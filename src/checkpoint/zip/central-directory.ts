@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Entry, fromRandomAccessReaderPromise, type ZipFile } from 'yauzl';
-import { MlfsError } from '../../errors.ts';
+import { MlfsError, messageOf } from '../../errors.ts';
 import type { ByteSource } from '../../storage/byte-source.ts';
 import { BufferedReader } from './buffered-reader.ts';
 import type { EndRecord } from './end-record.ts';
@@ -90,7 +90,7 @@ async function openWithYauzl(reader: BufferedReader, end: EndRecord, path: strin
     });
   } catch (cause) {
     if (cause instanceof MlfsError) throw cause;
-    throw refuse('ERR_MLFS_ZIP', path, undefined, cause instanceof Error ? cause.message : String(cause));
+    throw refuse('ERR_MLFS_ZIP', path, undefined, messageOf(cause));
   }
 }
 

@@ -1,6 +1,6 @@
 import { promisify } from 'node:util';
 import { inflateRaw } from 'node:zlib';
-import { MlfsError } from '../../errors.ts';
+import { MlfsError, messageOf } from '../../errors.ts';
 import type { ByteSource } from '../../storage/byte-source.ts';
 import type { ZipEntry } from './entry.ts';
 import { refuse } from './refusal.ts';
@@ -42,7 +42,7 @@ function inflateError(path: string, entry: ZipEntry, cause: unknown): MlfsError 
   const reason =
     code === 'ERR_BUFFER_TOO_LARGE'
       ? `inflates to more than the ${entry.size} bytes it declares`
-      : `cannot be inflated: ${cause instanceof Error ? cause.message : String(cause)}`;
+      : `cannot be inflated: ${messageOf(cause)}`;
   const refusal = refuse('ERR_MLFS_ZIP', path, entry.name, reason);
   return new MlfsError(refusal.code, refusal.message, { path, cause });
 }

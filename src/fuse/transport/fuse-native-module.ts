@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
-import { MlfsError } from '../../errors.ts';
+import { MlfsError, messageOf } from '../../errors.ts';
 
 /** The package's file attributes, those of stat(2). Times in milliseconds. */
 export interface FuseNativeStat {
@@ -153,7 +153,7 @@ function loadShippedLibrary(packageFolder: string): void {
 }
 
 function unusable(cause: unknown): MlfsError {
-  const reason = cause instanceof Error ? cause.message.split('\n', 1)[0] : String(cause);
+  const reason = messageOf(cause).split('\n', 1)[0];
   return new MlfsError('ERR_MLFS_FUSE', `fuse-native cannot be loaded: ${reason}`, {
     advice: 'apt-get install libfuse2, or mount with --transport kernel',
     cause,

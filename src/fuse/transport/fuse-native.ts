@@ -1,6 +1,6 @@
 import { readdir, readFile, readlink, realpath, stat } from 'node:fs/promises';
 import { promisify } from 'node:util';
-import { MlfsError } from '../../errors.ts';
+import { MlfsError, messageOf } from '../../errors.ts';
 import { mountTableEntry } from '../../storage/mount-table.ts';
 import type { Filesystem } from '../filesystem.ts';
 import { type FuseNative, type FuseNativeOptions, loadFuseNative } from './fuse-native-module.ts';
@@ -75,7 +75,7 @@ class FuseNativeSession implements TransportSession {
     try {
       await promisify(mount.mount.bind(mount))();
     } catch (cause) {
-      const reason = cause instanceof Error ? cause.message : String(cause);
+      const reason = messageOf(cause);
       throw new MlfsError('ERR_MLFS_FUSE', `${mountpoint}: fuse-native did not mount: ${reason}`, {
         path: mountpoint,
         advice: 'mlfs doctor says what is missing here',

@@ -1,6 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import { MlfsError } from '../../errors.ts';
+import { MlfsError, messageOf } from '../../errors.ts';
 import { type Extent, extentLength } from '../../storage/extent.ts';
 import type { Image } from '../../storage/image.ts';
 import { deviceNumberOf } from '../../storage/mount-table.ts';
@@ -242,15 +242,11 @@ function openDevice(addon: NativeAddon, options: TransportOptions): number {
     return addon.mountWithFusermount(options, 'fusermount3');
   } catch (error) {
     const cause = refusal ?? error;
-    throw new MlfsError(
-      'ERR_MLFS_FUSE',
-      `${options.mountpoint}: ${cause instanceof Error ? cause.message : cause}`,
-      {
-        path: options.mountpoint,
-        advice: 'mlfs doctor says what is missing here',
-        cause,
-      },
-    );
+    throw new MlfsError('ERR_MLFS_FUSE', `${options.mountpoint}: ${messageOf(cause)}`, {
+      path: options.mountpoint,
+      advice: 'mlfs doctor says what is missing here',
+      cause,
+    });
   }
 }
 

@@ -10,7 +10,7 @@
  * - After a failed write nothing more is acknowledged until the tail was cut; after a failed sync, until everything that was not
  *   durable was rewritten into a segment of its own. The kernel reports a failed sync once and forgets it: to sync again proves nothing.
  */
-import { errno, MlfsError } from '../../errors.ts';
+import { errno, MlfsError, messageOf } from '../../errors.ts';
 import { CoalescedRuns } from '../coalesced-runs.ts';
 import type { Medium } from '../medium.ts';
 import { Mutex } from '../mutex.ts';
@@ -473,7 +473,7 @@ export class Journal {
     try {
       await task();
     } catch (cause) {
-      const reason = cause instanceof Error ? cause.message : String(cause);
+      const reason = messageOf(cause);
       throw new MlfsError(
         'ERR_MLFS_IO',
         `${this.#directory}: could not be mended after a failure: ${reason}`,

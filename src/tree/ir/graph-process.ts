@@ -5,6 +5,7 @@
 import { fork } from 'node:child_process';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { messageOf } from '../../errors.ts';
 import { type GraphForm, type GraphSource, graphDocument, refusal } from './graph-documents.ts';
 import type { GraphAnswer, GraphOrder } from './graph-worker.ts';
 
@@ -26,7 +27,7 @@ async function documentOf(form: GraphForm, read: () => Promise<GraphSource>): Pr
     if ('document' in answer) return answer.document;
     return refusal(form, answer.error);
   } catch (cause) {
-    return refusal(form, cause instanceof Error ? cause.message : String(cause));
+    return refusal(form, messageOf(cause));
   }
 }
 

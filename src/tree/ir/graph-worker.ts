@@ -1,4 +1,5 @@
 /** The process that makes one document and ends. */
+import { messageOf } from '../../errors.ts';
 import { type GraphForm, type GraphSource, graphDocument } from './graph-documents.ts';
 
 export interface GraphOrder {
@@ -16,6 +17,6 @@ function answer(source: GraphSource, form: GraphForm): GraphAnswer {
   try {
     return { document: graphDocument(source, form) };
   } catch (cause) {
-    return { error: cause instanceof Error ? cause.message : String(cause) };
+    return { error: messageOf(cause) };
   }
 }

@@ -32,16 +32,16 @@ test('what a client says is what the mount understands', () => {
   }
 });
 
-test('what is no command is EINVAL and names the word', () => {
+test('what is not a command is EINVAL and names the word', () => {
   for (const [line, named] of [
     ['', /an empty line/],
     ['explode', /explode/],
     ['commit now', /commit now/],
     ['discard everything', /discard everything/],
-    ['commit --to relative.pt', /relative\.pt: is no absolute path/],
-    ['commit --to', /is no absolute path/],
-    ['commit --to "/unfinished', /is no JSON string/],
-    ['commit --to 5', /is no absolute path/],
+    ['commit --to relative.pt', /relative\.pt: is not an absolute path/],
+    ['commit --to', /is not an absolute path/],
+    ['commit --to "/unfinished', /is not a JSON string/],
+    ['commit --to 5', /is not an absolute path/],
     ['commit --force', /--force without --to/],
   ] as const) {
     assert.throws(

@@ -38,7 +38,7 @@ test(
 test('a line that is none of a seal is named by its number', () => {
   const good = `${hash('a')}  one.bin\n`;
   for (const [text, message] of [
-    [`${good}nonsense\n`, /my\.seal: line 2: is no hash and path/],
+    [`${good}nonsense\n`, /my\.seal: line 2: is not a hash and a path/],
     [`${good}${hash('g')}  two.bin\n`, /line 2/],
     [`${good}${good}`, /line 2: names one\.bin a second time/],
   ] as const) {

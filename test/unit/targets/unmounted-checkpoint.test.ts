@@ -149,3 +149,8 @@ test('a commit that fails says what to do about it', () => {
   assert.match(advised(new MlfsError('ERR_MLFS_IO', 'bad')) ?? '', /dmesg/);
   assert.equal(advised(new MlfsError('ERR_MLFS_STALE', 'old', { advice: 'its own' })), 'its own');
 });
+
+test('discarding says that there is neither a checkpoint nor edits of one', async (t) => {
+  const path = join(await temporaryDirectory(t), 'none.pt');
+  await assert.rejects(discard(path), { code: 'ERR_MLFS_NOT_FOUND' });
+});
