@@ -12,6 +12,7 @@ import { promisify } from 'node:util';
 import { MlfsError } from '../errors.ts';
 import { codeOf, DiskFile, diskError, isLocal } from './disk-file.ts';
 import { makeFolders, syncFolder } from './disk-folders.ts';
+import { FilePlace, type PlacedName } from './file-place.ts';
 import { O_PATH, pathIn, pathOf } from './folder-descriptor.ts';
 import { foreignError, foreignReason } from './foreign.ts';
 import type { FolderMedium, MediumFile, OwnFolderOptions } from './medium.ts';
@@ -56,7 +57,7 @@ export class OwnFolder implements FolderMedium {
   }
 
   async open(path: string, how: 'read' | 'write' | 'create'): Promise<MediumFile> {
-    return this.#in(path, 'cannot be opened', async (folder, name) => {
+    return this.#in(path, 'cannot be opened', async (folder, name, folders) => {
       // What opening alone would do to a device is not tried.
       if (how !== 'create') refuse(path, await call.lstat(pathIn(folder, name)), 'file');
       const fd = await call.open(pathIn(folder, name), FLAGS[how], 0o600);
@@ -64,7 +65,8 @@ export class OwnFolder implements FolderMedium {
         const stat = await call.fstat(fd);
         refuse(path, stat, 'file');
         this.#local ??= await isLocal(pathOf(folder));
-        return new DiskFile(path, fd, { dev: stat.dev, ino: stat.ino, local: this.#local });
+        const names = [...(await this.#namesOf(folders)), placed(path, stat)];
+        return new DiskFile(path, fd, new FilePlace(names, this.#local));
       } catch (cause) {
         await call.close(fd);
         throw cause;
@@ -249,31 +251,50 @@ export class OwnFolder implements FolderMedium {
     }
   }
 
+  /** The folders that lead to a file: the one above that must be the caller's own, this one, and those below it that were opened. */
+  async #namesOf(folders: readonly OpenFolder[]): Promise<PlacedName[]> {
+    const names: PlacedName[] = [];
+    if (this.#parent !== undefined) {
+      const parent = await told(this.#parent, 'cannot be opened', call.lstat(this.#parent));
+      refuse(this.#parent, parent, 'directory');
+      names.push(placed(this.#parent, parent));
+    }
+    for (const { path, fd } of folders) names.push(placed(path, await call.fstat(fd)));
+    return names;
+  }
+
   /** With the descriptor of a folder: this one, or one below it. */
-  #inside<T>(directory: string, what: string, use: (fd: number) => Promise<T>): Promise<T> {
+  #inside<T>(directory: string, what: string, use: UseOfFolder<T>): Promise<T> {
     return this.#using(() => this.#walk(directory, what, use));
   }
 
-  async #walk<T>(directory: string, what: string, use: (fd: number) => Promise<T>): Promise<T> {
-    let folder = await this.#opened();
-    if (folder === undefined) throw notThere(directory, what);
-    const opened: number[] = [];
+  async #walk<T>(directory: string, what: string, use: UseOfFolder<T>): Promise<T> {
+    const own = await this.#opened();
+    if (own === undefined) throw notThere(directory, what);
+    let folder: OpenFolder = { path: this.path, fd: own };
+    const folders = [folder];
     try {
-      let path = this.path;
       for (const name of this.#partsOf(directory)) {
-        path = `${path}/${name}`;
-        folder = await openIn(folder, name, path);
-        opened.push(folder);
+        const path = `${folder.path}/${name}`;
+        folder = { path, fd: await openIn(folder.fd, name, path) };
+        folders.push(folder);
       }
-      return await told(directory, what, use(folder));
+      return await told(directory, what, use(folder.fd, folders));
     } finally {
-      for (const fd of opened) await call.close(fd);
+      // The first one stays open.
+      for (const { fd } of folders.slice(1)) await call.close(fd);
     }
   }
 
   /** With a name and the descriptor of the folder that has it. */
-  #in<T>(path: string, what: string, use: (folder: number, name: string) => Promise<T>): Promise<T> {
-    return this.#inside(dirname(path), what, (folder) => told(path, what, use(folder, basename(path))));
+  #in<T>(
+    path: string,
+    what: string,
+    use: (folder: number, name: string, folders: readonly OpenFolder[]) => Promise<T>,
+  ): Promise<T> {
+    return this.#inside(dirname(path), what, (folder, folders) =>
+      told(path, what, use(folder, basename(path), folders)),
+    );
   }
 
   #partsOf(path: string): string[] {
@@ -282,6 +303,18 @@ export class OwnFolder implements FolderMedium {
     if (path.startsWith(this.path + sep) && !parts.includes('..')) return parts;
     throw new MlfsError('ERR_MLFS_INTERNAL', `${path}: does not lie in ${this.path}`, { path });
   }
+}
+
+interface OpenFolder {
+  readonly path: string;
+  readonly fd: number;
+}
+
+/** With the folder's descriptor, and those of the folders that led to it, itself included. */
+type UseOfFolder<T> = (fd: number, folders: readonly OpenFolder[]) => Promise<T>;
+
+function placed(path: string, { dev, ino }: fs.Stats): PlacedName {
+  return { path, dev, ino };
 }
 
 function refuse(path: string, stat: fs.Stats, wanted: 'file' | 'directory'): void {
