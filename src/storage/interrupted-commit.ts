@@ -8,6 +8,7 @@
  * is as wrong after a commit as it was before, and `mlfs verify` goes on to find it.
  */
 import { type AdmittedCommit, admitInterrupted, type InterruptedCommit } from './admit-edits.ts';
+import { OWN_USER } from './base-record.ts';
 import type { FileStructure } from './file-structure.ts';
 import { foldInto } from './fold.ts';
 import type { ImageBase } from './image.ts';
@@ -49,6 +50,3 @@ async function carryOut(
     await file.close();
   }
 }
-
-/** The user that base.json names: who runs this process. */
-export const OWN_USER: { readonly uid: number } = { uid: process.geteuid?.() ?? 0 };
