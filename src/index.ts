@@ -22,10 +22,10 @@ import { tensorContent } from './checkpoint/tensor-content.ts';
 import { MlfsError } from './errors.ts';
 import type { CommitRequest, TargetStatus as EditsStatus, EditTarget } from './mount/edit-target.ts';
 import type { Mounted, MountOptions, MountSummary } from './mount.ts';
-import type { Content } from './storage/content.ts';
+import type { FixedContent } from './storage/content.ts';
 import type { CommitReport } from './storage/edits.ts';
 import { mappedView } from './storage/mapped-view.ts';
-import { readExtents } from './storage/read-extents.ts';
+import { readContent } from './storage/read-extents.ts';
 import { DEFAULT_RENDERED_PAGES_BYTES, RenderedPages } from './storage/rendered-pages.ts';
 import { modelOf, nameTensors } from './tree/model-tensors.ts';
 import { fileOffset } from './tree/tensor-files.ts';
@@ -108,7 +108,7 @@ export class OpenedCheckpoint implements AsyncDisposable {
   readonly tensors: readonly TensorInfo[];
   readonly #checkpoint: Checkpoint;
   readonly #cache: RenderedPages;
-  readonly #byName = new Map<string, { info: TensorInfo; tensor: Tensor; content?: Content }>();
+  readonly #byName = new Map<string, { info: TensorInfo; tensor: Tensor; content?: FixedContent }>();
 
   /** Not for users: `openCheckpoint` makes these. */
   constructor(checkpoint: Checkpoint, options: OpenOptions) {
@@ -235,7 +235,7 @@ export class OpenedCheckpoint implements AsyncDisposable {
     return this.close();
   }
 
-  #contentOf(name: string): SizedContent {
+  #contentOf(name: string): FixedContent {
     const named = this.#byName.get(name);
     if (named === undefined) {
       throw new MlfsError('ERR_MLFS_NOT_FOUND', `${this.path}: has no tensor ${quoteName(name)}`, {
@@ -244,7 +244,7 @@ export class OpenedCheckpoint implements AsyncDisposable {
       });
     }
     named.content ??= tensorContent(named.tensor, this.#cache);
-    return named.content as SizedContent;
+    return named.content;
   }
 }
 
@@ -258,15 +258,6 @@ async function editsOf(target: string, { stateDirectory }: EditsOptions): Promis
 
 /** A slice of one read: what is in flight besides the result. */
 const READ_BYTES = 1024 * 1024;
-
-/** tensorContent makes nothing else. */
-type SizedContent = Extract<Content, { readonly kind: 'extents' | 'rendered' }>;
-
-function readContent(content: SizedContent, offset: number, length: number): Promise<Uint8Array> {
-  return content.kind === 'extents'
-    ? readExtents(content.extents, offset, length)
-    : content.read(offset, length);
-}
 
 function describe(name: string, tensor: Tensor): TensorInfo {
   return {
