@@ -18,6 +18,7 @@
 #include "file_times.h"
 #include "numbers_binding.h"
 #include "page_cache.h"
+#include "place_binding.h"
 #include "session.h"
 
 namespace {
@@ -414,6 +415,7 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("setTimes", Napi::Function::New<SetTimes>(env));
   define_numbers(env, exports);
   define_copy(env, exports);
+  define_place(env, exports);
   exports.Set("Session", NativeSession::Define(env));
   return exports;
 }

@@ -22,7 +22,7 @@ import { tensorContent } from './checkpoint/tensor-content.ts';
 import { MlfsError } from './errors.ts';
 import type { MountOptions } from './mount/mount-options.ts';
 import type { Mounted, MountSummary } from './mount/mounted.ts';
-import type { Content, FixedContent } from './storage/content.ts';
+import type { FixedContent } from './storage/content.ts';
 import type { CommitReport } from './storage/edits.ts';
 import { mappedView } from './storage/mapped-view.ts';
 import { readContent } from './storage/read-extents.ts';
@@ -111,7 +111,7 @@ export class OpenedCheckpoint implements AsyncDisposable {
   readonly tensors: readonly TensorInfo[];
   readonly #checkpoint: Checkpoint;
   readonly #cache: RenderedPages;
-  readonly #byName = new Map<string, { info: TensorInfo; tensor: Tensor; content?: Content }>();
+  readonly #byName = new Map<string, { info: TensorInfo; tensor: Tensor; content?: FixedContent }>();
 
   /** Internal: `openCheckpoint` creates these objects. */
   constructor(checkpoint: Checkpoint, options: OpenOptions) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -16,6 +17,7 @@
 #include "../backing_file.h"
 #include "../crc32c.h"
 #include "../file_layout.h"
+#include "../file_place.h"
 #include "../notifier.h"
 #include "../published_table.h"
 #include "../read_tally.h"
@@ -204,6 +206,32 @@ void crc32c_is_the_same_by_table_and_by_instruction() {
   }
 }
 
+void a_file_is_in_place_while_every_name_leads_to_what_it_should() {
+  char folder[] = "/tmp/mlfs-place-XXXXXX";
+  CHECK(mkdtemp(folder) != nullptr);
+  const std::string state = std::string(folder) + "/state", file = state + "/file", moved = std::string(folder) + "/moved";
+  CHECK(mkdir(state.c_str(), 0700) == 0);
+  close(open(file.c_str(), O_CREAT | O_RDWR, 0600));
+  std::vector<PlacedName> names;
+  for (const std::string& path : {state, file}) {
+    struct stat found;
+    CHECK(lstat(path.c_str(), &found) == 0);
+    names.push_back({path, static_cast<double>(found.st_dev), static_cast<double>(found.st_ino)});
+  }
+  CHECK(all_in_place(names));
+  CHECK(rename(state.c_str(), moved.c_str()) == 0);
+  CHECK(!all_in_place(names));
+  CHECK(symlink(moved.c_str(), state.c_str()) == 0);
+  CHECK(all_in_place({names[1]}) && !all_in_place(names));
+  unlink(state.c_str());
+  CHECK(rename(moved.c_str(), state.c_str()) == 0);
+  CHECK(all_in_place(names));
+  unlink(file.c_str());
+  CHECK(!all_in_place(names));
+  rmdir(state.c_str());
+  rmdir(folder);
+}
+
 }  // namespace
 
 void reads_are_counted_by_room_and_by_how_long_they_took() {
@@ -228,6 +256,7 @@ int main() {
   what_readers_hold_is_freed_when_the_last_of_them_is_gone();
   an_overlay_tells_what_is_dirty_and_where_it_lies();
   notifications_go_out_in_order_and_are_answered();
+  a_file_is_in_place_while_every_name_leads_to_what_it_should();
   crc32c_is_the_same_by_table_and_by_instruction();
   return 0;
 }

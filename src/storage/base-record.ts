@@ -3,6 +3,9 @@
  * names neither the device nor the user, can still be read.
  */
 import { MlfsError } from '../errors.ts';
+import { structureOf } from './commit-note.ts';
+import type { FileStructure } from './file-structure.ts';
+import type { ImageBase } from './image.ts';
 
 export interface BaseRecord {
   /** Absolute path, for people. */
@@ -62,6 +65,27 @@ export function decodeBase(text: string, path: string): BaseRecord {
   if (!isCount(uid)) throw refuse('its uid is not a user id');
   return { ...record, dev, uid };
 }
+
+/** The record of an open file, for edits of the user who runs this process. */
+export async function describeBase(
+  path: string,
+  base: Pick<ImageBase, 'fingerprint' | 'read'>,
+  structure: FileStructure,
+): Promise<BaseRecord> {
+  const { dev, ino, size, mtimeNs } = base.fingerprint;
+  return {
+    path,
+    dev: String(dev),
+    ino: String(ino),
+    size,
+    mtimeNs: String(mtimeNs),
+    structure: await structureOf(base, structure.identity, []),
+    ...OWN_USER,
+  };
+}
+
+/** The user that base.json names: who runs this process. */
+export const OWN_USER: { readonly uid: number } = { uid: process.geteuid?.() ?? 0 };
 
 function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;

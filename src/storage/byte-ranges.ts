@@ -1,3 +1,5 @@
+import { partitionPoint } from './partition-point.ts';
+
 /** Bytes of a file, as offset and length. */
 export interface FileSpan {
   readonly offset: number;
@@ -55,13 +57,6 @@ export class ByteRanges {
   }
 
   #firstEndingAfter(position: number): number {
-    let low = 0;
-    let high = this.#ends.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if ((this.#ends[middle] as number) <= position) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+    return partitionPoint(this.#ends.length, (index) => (this.#ends[index] as number) > position);
   }
 }

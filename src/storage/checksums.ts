@@ -8,6 +8,7 @@
  */
 import { crc32, crc32Shift } from './crc32.ts';
 import type { DirtyRange } from './overlay.ts';
+import { partitionPoint } from './partition-point.ts';
 
 /** Bytes of the base whose CRC-32 is written at `fields`, each 4 bytes little-endian. */
 export interface CheckedRange {
@@ -95,14 +96,11 @@ export class Checksums {
   /** What belongs into the field at `offset`, if it is not what is written there. */
   patchAt(offset: number): Buffer | undefined {
     const patches = this.patches();
-    let low = 0;
-    let high = patches.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if ((patches[middle] as ChecksumPatch).offset < offset) low = middle + 1;
-      else high = middle;
-    }
-    const patch = patches[low];
+    const found = partitionPoint(
+      patches.length,
+      (index) => (patches[index] as ChecksumPatch).offset >= offset,
+    );
+    const patch = patches[found];
     return patch?.offset === offset ? patch.bytes : undefined;
   }
 
@@ -166,14 +164,8 @@ export class Checksums {
   }
 
   #lastAtOrBefore(offset: number): number {
-    let low = 0;
-    let high = this.#ranges.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if ((this.#ranges[middle] as CheckedRange).offset <= offset) low = middle + 1;
-      else high = middle;
-    }
-    return low - 1;
+    const beyond = (index: number) => (this.#ranges[index] as CheckedRange).offset > offset;
+    return partitionPoint(this.#ranges.length, beyond) - 1;
   }
 }
 

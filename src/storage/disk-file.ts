@@ -2,17 +2,12 @@
 import * as fs from 'node:fs';
 import { promisify } from 'node:util';
 import { type ErrnoName, MlfsError, messageOf } from '../errors.ts';
+import type { FilePlace } from './file-place.ts';
 import type { MediumFile, SyncOptions } from './medium.ts';
 import { readIfCached } from './read-if-cached.ts';
 
 /** IOV_MAX of Linux. */
 const MAX_PIECES = 1024;
-
-/** What stays the same of a file for as long as it is open. */
-export interface FileIdentity extends Pick<fs.Stats, 'dev' | 'ino'> {
-  /** On a file system of this machine, which answers from memory. */
-  readonly local: boolean;
-}
 
 const statfs = promisify(fs.statfs);
 
@@ -27,41 +22,27 @@ export async function isLocal(path: string): Promise<boolean> {
   return LOCAL_TYPES.includes((await statfs(path)).type >>> 0);
 }
 
-const lstat = promisify(fs.lstat);
-
 /** A file of the disk, by its descriptor, which it owns. */
 export class DiskFile implements MediumFile {
   readonly path: string;
   readonly fd: number;
-  readonly #identity: FileIdentity | undefined;
+  readonly #place: FilePlace | undefined;
   /** Calls under way use the bare descriptor, which must not be closed, and given to another file, under them. */
   #pending = 0;
   #closing: Promise<void> | undefined;
   #drained: (() => void) | undefined;
 
-  /** `identity`: of a file that should keep its name; one without a name has none to lose. */
-  constructor(path: string, fd: number, identity?: FileIdentity) {
+  /** `place`: of a file that should keep its name; one without a name has none to lose. */
+  constructor(path: string, fd: number, place?: FilePlace) {
     this.path = path;
     this.fd = fd;
-    this.#identity = identity;
+    this.#place = place;
   }
 
-  /**
-   * By a look at the path: somebody may have removed or moved the file, or any folder that it is in. At once where that cannot wait for
-   * another machine: a thread's detour costs more than the write that it goes along with.
-   */
+  /** Whether its path still leads to it, through the folders that it was opened in. */
   isInPlace(): boolean | Promise<boolean> {
-    if (this.#identity === undefined) return true;
-    if (!this.#identity.local) return lstat(this.path).then(this.#isIt, () => false);
-    try {
-      return this.#isIt(fs.lstatSync(this.path, { throwIfNoEntry: false }));
-    } catch {
-      return false;
-    }
+    return this.#place === undefined || this.#place.isInPlace();
   }
-
-  readonly #isIt = (named: fs.Stats | undefined): boolean =>
-    named !== undefined && named.ino === this.#identity?.ino && named.dev === this.#identity.dev;
 
   async size(): Promise<number> {
     return (await this.#call<fs.Stats>('size', (done) => fs.fstat(this.fd, done))).size;

@@ -1,4 +1,5 @@
 import { type AdmittedCommit, admitInterrupted, type InterruptedCommit } from './admit-edits.ts';
+import { OWN_USER } from './base-record.ts';
 import type { FileStructure } from './file-structure.ts';
 import { foldInto } from './fold.ts';
 import type { ImageBase } from './image.ts';
@@ -40,6 +41,3 @@ async function carryOut(
     await file.close();
   }
 }
-
-/** The user that base.json names: who runs this process. */
-export const OWN_USER: { readonly uid: number } = { uid: process.geteuid?.() ?? 0 };

@@ -25,18 +25,31 @@ export async function lockHolders(fd: number): Promise<LockHolder[]> {
   );
 }
 
+/** Descriptors that are looked at in search of an heir: some seconds. A process may have a million of them. */
+const MOST_DESCRIPTORS = 50_000;
+
 /**
- * A process that the caller may look into and that has the lock, though another took it: its child. Looks at all processes, for the case that
- * the one that /proc/locks names has ended.
+ * Which process has the lock though another one took it and has ended: its child. Only a process whose lock counts is looked for, so that
+ * another user's processes cost a look at their owner and no more, whatever they have open. `undecided`: there were too many descriptors to
+ * look at.
  */
-export async function inheritedHolder(fd: number): Promise<LockHolder | undefined> {
+export async function inheritedHolder(
+  fd: number,
+  mostDescriptors: number = MOST_DESCRIPTORS,
+): Promise<{ readonly pid: number } | 'none' | 'undecided'> {
   const file = await statOf(fd, { bigint: true });
+  let left = mostDescriptors;
   for (const name of await list('/proc')) {
     const pid = Number(name);
-    if (!Number.isInteger(pid) || (await hasLock(pid, file)) !== true) continue;
-    return { pid, exclusive: true, standing: await standingOf(pid, file) };
+    if (!Number.isInteger(pid) || !isTrusted(await usersOf(pid), file)) continue;
+    const descriptors = await descriptorsOf(pid);
+    // The caller may not look into it: root's, or one that is not dumpable.
+    if (descriptors === undefined) continue;
+    if (await hasLock(pid, file, descriptors.slice(0, left))) return { pid };
+    left -= descriptors.length;
+    if (left < 0) return 'undecided';
   }
-  return undefined;
+  return 'none';
 }
 
 /**
@@ -51,11 +64,28 @@ export async function startTimeOf(pid: number): Promise<string | undefined> {
 
 async function standingOf(pid: number, file: BigIntStats): Promise<LockHolder['standing']> {
   const users = await usersOf(pid);
-  if (users === undefined || (await startTimeOf(pid)) === undefined) return 'gone';
+  // One that /proc hides (hidepid) may be root's, and so counts.
+  if (users === undefined) return exists(pid) ? 'trusted' : 'gone';
+  if ((await startTimeOf(pid)) === undefined) return 'gone';
+  if (!isTrusted(users, file)) return 'stranger';
+  const descriptors = await descriptorsOf(pid);
+  // Numbers of processes are used again. Of one that cannot be looked into, what /proc/locks says is believed.
+  return descriptors === undefined || (await hasLock(pid, file, descriptors)) ? 'trusted' : 'gone';
+}
+
+/** The caller, root and the file's owner. */
+function isTrusted(users: readonly bigint[] | undefined, file: BigIntStats): boolean {
   const trusted = [BigInt(process.geteuid?.() ?? 0), 0n, file.uid];
-  if (!users.every((user) => trusted.includes(user))) return 'stranger';
-  // Numbers of processes are used again.
-  return (await hasLock(pid, file)) === false ? 'gone' : 'trusted';
+  return users?.every((user) => trusted.includes(user)) ?? false;
+}
+
+/** Whether there is such a process, whatever /proc shows of it. */
+function exists(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (cause) {
+    return (cause as NodeJS.ErrnoException).code === 'EPERM';
+  }
 }
 
 /** Real and effective user of a process. */
@@ -65,13 +95,15 @@ async function usersOf(pid: number): Promise<readonly bigint[] | undefined> {
   return real === undefined || effective === undefined ? undefined : [BigInt(real), BigInt(effective)];
 }
 
-/** Whether a descriptor of the process has the lock; undefined when the caller may not look. */
-async function hasLock(pid: number, file: BigIntStats): Promise<boolean | undefined> {
-  const folder = `/proc/${pid}/fdinfo`;
-  const names = await list(folder).catch(() => undefined);
-  if (names === undefined) return undefined;
-  for (const name of names) {
-    const text = await read(`${folder}/${name}`, 'utf8').catch(() => '');
+/** Names of its open descriptors; undefined when the caller may not look. */
+function descriptorsOf(pid: number): Promise<string[] | undefined> {
+  return list(`/proc/${pid}/fdinfo`).catch(() => undefined);
+}
+
+/** Whether one of these descriptors of the process has the lock. */
+async function hasLock(pid: number, file: BigIntStats, descriptors: readonly string[]): Promise<boolean> {
+  for (const name of descriptors) {
+    const text = await read(`/proc/${pid}/fdinfo/${name}`, 'utf8').catch(() => '');
     if (text.includes('FLOCK') && locksOf(text, file).length > 0) return true;
   }
   return false;

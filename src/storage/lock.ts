@@ -86,9 +86,10 @@ export async function lockBase(fd: number, path: string, shared = false): Promis
     const stranger = holders.find(({ standing }) => standing === 'stranger');
     if (trusted === undefined && stranger !== undefined && waited > LOOKING_MS) return stranger;
     if (waited > DYING_MS) {
-      const heir = holders.length === 0 ? undefined : await inheritedHolder(fd);
-      if (holders.length > 0 && heir?.standing !== 'trusted') return { pid: heir?.pid };
-      throw busy(path, heir?.pid, await mountpointOf(path));
+      // Nobody is named: a process outside of this pid namespace has it. Whose that is cannot be known, so it counts.
+      const heir = holders.length === 0 ? 'undecided' : await inheritedHolder(fd);
+      if (heir === 'none') return { pid: undefined };
+      throw busy(path, heir === 'undecided' ? undefined : heir.pid, await mountpointOf(path));
     }
     await setTimeout(DYING_POLL_MS);
   }

@@ -55,6 +55,14 @@ export interface NativeAddon {
     columns: number,
     separator: string,
   ): Promise<{ readonly line: number; readonly column: number; readonly reason: string } | undefined>;
+  /**
+   * Names that should lead to certain files and folders: of each path, which is not followed, device and inode, one after the other in
+   * `numbers`.
+   */
+  readonly FilePlace: new (
+    paths: readonly string[],
+    numbers: Float64Array,
+  ) => { isInPlace(): boolean };
   readonly Statistics: new (dtype: string) => NativeStatistics;
   readonly Session: new (device: number, options: NativeSessionOptions) => NativeSession;
 }

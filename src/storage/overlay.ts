@@ -7,6 +7,7 @@
  * never modified once it is in the map; `bytes` is the sum of all pieces.
  */
 import type { MediumFile } from './medium.ts';
+import { partitionPoint } from './partition-point.ts';
 
 export const CHUNK_BYTES = 1024 * 1024;
 
@@ -198,14 +199,7 @@ const NO_PIECES: readonly Piece[] = [];
 
 /** Index of the first piece whose end is beyond `position`. */
 function firstEndingAfter(pieces: readonly Piece[], position: number): number {
-  let low = 0;
-  let high = pieces.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((pieces[middle] as Piece).end <= position) low = middle + 1;
-    else high = middle;
-  }
-  return low;
+  return partitionPoint(pieces.length, (index) => (pieces[index] as Piece).end > position);
 }
 
 function cut(piece: Piece, start: number, end: number): Piece {

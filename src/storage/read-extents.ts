@@ -1,5 +1,6 @@
 import type { FixedContent } from './content.ts';
 import { type Extent, extentLength } from './extent.ts';
+import { partitionPoint } from './partition-point.ts';
 
 /**
  * Reads [offset, offset + length) of a file that is a list of extents: what the data plane does without JavaScript, for
@@ -57,14 +58,8 @@ function startsOf(extents: readonly Extent[]): Float64Array {
 
 /** Index of the last extent that begins at `offset` or before. */
 function indexAt(starts: Float64Array, offset: number): number {
-  let low = 0;
-  let high = starts.length - 1;
-  while (low < high) {
-    const middle = Math.ceil((low + high) / 2);
-    if ((starts[middle] ?? 0) <= offset) low = middle;
-    else high = middle - 1;
-  }
-  return low;
+  const after = partitionPoint(starts.length, (index) => (starts[index] as number) > offset);
+  return Math.max(0, after - 1);
 }
 
 /** Bytes [offset, offset + length) of a content of fixed size, cut at its end. */

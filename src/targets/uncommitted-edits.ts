@@ -28,6 +28,11 @@ export async function inspectUncommittedEdits(
 /** How many bytes of segments lie in a state directory now, whoever it belongs to. Looks at names and sizes only. */
 export async function journalBytesIn(stateDirectory: string): Promise<number> {
   const folder = join(stateDirectory, 'journal');
+  // The next mount follows no link to where somebody moved them, and finds nothing.
+  for (const path of [stateDirectory, folder]) {
+    const found = await lstat(path).catch(() => undefined);
+    if (found?.isDirectory() !== true) return 0;
+  }
   const names = await readdir(folder).catch(() => []);
   const sizes = names
     .filter((name) => segmentNumber(name) !== undefined)

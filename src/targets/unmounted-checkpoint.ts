@@ -2,9 +2,10 @@ import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { fileStructure } from '../checkpoint/file-structure.ts';
 import { openCheckpoint } from '../checkpoint/open.ts';
 import { EXIT, MlfsError } from '../errors.ts';
+import { abandonEdits } from '../storage/abandon-edits.ts';
 import { isOfAnotherUser, refuseForeignEdits } from '../storage/admit-edits.ts';
+import type { CommitReport } from '../storage/commit-report.ts';
 import { diskMedium } from '../storage/disk-medium.ts';
-import { type CommitReport, Edits } from '../storage/edits.ts';
 import { isFileLocked } from '../storage/lock.ts';
 import { StateDirectory } from '../storage/state-directory.ts';
 import { dirtyTensors } from '../tree/dirty-tensors.ts';
@@ -71,7 +72,7 @@ export class UnmountedCheckpoint implements EditTarget {
         await state.close();
         throw cause;
       }
-      const { interruptedCommit, ...report } = await Edits.abandon(state);
+      const { interruptedCommit, ...report } = await abandonEdits(state);
       if (interruptedCommit) {
         this.#options.onNotice?.(
           `${this.#path}: a commit had been interrupted and was dropped; if this is the file that it was for, it may be half written`,

@@ -1,6 +1,6 @@
 /** The state directory of a mount is removed or moved away: nothing more is acknowledged, and nothing is said to be kept. */
 import assert from 'node:assert/strict';
-import { mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { type Scene, scene, WEIGHT } from '../support/cli-scene.ts';
@@ -32,6 +32,13 @@ const STALE = { errno: -116 };
 for (const [how, take] of [
   ['removed', (state: string) => rm(state, { recursive: true })],
   ['moved', (state: string) => rename(state, `${state}.moved`)],
+  [
+    'moved, with a link in its place',
+    async (state: string) => {
+      await rename(state, `${state}.moved`);
+      await symlink(`${state}.moved`, state);
+    },
+  ],
   [
     'replaced by another',
     async (state: string) => {

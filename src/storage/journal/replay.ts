@@ -5,19 +5,13 @@
  * when a later record says so of it, or when a segment between two others is gone, that is damage, and replay refuses. Without such
  * a witness what lies behind the bad record is part of the tail: a power loss keeps and drops the unsynced as it likes.
  */
-import { MlfsError } from '../../errors.ts';
 import type { Medium, MediumFile } from '../medium.ts';
 import type { Placement } from '../overlay.ts';
+import { damaged, type OpenSegment, openSegments } from './open-segments.ts';
 import { KIND, RECORD_HEADER_BYTES } from './record.ts';
 import { type FoundRecord, RecordReader } from './record-reader.ts';
-import {
-  decodeSegmentHeader,
-  FORMAT_VERSION,
-  mayBeSegment,
-  SEGMENT_HEADER_BYTES,
-  segmentNumber,
-  segmentPath,
-} from './segment.ts';
+import { ReplayedBatches } from './replayed-batches.ts';
+import { SEGMENT_HEADER_BYTES } from './segment.ts';
 
 /** What replay finds, in the order in which it happened; batches are resolved. */
 export interface JournalVisitor {
@@ -54,29 +48,8 @@ export interface Replayed {
   readonly tornBytes: number;
 }
 
-interface OpenSegment {
-  readonly number: number;
-  readonly path: string;
-  readonly file: MediumFile;
-  readonly fileSize: number;
-  /** Undefined when its header is bad, for that reason. */
-  readonly firstSequence: number | undefined;
-  readonly reason: string;
-  /** How many segments right before it count for nothing. */
-  readonly replaced: number;
-}
-
-interface BatchPart {
-  readonly offset: number;
-  readonly length: number;
-  readonly placement: Placement;
-}
-
 /** A million entries' checksums take less. */
 const MAX_NOTE_BYTES = 64 * 1024 * 1024;
-/** Parts of batches that wait for their ends, some 800 MB: a replaced tensor of 1 TiB has a million. */
-const MAX_WAITING_PARTS = 8 * 1024 * 1024;
-
 /** Opens and replays; the files stay open, and are the caller's. Throws ERR_MLFS_RECOVERY. */
 export async function replay(
   medium: Medium,
@@ -86,58 +59,10 @@ export async function replay(
 ): Promise<Replayed> {
   const segments: OpenSegment[] = [];
   try {
-    for (const number of await segmentNumbers(medium, directory)) {
-      segments.push(await openSegment(medium, directory, number, how));
-    }
+    await openSegments(medium, directory, how, segments);
     return await new Replay(directory, segments, visitor).run();
   } catch (cause) {
     for (const { file } of segments) await file.close();
-    throw cause;
-  }
-}
-
-async function segmentNumbers(medium: Medium, directory: string): Promise<number[]> {
-  const numbers = (await medium.list(directory))
-    .map(segmentNumber)
-    .filter((number) => number !== undefined)
-    .sort((a, b) => a - b);
-  for (const [index, number] of numbers.entries()) {
-    const before = numbers[index - 1];
-    if (before === undefined || number === before + 1) continue;
-    throw damaged(directory, segmentPath(directory, before + 1), 'is missing, but there are later segments');
-  }
-  return numbers;
-}
-
-async function openSegment(
-  medium: Medium,
-  directory: string,
-  number: number,
-  how: 'read' | 'write',
-): Promise<OpenSegment> {
-  const path = segmentPath(directory, number);
-  const file = await medium.open(path, how);
-  try {
-    if (!(await mayBeSegment(file))) {
-      throw new MlfsError('ERR_MLFS_RECOVERY', `${path}: is not a segment of a journal of MLFS`, {
-        path,
-        advice: `Move it away if it is not from MLFS; otherwise restore ${directory} from a copy.`,
-      });
-    }
-    const fileSize = await file.size();
-    const header = decodeSegmentHeader(await file.read(0, Math.min(fileSize, SEGMENT_HEADER_BYTES)), number);
-    const opened = { number, path, file, fileSize };
-    if (typeof header === 'string')
-      return { ...opened, firstSequence: undefined, reason: header, replaced: 0 };
-    const { version, firstSequence, replaced } = header;
-    if (version === FORMAT_VERSION) return { ...opened, firstSequence, reason: '', replaced };
-    throw new MlfsError(
-      'ERR_MLFS_RECOVERY',
-      `${path}: is of version ${version} of the journal's format; this mlfs knows version ${FORMAT_VERSION}`,
-      { path, advice: 'Use the version of mlfs that wrote it.' },
-    );
-  } catch (cause) {
-    await file.close();
     throw cause;
   }
 }
@@ -146,8 +71,7 @@ class Replay {
   readonly #directory: string;
   readonly #segments: readonly OpenSegment[];
   readonly #visitor: JournalVisitor;
-  readonly #batches = new Map<number, BatchPart[]>();
-  #waitingParts = 0;
+  readonly #batches: ReplayedBatches;
   readonly #replayed: ReplayedSegment[] = [];
   /** Of the next record; undefined while nothing says what it is. */
   #expected: number | undefined;
@@ -158,6 +82,7 @@ class Replay {
     this.#directory = directory;
     this.#segments = segments;
     this.#visitor = visitor;
+    this.#batches = new ReplayedBatches(directory);
   }
 
   async run(): Promise<Replayed> {
@@ -267,39 +192,21 @@ class Replay {
       case KIND.write: {
         const placement = { file, fileOffset: record.at + RECORD_HEADER_BYTES, segment: number };
         if (record.batch === 0) this.#visitor.write(record.offset, record.length, placement);
-        else {
-          this.#partsOf(record.batch).push({ offset: record.offset, length: record.length, placement });
-          this.#waitingParts++;
-          if (this.#waitingParts > MAX_WAITING_PARTS) {
-            throw damaged(
-              this.#directory,
-              path,
-              `has more than ${MAX_WAITING_PARTS} records that wait for their end`,
-            );
-          }
-        }
+        else
+          this.#batches.add(record.batch, { offset: record.offset, length: record.length, placement }, path);
         return;
       }
       case KIND.batchEnd:
-        for (const part of this.#partsOf(record.batch)) {
-          this.#visitor.write(part.offset, part.length, part.placement);
-          this.#waitingParts--;
+        for (const { offset, length, placement } of this.#batches.end(record.batch)) {
+          this.#visitor.write(offset, length, placement);
         }
-        this.#batches.delete(record.batch);
         return;
       case KIND.discard:
         this.#batches.clear();
-        this.#waitingParts = 0;
         this.#supersededThrough = number;
         this.#visitor.discard();
         return;
     }
-  }
-
-  #partsOf(batch: number): BatchPart[] {
-    const parts = this.#batches.get(batch) ?? [];
-    this.#batches.set(batch, parts);
-    return parts;
   }
 
   /** Throws when a record behind the bad one shows that it was durable once. */
@@ -322,11 +229,4 @@ class Replay {
       }
     }
   }
-}
-
-function damaged(directory: string, path: string, what: string): MlfsError {
-  return new MlfsError('ERR_MLFS_RECOVERY', `${path}: ${what}`, {
-    path,
-    advice: `Restore ${directory} from a copy, or drop the edits in it: mlfs discard; mlfs mount --read-only shows the file without them.`,
-  });
 }

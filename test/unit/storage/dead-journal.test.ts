@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { readdir, readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { abandonEdits } from '../../../src/storage/abandon-edits.ts';
 import type { FileSpan } from '../../../src/storage/byte-ranges.ts';
 import { ByteRanges } from '../../../src/storage/byte-ranges.ts';
 import { Checksums } from '../../../src/storage/checksums.ts';
@@ -197,6 +198,6 @@ test('edits in a journal that is damaged can be dropped', async (t) => {
   bytes[70] = (bytes[70] as number) ^ 1;
   await writeFile(segment, bytes);
   await assert.rejects(open(path), { code: 'ERR_MLFS_RECOVERY' });
-  await Edits.abandon(await StateDirectory.locate(diskMedium, path));
+  await abandonEdits(await StateDirectory.locate(diskMedium, path));
   assert.equal(await isGone(path), true);
 });

@@ -4,6 +4,7 @@ import { copyFile, readdir, readFile, rename, stat, writeFile } from 'node:fs/pr
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import type { MlfsError } from '../../../src/errors.ts';
+import { abandonEdits } from '../../../src/storage/abandon-edits.ts';
 import { ByteRanges } from '../../../src/storage/byte-ranges.ts';
 import { Checksums } from '../../../src/storage/checksums.ts';
 import { crc32 } from '../../../src/storage/crc32.ts';
@@ -325,7 +326,7 @@ test('edits that fit no file any more can be dropped', async (t) => {
   await first.close();
   const other = fileBytes(2);
   await writeFile(path, other);
-  const report = await Edits.abandon(await StateDirectory.locate(diskMedium, path));
+  const report = await abandonEdits(await StateDirectory.locate(diskMedium, path));
   assert.ok(report.bytes > 0);
   const opened = await open(path);
   t.after(opened.close);

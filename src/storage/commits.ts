@@ -1,0 +1,213 @@
+/**
+ * What becomes of dirty ranges: they are committed into the file, written to a copy, or discarded.
+ *
+ * A commit is a redo log. The decision is one durable record of the journal, the commit mark, which carries the new checksums; from there
+ * on the dirty ranges and checksums are copied into the base, as often as it takes until base.json and the removal of the segments say that it
+ * is done. Writing goes on meanwhile, into later segments.
+ *
+ * Invariants: the caller runs one of these at a time. A commit that was decided is finished before anything else is decided. Segments are
+ * dropped only when no piece of the overlay lies in them.
+ */
+import { describeBase } from './base-record.ts';
+import type { ChecksumMark } from './checksums.ts';
+import { encodeCommitNote, structureOf } from './commit-note.ts';
+import { type CommitReport, report } from './commit-report.ts';
+import { checkCopyTarget, writeCopy } from './copy.ts';
+import type { FileStructure } from './file-structure.ts';
+import { foldInto, type Progress } from './fold.ts';
+import type { Image } from './image.ts';
+import { WITH_TIMES } from './interrupted-commit.ts';
+import type { Journal } from './journal/journal.ts';
+import type { Medium, MediumFile } from './medium.ts';
+import type { Mutex } from './mutex.ts';
+import type { Piece } from './overlay.ts';
+import { openBase } from './stale.ts';
+import type { StateDirectory } from './state-directory.ts';
+
+export interface FoldOptions {
+  readonly onProgress?: (progress: Progress) => void;
+  /** Says what would be done and does nothing. */
+  readonly dryRun?: boolean;
+}
+
+export interface CommitToOptions extends FoldOptions {
+  /** Replace a file that is there. */
+  readonly overwrite?: boolean;
+}
+
+/** What a decided commit has to put into the base. */
+interface Decided {
+  readonly segment: number;
+  readonly pieces: readonly Piece[];
+  readonly mark: ChecksumMark;
+}
+
+export interface CommittedEdits {
+  readonly medium: Medium;
+  /** Of the checkpoint. */
+  readonly path: string;
+  readonly state: StateDirectory;
+  readonly journal: Journal;
+  readonly image: Image;
+  readonly structure: FileStructure;
+  /** One update at a time. */
+  readonly updates: Mutex;
+}
+
+export class Commits {
+  readonly #edits: CommittedEdits;
+  #decided: Decided | undefined;
+  #progress: Progress | undefined;
+  #total = 0;
+
+  constructor(edits: CommittedEdits) {
+    this.#edits = edits;
+  }
+
+  /** Present while a commit is under way. */
+  get progress(): Progress | undefined {
+    return this.#progress;
+  }
+
+  /** A commit was decided and is not known to be done. */
+  get pending(): boolean {
+    return this.#decided !== undefined;
+  }
+
+  get total(): number {
+    return this.#total;
+  }
+
+  async commit(options: FoldOptions): Promise<CommitReport> {
+    const startedMs = Date.now();
+    const { medium, path, image, updates } = this.#edits;
+    if (options.dryRun) return this.#report(startedMs);
+    if (this.#decided !== undefined) await this.#finish(this.#decided, options);
+    if (image.overlay.empty) {
+      await updates.run(() => this.dropSuperseded());
+      return report([], 0, startedMs);
+    }
+    // Whether it can be written is found out before anything is decided.
+    const file = await openBase(medium, path, image.base, { begun: false });
+    try {
+      const { decided, outcome } = await updates.run(() => this.#decide(startedMs));
+      await this.#carryOut(file, decided, options);
+      return { ...outcome, milliseconds: Date.now() - startedMs };
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** Writes the image with right checksums to a new file, which appears when it is whole; the edits stay as they are. */
+  async commitTo(path: string, options: CommitToOptions): Promise<CommitReport> {
+    const startedMs = Date.now();
+    const { medium, state, image, structure, updates } = this.#edits;
+    const { pieces, patches, outcome } = await updates.run(async () => ({
+      pieces: [...image.overlay.pieces()],
+      patches: structure.checksums.patches(),
+      outcome: this.#report(startedMs),
+    }));
+    const target = { path, overwrite: options.overwrite ?? false, stateDirectory: state.path };
+    if (options.dryRun) {
+      await checkCopyTarget(image.base, target);
+      return outcome;
+    }
+    try {
+      await writeCopy(medium, image.base, {
+        ...target,
+        onProgress: (progress) => this.#tell(progress, options),
+        finish: (file) => foldInto(file, pieces, patches, () => undefined),
+      });
+    } finally {
+      this.#progress = undefined;
+    }
+    return { ...outcome, milliseconds: Date.now() - startedMs };
+  }
+
+  async discard(): Promise<CommitReport> {
+    if (this.#decided !== undefined) await this.#finish(this.#decided, {});
+    const { journal, image, structure, updates } = this.#edits;
+    return updates.run(async () => {
+      const startedMs = Date.now();
+      const ranges = [...image.overlay.ranges()];
+      if (ranges.length === 0) {
+        await this.dropSuperseded();
+        return report([], 0, startedMs);
+      }
+      await journal.discard();
+      const chunks = new Set<number>();
+      image.overlay.dropThrough(Number.POSITIVE_INFINITY, chunks);
+      structure.checksums.reset();
+      image.changed({ ranges, chunks });
+      return report(ranges, 0, startedMs);
+    });
+  }
+
+  /** Removes a journal none of whose records counts: replacements that did not come to their end. To be called between updates. */
+  async dropSuperseded(): Promise<void> {
+    const { journal, image } = this.#edits;
+    if (!image.overlay.empty || this.pending || journal.counters.bytes === 0) return;
+    await journal.dropThrough(await journal.rotate());
+  }
+
+  async #decide(startedMs: number) {
+    const { journal, image, structure } = this.#edits;
+    const outcome = this.#report(startedMs);
+    const mark = structure.checksums.mark();
+    const note = encodeCommitNote({
+      size: image.base.size,
+      identity: structure.identity,
+      structure: await structureOf(image.base, structure.identity, mark.patches),
+      patches: mark.patches,
+    });
+    const segment = await journal.markCommit(note);
+    const decided: Decided = { segment, pieces: [...image.overlay.pieces()], mark };
+    this.#decided = decided;
+    return { decided, outcome };
+  }
+
+  /** Carries out what was decided when it could not be done. */
+  async #finish(decided: Decided, options: FoldOptions): Promise<void> {
+    const { medium, path, image } = this.#edits;
+    const file = await openBase(medium, path, image.base, { begun: true });
+    try {
+      await this.#carryOut(file, decided, options);
+    } finally {
+      await file.close();
+    }
+  }
+
+  async #carryOut(file: MediumFile, decided: Decided, options: FoldOptions): Promise<void> {
+    const { path, state, journal, image, structure, updates } = this.#edits;
+    const { segment, pieces, mark } = decided;
+    try {
+      await foldInto(file, pieces, mark.patches, (progress) => this.#tell(progress, options));
+      await file.sync(WITH_TIMES);
+      await updates.run(async () => {
+        await image.base.refresh();
+        await state.writeBase(await describeBase(path, image.base, structure));
+        const chunks = new Set<number>();
+        image.overlay.dropThrough(segment, chunks);
+        structure.checksums.settle(mark);
+        this.#decided = undefined;
+        this.#total++;
+        image.changed({ ranges: [], chunks });
+      });
+      // It is done, whether or not the segments can be removed: they go with the next ones, or when the journal is opened again,
+      // which folds them in once more.
+      await journal.dropThrough(segment).catch(() => undefined);
+    } finally {
+      this.#progress = undefined;
+    }
+  }
+
+  #tell(progress: Progress, options: FoldOptions): void {
+    this.#progress = progress;
+    options.onProgress?.(progress);
+  }
+
+  #report(startedMs: number): CommitReport {
+    const { image, structure } = this.#edits;
+    return report([...image.overlay.ranges()], structure.checksums.patches().length, startedMs);
+  }
+}
