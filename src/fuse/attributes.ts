@@ -13,8 +13,8 @@ const FIXED_MS = 24 * 60 * 60 * 1000;
 
 /** No such name, and there will be none unless the kernel itself makes it. */
 const ABSENT: AbsentEntry = { absent: true, entryTimeoutMs: FIXED_MS };
-/** No such name for now: another checkpoint may have it. */
-const ABSENT_NOW: AbsentEntry = { absent: true, entryTimeoutMs: 0 };
+/** No such name for now: another checkpoint may have it, or it is about to be made again. */
+export const ABSENT_NOW: AbsentEntry = { absent: true, entryTimeoutMs: 0 };
 
 /** "Subdirectories are not counted", as btrfs has it: `find` then looks at each entry's type instead. */
 const DIRECTORY_LINKS = 1;
