@@ -25,6 +25,7 @@ import { mountMetrics } from './mount/mount-metrics.ts';
 import { prepareMountpoint } from './mount/mountpoint.ts';
 import { openForMount } from './mount/open-for-mount.ts';
 import { ownMounts } from './mount/own-mounts.ts';
+import { requestLog } from './mount/request-log.ts';
 import type { ServedCheckpoint } from './mount/served-checkpoint.ts';
 import { type StatusDocument, type StatusSources, statusDocument } from './mount/status.ts';
 import { VERSION } from './mount/version.ts';
@@ -284,6 +285,7 @@ async function serve(
       defaultPermissions: options.defaultPermissions ?? false,
       pendingBytes: supplies.pendingBytes,
       onWarning: (message) => log.warn(message),
+      trace: requestLog(log, options.logLevel, (nodeid) => filesystem.roomOf(nodeid)),
     });
   } catch (cause) {
     await end();
