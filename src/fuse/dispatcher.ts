@@ -8,7 +8,7 @@ import { KnownInodes } from './known-inodes.ts';
 import { ERRNO } from './protocol/errno.ts';
 import { decodeInterrupt } from './protocol/interrupt.ts';
 import { OPCODE_LIMIT, OPCODES, opcodeName } from './protocol/opcodes.ts';
-import { errorReply } from './protocol/reply.ts';
+import { errorReply, REPLY_BODY } from './protocol/reply.ts';
 import { BODY, Request } from './protocol/request.ts';
 import { traced } from './request-trace.ts';
 
@@ -96,7 +96,7 @@ export class Dispatcher {
       return;
     }
     giveBack?.();
-    this.#traced(request.message, 0, beganMs);
+    if (beganMs !== NOT_TRACED) this.#traced(request.message, errnoTold(request, answer), beganMs);
     if (answer === undefined) return;
     this.#send(answer);
     if (request.opcode === OPCODES.INIT && this.#session.negotiated !== undefined) {
@@ -119,7 +119,7 @@ export class Dispatcher {
       .finally(() => this.#pending.delete(unique))
       .then(
         (reply) => {
-          this.#traced(request.message, 0, beganMs);
+          if (beganMs !== NOT_TRACED) this.#traced(request.message, errnoTold(request, reply), beganMs);
           this.#send(reply);
         },
         (cause) => this.#refuse(request.message, cause, beganMs),
@@ -170,6 +170,12 @@ export class Dispatcher {
     if (opcode < OPCODE_LIMIT) this.#counts[opcode] = (this.#counts[opcode] ?? 0) + 1;
     else this.#unknown++;
   }
+}
+
+/** What a log says of an answer that is no refusal: a LOOKUP that finds nothing is answered with nodeid 0, which the kernel may keep. */
+function errnoTold(request: Request, reply: Buffer | undefined): number {
+  const absent = request.opcode === OPCODES.LOOKUP && reply?.readBigUInt64LE(REPLY_BODY) === 0n;
+  return absent ? ERRNO.ENOENT : 0;
 }
 
 /** In place of the time at which a request came. */

@@ -26,7 +26,7 @@ test('each request is told with its names and its answer when it is answered', a
     errno,
   ]);
   assert.deepEqual(told, [
-    ['LOOKUP', 1, 'nothing', undefined, 'OK'],
+    ['LOOKUP', 1, 'nothing', undefined, 'ENOENT'],
     ['STATFS', 1, undefined, undefined, 'OK'],
     ['CREATE', 1, 'new', undefined, 'EACCES'],
     ['RENAME', 1, 'from', 'to', 'EACCES'],
