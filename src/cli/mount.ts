@@ -80,7 +80,7 @@ export function registerMount(program: Command): void {
         'least important level that /logs/fuse.log keeps (default info)',
       ).choices(LEVELS),
     )
-    .option('-d, --debug', '--log-level debug; in the foreground to stderr')
+    .option('-d, --debug', '--log-level debug: a line for each request; in the foreground to stderr')
     .option('--json', 'print JSON')
     .addOption(new Option('--wait', 'accepted: mount always waits until the mount answers').hideHelp())
     .addOption(new Option('--unsafe-write', '--write-back, as the prototype called it').hideHelp())

@@ -20,6 +20,7 @@ import { registerMount } from './mount.ts';
 import { translateMountHelper } from './mount-helper.ts';
 import { exitCodeOf, printError } from './print-error.ts';
 import { translatePrototype } from './prototype.ts';
+import { refuseRawArguments } from './raw-arguments.ts';
 import { registerReload } from './reload.ts';
 import { registerSeal } from './seal.ts';
 import { registerServe } from './serve.ts';
@@ -52,6 +53,7 @@ const REGISTRARS = [
 export async function run(argv: readonly string[]): Promise<number> {
   endQuietlyOnClosedPipe();
   try {
+    refuseRawArguments(argv);
     const words = translatePrototype(argv);
     const program = await createProgram(words);
     const names = program.commands.flatMap((command) => [command.name(), ...command.aliases()]);

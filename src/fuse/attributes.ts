@@ -13,8 +13,8 @@ const FIXED_MS = 24 * 60 * 60 * 1000;
 
 /** There is no such name, and only the kernel itself can make it. */
 const ABSENT: AbsentEntry = { absent: true, entryTimeoutMs: FIXED_MS };
-/** There is no such name now, but another checkpoint may have it. */
-const ABSENT_NOW: AbsentEntry = { absent: true, entryTimeoutMs: 0 };
+/** The name does not exist for now: another checkpoint may have it, or it is about to be made again. */
+export const ABSENT_NOW: AbsentEntry = { absent: true, entryTimeoutMs: 0 };
 
 /** "Subdirectories are not counted", as in btrfs: `find` then looks at each entry's type instead. */
 const DIRECTORY_LINKS = 1;

@@ -8,8 +8,9 @@ import { KnownInodes } from './known-inodes.ts';
 import { ERRNO } from './protocol/errno.ts';
 import { decodeInterrupt } from './protocol/interrupt.ts';
 import { OPCODE_LIMIT, OPCODES, opcodeName } from './protocol/opcodes.ts';
-import { errorReply } from './protocol/reply.ts';
+import { errorReply, REPLY_BODY } from './protocol/reply.ts';
 import { BODY, Request } from './protocol/request.ts';
+import { traced } from './request-trace.ts';
 
 export type { DispatcherHooks } from './hooks.ts';
 
@@ -49,13 +50,14 @@ export class Dispatcher {
     }
     const opcode = message.readUInt32LE(4);
     this.#count(opcode);
+    const beganMs = this.#hooks.trace === undefined ? NOT_TRACED : performance.now();
     let request: Request;
     try {
       request = new Request(message);
       if (opcode === OPCODES.INTERRUPT) this.#interrupt(request);
-      else this.#answer(request);
+      else this.#answer(request, beganMs);
     } catch (cause) {
-      this.#refuse(message, cause);
+      this.#refuse(message, cause, beganMs);
     }
   }
 
@@ -80,7 +82,7 @@ export class Dispatcher {
     return counters;
   }
 
-  #answer(request: Request): void {
+  #answer(request: Request, beganMs: number): void {
     const giveBack = this.#account(request);
     let answer: ReturnType<Handler>;
     try {
@@ -90,10 +92,11 @@ export class Dispatcher {
       throw refusal;
     }
     if (answer instanceof Promise) {
-      this.#wait(request, giveBack === undefined ? answer : answer.finally(giveBack));
+      this.#wait(request, giveBack === undefined ? answer : answer.finally(giveBack), beganMs);
       return;
     }
     giveBack?.();
+    if (beganMs !== NOT_TRACED) this.#traced(request.message, errnoTold(request, answer), beganMs);
     if (answer === undefined) return;
     this.#send(answer);
     if (request.opcode === OPCODES.INIT && this.#session.negotiated !== undefined) {
@@ -109,14 +112,17 @@ export class Dispatcher {
     return () => pendingBytes.give(uid, message.byteLength);
   }
 
-  #wait(request: Request, answer: Promise<Buffer>): void {
+  #wait(request: Request, answer: Promise<Buffer>, beganMs: number): void {
     const { unique } = request;
     this.#pending.set(unique, request);
     answer
       .finally(() => this.#pending.delete(unique))
       .then(
-        (reply) => this.#send(reply),
-        (cause) => this.#refuse(request.message, cause),
+        (reply) => {
+          if (beganMs !== NOT_TRACED) this.#traced(request.message, errnoTold(request, reply), beganMs);
+          this.#send(reply);
+        },
+        (cause) => this.#refuse(request.message, cause, beganMs),
       )
       .catch((cause) => this.#hooks.log('error', `a reply could not be sent: ${describe(cause)}`));
   }
@@ -141,13 +147,19 @@ export class Dispatcher {
     later.unref();
   }
 
-  #refuse(message: Buffer, cause: unknown): void {
+  #refuse(message: Buffer, cause: unknown, beganMs: number = NOT_TRACED): void {
     const opcode = message.readUInt32LE(4);
     const refusal = asRefusal(cause);
+    this.#traced(message, refusal.errno, beganMs);
     if (refusal.logged) this.#hooks.log('error', `${opcodeName(opcode)}: ${describe(cause)}`);
     if (WITHOUT_REPLY.has(opcode)) return;
     this.#errors++;
     this.#send(errorReply(message, refusal.errno));
+  }
+
+  #traced(message: Buffer, errno: number, beganMs: number): void {
+    if (beganMs === NOT_TRACED) return;
+    this.#hooks.trace?.(traced(message, errno, beganMs));
   }
 
   #send(reply: Buffer): void {
@@ -159,6 +171,15 @@ export class Dispatcher {
     else this.#unknown++;
   }
 }
+
+/** The errno that the log gives for a reply that is not an error: a LOOKUP that finds nothing is answered with nodeid 0, which the kernel may keep. */
+function errnoTold(request: Request, reply: Buffer | undefined): number {
+  const absent = request.opcode === OPCODES.LOOKUP && reply?.readBigUInt64LE(REPLY_BODY) === 0n;
+  return absent ? ERRNO.ENOENT : 0;
+}
+
+/** Instead of the time at which a request came. */
+const NOT_TRACED = -1;
 
 /** How long an interrupt waits for its request. Without a delay, kernel and server would send it back and forth. */
 const INTERRUPT_PATIENCE_MS = 10;

@@ -1,5 +1,6 @@
 import type { Extent } from '../storage/extent.ts';
 import type { Negotiated } from './protocol/init.ts';
+import type { Trace } from './request-trace.ts';
 import type { Supply } from './supplies.ts';
 
 /** What a Dispatcher needs from the transport that owns the device. */
@@ -16,6 +17,8 @@ export interface DispatcherHooks {
   /** INIT was answered: the mount point answers from now on. */
   initialized(negotiated: Negotiated): void;
   log(level: 'debug' | 'warn' | 'error', message: string): void;
+  /** Hears of every request when it is answered; absent unless somebody wants to know. */
+  readonly trace?: Trace;
   readonly limits: DispatcherLimits;
   /** Limits what users may have waiting; no limit if absent. */
   readonly pendingBytes?: Supply;

@@ -1,13 +1,14 @@
 /**
  * Names that are not tensors: files that editors, rsync and sed make beside a file before they rename them over it. They are made in writable
- * folders, live in memory and nameless files, and end with the mount. The inventory of the checkpoint is fixed: its own names can be neither
- * removed nor moved.
+ * folders, live in memory and nameless files, and end with the mount. The inventory of the checkpoint is fixed: its own names are neither
+ * removed nor moved here (removed-names.ts hides some for a while).
  */
-import { errno } from '../errors.ts';
+import { errno, type MlfsError } from '../errors.ts';
 import type { DirectoryInode, FileInode, Inode } from '../inode.ts';
 import type { Content } from '../storage/content.ts';
 import type { Inodes } from './inodes.ts';
 import { hasRawBytes } from './protocol/name-bytes.ts';
+import type { RemovedNames } from './removed-names.ts';
 import { refusesTarget } from './rename-flags.ts';
 import type { ScratchContent } from './staged-replacement.ts';
 import type { Supply } from './supplies.ts';
@@ -72,6 +73,10 @@ export interface ScratchFilesOptions {
   readonly makeScratch: (uid: number) => ScratchContent;
   /** A scratch file or folder holds one name from its creation until nothing is left of it. */
   readonly names: Supply;
+  /** Names of the tree that are hidden because their files wait to be replaced. */
+  readonly hidden: RemovedNames;
+  /** The refusal for a name of the tree. */
+  readonly fixed: (directory: DirectoryInode, name: string) => MlfsError;
   /** Replaces the bytes of a file of the tree with those of a scratch file. From then on the scratch file is another name of it. */
   readonly replace: (target: FileInode, source: ScratchFile) => Promise<void>;
   /** A folder has a new entry with this name, at the end of its entries. */
@@ -93,7 +98,7 @@ export class ScratchFiles {
 
   /** Throws EEXIST, EACCES, ENOSPC. */
   create(parent: DirectoryInode, name: string, uid: number): ScratchFile {
-    requireRoom(parent, name);
+    this.#requireRoom(parent, name);
     const { makeScratch, names } = this.#options;
     names.take(uid, 1, 'ENOSPC');
     const inode = this.#inodes.addScratch((nodeid) => new ScratchFile(nodeid, makeScratch(uid), uid));
@@ -103,7 +108,7 @@ export class ScratchFiles {
 
   /** Throws EEXIST, EACCES, ENOSPC. */
   mkdir(parent: DirectoryInode, name: string, mode: number, uid: number): ScratchFolder {
-    requireRoom(parent, name);
+    this.#requireRoom(parent, name);
     this.#options.names.take(uid, 1, 'ENOSPC');
     const inode = this.#inodes.addScratch(
       (nodeid) => new ScratchFolder(nodeid, mode & 0o777, parent.nodeid, uid),
@@ -113,17 +118,17 @@ export class ScratchFiles {
   }
 
   unlink(parent: DirectoryInode, name: string): void {
-    const inode = childOf(parent, name);
+    const inode = this.#childOf(parent, name);
     if (inode.kind === 'directory') throw errno('EISDIR');
-    if (!(inode instanceof ScratchFile)) throw fixed(parent);
+    if (!(inode instanceof ScratchFile)) throw this.#options.fixed(parent, name);
     this.#unlink(parent, name);
     this.#drop(inode);
   }
 
   rmdir(parent: DirectoryInode, name: string): void {
-    const inode = childOf(parent, name);
+    const inode = this.#childOf(parent, name);
     if (inode.kind !== 'directory') throw errno('ENOTDIR');
-    if (!(inode instanceof ScratchFolder)) throw fixed(parent);
+    if (!(inode instanceof ScratchFolder)) throw this.#options.fixed(parent, name);
     if (inode.children.size > 0) throw errno('ENOTEMPTY');
     this.#unlink(parent, name);
     this.#left(inode);
@@ -137,14 +142,17 @@ export class ScratchFiles {
     flags: number,
   ): Promise<void> {
     const isNew = refusesTarget(flags);
-    const inode = childOf(parent, name);
-    if (!isScratch(inode)) throw fixed(parent);
+    const inode = this.#childOf(parent, name);
+    if (!isScratch(inode)) throw this.#options.fixed(parent, name);
     if (newParent.writable !== true) throw errno('EACCES');
     requireText(newName);
+    const { hidden } = this.#options;
     const target = newParent.children.get(newName);
     if (target === inode) return;
     if (target !== undefined) {
-      if (isNew) throw errno('EEXIST');
+      // A hidden file is replaced or refuses it; either way it is seen again.
+      if (isNew && hidden.child(newParent, newName) !== undefined) throw errno('EEXIST');
+      hidden.show(newParent, newName);
       await this.#makeWay(inode, target);
       // Moving the bytes took time: the names may have changed.
       if (parent.children.get(name) !== inode) throw errno('ENOENT');
@@ -187,6 +195,22 @@ export class ScratchFiles {
     await this.#options.replace(target, inode);
   }
 
+  /** Throws EEXIST for a hidden name, too, which is seen again: only a file can replace a file. */
+  #requireRoom(parent: DirectoryInode, name: string): void {
+    if (parent.children.has(name)) {
+      this.#options.hidden.show(parent, name);
+      throw errno('EEXIST');
+    }
+    if (parent.writable !== true) throw errno('EACCES');
+    requireText(name);
+  }
+
+  #childOf(parent: DirectoryInode, name: string): Inode {
+    const child = this.#options.hidden.child(parent, name);
+    if (child === undefined) throw errno('ENOENT');
+    return child;
+  }
+
   #link(parent: DirectoryInode, name: string, inode: Inode): void {
     // At the end of the listing, even if it replaces another entry.
     parent.children.delete(name);
@@ -226,26 +250,7 @@ export class ScratchFiles {
   }
 }
 
-function requireRoom(parent: DirectoryInode, name: string): void {
-  if (parent.children.has(name)) throw errno('EEXIST');
-  if (parent.writable !== true) throw errno('EACCES');
-  requireText(name);
-}
-
 /** The checkpoint's folders show only names that JSON, logs and terminals can express. */
 function requireText(name: string): void {
   if (hasRawBytes(name)) throw errno('EINVAL', 'the name is not UTF-8');
-}
-
-function childOf(parent: DirectoryInode, name: string): Inode {
-  const child = parent.children.get(name);
-  if (child === undefined) throw errno('ENOENT');
-  return child;
-}
-
-/** The inventory of a checkpoint is fixed, and outside the writable rooms nothing can be changed. */
-function fixed(parent: DirectoryInode) {
-  return parent.writable === true
-    ? errno('EPERM', 'what the checkpoint holds cannot be removed or moved')
-    : errno('EACCES');
 }

@@ -2,10 +2,11 @@ import { type ErrnoName, errno } from '../errors.ts';
 import type { DirectoryInode, FileInode, Inode, InodeTree } from '../inode.ts';
 import type { Layout } from '../storage/content.ts';
 import { AttributeChanges } from './attribute-changes.ts';
-import { Attributes, pendingLayout } from './attributes.ts';
+import { ABSENT_NOW, Attributes, pendingLayout } from './attributes.ts';
 import { ClaimedScratch } from './claimed-scratch.ts';
 import { Coherence } from './coherence.ts';
 import { DirectoryListings } from './directory-listing.ts';
+import { FewLines } from './few-lines.ts';
 import type {
   AbsentEntry,
   AttrChange,
@@ -26,9 +27,10 @@ import { interruptible } from './interruptible.ts';
 import { Invalidations } from './invalidation.ts';
 import { isDocument, NO_HANDLE, OpenFiles } from './open-files.ts';
 import { OpenHandles } from './open-handles.ts';
-import { O_EXCL, type OpenPolicy, openPolicy } from './open-policy.ts';
+import { O_EXCL, O_TRUNC, type OpenPolicy, openPolicy } from './open-policy.ts';
 import { accessOf, permits, refusalOfChange, W_OK } from './permission.ts';
 import { NAME_MAX } from './protocol/request.ts';
+import { RemovedNames } from './removed-names.ts';
 import { isScratch } from './scratch-files.ts';
 import { Snapshots } from './snapshots.ts';
 import type { ScratchContent } from './staged-replacement.ts';
@@ -69,12 +71,14 @@ export interface TreeFilesystemOptions {
 export class TreeFilesystem implements Filesystem {
   readonly #readOnly: boolean;
   readonly #shared: boolean;
-  readonly #log: (message: string) => void;
+  readonly #unprotected: FewLines;
+  readonly #unwritable: FewLines;
   readonly #flush: () => Promise<void>;
   readonly #freeBytes: (() => Promise<number>) | undefined;
   readonly #inodes: Inodes;
   readonly #listings = new DirectoryListings();
   readonly #changes = new AttributeChanges();
+  readonly #hidden = new RemovedNames({ expired: (names) => this.#rooms.returned(names) });
   readonly #snapshots: Snapshots;
   readonly #attributes: Attributes;
   readonly #invalidations: Invalidations;
@@ -82,8 +86,6 @@ export class TreeFilesystem implements Filesystem {
   readonly #files: OpenFiles;
   readonly #rooms: WritableRooms;
   #namesVersion = 0;
-  #tellingSinceMs = Number.NEGATIVE_INFINITY;
-  #told = 0;
 
   constructor(tree: InodeTree, options: TreeFilesystemOptions) {
     const { readOnly, log = () => undefined, makeScratch: makeFile = noScratch } = options;
@@ -91,7 +93,8 @@ export class TreeFilesystem implements Filesystem {
     const makeScratch = (uid: number) => new ClaimedScratch(makeFile(), supplies.descriptors, uid);
     this.#readOnly = readOnly;
     this.#shared = options.shared ?? false;
-    this.#log = log;
+    this.#unprotected = new FewLines(log);
+    this.#unwritable = new FewLines(log);
     this.#flush = options.flush ?? (() => Promise.resolve());
     this.#freeBytes = options.freeBytes;
     const inodes = new Inodes(tree);
@@ -132,6 +135,8 @@ export class TreeFilesystem implements Filesystem {
       makeScratch,
       names: supplies.scratchNames,
       requireOpen: (inode, flags) => void this.#policy(inode, flags),
+      hidden: this.#hidden,
+      tellKernel: (changed) => void invalidations.send(changed),
       log,
     });
   }
@@ -160,6 +165,7 @@ export class TreeFilesystem implements Filesystem {
   async replaceTree(tree: InodeTree): Promise<void> {
     const names = new Set([...this.#inodes.root.children.keys(), ...tree.root.children.keys()]);
     this.#inodes.replace(tree);
+    this.#hidden.clear();
     this.#changes.outdate();
     this.#namesVersion++;
     const root = { nodeid: 1, offset: 0, length: 0 };
@@ -188,8 +194,9 @@ export class TreeFilesystem implements Filesystem {
 
   lookup(parent: number, name: string): Entry | AbsentEntry {
     const directory = this.#inodes.directory(parent);
-    const child = directory.children.get(name);
-    return child === undefined ? this.#attributes.absent(directory) : this.#entryIn(directory, child);
+    const child = this.#hidden.child(directory, name);
+    if (child !== undefined) return this.#entryIn(directory, child);
+    return directory.children.has(name) ? ABSENT_NOW : this.#attributes.absent(directory);
   }
 
   getattr(nodeid: number, context: RequestContext): MaybePromise<AttrReply> {
@@ -299,7 +306,11 @@ export class TreeFilesystem implements Filesystem {
   readdir(nodeid: number, offset: number): Iterable<DirectoryEntry> {
     const directory = this.#inodes.directory(nodeid);
     const parent = directory === this.#inodes.root ? directory : this.#inodes.directory(directory.parent);
-    return this.#listings.entries(directory, parent, offset, (inode) => this.#entryIn(directory, inode));
+    const entries = this.#listings.entries(directory, parent, offset, (inode) =>
+      this.#entryIn(directory, inode),
+    );
+    const hidden = this.#hidden.hiddenIn(directory);
+    return hidden === undefined ? entries : without(hidden, entries);
   }
 
   access(nodeid: number, mask: number, context: RequestContext): void {
@@ -358,6 +369,11 @@ export class TreeFilesystem implements Filesystem {
   ): Promise<{ readonly entry: Entry; readonly opened: OpenReply }> {
     this.#refuseReadOnly();
     const directory = this.#inodes.directory(parent);
+    const removed = this.#rooms.takeUp(parent, name, context);
+    if (removed !== undefined) {
+      const opened = await this.open(removed.nodeid, flags | O_TRUNC, context);
+      return { entry: this.#entryIn(directory, removed), opened };
+    }
     const made = this.#rooms.create(parent, name, context);
     if (made === undefined && (flags & O_EXCL) !== 0) throw errno('EEXIST');
     const inode = made ?? (directory.children.get(name) as Inode);
@@ -422,18 +438,10 @@ export class TreeFilesystem implements Filesystem {
    */
   #tellWhatStaysReadable(inode: Inode, before: number, mode: number = before): void {
     if (!this.#shared || isScratch(inode) || (before & ~mode & READABLE) === 0) return;
-    // Only the first files of a `chmod -R` are reported: finding a path walks the tree, and so many lines would push all others out of the
-    // log.
-    const nowMs = Date.now();
-    if (nowMs - this.#tellingSinceMs >= TELL_AGAIN_MS) {
-      this.#tellingSinceMs = nowMs;
-      this.#told = 0;
-    }
-    if (++this.#told > MOST_TOLD) return;
-    const path = this.#inodes.pathOf(inode);
-    this.#log(
-      `${path}: mode ${(mode & PERMISSIONS).toString(8)} protects this name only, and /views, /export, /viz and /sys go on showing what ` +
-        'it holds. To keep other users out, mount without allow_other',
+    this.#unprotected.say(
+      () =>
+        `${this.#inodes.pathOf(inode)}: mode ${(mode & PERMISSIONS).toString(8)} protects this name only, and /views, /export, /viz and ` +
+        '/sys go on showing what it holds. To keep other users out, mount without allow_other',
     );
   }
 
@@ -442,8 +450,10 @@ export class TreeFilesystem implements Filesystem {
       return openPolicy(inode, flags, this.#readOnly);
     } catch (refusal) {
       if (!this.#readOnly && (inode.content.kind === 'extents' || inode.content.kind === 'rendered')) {
-        const path = this.#inodes.pathOf(inode);
-        this.#log(`${path}: cannot be written: its bytes have no place of their own in the file`);
+        this.#unwritable.say(
+          () =>
+            `${this.#inodes.pathOf(inode)}: cannot be written: its bytes have no place of their own in the file`,
+        );
       }
       throw refusal;
     }
@@ -467,13 +477,14 @@ export class TreeFilesystem implements Filesystem {
 const READABLE = 0o444;
 const PERMISSIONS = 0o777;
 
+function* without(hidden: ReadonlyMap<string, unknown>, entries: Iterable<DirectoryEntry>) {
+  for (const entry of entries) if (!hidden.has(entry.name)) yield entry;
+}
+
 function noScratch(): never {
   throw errno('EROFS', 'there is no place for scratch files');
 }
 
-/** Maximum number of log lines about modes in TELL_AGAIN_MS. */
-const MOST_TOLD = 16;
-const TELL_AGAIN_MS = 60_000;
 const STATFS_BLOCK = 4096;
 /** One of the transports has 32 bits for a number of blocks; a larger file system gets larger blocks. */
 const MOST_BLOCKS = 2 ** 32;

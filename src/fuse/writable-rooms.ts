@@ -1,14 +1,16 @@
-import { errno, messageOf } from '../errors.ts';
+import { errno, type MlfsError, messageOf } from '../errors.ts';
 import type { DirectoryInode, FileInode, Inode } from '../inode.ts';
 import type { AttributeChanges } from './attribute-changes.ts';
 import type { Attributes } from './attributes.ts';
 import type { Coherence } from './coherence.ts';
 import type { DirectoryListings } from './directory-listing.ts';
-import type { RequestContext } from './filesystem.ts';
+import { FewLines } from './few-lines.ts';
+import type { Invalidation, RequestContext } from './filesystem.ts';
 import type { Inodes } from './inodes.ts';
 import { O_TRUNC, O_WRONLY } from './open-policy.ts';
 import { permits, W_OK, X_OK } from './permission.ts';
 import { S_IFREG } from './protocol/attr.ts';
+import type { RemovedName, RemovedNames } from './removed-names.ts';
 import { replaceContent } from './replacement.ts';
 import { isScratch, type ScratchFile, ScratchFiles } from './scratch-files.ts';
 import type { ScratchContent } from './staged-replacement.ts';
@@ -29,6 +31,10 @@ export interface WritableRoomsOptions {
   readonly names: Supply;
   /** Throws if the file may not be opened with these flags. */
   readonly requireOpen: (inode: FileInode, flags: number) => void;
+  /** Names of the tree that were removed and not made again. */
+  readonly hidden: RemovedNames;
+  /** Tells the kernel what changed without it. */
+  readonly tellKernel: (invalidations: readonly Invalidation[]) => void;
   readonly log: (message: string) => void;
 }
 
@@ -36,14 +42,20 @@ export interface WritableRoomsOptions {
 export class WritableRooms {
   readonly #options: WritableRoomsOptions;
   readonly #scratch: ScratchFiles;
+  readonly #refusals: FewLines;
+  readonly #returns: FewLines;
   /** Inodes of the tree with a name in a writable folder, as far as they were looked up. */
   readonly #seen = new Set<number>();
 
   constructor(options: WritableRoomsOptions) {
     this.#options = options;
+    this.#refusals = new FewLines(options.log);
+    this.#returns = new FewLines(options.log);
     this.#scratch = new ScratchFiles(options.inodes, {
       makeScratch: options.makeScratch,
       names: options.names,
+      hidden: options.hidden,
+      fixed: (directory, name) => this.#fixed(directory, name),
       replace: (target, source) => this.#renameOver(target, source),
       linked: (directory, name, inode) => {
         options.listings.added(directory, name, inode);
@@ -73,7 +85,7 @@ export class WritableRooms {
   /** A new file; undefined if the name exists. */
   create(parent: number, name: string, context: RequestContext): ScratchFile | undefined {
     const directory = this.#roomFor(parent, context);
-    if (directory.children.has(name)) return undefined;
+    if (this.#options.hidden.child(directory, name) !== undefined) return undefined;
     return this.#owned(this.#scratch.create(directory, name, context.uid), context);
   }
 
@@ -88,12 +100,40 @@ export class WritableRooms {
     return this.#owned(this.#scratch.mkdir(this.#roomFor(parent, context), name, mode, context.uid), context);
   }
 
+  /**
+   * The file whose name was removed, which is seen again: who makes the name replaces the file. Undefined when there is none. Throws EACCES when
+   * the caller may not write it.
+   */
+  takeUp(parent: number, name: string, context: RequestContext): FileInode | undefined {
+    const { hidden } = this.#options;
+    const directory = this.#roomFor(parent, context);
+    const inode = hidden.waiting(directory, name);
+    if (inode === undefined) return undefined;
+    this.#requireWritable(inode, context);
+    hidden.show(directory, name);
+    return inode;
+  }
+
   unlink(parent: number, name: string, context: RequestContext): void {
-    this.#scratch.unlink(this.#roomFor(parent, context), name);
+    const { hidden, changes } = this.#options;
+    const directory = this.#roomFor(parent, context);
+    const inode = hidden.child(directory, name);
+    if (inode?.kind !== 'file' || isScratch(inode)) {
+      this.#scratch.unlink(directory, name);
+      return;
+    }
+    this.#requireWritable(inode, context);
+    hidden.hide(directory, name);
+    changes.touch(directory);
   }
 
   rmdir(parent: number, name: string, context: RequestContext): void {
-    this.#scratch.rmdir(this.#roomFor(parent, context), name);
+    const { hidden } = this.#options;
+    const directory = this.#roomFor(parent, context);
+    const inode = hidden.child(directory, name);
+    // Whoever removes the folder, too, does not mean to replace what is in it.
+    if (inode?.kind === 'directory' && hidden.showAll(inode) > 0) this.#tellKernel([inode]);
+    this.#scratch.rmdir(directory, name);
   }
 
   rename(
@@ -117,6 +157,49 @@ export class WritableRooms {
   /** The kernel does not refer to the folder any more. */
   forgotten(inode: DirectoryInode): void {
     this.#scratch.forgotten(inode);
+  }
+
+  /** Removed names that came back because no file was made in time. */
+  returned(names: readonly RemovedName[]): void {
+    this.#tellKernel(new Set(names.map(({ directory }) => directory)));
+    for (const { directory, name } of names) {
+      this.#returns.say(
+        () =>
+          `${this.#pathIn(directory, name)}: was removed and not replaced: it is there again, as it was. ` +
+          'What a checkpoint holds cannot be removed',
+      );
+    }
+  }
+
+  /** What it keeps of folders whose listings changed. Names that come and go have no time to be kept. */
+  #tellKernel(directories: Iterable<DirectoryInode>): void {
+    const { changes, inodes, tellKernel } = this.#options;
+    const invalidations: Invalidation[] = [];
+    for (const directory of directories) {
+      changes.touch(directory);
+      invalidations.push({ kind: 'pages', nodeid: inodes.nodeidOf(directory), offset: 0, length: 0 });
+    }
+    tellKernel(invalidations);
+  }
+
+  /** The inventory of a checkpoint is fixed: says what is done instead. */
+  #fixed(directory: DirectoryInode, name: string): MlfsError {
+    this.#refusals.say(
+      () =>
+        `${this.#pathIn(directory, name)}: cannot be removed or moved. To replace the bytes of a tensor, write a file of its size over it ` +
+        '(cp, tar, rsync --inplace)',
+    );
+    return errno('EPERM', 'what the checkpoint holds cannot be removed or moved');
+  }
+
+  /** Throws EPERM for a file that cannot be replaced, EACCES when the caller may not. */
+  #requireWritable(inode: FileInode, context: RequestContext): void {
+    this.#options.requireOpen(inode, O_WRONLY | O_TRUNC);
+    if (!permits(this.#options.attributes.attr(inode), W_OK, context)) throw errno('EACCES');
+  }
+
+  #pathIn(directory: DirectoryInode, name: string): string {
+    return `${this.#options.inodes.pathOf(directory)}/${name}`;
   }
 
   /** A folder that the caller may change. */

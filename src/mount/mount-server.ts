@@ -37,6 +37,7 @@ import { mountMetrics } from './mount-metrics.ts';
 import type { MountOptions } from './mount-options.ts';
 import type { Mounted, MountSummary } from './mounted.ts';
 import { openForMount } from './open-for-mount.ts';
+import { requestLog } from './request-log.ts';
 import type { OpenedFile, ServedCheckpoint } from './served-checkpoint.ts';
 import { type StatusSources, statusDocument } from './status.ts';
 
@@ -260,6 +261,7 @@ export class MountServer implements Mounted {
         defaultPermissions,
         pendingBytes: this.#supplies.pendingBytes,
         onWarning: (message) => log.warn(message),
+        trace: requestLog(log, this.#options.logLevel, (nodeid) => this.#filesystem.roomOf(nodeid)),
       },
     );
     this.#session = session;

@@ -5,6 +5,7 @@
  * A directory that is not the caller's own (foreign.ts) is never used. One beside the checkpoint is passed over, which the caller is told, unless it may
  * hold edits: the caller must know of those before the file is edited, and names a directory with `--state`.
  */
+import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { access, constants, lstat, readdir, realpath } from 'node:fs/promises';
 import { homedir } from 'node:os';
@@ -32,7 +33,7 @@ export async function findStatePlace(
   onNotice: (message: string) => void,
 ): Promise<StatePlace> {
   if (directory !== undefined) return lookAt(medium, resolve(directory));
-  const checkpoint = await realpath(checkpointPath).catch(() => resolve(checkpointPath));
+  const checkpoint = await realPathOf(checkpointPath);
   const beside = await lookAt(medium, `${checkpoint}.mlfs`).catch(asForeign);
   if (!(beside instanceof MlfsError) && beside.exists) return beside;
   const elsewhere = await lookAt(medium, inUserState(checkpoint), true).catch(asForeign);
@@ -47,6 +48,20 @@ export async function findStatePlace(
   await letGo(beside);
   if (elsewhere instanceof MlfsError) throw elsewhere;
   return elsewhere;
+}
+
+/** Throws ERR_MLFS_USAGE when it is not UTF-8: a state directory that is named after it would be another file's, too. */
+async function realPathOf(path: string): Promise<string> {
+  const bytes = await realpath(path, { encoding: 'buffer' }).catch(() => Buffer.from(resolve(path)));
+  if (isUtf8(bytes)) return bytes.toString();
+  throw new MlfsError(
+    'ERR_MLFS_USAGE',
+    `${path}: leads to a path that is not UTF-8, which no state directory can be named after`,
+    {
+      path,
+      advice: 'Say where edits are kept, with --state DIR, or mount with --read-only.',
+    },
+  );
 }
 
 /** Of a place that was looked at and is not used. */

@@ -40,6 +40,26 @@ for (const transport of TRANSPORTS) {
       assert.equal(refused, 'read-only');
     });
 
+    test('a debug log says what was asked, and reading it to the end makes it no longer', async (t) => {
+      const at = await WritableMount.create(t, server, transport, TENSORS, { logLevel: 'debug' });
+      const said = await at.shellOutput(`
+        test ! -e $M/model/missing
+        cat $M/logs/fuse.log > $T/first
+        cat $M/logs/fuse.log > $T/second
+        cat $M/logs/fuse.log > $T/third
+        cmp $T/second $T/third
+        cat $T/third
+      `);
+      assert.match(said, /^time=\S+ level=debug msg=request opcode=(LOOKUP|GETATTR) .*missing.* us=\d+$/m);
+      assert.doesNotMatch(said, /fuse\.log/);
+    });
+
+    test('requests are not logged where the log does not keep debug lines', async (t) => {
+      const at = await WritableMount.create(t, server, transport, TENSORS);
+      const said = await at.shellOutput('ls $M/model > $T/listing; cat $M/logs/fuse.log');
+      assert.doesNotMatch(said, /msg=request/);
+    });
+
     test('lines of many writers are whole', async (t) => {
       const at = await WritableMount.create(t, server, transport, TENSORS);
       const said = await at.shellOutput(`

@@ -252,11 +252,18 @@ print(json.dumps([at for at in range(len(now)) if now.startswith(crc, at)]))
         'cp $T/short $M/model/fc/x; mv $M/model/fc/x $M/model/fc/bias.bin',
         /Invalid argument|to a subdirectory of itself/,
       ],
-      'mv from another file system, which unlinks first': [
-        'mv -f $T/right $M/model/fc/bias.bin',
-        /Operation not permitted/,
+      'mv of a shorter file from another file system': [
+        'mv -f $T/short $M/model/fc/bias.bin',
+        /Invalid argument/,
       ],
-      rm: ['rm -f $M/model/fc/bias.bin', /Operation not permitted/],
+      'tar x of a shorter file': [
+        'mkdir -p $T/s/fc; cp $T/short $T/s/fc/bias.bin; tar cf $T/a.tar -C $T/s fc/bias.bin; tar xf $T/a.tar -C $M/model',
+        /Invalid argument/,
+      ],
+      'tar x of a longer file': [
+        'mkdir -p $T/s/fc; cp $T/long $T/s/fc/bias.bin; tar cf $T/a.tar -C $T/s fc/bias.bin; tar xf $T/a.tar -C $M/model',
+        /File too large|Invalid argument/,
+      ],
       'mv away': ['mv $M/model/fc/bias.bin $M/model/fc/other.bin', /Operation not permitted/],
       'rm -r of a layer': ['rm -rf $M/model/fc', /Operation not permitted/],
       'rmdir of a layer': ['rmdir $M/model/fc', /not permitted|not empty/],
@@ -266,13 +273,10 @@ print(json.dumps([at for at in range(len(now)) if now.startswith(crc, at)]))
       mkfifo: ['mkfifo $M/model/fc/pipe', /Operation not permitted/],
       'a text that is no number': ['/bin/echo zero > $M/model/fc/bias.bin', /Invalid argument|write error/],
       'a fraction for an integer': ['/bin/echo 1.5 > $M/model/steps.bin', /Invalid argument|write error/],
-      'install, which unlinks first': [
-        'install -m 600 $T/right $M/model/fc/bias.bin',
-        /Operation not permitted/,
-      ],
-      'cp --remove-destination': [
-        'cp --remove-destination $T/right $M/model/fc/bias.bin',
-        /Operation not permitted/,
+      'install of a shorter file': ['install -m 600 $T/short $M/model/fc/bias.bin', /Invalid argument/],
+      'cp --remove-destination of a shorter file': [
+        'cp --remove-destination $T/short $M/model/fc/bias.bin',
+        /Invalid argument/,
       ],
       'a file in the root': [
         'echo x > $M/new',
@@ -296,13 +300,43 @@ print(json.dumps([at for at in range(len(now)) if now.startswith(crc, at)]))
         const at = await scene(t);
         await writeFile(join(at.folder, 'long'), Buffer.alloc(401, 1));
         await writeFile(join(at.folder, 'short'), Buffer.alloc(399, 1));
-        await writeFile(join(at.folder, 'right'), Buffer.alloc(400, 1));
         const refused = await at.shell(script);
         assert.ok(BIAS.equals(await bias(at)));
         assert.ok(WEIGHT.equals(await weight(at)));
         const { dirty_bytes, journal } = await at.status();
         assert.deepEqual([dirty_bytes, journal?.bytes], [0, 0]);
         assert.match(refused.stderr, says);
+      });
+    }
+
+    /** Programs that remove a file and make it again, of $T/s, which holds `fc/bias.bin`. */
+    const REMADE: Readonly<Record<string, string>> = {
+      'tar x': 'tar cf $T/a.tar -C $T/s fc/bias.bin; tar xf $T/a.tar -C $M/model',
+      'tar x --unlink-first':
+        'tar cf $T/a.tar -C $T/s fc/bias.bin; tar xf $T/a.tar --unlink-first -C $M/model',
+      'unzip -o': '(cd $T/s; zip -q ../a.zip fc/bias.bin); unzip -oq $T/a.zip -d $M/model',
+      install: 'install -m 644 $T/s/fc/bias.bin $M/model/fc/bias.bin',
+      'cp --remove-destination': 'cp --remove-destination $T/s/fc/bias.bin $M/model/fc/bias.bin',
+      'mv from another file system': 'mv -f $T/s/fc/bias.bin $M/model/fc/bias.bin',
+      'git checkout -- FILE': `
+        cd $T/s; git init -q .; git add -A; git -c user.name=n -c user.email=e@x.org commit -qm all
+        git --git-dir=$T/s/.git --work-tree=$M/model checkout -- fc/bias.bin`,
+      'rm and cp':
+        'rm $M/model/fc/bias.bin; test ! -e $M/model/fc/bias.bin; cp $T/s/fc/bias.bin $M/model/fc/',
+    };
+    for (const [name, script] of Object.entries(REMADE)) {
+      test(`${name} replaces a tensor`, requires('git', 'unzip', 'zip'), async (t) => {
+        const at = await scene(t);
+        const wanted = Buffer.alloc(400, 1);
+        await mkdir(join(at.folder, 's/fc'), { recursive: true });
+        await writeFile(join(at.folder, 's/fc/bias.bin'), wanted);
+        const names = await output('ls', ['-fR', at.model()]);
+        await at.shellOutput(`set -e; ${script}`);
+        assert.ok(wanted.equals(await bias(at)));
+        assert.ok(WEIGHT.equals(await weight(at)));
+        assert.equal(await output('ls', ['-fR', at.model()]), names);
+        const committed = await at.again(transport);
+        assert.ok(wanted.equals(await bias(committed)), 'and the next mount has it');
       });
     }
 

@@ -5,6 +5,7 @@ import { BLOCK_SIZE, fileMode, sectors } from '../protocol/attr.ts';
 import { ERRNO } from '../protocol/errno.ts';
 import { hasRawBytes } from '../protocol/name-bytes.ts';
 import { encodeXattrNames } from '../protocol/xattr.ts';
+import { errnoName, microsecondsSince, type Trace } from '../request-trace.ts';
 import type {
   Done,
   FuseNativeOperations,
@@ -24,12 +25,13 @@ export class FuseNativeBridge {
   /** Ends the wait of all operations in progress; replaced after each use. */
   #interrupt = new AbortController();
   readonly #warn: (message: string) => void;
+  readonly #trace: Trace | undefined;
   readonly #counters: Record<string, number> = {};
   /** Open files by the descriptor that libfuse passes. Their paths may lead elsewhere or nowhere by then. */
   readonly #open = new Map<number, OpenFile>();
   #lastDescriptor = 0;
 
-  constructor(filesystem: Filesystem, warn: (message: string) => void) {
+  constructor(filesystem: Filesystem, warn: (message: string) => void, trace?: Trace) {
     this.#filesystem = filesystem;
     this.#paths = new Paths(
       filesystem,
@@ -37,6 +39,7 @@ export class FuseNativeBridge {
       () => Array.from(this.#open.values(), ({ nodeid }) => nodeid),
     );
     this.#warn = warn;
+    this.#trace = trace;
   }
 
   /** Operations by name, and the bytes that were read. */
@@ -193,27 +196,31 @@ export class FuseNativeBridge {
       listxattr: overridden,
       fgetattr: overridden,
     };
-    return { ...served, setxattr: this.#never('setxattr'), removexattr: this.#never('removexattr') };
+    const all = { ...served, setxattr: this.#never('setxattr'), removexattr: this.#never('removexattr') };
+    return this.#trace === undefined ? all : tracedOperations(all, this.#trace);
   }
 
   /** The attributes of an open file, whose path may lead elsewhere by now. */
   fgetattr(path: string, descriptor: number, done: Done<[stat?: FuseNativeStat]>): void {
-    this.#runOpen('getattr', done, path, descriptor, ({ nodeid }) =>
-      after(this.#filesystem.getattr(nodeid, this.#context), ({ attr }) => done(0, statOf(attr))),
+    const said = tracedDone('fgetattr', [path], done, this.#trace);
+    this.#runOpen('getattr', said, path, descriptor, ({ nodeid }) =>
+      after(this.#filesystem.getattr(nodeid, this.#context), ({ attr }) => said(0, statOf(attr))),
     );
   }
 
   /** Copies the value into libfuse's memory and answers its length; memory of 0 bytes asks only for the length. */
   getxattr(path: string, name: string, memory: Buffer, done: Done): void {
-    this.#run('getxattr', done, path, (nodeid) =>
-      after(this.#filesystem.getxattr(nodeid, name, this.#context), (value) => done(fill(memory, value))),
+    const said = tracedDone('getxattr', [path, name], done, this.#trace);
+    this.#run('getxattr', said, path, (nodeid) =>
+      after(this.#filesystem.getxattr(nodeid, name, this.#context), (value) => said(fill(memory, value))),
     );
   }
 
   listxattr(path: string, memory: Buffer, done: Done): void {
-    this.#run('listxattr', done, path, (nodeid) =>
+    const said = tracedDone('listxattr', [path], done, this.#trace);
+    this.#run('listxattr', said, path, (nodeid) =>
       after(this.#filesystem.listxattr(nodeid, this.#context), (names) =>
-        done(fill(memory, encodeXattrNames(names))),
+        said(fill(memory, encodeXattrNames(names))),
       ),
     );
   }
@@ -305,6 +312,40 @@ export class FuseNativeBridge {
   #add(counter: string, amount: number): void {
     this.#counters[counter] = (this.#counters[counter] ?? 0) + amount;
   }
+}
+
+/** The same operations, each of which says when it is done. */
+function tracedOperations<T extends Readonly<Record<string, unknown>>>(operations: T, trace: Trace): T {
+  const wrapped = Object.entries(operations).map(([opcode, operation]) => {
+    const run = operation as (...args: unknown[]) => void;
+    return [
+      opcode,
+      (...args: unknown[]) => run(...args.slice(0, -1), tracedDone(opcode, args, args.at(-1) as Done, trace)),
+    ] as const;
+  });
+  return Object.fromEntries(wrapped) as T;
+}
+
+/** `args`: those of the operation, the path first. */
+function tracedDone<D extends Done<never[]>>(
+  opcode: string,
+  args: readonly unknown[],
+  done: D,
+  trace: Trace | undefined,
+): D {
+  if (trace === undefined) return done;
+  const beganMs = performance.now();
+  const [path, second] = args;
+  return ((result: number, ...rest: never[]) => {
+    trace({
+      opcode: opcode.toUpperCase(),
+      path: String(path),
+      ...(typeof second === 'string' ? { name: second } : {}),
+      errno: errnoName(result < 0 ? -result : 0),
+      microseconds: microsecondsSince(beganMs),
+    });
+    done(result, ...rest);
+  }) as D;
 }
 
 interface OpenFile {

@@ -56,7 +56,7 @@ class FuseNativeSession implements TransportSession {
     // The path as in the mount table.
     const mountpoint = await realpath(options.mountpoint);
 
-    const bridge = new FuseNativeBridge(filesystem, options.onWarning);
+    const bridge = new FuseNativeBridge(filesystem, options.onWarning, options.trace);
     const mount = new FuseNativeMount(mountpoint, bridge.operations(), packageOptions(options));
     mount._op_getxattr = (signal, path, name, memory) =>
       bridge.getxattr(path, name, memory, (result) => signal(result, memory.buffer));

@@ -119,6 +119,7 @@ class KernelSession implements TransportSession {
         initialized.resolve();
       },
       ...(options.pendingBytes === undefined ? {} : { pendingBytes: options.pendingBytes }),
+      ...(options.trace === undefined ? {} : { trace: options.trace }),
       log: (level, message) => {
         if (level !== 'debug') options.onWarning(message);
         // Until INIT is answered, an error is a refusal of INIT: the kernel is too old.

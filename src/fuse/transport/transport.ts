@@ -1,5 +1,6 @@
 import type { HistogramCounts } from '../../telemetry/histogram.ts';
 import type { Filesystem } from '../filesystem.ts';
+import type { Trace } from '../request-trace.ts';
 import type { Supply } from '../supplies.ts';
 
 /** A way to attach a Filesystem to a directory. */
@@ -27,6 +28,8 @@ export interface TransportOptions {
   /** What users may have waiting of writes; no bound when absent. */
   readonly pendingBytes?: Supply;
   readonly onWarning: (message: string) => void;
+  /** Hears of every request but the reads that the native plane answers; absent unless somebody wants to know. */
+  readonly trace?: Trace | undefined;
 }
 
 export interface TransportSession {

@@ -6,6 +6,8 @@ export interface Between {
   readonly pagesAreKept: boolean;
   /** Before a rename, an open file in its way is renamed itself, and stays so when the rename is refused. libfuse does it. */
   readonly openFilesAreMovedAway: boolean;
+  /** What was removed of the checkpoint may be back before the next operation, because it takes long. */
+  readonly removedNamesReturn: boolean;
 }
 
 /** Carries operations out on something that is to behave as the model does. */

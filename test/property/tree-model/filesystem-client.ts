@@ -26,7 +26,7 @@ class Errno extends Error {
 
 /** Uses a Filesystem in this process as the kernel would: it walks paths, checks what the kernel checks, and flushes what it closes. */
 export class FilesystemClient implements Client {
-  readonly between = { pagesAreKept: false, openFilesAreMovedAway: false };
+  readonly between = { pagesAreKept: false, openFilesAreMovedAway: false, removedNamesReturn: false };
   readonly #checkpoint: string;
   readonly #serve: (edited: WritableCheckpoint) => Filesystem;
   readonly #context: RequestContext = {

@@ -69,6 +69,8 @@ export class Model {
   #committed: Map<string, Buffer>;
   readonly #between: Between;
   readonly #model: Folder = { kind: 'folder', scratch: false, children: new Map() };
+  /** Tensors and gradients that were removed and not made again. */
+  readonly #removed = new Set<Node>();
   #open: (Open | undefined)[] = [];
 
   constructor(storages: ReadonlyMap<string, Buffer>, between: Between) {
@@ -113,6 +115,7 @@ export class Model {
         return DONE;
       case 'remount':
         this.#open = [];
+        this.#removed.clear();
         forgetScratch(this.#model);
         return DONE;
       case 'truncate':
@@ -142,6 +145,10 @@ export class Model {
     if (this.#open[slot] !== undefined || (truncate && access === 'read')) return undefined;
     const { parent, name } = this.#place(path);
     let node = parent.children.get(name);
+    if (node !== undefined && this.#removed.has(node)) {
+      if (!create) throw new Refused('ENOENT');
+    }
+    const replaces = (node !== undefined && this.#removed.delete(node)) || truncate;
     if (node === undefined) {
       if (!create) throw new Refused('ENOENT');
       node = { kind: 'plain', maxSize: undefined, bytes: Buffer.alloc(0), spent: false };
@@ -150,8 +157,8 @@ export class Model {
     if (node.kind === 'folder') return undefined;
     const writable = access !== 'read';
     if (writable && node.kind === 'tensor' && !node.writable) throw new Refused('EPERM');
-    const stage = truncate && node.kind === 'tensor' ? Buffer.alloc(0) : undefined;
-    if (truncate && node.kind === 'plain') node.bytes = Buffer.alloc(0);
+    const stage = replaces && node.kind === 'tensor' ? Buffer.alloc(0) : undefined;
+    if (replaces && node.kind === 'plain') node.bytes = Buffer.alloc(0);
     this.#open[slot] = {
       node,
       readable: access !== 'write',
@@ -203,20 +210,23 @@ export class Model {
   }
 
   #byPath(operation: Extract<Operation, { path: string }>): Answer | undefined {
-    if (operation.path === '/model') return { value: [...this.#model.children.keys()].sort() };
+    if (operation.path === '/model') return { value: this.#listed(this.#model) };
     const { parent, name } = this.#place(operation.path);
     const node = parent.children.get(name);
     if (operation.do === 'mkdir') {
-      if (node !== undefined) throw new Refused('EEXIST');
+      if (node !== undefined) {
+        this.#removed.delete(node);
+        throw new Refused('EEXIST');
+      }
       parent.children.set(name, { kind: 'folder', scratch: true, children: new Map() });
       return DONE;
     }
     // As rename(2): both folders are found before the names in them.
     if (operation.do === 'rename') this.#place(operation.to);
-    if (node === undefined) throw new Refused('ENOENT');
+    if (node === undefined || this.#removed.has(node)) throw new Refused('ENOENT');
     switch (operation.do) {
       case 'list':
-        return node.kind === 'folder' ? { value: [...node.children.keys()].sort() } : undefined;
+        return node.kind === 'folder' ? { value: this.#listed(node) } : undefined;
       case 'size':
         return node.kind === 'folder' ? undefined : { value: this.#content(node).length };
       case 'content':
@@ -232,8 +242,13 @@ export class Model {
         return DONE;
       case 'unlink':
         if (node.kind === 'folder') throw new Refused('EISDIR');
-        if (!isScratch(node)) throw new Refused('EPERM');
-        parent.children.delete(name);
+        if (isScratch(node)) {
+          parent.children.delete(name);
+          return DONE;
+        }
+        if (node.kind === 'tensor' && !node.writable) throw new Refused('EPERM');
+        if (this.#between.removedNamesReturn) return undefined;
+        this.#removed.add(node);
         return DONE;
       case 'rename':
         return this.#renamed(operation, parent, name, node);
@@ -263,6 +278,7 @@ export class Model {
     if (victim?.kind === 'folder') throw new Refused('EISDIR');
     if (!isScratch(node)) throw new Refused('EPERM');
     const bytes = (node as Plain).bytes;
+    if (victim !== undefined) this.#removed.delete(victim);
     if (victim?.kind === 'tensor') {
       if (!victim.writable) throw new Refused('EPERM');
       this.#replace(victim, bytes);
@@ -298,6 +314,10 @@ export class Model {
     open.cut = true;
     open.idle = false;
     return DONE;
+  }
+
+  #listed({ children }: Folder): string[] {
+    return [...children].flatMap(([name, node]) => (this.#removed.has(node) ? [] : [name])).sort();
   }
 
   /** By the rules of a replacement. */

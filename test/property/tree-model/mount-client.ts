@@ -23,7 +23,11 @@ export class MountClient implements Client {
     this.#server = server;
     this.#checkpoint = checkpoint;
     this.#transport = transport;
-    this.between = { pagesAreKept: true, openFilesAreMovedAway: transport === 'fuse-native' };
+    this.between = {
+      pagesAreKept: true,
+      openFilesAreMovedAway: transport === 'fuse-native',
+      removedNamesReturn: true,
+    };
   }
 
   async perform(operation: Operation): Promise<Answer> {

@@ -2,6 +2,7 @@ import { setImmediate } from 'node:timers/promises';
 import { Dispatcher, type DispatcherHooks } from '../../../src/fuse/dispatcher.ts';
 import type { Filesystem } from '../../../src/fuse/filesystem.ts';
 import type { OpcodeName } from '../../../src/fuse/protocol/opcodes.ts';
+import type { Trace } from '../../../src/fuse/request-trace.ts';
 import { TreeFilesystem } from '../../../src/fuse/tree-filesystem.ts';
 import { type MessageFields, message } from './message.ts';
 import { type SampleTree, sampleTree } from './sample-tree.ts';
@@ -19,7 +20,7 @@ export interface Desk extends SampleTree {
 }
 
 /** A dispatcher over the sample tree whose replies are kept. */
-export function desk(options: { readOnly?: boolean; filesystem?: Filesystem } = {}): Desk {
+export function desk(options: { readOnly?: boolean; filesystem?: Filesystem; trace?: Trace } = {}): Desk {
   const sample = sampleTree();
   const filesystem =
     options.filesystem ??
@@ -37,6 +38,7 @@ export function desk(options: { readOnly?: boolean; filesystem?: Filesystem } = 
     withdraw: (nodeid) => events.push(`withdraw ${nodeid}`),
     initialized: (negotiated) => events.push(`initialized ${negotiated.minor}`),
     log: (_level, line) => lines.push(line),
+    ...(options.trace === undefined ? {} : { trace: options.trace }),
     limits: {
       maxWriteBytes: 1 << 20,
       maxPages: 256,

@@ -1,0 +1,61 @@
+/**
+ * Node decodes the command line and the working directory as UTF-8 and puts U+FFFD in the place of every byte that is not. Such a path names no
+ * file, or another one whose name really holds U+FFFD. /proc has the bytes: what is not UTF-8 is refused, and nothing else is.
+ */
+import { isUtf8 } from 'node:buffer';
+import { readFileSync, readlinkSync } from 'node:fs';
+import { MlfsError } from '../errors.ts';
+import { decodeName, hasRawBytes } from '../fuse/protocol/name-bytes.ts';
+
+const REPLACEMENT = '\uFFFD';
+const ADVICE = 'Give it a name in UTF-8, or reach it through a link that has one: ln -s -- FILE model.pt';
+
+/** Throws ERR_MLFS_USAGE for a word, or a working directory that a word starts from, that is not UTF-8. `argv`: the last words of the command line. */
+export function refuseRawArguments(argv: readonly string[]): void {
+  if (argv.some((word) => word.includes(REPLACEMENT))) {
+    const words = lastWords(argv.length);
+    argv.forEach((word, index) => {
+      const bytes = words?.[index];
+      if (!word.includes(REPLACEMENT) || (bytes !== undefined && isUtf8(bytes))) return;
+      throw refusal(bytes === undefined ? word : spelled(bytes), ADVICE);
+    });
+  }
+  const relative = argv.slice(1).some((word) => !word.startsWith('/') && !word.startsWith('-'));
+  if (!relative || !process.cwd().includes(REPLACEMENT)) return;
+  const folder = readlinkSync('/proc/self/cwd', { encoding: 'buffer' });
+  if (!isUtf8(folder)) {
+    throw refusal(
+      `the working directory ${spelled(folder)}`,
+      'Call mlfs from another folder, with absolute paths.',
+    );
+  }
+}
+
+/** The bytes of the last words of this process's command line; undefined when they cannot be told. */
+function lastWords(count: number): Buffer[] | undefined {
+  let line: Buffer;
+  try {
+    line = readFileSync('/proc/self/cmdline');
+  } catch {
+    return undefined;
+  }
+  const words: Buffer[] = [];
+  for (let at = 0; at < line.length; ) {
+    const end = line.indexOf(0, at);
+    const stop = end < 0 ? line.length : end;
+    words.push(line.subarray(at, stop));
+    at = stop + 1;
+  }
+  return words.length < count ? undefined : words.slice(words.length - count);
+}
+
+/** As the shells of $'…' write it: `caf\xe9.pt`. */
+function spelled(bytes: Buffer): string {
+  return Array.from(decodeName(bytes), (character) =>
+    hasRawBytes(character) ? `\\x${(character.charCodeAt(0) & 0xff).toString(16)}` : character,
+  ).join('');
+}
+
+function refusal(what: string, advice: string): MlfsError {
+  return new MlfsError('ERR_MLFS_USAGE', `${what}: is not UTF-8, and MLFS reads paths as UTF-8`, { advice });
+}

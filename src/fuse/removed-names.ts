@@ -1,0 +1,108 @@
+/**
+ * Names of the tree that a program removed. Many programs replace a file by removing it and making it again (tar, unzip, install, git checkout,
+ * cp --remove-destination, mv from another file system). The tensors of a checkpoint cannot be removed, so a removal is taken for the first
+ * half of a replacement: the name is hidden, the bytes stay. When the name is made again, the new file replaces the bytes as one
+ * opened with O_TRUNC does. When nothing comes in time, the name is back and the log says so.
+ *
+ * Invariants:
+ * - Removing a name changes no byte, and nothing of it outlives the mount.
+ * - A hidden name comes back under its old inode and in its old place in the listing.
+ */
+import type { DirectoryInode, FileInode, Inode } from '../inode.ts';
+
+/** Programs make the file again at once. Long against a busy machine, short against the patience of whoever looks for the tensor. */
+const REPLACEMENT_DEADLINE_MS = 10_000;
+
+export interface RemovedNamesOptions {
+  /** Names that came back because no file was made in time. */
+  readonly expired: (names: readonly RemovedName[]) => void;
+}
+
+export interface RemovedName {
+  readonly directory: DirectoryInode;
+  readonly name: string;
+  /** By the clock that nobody sets: `performance.now()`. */
+  readonly deadlineMs: number;
+}
+
+export class RemovedNames {
+  readonly #expired: (names: readonly RemovedName[]) => void;
+  readonly #hidden = new Map<DirectoryInode, Map<string, RemovedName>>();
+  /** Those of `#hidden`, the earliest deadline first. */
+  readonly #queue = new Set<RemovedName>();
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor({ expired }: RemovedNamesOptions) {
+    this.#expired = expired;
+  }
+
+  /** What a name in a folder leads to. */
+  child(directory: DirectoryInode, name: string): Inode | undefined {
+    return this.#hides(directory, name) ? undefined : directory.children.get(name);
+  }
+
+  /** The file whose name is hidden, waiting to be replaced. */
+  waiting(directory: DirectoryInode, name: string): FileInode | undefined {
+    return this.#hides(directory, name) ? (directory.children.get(name) as FileInode) : undefined;
+  }
+
+  /** The hidden names of a folder; undefined when there are none. */
+  hiddenIn(directory: DirectoryInode): ReadonlyMap<string, unknown> | undefined {
+    return this.#hidden.get(directory);
+  }
+
+  hide(directory: DirectoryInode, name: string): void {
+    const hidden = this.#hidden.get(directory) ?? new Map<string, RemovedName>();
+    const removed = { directory, name, deadlineMs: performance.now() + REPLACEMENT_DEADLINE_MS };
+    this.#hidden.set(directory, hidden.set(name, removed));
+    this.#queue.add(removed);
+    this.#timer ??= this.#expireIn(REPLACEMENT_DEADLINE_MS);
+  }
+
+  /** The name is seen again. */
+  show(directory: DirectoryInode, name: string): void {
+    const hidden = this.#hidden.get(directory);
+    const removed = hidden?.get(name);
+    if (hidden === undefined || removed === undefined) return;
+    this.#queue.delete(removed);
+    hidden.delete(name);
+    if (hidden.size === 0) this.#hidden.delete(directory);
+  }
+
+  /** Every name of a folder is seen again. Returns how many were hidden. */
+  showAll(directory: DirectoryInode): number {
+    const names = [...(this.#hidden.get(directory)?.keys() ?? [])];
+    for (const name of names) this.show(directory, name);
+    return names.length;
+  }
+
+  /** Another tree is shown: nobody finds the names of the old one. */
+  clear(): void {
+    this.#hidden.clear();
+    this.#queue.clear();
+  }
+
+  #hides(directory: DirectoryInode, name: string): boolean {
+    return this.#hidden.size > 0 && this.#hidden.get(directory)?.has(name) === true;
+  }
+
+  #expireIn(delayMs: number): NodeJS.Timeout {
+    return setTimeout(() => this.#expire(), delayMs).unref();
+  }
+
+  #expire(): void {
+    const nowMs = performance.now();
+    const late: RemovedName[] = [];
+    let nextMs: number | undefined;
+    for (const removed of this.#queue) {
+      if (removed.deadlineMs > nowMs) {
+        nextMs = removed.deadlineMs;
+        break;
+      }
+      late.push(removed);
+    }
+    for (const { directory, name } of late) this.show(directory, name);
+    this.#timer = nextMs === undefined ? undefined : this.#expireIn(nextMs - nowMs);
+    if (late.length > 0) this.#expired(late);
+  }
+}
