@@ -1,3 +1,4 @@
+import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
@@ -36,13 +37,13 @@ async function serve(mount: string, flags: ServeFlags): Promise<void> {
   if (mountpoint === undefined) {
     throw new MlfsError('ERR_MLFS_NOT_FOUND', `${mount}: nothing of mlfs is mounted there`, { path: mount });
   }
-  await access(join(mountpoint, 'rpc/next')).catch((cause: NodeJS.ErrnoException) => {
+  await access(join(mountpoint, 'rpc/workers'), constants.W_OK).catch((cause: NodeJS.ErrnoException) => {
     const readOnly = cause.code === 'ENOENT';
     throw new MlfsError(
       readOnly ? 'ERR_MLFS_USAGE' : 'ERR_MLFS_ACCESS',
       readOnly
         ? `${mountpoint}: has no /rpc: it is mounted read-only`
-        : `${mountpoint}/rpc/next: ${cause.message}`,
+        : `${mountpoint}/rpc/workers: ${cause.message}`,
       { path: mountpoint, cause },
     );
   });

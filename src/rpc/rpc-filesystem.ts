@@ -1,10 +1,11 @@
 /**
- * /rpc: a folder a call. Whoever asks makes one, writes `input.npy` and reads `output.npy`, which waits. A worker opens `next`, which waits
- * for a call and says which; it writes that call's output and then its `answer`. As long as it has `next` open the call is its own; if it lets go without an
- * answer the call is the next one again. docs/RPC.md is the protocol.
+ * /rpc: a folder a call. Whoever asks makes one, writes `input.npy` and reads `output.npy`, which waits. A worker opens a file of its own in `workers`
+ * for reading and writing, which waits for a call and says which; it writes that call's output and then its `answer`. As long as it has its file open
+ * the call is its own; if it closes the file without an answer the call is queued again. docs/RPC.md is the protocol.
  *
- * Invariants: nothing here ever waits but an open of `output` and of `next` and a read of `call.npy`, each with a bound and
+ * Invariants: nothing here ever waits but an open of `output` and of a worker's file and a read of `call.npy`, each with a bound and
  * interruptible; bytes lie in nameless files and never in the heap; an answer belongs to the input that was asked, not to a later one.
+ * Reading changes nothing: what a listing names can be opened for reading and read at once, and no call is taken, no size and no time changes by it.
  */
 import { errno } from '../errors.ts';
 import type {
@@ -17,7 +18,7 @@ import type {
   OpenReply,
   RequestContext,
 } from '../fuse/filesystem.ts';
-import { O_ACCMODE, O_RDONLY, O_TRUNC } from '../fuse/open-policy.ts';
+import { O_ACCMODE, O_EXCL, O_RDONLY, O_TRUNC } from '../fuse/open-policy.ts';
 import { permits, R_OK, W_OK, X_OK } from '../fuse/permission.ts';
 import { hasRawBytes } from '../fuse/protocol/name-bytes.ts';
 import { RefusingFilesystem } from '../fuse/refusing-filesystem.ts';
@@ -25,7 +26,7 @@ import { type Claim, claimOpenFile, type Supplies } from '../fuse/supplies.ts';
 import { visibleJson, visibleLines } from '../visible-text.ts';
 import { Call, type CallFile } from './call.ts';
 import { CallQueue, type Lease } from './call-queue.ts';
-import { WorkerPresence } from './worker-presence.ts';
+import { MOST_WORKER_FILES, type WorkerFile, Workers } from './workers.ts';
 
 export interface RpcFilesystemOptions {
   readonly timeoutMs: number;
@@ -36,23 +37,25 @@ export interface RpcFilesystemOptions {
 }
 
 const ROOT = 1;
-const NEXT = 2;
+const WORKERS = 2;
 const STATUS = 3;
 const ONE_FILE = 4;
 /** Each folder has eight nodeids: itself and its files. */
 const FOLDER_IDS = 8;
-const LAST_NODEID = 2 ** 28;
+/** Files of workers have the last ones of a graft's range. */
+const FIRST_WORKER = 2 ** 28 - MOST_WORKER_FILES;
 const PARTS = ['folder', 'input', 'output', 'answer', 'status', 'error'] as const;
 type Part = (typeof PARTS)[number];
 
-/** open(2)'s, as asm-generic/fcntl.h has it on Linux. */
+/** open(2)'s, as asm-generic/fcntl.h has them on Linux. */
+const O_RDWR = 2;
 const O_NONBLOCK = 0o4000;
 
 const MOST_FOLDERS = 4096;
 /** A worker that waits asks again: nobody waits in the kernel for longer. */
 const POLL_MS = 1000;
-/** The size of `next` is the same whatever it says. */
-const NEXT_BYTES = 2048;
+/** A worker's file has this size whatever it says. */
+const WORKER_FILE_BYTES = 2048;
 const ANSWER_BYTES = 64 * 1024;
 
 interface Folder {
@@ -70,7 +73,12 @@ interface Folder {
 }
 
 type Handle =
-  | { readonly kind: 'next'; readonly bytes: Buffer; readonly lease: Lease | undefined }
+  | {
+      readonly kind: 'worker';
+      readonly file: WorkerFile;
+      readonly bytes: Buffer;
+      readonly lease: Lease | undefined;
+    }
   | { readonly kind: 'document'; readonly bytes: Buffer }
   | { readonly kind: 'input'; readonly folder: Folder; written: boolean }
   | { readonly kind: 'output'; readonly file: CallFile }
@@ -81,7 +89,7 @@ type Handle =
 export class RpcFilesystem extends RefusingFilesystem {
   readonly #options: RpcFilesystemOptions;
   readonly #queue = new CallQueue();
-  readonly #presence: WorkerPresence;
+  readonly #workers: Workers;
   #done = 0;
   #failed = 0;
   readonly #folders = new Map<string, Folder>();
@@ -92,15 +100,15 @@ export class RpcFilesystem extends RefusingFilesystem {
   readonly #startedMs = Date.now();
   #lastFolder = 0;
   #lastHandle = 0;
-  /** Of what is made anew at each open: later each time. */
-  #documentMs = Date.now();
+  /** What `status` said last, and since when. */
+  #status = { bytes: Buffer.alloc(0), sinceMs: Date.now() };
 
   constructor(options: RpcFilesystemOptions) {
     super();
     this.#options = options;
-    this.#presence = new WorkerPresence({
+    this.#workers = new Workers({
+      firstNodeid: FIRST_WORKER,
       patienceMs: 3 * POLL_MS,
-      working: () => this.#queue.workers > 0,
       said: (present) =>
         options.log('info', present ? '/rpc: a worker takes calls' : '/rpc: no worker takes calls any more'),
     });
@@ -108,12 +116,12 @@ export class RpcFilesystem extends RefusingFilesystem {
 
   /** For the metrics. */
   counters() {
-    const { workers, queued, running } = this.#queue;
-    return { workers, queued, running, done: this.#done, failed: this.#failed };
+    const { queued, running } = this.#queue;
+    return { workers: this.#workers.count, queued, running, done: this.#done, failed: this.#failed };
   }
 
   lookup(parent: number, name: string, context: RequestContext): Entry | AbsentEntry {
-    const nodeid = parent === ROOT ? this.#inRoot(name) : this.#inFolder(this.#folderAt(parent), name);
+    const nodeid = this.#nodeidIn(parent, name);
     if (nodeid === undefined) return { absent: true, entryTimeoutMs: 0 };
     this.#require(parent, X_OK, context);
     return this.#entry(nodeid);
@@ -126,6 +134,8 @@ export class RpcFilesystem extends RefusingFilesystem {
   override async setattr(nodeid: number, change: AttrChange, context: RequestContext): Promise<AttrReply> {
     if (change.size !== undefined) {
       if (this.#handles.get(change.handle ?? 0) === undefined) this.#require(nodeid, W_OK, context);
+      // Opening a worker's file with O_TRUNC takes a call like any other open.
+      if (this.#workers.at(nodeid) !== undefined) return this.getattr(nodeid);
       const { folder, part } = this.#partAt(nodeid);
       if (part === 'input') await this.#cutInput(folder, change.size);
       else if (part === 'output') await folder.call.draft.truncate(change.size);
@@ -137,12 +147,23 @@ export class RpcFilesystem extends RefusingFilesystem {
 
   async open(nodeid: number, flags: number, context: RequestContext): Promise<OpenReply> {
     const writes = (flags & O_ACCMODE) !== O_RDONLY;
-    if (nodeid === ROOT) throw errno('EISDIR');
+    if (nodeid === ROOT || nodeid === WORKERS) throw errno('EISDIR');
     this.#require(nodeid, writes ? W_OK : R_OK, context);
+    const worker = this.#workers.at(nodeid);
+    if (worker !== undefined && writes) return this.#takeCall(worker.name, flags, context);
+    return this.#openFor(nodeid, context, () => this.#open(nodeid, flags, writes, context));
+  }
+
+  /** On the account of who opens it. */
+  async #openFor(
+    nodeid: number,
+    context: RequestContext,
+    open: () => Promise<OpenReply>,
+  ): Promise<OpenReply> {
     // First: who waits to open a file counts as if he had it open.
     const claim = claimOpenFile(this.#options.supplies, context.uid, this.#bytesKept(nodeid));
     try {
-      const reply = await this.#open(nodeid, flags, writes, context);
+      const reply = await open();
       this.#claims.set(reply.handle, claim);
       return reply;
     } catch (cause) {
@@ -153,18 +174,18 @@ export class RpcFilesystem extends RefusingFilesystem {
 
   /** What a handle may keep in memory. */
   #bytesKept(nodeid: number): number {
-    if (nodeid === NEXT) return NEXT_BYTES;
-    if (nodeid === STATUS) return this.#statusDocument().length;
-    if (nodeid === ONE_FILE) return 0;
+    if (nodeid === STATUS) return this.#statusNow().bytes.length;
+    if (nodeid === ONE_FILE || this.#workers.at(nodeid) !== undefined) return 0;
     const { folder, part } = this.#partAt(nodeid);
     if (part === 'answer') return ANSWER_BYTES;
     return part === 'status' || part === 'error' ? this.#text(folder, part).length : 0;
   }
 
   async #open(nodeid: number, flags: number, writes: boolean, context: RequestContext): Promise<OpenReply> {
-    if (nodeid === NEXT) return this.#openNext(flags, context);
-    if (nodeid === STATUS) return this.#opened({ kind: 'document', bytes: this.#statusDocument() });
+    if (nodeid === STATUS) return this.#opened({ kind: 'document', bytes: this.#statusNow().bytes });
     if (nodeid === ONE_FILE) return this.#openOneFile(flags, context);
+    const worker = this.#workers.at(nodeid);
+    if (worker !== undefined) return this.#opened({ kind: 'document', bytes: worker.bytes });
     const { folder, part } = this.#partAt(nodeid);
     switch (part) {
       case 'input':
@@ -173,7 +194,8 @@ export class RpcFilesystem extends RefusingFilesystem {
       case 'output':
         return writes ? this.#openDraft(folder, flags) : this.#openOutput(folder, flags, context);
       case 'answer':
-        return this.#opened({ kind: 'answer', folder, text: Buffer.alloc(0) });
+        if (!writes) return this.#opened({ kind: 'document', bytes: NOTHING });
+        return this.#opened({ kind: 'answer', folder, text: NOTHING });
       case 'folder':
         throw errno('EISDIR');
       default:
@@ -190,7 +212,7 @@ export class RpcFilesystem extends RefusingFilesystem {
   ): Promise<Uint8Array> | Uint8Array {
     const open = this.#handle(handle);
     switch (open.kind) {
-      case 'next':
+      case 'worker':
       case 'document':
         return open.bytes.subarray(offset, offset + length);
       case 'input':
@@ -237,7 +259,7 @@ export class RpcFilesystem extends RefusingFilesystem {
     }
     if (open?.kind === 'answer' && open.text.length > 0) {
       const { text } = open;
-      open.text = Buffer.alloc(0);
+      open.text = NOTHING;
       this.#takeAnswer(open.folder, text.toString());
     }
   }
@@ -247,12 +269,7 @@ export class RpcFilesystem extends RefusingFilesystem {
     this.#handles.delete(handle);
     this.#claims.get(handle)?.giveBack();
     this.#claims.delete(handle);
-    if (open?.kind === 'next' && open.lease !== undefined) {
-      const { call } = open.lease;
-      const wasRunning = call.state === 'running';
-      this.#queue.leave(open.lease);
-      if (wasRunning) this.#settled(call);
-    }
+    if (open?.kind === 'worker') this.#leaveCall(open.file, open.lease);
     if (open?.kind === 'one file') await this.#remove(open.folder);
   }
 
@@ -263,11 +280,12 @@ export class RpcFilesystem extends RefusingFilesystem {
       ['..', ROOT],
     ];
     if (nodeid === ROOT) {
-      names.push(['next', NEXT], ['status', STATUS], ['call.npy', ONE_FILE]);
+      names.push(['workers', WORKERS], ['status', STATUS], ['call.npy', ONE_FILE]);
       for (const { name, number, hidden } of this.#folders.values()) {
         if (!hidden) names.push([name, nodeidOf(number, 'folder')]);
       }
-    } else {
+    } else if (nodeid !== WORKERS) {
+      // Files of workers come and go too quickly for who walks through names, and are not listed.
       const folder = this.#folderAt(nodeid);
       for (const name of this.#namesIn(folder)) names.push([name, this.#inFolder(folder, name) as number]);
     }
@@ -297,6 +315,7 @@ export class RpcFilesystem extends RefusingFilesystem {
     context: RequestContext,
   ): Promise<{ readonly entry: Entry; readonly opened: OpenReply }> {
     if (parent === ROOT) throw errno('EPERM', 'a call is a folder: mkdir one and write its input.npy');
+    if (parent === WORKERS) return this.#createWorker(name, flags, context);
     const folder = this.#folderAt(parent);
     this.#require(parent, W_OK | X_OK, context);
     if (this.#inFolder(folder, name) === undefined) {
@@ -309,7 +328,7 @@ export class RpcFilesystem extends RefusingFilesystem {
   }
 
   override async unlink(parent: number, name: string, context: RequestContext): Promise<void> {
-    if (parent === ROOT) throw errno('EPERM');
+    if (parent === ROOT || parent === WORKERS) throw errno('EPERM');
     const folder = this.#folderAt(parent);
     this.#require(parent, W_OK | X_OK, context);
     if (this.#inFolder(folder, name) === undefined) throw errno('ENOENT');
@@ -331,7 +350,7 @@ export class RpcFilesystem extends RefusingFilesystem {
 
   /** Everybody who waits hears that it is over. */
   async close(): Promise<void> {
-    this.#presence.end();
+    this.#workers.end();
     for (const folder of [...this.#folders.values()]) await this.#remove(folder);
   }
 
@@ -346,7 +365,7 @@ export class RpcFilesystem extends RefusingFilesystem {
   #make(name: string, { uid, gid }: Pick<RequestContext, 'uid' | 'gid'>, hidden: boolean): Folder {
     if (this.#folders.size >= MOST_FOLDERS) throw errno('ENOSPC', `${MOST_FOLDERS} calls are there already`);
     const number = ++this.#lastFolder;
-    if (nodeidOf(number + 1, 'folder') >= LAST_NODEID)
+    if (nodeidOf(number + 1, 'folder') >= FIRST_WORKER)
       throw errno('ENOSPC', 'this mount has had all its calls');
     const call = new Call(name, () => this.#options.makeFile(uid));
     const folder: Folder = {
@@ -355,7 +374,6 @@ export class RpcFilesystem extends RefusingFilesystem {
       call,
       uid,
       gid,
-
       inputName: undefined,
       outputName: 'output.npy',
       hidden,
@@ -372,19 +390,47 @@ export class RpcFilesystem extends RefusingFilesystem {
     await folder.call.close();
   }
 
-  async #openNext(flags: number, context: RequestContext): Promise<OpenReply> {
-    this.#presence.seen();
-    const withinMs = (flags & O_NONBLOCK) === 0 ? POLL_MS : 0;
-    const lease = await this.#queue.take(withinMs, context.signal);
-    const folder = lease === undefined ? undefined : this.#folders.get(lease.call.id);
-    const request =
-      folder === undefined
-        ? {}
-        : { id: folder.name, input: folder.inputName, output: folder.outputName, answer: 'answer' };
-    const bytes = Buffer.alloc(NEXT_BYTES, ' ');
-    bytes.write(visibleJson(request));
-    bytes.write('\n', NEXT_BYTES - 1);
-    return this.#opened({ kind: 'next', bytes, lease });
+  async #createWorker(
+    name: string,
+    flags: number,
+    context: RequestContext,
+  ): Promise<{ readonly entry: Entry; readonly opened: OpenReply }> {
+    this.#require(WORKERS, W_OK | X_OK, context);
+    if (hasRawBytes(name)) throw errno('EINVAL', 'the name is not UTF-8');
+    if (this.#workers.named(name) !== undefined && (flags & O_EXCL) !== 0) throw errno('EEXIST');
+    const opened = await this.#takeCall(name, flags, context);
+    // It stays as long as it is open.
+    const { nodeid } = this.#workers.named(name) as WorkerFile;
+    return { entry: this.#entry(nodeid), opened };
+  }
+
+  /** Waits for a call, which is the worker's until the handle is released. */
+  async #takeCall(name: string, flags: number, context: RequestContext): Promise<OpenReply> {
+    if ((flags & O_ACCMODE) !== O_RDWR)
+      throw errno('EINVAL', "a worker's file is opened for reading and writing");
+    const file = this.#workers.open(name, NO_CALL);
+    try {
+      return await this.#openFor(file.nodeid, context, async () => {
+        const withinMs = (flags & O_NONBLOCK) === 0 ? POLL_MS : 0;
+        const lease = await this.#queue.take(withinMs, context.signal);
+        const folder = lease === undefined ? undefined : this.#folders.get(lease.call.id);
+        const bytes = folder === undefined ? NO_CALL : callDocument(folder);
+        file.bytes = bytes;
+        file.changedMs = Math.max(Date.now(), file.changedMs + 1);
+        return this.#opened({ kind: 'worker', file, bytes, lease });
+      });
+    } catch (cause) {
+      this.#workers.close(file);
+      throw cause;
+    }
+  }
+
+  #leaveCall(file: WorkerFile, lease: Lease | undefined): void {
+    this.#workers.close(file);
+    if (lease === undefined) return;
+    const wasRunning = lease.call.state === 'running';
+    this.#queue.leave(lease);
+    if (wasRunning) this.#settled(lease.call);
   }
 
   async #openOutput(folder: Folder, flags: number, { signal }: RequestContext): Promise<OpenReply> {
@@ -401,7 +447,10 @@ export class RpcFilesystem extends RefusingFilesystem {
   }
 
   #openOneFile(flags: number, context: RequestContext): OpenReply {
-    if ((flags & O_ACCMODE) !== 2) throw errno('EINVAL', 'call.npy is opened for reading and writing');
+    const access = flags & O_ACCMODE;
+    // Who only reads has asked nothing.
+    if (access === O_RDONLY) return this.#opened({ kind: 'document', bytes: NOTHING });
+    if (access !== O_RDWR) throw errno('EINVAL', 'call.npy is opened for reading and writing');
     const folder = this.#make(`call-${this.#lastFolder + 1}`, context, true);
     folder.inputName = 'input.npy';
     return this.#opened({ kind: 'one file', folder, flags });
@@ -447,10 +496,14 @@ export class RpcFilesystem extends RefusingFilesystem {
     this.#settled(call);
   }
 
-  #statusDocument(): Buffer {
-    const { workers, queued, running } = this.#queue;
+  /** It has the time at which it began to say what it says. */
+  #statusNow(): { readonly bytes: Buffer; readonly sinceMs: number } {
     const calls = [...this.#folders.values()].map(({ name, call }) => ({ id: name, state: call.state }));
-    return Buffer.from(`${visibleJson({ workers, queued, running, calls })}\n`);
+    const { queued, running } = this.#queue;
+    const workers = this.#workers.count;
+    const bytes = Buffer.from(`${visibleJson({ workers, queued, running, calls })}\n`);
+    if (!bytes.equals(this.#status.bytes)) this.#status = { bytes, sinceMs: Date.now() };
+    return this.#status;
   }
 
   #text({ call }: Folder, part: Part): Buffer {
@@ -469,8 +522,14 @@ export class RpcFilesystem extends RefusingFilesystem {
     return open;
   }
 
+  #nodeidIn(parent: number, name: string): number | undefined {
+    if (parent === ROOT) return this.#inRoot(name);
+    if (parent === WORKERS) return this.#workers.named(name)?.nodeid;
+    return this.#inFolder(this.#folderAt(parent), name);
+  }
+
   #inRoot(name: string): number | undefined {
-    if (name === 'next') return NEXT;
+    if (name === 'workers') return WORKERS;
     if (name === 'status') return STATUS;
     if (name === 'call.npy') return ONE_FILE;
     const folder = this.#folders.get(name);
@@ -485,9 +544,15 @@ export class RpcFilesystem extends RefusingFilesystem {
     return undefined;
   }
 
-  #namesIn(folder: Folder): string[] {
-    const own = [folder.outputName, 'status', 'error', 'answer'];
-    return folder.inputName === undefined ? own : [folder.inputName, ...own];
+  /** Opening an output that is not there yet waits for it: it can be named before, and is listed once it can be read. */
+  #namesIn({ inputName, outputName, call }: Folder): string[] {
+    return [
+      ...(inputName === undefined ? [] : [inputName]),
+      ...(call.state === 'done' ? [outputName] : []),
+      'status',
+      'error',
+      'answer',
+    ];
   }
 
   #folderAt(nodeid: number): Folder {
@@ -511,13 +576,15 @@ export class RpcFilesystem extends RefusingFilesystem {
     const uid = process.getuid?.() ?? 0;
     const gid = process.getgid?.() ?? 0;
     const own = { nodeid, nlink: 1, uid, gid, mtimeMs: this.#startedMs };
-    if (nodeid === ROOT) return { ...own, kind: 'directory', mode: 0o755, size: 0 };
-    this.#documentMs = Math.max(Date.now(), this.#documentMs + 1);
-    const document = { ...own, mtimeMs: this.#documentMs };
-    if (nodeid === NEXT) return { ...document, kind: 'file', mode: 0o400, size: NEXT_BYTES };
-    if (nodeid === STATUS)
-      return { ...document, kind: 'file', mode: 0o444, size: this.#statusDocument().length };
+    if (nodeid === ROOT || nodeid === WORKERS) return { ...own, kind: 'directory', mode: 0o755, size: 0 };
+    if (nodeid === STATUS) {
+      const { bytes, sinceMs } = this.#statusNow();
+      return { ...own, mtimeMs: sinceMs, kind: 'file', mode: 0o444, size: bytes.length };
+    }
     if (nodeid === ONE_FILE) return { ...own, kind: 'file', mode: 0o600, size: 0 };
+    const worker = this.#workers.at(nodeid);
+    if (worker !== undefined)
+      return { ...own, mtimeMs: worker.changedMs, kind: 'file', mode: 0o600, size: WORKER_FILE_BYTES };
     const { folder, part } = this.#partAt(nodeid);
     const { call } = folder;
     const his = { nodeid, nlink: 1, uid: folder.uid, gid: folder.gid, mtimeMs: call.changedMs };
@@ -535,7 +602,7 @@ export class RpcFilesystem extends RefusingFilesystem {
           size: call.state === 'done' ? call.output.size() : 0,
         };
       case 'answer':
-        return { ...his, uid, kind: 'file', mode: 0o200, size: 0 };
+        return { ...his, uid, kind: 'file', mode: 0o644, size: 0 };
       default:
         return { ...his, kind: 'file', mode: 0o444, size: this.#text(folder, part).length };
     }
@@ -544,6 +611,20 @@ export class RpcFilesystem extends RefusingFilesystem {
   #require(nodeid: number, mask: number, context: RequestContext): void {
     if (!permits(this.#attr(nodeid), mask, context)) throw errno('EACCES');
   }
+}
+
+const NOTHING = Buffer.alloc(0);
+const NO_CALL = workerDocument({});
+
+function callDocument({ name, inputName, outputName }: Folder): Buffer {
+  return workerDocument({ id: name, input: inputName, output: outputName, answer: 'answer' });
+}
+
+function workerDocument(call: object): Buffer {
+  const bytes = Buffer.alloc(WORKER_FILE_BYTES, ' ');
+  bytes.write(visibleJson(call));
+  bytes.write('\n', WORKER_FILE_BYTES - 1);
+  return bytes;
 }
 
 function nodeidOf(number: number, part: Part): number {
