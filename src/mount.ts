@@ -232,6 +232,7 @@ async function serve(
     }
   };
   const traffic = new Traffic();
+  traffic.expect(served.built.tree.root.children.keys());
   let session: TransportSession | undefined;
   const status: StatusSources = {
     served: () => ({
@@ -258,7 +259,7 @@ async function serve(
     metricsUrl: metrics?.url,
     counters: () => ({ ...filesystem.counters(), ...session?.counters() }),
     traffic,
-    nativeReads: () => session?.nativeReads?.() ?? new Map(),
+    nativeReads: () => session?.nativeReads?.(),
   };
   registry.register(() => mountMetrics(status));
   const supplies = makeSupplies((message) => log.warn(message));

@@ -76,7 +76,8 @@ export class Dispatcher {
       ...this.#session.backings.counters(),
     };
     for (const [opcode, count] of this.#counts.entries()) {
-      if (count > 0) counters[`requests_${opcodeName(opcode).toLowerCase()}_total`] = count;
+      if (count > 0 || KNOWN_OPCODES.has(opcode))
+        counters[`requests_${opcodeName(opcode).toLowerCase()}_total`] = count;
     }
     return counters;
   }
@@ -160,6 +161,9 @@ export class Dispatcher {
     else this.#unknown++;
   }
 }
+
+/** Counted from the start: a status keeps its size. */
+const KNOWN_OPCODES: ReadonlySet<number> = new Set(Object.values(OPCODES));
 
 /** How long an interrupt waits for its request. Without any, kernel and server would toss it to and fro. */
 const INTERRUPT_PATIENCE_MS = 10;

@@ -1,5 +1,13 @@
 import { errno, MlfsError } from '../../errors.ts';
-import type { Attr, AttrChange, Filesystem, MaybePromise, NeverDone, RequestContext } from '../filesystem.ts';
+import type {
+  Attr,
+  AttrChange,
+  Filesystem,
+  MaybePromise,
+  NeverDone,
+  OpenReply,
+  RequestContext,
+} from '../filesystem.ts';
 import { after } from '../maybe-promise.ts';
 import { BLOCK_SIZE, fileMode, sectors } from '../protocol/attr.ts';
 import { ERRNO } from '../protocol/errno.ts';
@@ -24,10 +32,12 @@ export class FuseNativeBridge {
   /** Ends the wait of whatever is under way; replaced when that was done. */
   #interrupt = new AbortController();
   readonly #warn: (message: string) => void;
-  readonly #counters: Record<string, number> = {};
+  readonly #counters: Record<string, number> = Object.fromEntries(COUNTERS.map((name) => [name, 0]));
   /** Open files by the descriptor that libfuse hands back. Its path may lead elsewhere or nowhere by then. */
   readonly #open = new Map<number, OpenFile>();
   #lastDescriptor = 0;
+  /** Milliseconds since 1970, long before any file of a mount. */
+  #lastUnseenMs = 0;
 
   constructor(filesystem: Filesystem, warn: (message: string) => void) {
     this.#filesystem = filesystem;
@@ -82,8 +92,8 @@ export class FuseNativeBridge {
         ),
       open: (path, flags, done) =>
         this.#run('open', done, path, (nodeid) =>
-          after(filesystem.open(nodeid, flags, this.#context), ({ handle }) =>
-            done(0, this.#opened(nodeid, handle)),
+          after(filesystem.open(nodeid, flags, this.#context), (opened) =>
+            done(0, this.#opened(nodeid, opened)),
           ),
         ),
       read: (path, descriptor, buffer, length, offset, done) =>
@@ -151,7 +161,7 @@ export class FuseNativeBridge {
       create: (path, mode, done) =>
         this.#runNew('create', done, path, (parent, name) =>
           after(filesystem.create(parent, name, mode, O_RDWR, this.#context), ({ entry, opened }) =>
-            done(0, this.#opened(entry.attr.nodeid, opened.handle)),
+            done(0, this.#opened(entry.attr.nodeid, opened)),
           ),
         ),
       mknod: (path, mode, _device, done) =>
@@ -196,10 +206,17 @@ export class FuseNativeBridge {
     return { ...served, setxattr: this.#never('setxattr'), removexattr: this.#never('removexattr') };
   }
 
-  /** The attributes of an open file, whose path may lead elsewhere by now. */
+  /**
+   * The attributes of an open file, whose path may lead elsewhere by now. libfuse asks when it has opened a file, and drops the pages of earlier opens
+   * when the mtime is another than it has seen before: it gets one that it never saw where an open has bytes of its own. Nobody else
+   * sees that one, because fstat(2) asks by path.
+   */
   fgetattr(path: string, descriptor: number, done: Done<[stat?: FuseNativeStat]>): void {
-    this.#runOpen('getattr', done, path, descriptor, ({ nodeid }) =>
-      after(this.#filesystem.getattr(nodeid, this.#context), ({ attr }) => done(0, statOf(attr))),
+    this.#runOpen('getattr', done, path, descriptor, ({ nodeid, keepsPages }) =>
+      after(this.#filesystem.getattr(nodeid, this.#context), ({ attr }) => {
+        const stat = statOf(attr);
+        done(0, keepsPages ? stat : { ...stat, mtime: ++this.#lastUnseenMs });
+      }),
     );
   }
 
@@ -234,9 +251,9 @@ export class FuseNativeBridge {
     }
   }
 
-  #opened(nodeid: number, handle: number): number {
+  #opened(nodeid: number, { handle, caching }: OpenReply): number {
     this.#lastDescriptor = (this.#lastDescriptor % LARGEST_DESCRIPTOR) + 1;
-    this.#open.set(this.#lastDescriptor, { nodeid, handle });
+    this.#open.set(this.#lastDescriptor, { nodeid, handle, keepsPages: caching !== 'direct' });
     return this.#lastDescriptor;
   }
 
@@ -310,7 +327,37 @@ export class FuseNativeBridge {
 interface OpenFile {
   readonly nodeid: number;
   readonly handle: number;
+  /** Whether an open shows the same bytes as the one before it as long as size and mtime are the same. */
+  readonly keepsPages: boolean;
 }
+
+/** Of the operations that are passed on. They are there from the start: a status keeps its size. */
+const COUNTERS = [
+  ...[
+    'access',
+    'create',
+    'flush',
+    'fsync',
+    'fsyncdir',
+    'getattr',
+    'getxattr',
+    'listxattr',
+    'mkdir',
+    'mknod',
+    'open',
+    'read',
+    'readdir',
+    'release',
+    'rename',
+    'rmdir',
+    'setattr',
+    'statfs',
+    'unlink',
+    'write',
+  ].map((operation) => `requests_${operation}_total`),
+  'request_errors_total',
+  'read_bytes_total',
+];
 
 /** The package passes a descriptor as an int32. */
 const LARGEST_DESCRIPTOR = 2 ** 31 - 1;
