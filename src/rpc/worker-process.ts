@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { AppendedLines } from '../telemetry/appended-lines.ts';
 import { cutTo } from '../telemetry/cut-text.ts';
 
@@ -19,6 +20,7 @@ export interface WorkerAnswer {
   readonly error?: string;
 }
 
+/** For a worker that was told to end, and for what an ended one has printed. */
 const PATIENCE_MS = 5000;
 /** Of a line that is kept while it is not ended; what is longer is cut, and is no answer. */
 const MOST_LINE_BYTES = 1024 * 1024;
@@ -48,11 +50,13 @@ export class WorkerProcess {
     });
     // A worker that is gone is noticed by its end.
     this.#child.stdin?.on('error', () => undefined);
-    readLines(this.#child.stdout as Readable, (line) => this.#take(line));
+    const allRead = readLines(this.#child.stdout as Readable, (line) => this.#take(line));
     this.#ended = Promise.race([
-      once(this.#child, 'exit').then(
-        ([code, signal]) => `the worker ended with ${signal ?? `exit code ${code}`}`,
-      ),
+      once(this.#child, 'exit').then(async ([code, signal]) => {
+        // Its last answer may still be on the way. A program that the worker left behind can keep the pipe open.
+        await Promise.race([allRead, sleep(PATIENCE_MS, undefined, { ref: false })]);
+        return `the worker ended with ${signal ?? `exit code ${code}`}`;
+      }),
       once(this.#child, 'error').then(([error]) => `the worker could not be started: ${error.message}`),
     ]).then((reason) => {
       this.#end = reason;
@@ -97,8 +101,8 @@ export class WorkerProcess {
   }
 }
 
-/** Hands on line after line; while many wait to be dealt with no more are read. */
-function readLines(stream: Readable, take: (line: string) => void): void {
+/** Hands on line after line; while many wait to be dealt with no more are read. Resolves when the last one was handed on. */
+function readLines(stream: Readable, take: (line: string) => void): Promise<void> {
   const lines = new AppendedLines(MOST_LINE_BYTES, (text) => {
     for (const line of text.slice(0, -1).split('\n')) take(line.endsWith('\r') ? line.slice(0, -1) : line);
   });
@@ -108,8 +112,11 @@ function readLines(stream: Readable, take: (line: string) => void): void {
     stream.pause();
     void later.then(() => stream.resume());
   });
-  stream.on('end', () => void lines.end());
   stream.on('error', () => undefined);
+  return once(stream, 'end').then(
+    () => lines.end(),
+    () => undefined,
+  );
 }
 
 function printedLine(line: string): string {
