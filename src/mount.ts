@@ -351,9 +351,8 @@ function ownRooms(
   supplies: Supplies,
   rpcTimeoutMs: number,
 ): readonly Graft[] {
-  const warn = (message: string) => log.warn(message);
   return [
-    activationsRoom({ ...served.activations(), log: warn, supplies }),
+    activationsRoom({ ...served.activations(), supplies }),
     rpcRoom({
       timeoutMs: rpcTimeoutMs,
       supplies,
