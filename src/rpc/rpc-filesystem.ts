@@ -22,10 +22,13 @@ import { O_ACCMODE, O_EXCL, O_RDONLY, O_TRUNC } from '../fuse/open-policy.ts';
 import { permits, R_OK, W_OK, X_OK } from '../fuse/permission.ts';
 import { hasRawBytes } from '../fuse/protocol/name-bytes.ts';
 import { RefusingFilesystem } from '../fuse/refusing-filesystem.ts';
-import { type Claim, claimOpenFile, type Supplies } from '../fuse/supplies.ts';
-import { visibleJson, visibleLines } from '../visible-text.ts';
-import { Call, type CallFile } from './call.ts';
+import type { Supplies } from '../fuse/supplies.ts';
+import { visibleJson } from '../visible-text.ts';
+import type { Call, CallFile } from './call.ts';
+import { attrOf, type CallFolder, CallFolders, namesIn, nodeidIn, nodeidOf, textOf } from './call-folders.ts';
 import { CallQueue, type Lease } from './call-queue.ts';
+import { OpenRpcFiles, type RpcHandle } from './open-rpc-files.ts';
+import { NO_CALL, TAKEN_CALL_BYTES, type TakenCall, takenCallDocument } from './taken-call.ts';
 import { MOST_WORKER_FILES, type WorkerFile, Workers } from './workers.ts';
 
 export interface RpcFilesystemOptions {
@@ -40,51 +43,15 @@ const ROOT = 1;
 const WORKERS = 2;
 const STATUS = 3;
 const ONE_FILE = 4;
-/** Each folder has eight nodeids: itself and its files. */
-const FOLDER_IDS = 8;
 /** Files of workers have the last ones of a graft's range. */
 const FIRST_WORKER = 2 ** 28 - MOST_WORKER_FILES;
-const PARTS = ['folder', 'input', 'output', 'answer', 'status', 'error'] as const;
-type Part = (typeof PARTS)[number];
-
 /** open(2)'s, as asm-generic/fcntl.h has them on Linux. */
 const O_RDWR = 2;
 const O_NONBLOCK = 0o4000;
 
-const MOST_FOLDERS = 4096;
 /** A worker that waits asks again: nobody waits in the kernel for longer. */
 const POLL_MS = 1000;
-/** A worker's file has this size whatever it says. */
-const WORKER_FILE_BYTES = 2048;
 const ANSWER_BYTES = 64 * 1024;
-
-interface Folder {
-  readonly number: number;
-  readonly name: string;
-  readonly call: Call;
-  readonly uid: number;
-  readonly gid: number;
-  /** What `input` is called in full: `input.npy`. */
-  inputName: string | undefined;
-  /** `input.npy` is answered by `output.npy`, `input.json` by `output.json`. */
-  outputName: string;
-  /** Made for a descriptor of `call.npy`: nobody sees it but the worker. */
-  readonly hidden: boolean;
-}
-
-type Handle =
-  | {
-      readonly kind: 'worker';
-      readonly file: WorkerFile;
-      readonly bytes: Buffer;
-      readonly lease: Lease | undefined;
-    }
-  | { readonly kind: 'document'; readonly bytes: Buffer }
-  | { readonly kind: 'input'; readonly folder: Folder; written: boolean }
-  | { readonly kind: 'output'; readonly file: CallFile }
-  | { readonly kind: 'draft'; readonly folder: Folder; readonly version: number }
-  | { readonly kind: 'answer'; readonly folder: Folder; text: Buffer }
-  | { readonly kind: 'one file'; readonly folder: Folder; readonly flags: number };
 
 export class RpcFilesystem extends RefusingFilesystem {
   readonly #options: RpcFilesystemOptions;
@@ -92,20 +59,17 @@ export class RpcFilesystem extends RefusingFilesystem {
   readonly #workers: Workers;
   #done = 0;
   #failed = 0;
-  readonly #folders = new Map<string, Folder>();
-  readonly #byNumber = new Map<number, Folder>();
-  readonly #handles = new Map<number, Handle>();
-  /** What each of them takes from the server. */
-  readonly #claims = new Map<number, Claim>();
+  readonly #folders: CallFolders;
+  readonly #files: OpenRpcFiles;
   readonly #startedMs = Date.now();
-  #lastFolder = 0;
-  #lastHandle = 0;
   /** What `status` said last, and since when. */
   #status = { bytes: Buffer.alloc(0), sinceMs: Date.now() };
 
   constructor(options: RpcFilesystemOptions) {
     super();
     this.#options = options;
+    this.#files = new OpenRpcFiles(options.supplies);
+    this.#folders = new CallFolders({ nodeidLimit: FIRST_WORKER, makeFile: options.makeFile });
     this.#workers = new Workers({
       firstNodeid: FIRST_WORKER,
       patienceMs: 3 * POLL_MS,
@@ -133,10 +97,10 @@ export class RpcFilesystem extends RefusingFilesystem {
 
   override async setattr(nodeid: number, change: AttrChange, context: RequestContext): Promise<AttrReply> {
     if (change.size !== undefined) {
-      if (this.#handles.get(change.handle ?? 0) === undefined) this.#require(nodeid, W_OK, context);
+      if (this.#files.find(change.handle ?? 0) === undefined) this.#require(nodeid, W_OK, context);
       // Opening a worker's file with O_TRUNC takes a call like any other open.
       if (this.#workers.at(nodeid) !== undefined) return this.getattr(nodeid);
-      const { folder, part } = this.#partAt(nodeid);
+      const { folder, part } = this.#folders.partAt(nodeid);
       if (part === 'input') await this.#cutInput(folder, change.size);
       else if (part === 'output') await folder.call.draft.truncate(change.size);
       else if (part !== 'answer') throw errno('EPERM');
@@ -151,55 +115,40 @@ export class RpcFilesystem extends RefusingFilesystem {
     this.#require(nodeid, writes ? W_OK : R_OK, context);
     const worker = this.#workers.at(nodeid);
     if (worker !== undefined && writes) return this.#takeCall(worker.name, flags, context);
-    return this.#openFor(nodeid, context, () => this.#open(nodeid, flags, writes, context));
-  }
-
-  /** On the account of who opens it. */
-  async #openFor(
-    nodeid: number,
-    context: RequestContext,
-    open: () => Promise<OpenReply>,
-  ): Promise<OpenReply> {
-    // First: who waits to open a file counts as if he had it open.
-    const claim = claimOpenFile(this.#options.supplies, context.uid, this.#bytesKept(nodeid));
-    try {
-      const reply = await open();
-      this.#claims.set(reply.handle, claim);
-      return reply;
-    } catch (cause) {
-      claim.giveBack();
-      throw cause;
-    }
+    return this.#files.opening(context.uid, this.#bytesKept(nodeid), () =>
+      this.#open(nodeid, flags, writes, context),
+    );
   }
 
   /** What a handle may keep in memory. */
   #bytesKept(nodeid: number): number {
     if (nodeid === STATUS) return this.#statusNow().bytes.length;
-    if (nodeid === ONE_FILE || this.#workers.at(nodeid) !== undefined) return 0;
-    const { folder, part } = this.#partAt(nodeid);
+    if (nodeid === ONE_FILE) return 0;
+    if (this.#workers.at(nodeid) !== undefined) return TAKEN_CALL_BYTES;
+    const { folder, part } = this.#folders.partAt(nodeid);
     if (part === 'answer') return ANSWER_BYTES;
-    return part === 'status' || part === 'error' ? this.#text(folder, part).length : 0;
+    return part === 'status' || part === 'error' ? textOf(folder, part).length : 0;
   }
 
   async #open(nodeid: number, flags: number, writes: boolean, context: RequestContext): Promise<OpenReply> {
-    if (nodeid === STATUS) return this.#opened({ kind: 'document', bytes: this.#statusNow().bytes });
+    if (nodeid === STATUS) return this.#files.add({ kind: 'document', bytes: this.#statusNow().bytes });
     if (nodeid === ONE_FILE) return this.#openOneFile(flags, context);
     const worker = this.#workers.at(nodeid);
-    if (worker !== undefined) return this.#opened({ kind: 'document', bytes: worker.bytes });
-    const { folder, part } = this.#partAt(nodeid);
+    if (worker !== undefined) return this.#files.add({ kind: 'document', bytes: worker.bytes });
+    const { folder, part } = this.#folders.partAt(nodeid);
     switch (part) {
       case 'input':
         if (writes && (flags & O_TRUNC) !== 0) await this.#cutInput(folder, 0);
-        return this.#opened({ kind: 'input', folder, written: false });
+        return this.#files.add({ kind: 'input', folder, written: false });
       case 'output':
         return writes ? this.#openDraft(folder, flags) : this.#openOutput(folder, flags, context);
       case 'answer':
-        if (!writes) return this.#opened({ kind: 'document', bytes: NOTHING });
-        return this.#opened({ kind: 'answer', folder, text: NOTHING });
+        if (!writes) return this.#files.add({ kind: 'document', bytes: NOTHING });
+        return this.#files.add({ kind: 'answer', folder, text: NOTHING });
       case 'folder':
         throw errno('EISDIR');
       default:
-        return this.#opened({ kind: 'document', bytes: this.#text(folder, part) });
+        return this.#files.add({ kind: 'document', bytes: textOf(folder, part) });
     }
   }
 
@@ -210,7 +159,7 @@ export class RpcFilesystem extends RefusingFilesystem {
     length: number,
     context: RequestContext,
   ): Promise<Uint8Array> | Uint8Array {
-    const open = this.#handle(handle);
+    const open = this.#files.get(handle);
     switch (open.kind) {
       case 'worker':
       case 'document':
@@ -227,7 +176,7 @@ export class RpcFilesystem extends RefusingFilesystem {
   }
 
   override async write(_nodeid: number, handle: number, offset: number, bytes: Uint8Array): Promise<number> {
-    const open = this.#handle(handle);
+    const open = this.#files.get(handle);
     switch (open.kind) {
       case 'input':
         await this.#writeInput(open.folder, offset, bytes);
@@ -252,7 +201,7 @@ export class RpcFilesystem extends RefusingFilesystem {
   }
 
   override flush(_nodeid: number, handle: number): void {
-    const open = this.#handles.get(handle);
+    const open = this.#files.find(handle);
     if (open?.kind === 'input' && open.written) {
       open.written = false;
       this.#queue.submit(open.folder.call);
@@ -265,10 +214,7 @@ export class RpcFilesystem extends RefusingFilesystem {
   }
 
   override async release(_nodeid: number, handle: number): Promise<void> {
-    const open = this.#handles.get(handle);
-    this.#handles.delete(handle);
-    this.#claims.get(handle)?.giveBack();
-    this.#claims.delete(handle);
+    const open = this.#files.remove(handle);
     if (open?.kind === 'worker') this.#leaveCall(open.file, open.lease);
     if (open?.kind === 'one file') await this.#remove(open.folder);
   }
@@ -281,13 +227,13 @@ export class RpcFilesystem extends RefusingFilesystem {
     ];
     if (nodeid === ROOT) {
       names.push(['workers', WORKERS], ['status', STATUS], ['call.npy', ONE_FILE]);
-      for (const { name, number, hidden } of this.#folders.values()) {
+      for (const { name, number, hidden } of this.#folders.all) {
         if (!hidden) names.push([name, nodeidOf(number, 'folder')]);
       }
     } else if (nodeid !== WORKERS) {
       // Files of workers come and go too quickly for who walks through names, and are not listed.
-      const folder = this.#folderAt(nodeid);
-      for (const name of this.#namesIn(folder)) names.push([name, this.#inFolder(folder, name) as number]);
+      const folder = this.#folders.folderAt(nodeid);
+      for (const name of namesIn(folder)) names.push([name, nodeidIn(folder, name) as number]);
     }
     for (let index = offset; index < names.length; index++) {
       const [name, id] = names[index] as [string, number];
@@ -304,7 +250,7 @@ export class RpcFilesystem extends RefusingFilesystem {
     this.#require(ROOT, W_OK | X_OK, context);
     if (this.#inRoot(name) !== undefined) throw errno('EEXIST');
     if (hasRawBytes(name)) throw errno('EINVAL', 'the name is not UTF-8');
-    return this.#entry(nodeidOf(this.#make(name, context, false).number, 'folder'));
+    return this.#entry(nodeidOf(this.#folders.make(name, context).number, 'folder'));
   }
 
   override async create(
@@ -316,22 +262,22 @@ export class RpcFilesystem extends RefusingFilesystem {
   ): Promise<{ readonly entry: Entry; readonly opened: OpenReply }> {
     if (parent === ROOT) throw errno('EPERM', 'a call is a folder: mkdir one and write its input.npy');
     if (parent === WORKERS) return this.#createWorker(name, flags, context);
-    const folder = this.#folderAt(parent);
+    const folder = this.#folders.folderAt(parent);
     this.#require(parent, W_OK | X_OK, context);
-    if (this.#inFolder(folder, name) === undefined) {
+    if (nodeidIn(folder, name) === undefined) {
       if (!/^input(\.[\w-]+)*$/.test(name)) throw errno('EPERM', `${name}: a call has one input, input.npy`);
       folder.inputName = name;
       folder.outputName = name.replace(/^input/, 'output');
     }
-    const nodeid = this.#inFolder(folder, name) as number;
+    const nodeid = nodeidIn(folder, name) as number;
     return { entry: this.#entry(nodeid), opened: await this.open(nodeid, flags, context) };
   }
 
   override async unlink(parent: number, name: string, context: RequestContext): Promise<void> {
     if (parent === ROOT || parent === WORKERS) throw errno('EPERM');
-    const folder = this.#folderAt(parent);
+    const folder = this.#folders.folderAt(parent);
     this.#require(parent, W_OK | X_OK, context);
-    if (this.#inFolder(folder, name) === undefined) throw errno('ENOENT');
+    if (nodeidIn(folder, name) === undefined) throw errno('ENOENT');
     // What the room shows by itself goes with the folder: `rm -r` is content.
     if (name !== folder.inputName) return;
     this.#queue.withdraw(folder.call);
@@ -342,7 +288,7 @@ export class RpcFilesystem extends RefusingFilesystem {
   override async rmdir(parent: number, name: string, context: RequestContext): Promise<void> {
     if (parent !== ROOT) throw errno('ENOTDIR');
     this.#require(ROOT, W_OK | X_OK, context);
-    const folder = this.#folders.get(name);
+    const folder = this.#folders.named(name);
     if (folder === undefined) throw errno(this.#inRoot(name) === undefined ? 'ENOENT' : 'ENOTDIR');
     if (folder.inputName !== undefined) throw errno('ENOTEMPTY');
     await this.#remove(folder);
@@ -351,7 +297,7 @@ export class RpcFilesystem extends RefusingFilesystem {
   /** Everybody who waits hears that it is over. */
   async close(): Promise<void> {
     this.#workers.end();
-    for (const folder of [...this.#folders.values()]) await this.#remove(folder);
+    for (const folder of [...this.#folders.all]) await this.#remove(folder);
   }
 
   /** Tells of a call that got its answer, or none. */
@@ -362,30 +308,8 @@ export class RpcFilesystem extends RefusingFilesystem {
     this.#options.log('warn', `/rpc/${id}: ${error}`);
   }
 
-  #make(name: string, { uid, gid }: Pick<RequestContext, 'uid' | 'gid'>, hidden: boolean): Folder {
-    if (this.#folders.size >= MOST_FOLDERS) throw errno('ENOSPC', `${MOST_FOLDERS} calls are there already`);
-    const number = ++this.#lastFolder;
-    if (nodeidOf(number + 1, 'folder') >= FIRST_WORKER)
-      throw errno('ENOSPC', 'this mount has had all its calls');
-    const call = new Call(name, () => this.#options.makeFile(uid));
-    const folder: Folder = {
-      number,
-      name,
-      call,
-      uid,
-      gid,
-      inputName: undefined,
-      outputName: 'output.npy',
-      hidden,
-    };
-    this.#folders.set(name, folder);
-    this.#byNumber.set(number, folder);
-    return folder;
-  }
-
-  async #remove(folder: Folder): Promise<void> {
-    this.#folders.delete(folder.name);
-    this.#byNumber.delete(folder.number);
+  async #remove(folder: CallFolder): Promise<void> {
+    this.#folders.remove(folder);
     this.#queue.withdraw(folder.call);
     await folder.call.close();
   }
@@ -410,14 +334,14 @@ export class RpcFilesystem extends RefusingFilesystem {
       throw errno('EINVAL', "a worker's file is opened for reading and writing");
     const file = this.#workers.open(name, NO_CALL);
     try {
-      return await this.#openFor(file.nodeid, context, async () => {
+      return await this.#files.opening(context.uid, TAKEN_CALL_BYTES, async () => {
         const withinMs = (flags & O_NONBLOCK) === 0 ? POLL_MS : 0;
         const lease = await this.#queue.take(withinMs, context.signal);
-        const folder = lease === undefined ? undefined : this.#folders.get(lease.call.id);
-        const bytes = folder === undefined ? NO_CALL : callDocument(folder);
+        const folder = lease === undefined ? undefined : this.#folders.named(lease.call.id);
+        const bytes = folder === undefined ? NO_CALL : takenCallDocument(takenCall(folder));
         file.bytes = bytes;
         file.changedMs = Math.max(Date.now(), file.changedMs + 1);
-        return this.#opened({ kind: 'worker', file, bytes, lease });
+        return this.#files.add({ kind: 'worker', file, bytes, lease });
       });
     } catch (cause) {
       this.#workers.close(file);
@@ -433,32 +357,32 @@ export class RpcFilesystem extends RefusingFilesystem {
     if (wasRunning) this.#settled(lease.call);
   }
 
-  async #openOutput(folder: Folder, flags: number, { signal }: RequestContext): Promise<OpenReply> {
+  async #openOutput(folder: CallFolder, flags: number, { signal }: RequestContext): Promise<OpenReply> {
     await folder.call.answered((flags & O_NONBLOCK) === 0 ? this.#options.timeoutMs : 0, signal);
-    return this.#opened({ kind: 'output', file: folder.call.output });
+    return this.#files.add({ kind: 'output', file: folder.call.output });
   }
 
-  async #openDraft(folder: Folder, flags: number): Promise<OpenReply> {
+  async #openDraft(folder: CallFolder, flags: number): Promise<OpenReply> {
     const { call } = folder;
     if (call.state !== 'running')
       throw errno('EPERM', 'the output is written by the worker that has the call');
     if ((flags & O_TRUNC) !== 0) await call.draft.truncate(0);
-    return this.#opened({ kind: 'draft', folder, version: call.version });
+    return this.#files.add({ kind: 'draft', folder, version: call.version });
   }
 
   #openOneFile(flags: number, context: RequestContext): OpenReply {
     const access = flags & O_ACCMODE;
     // Who only reads has asked nothing.
-    if (access === O_RDONLY) return this.#opened({ kind: 'document', bytes: NOTHING });
+    if (access === O_RDONLY) return this.#files.add({ kind: 'document', bytes: NOTHING });
     if (access !== O_RDWR) throw errno('EINVAL', 'call.npy is opened for reading and writing');
-    const folder = this.#make(`call-${this.#lastFolder + 1}`, context, true);
+    const folder = this.#folders.makeHidden(context);
     folder.inputName = 'input.npy';
-    return this.#opened({ kind: 'one file', folder, flags });
+    return this.#files.add({ kind: 'one file', folder, flags });
   }
 
   /** What was written comes first, and then the answer: a descriptor that wrote a request reads on behind it. */
   async #readOneFile(
-    { folder, flags }: Extract<Handle, { kind: 'one file' }>,
+    { folder, flags }: Extract<RpcHandle, { kind: 'one file' }>,
     offset: number,
     length: number,
     { signal }: RequestContext,
@@ -472,19 +396,19 @@ export class RpcFilesystem extends RefusingFilesystem {
     return call.output.read(offset - asked, length);
   }
 
-  async #writeInput({ call }: Folder, offset: number, bytes: Uint8Array): Promise<void> {
+  async #writeInput({ call }: CallFolder, offset: number, bytes: Uint8Array): Promise<void> {
     this.#queue.withdraw(call);
     await call.reset();
     await call.input.write(offset, bytes);
   }
 
-  async #cutInput({ call }: Folder, size: number): Promise<void> {
+  async #cutInput({ call }: CallFolder, size: number): Promise<void> {
     this.#queue.withdraw(call);
     await call.reset();
     await call.input.truncate(size);
   }
 
-  #takeAnswer({ call }: Folder, text: string): void {
+  #takeAnswer({ call }: CallFolder, text: string): void {
     let error: string | undefined;
     try {
       const answer = JSON.parse(text) as { readonly ok?: unknown; readonly error?: unknown };
@@ -498,7 +422,7 @@ export class RpcFilesystem extends RefusingFilesystem {
 
   /** It has the time at which it began to say what it says. */
   #statusNow(): { readonly bytes: Buffer; readonly sinceMs: number } {
-    const calls = [...this.#folders.values()].map(({ name, call }) => ({ id: name, state: call.state }));
+    const calls = [...this.#folders.all].map(({ name, call }) => ({ id: name, state: call.state }));
     const { queued, running } = this.#queue;
     const workers = this.#workers.count;
     const bytes = Buffer.from(`${visibleJson({ workers, queued, running, calls })}\n`);
@@ -506,66 +430,18 @@ export class RpcFilesystem extends RefusingFilesystem {
     return this.#status;
   }
 
-  #text({ call }: Folder, part: Part): Buffer {
-    if (part === 'status') return Buffer.from(`${call.state}\n`);
-    return Buffer.from(call.error === '' ? '' : `${visibleLines(call.error)}\n`);
-  }
-
-  #opened(handle: Handle): OpenReply {
-    this.#handles.set(++this.#lastHandle, handle);
-    return { handle: this.#lastHandle, caching: 'direct' };
-  }
-
-  #handle(handle: number): Handle {
-    const open = this.#handles.get(handle);
-    if (open === undefined) throw errno('EBADF', `handle ${handle} is not open`);
-    return open;
-  }
-
   #nodeidIn(parent: number, name: string): number | undefined {
     if (parent === ROOT) return this.#inRoot(name);
     if (parent === WORKERS) return this.#workers.named(name)?.nodeid;
-    return this.#inFolder(this.#folderAt(parent), name);
+    return nodeidIn(this.#folders.folderAt(parent), name);
   }
 
   #inRoot(name: string): number | undefined {
     if (name === 'workers') return WORKERS;
     if (name === 'status') return STATUS;
     if (name === 'call.npy') return ONE_FILE;
-    const folder = this.#folders.get(name);
+    const folder = this.#folders.named(name);
     return folder === undefined ? undefined : nodeidOf(folder.number, 'folder');
-  }
-
-  #inFolder(folder: Folder, name: string): number | undefined {
-    const { number, inputName } = folder;
-    if (name === inputName) return nodeidOf(number, 'input');
-    if (name === folder.outputName) return nodeidOf(number, 'output');
-    if (name === 'answer' || name === 'status' || name === 'error') return nodeidOf(number, name);
-    return undefined;
-  }
-
-  /** Opening an output that is not there yet waits for it: it can be named before, and is listed once it can be read. */
-  #namesIn({ inputName, outputName, call }: Folder): string[] {
-    return [
-      ...(inputName === undefined ? [] : [inputName]),
-      ...(call.state === 'done' ? [outputName] : []),
-      'status',
-      'error',
-      'answer',
-    ];
-  }
-
-  #folderAt(nodeid: number): Folder {
-    const { folder, part } = this.#partAt(nodeid);
-    if (part !== 'folder') throw errno('ENOTDIR');
-    return folder;
-  }
-
-  #partAt(nodeid: number): { folder: Folder; part: Part } {
-    const folder = this.#byNumber.get(Math.floor(nodeid / FOLDER_IDS));
-    const part = PARTS[nodeid % FOLDER_IDS];
-    if (folder === undefined || part === undefined) throw errno('ESTALE', `there is no inode ${nodeid}`);
-    return { folder, part };
   }
 
   #entry(nodeid: number): Entry {
@@ -584,28 +460,9 @@ export class RpcFilesystem extends RefusingFilesystem {
     if (nodeid === ONE_FILE) return { ...own, kind: 'file', mode: 0o600, size: 0 };
     const worker = this.#workers.at(nodeid);
     if (worker !== undefined)
-      return { ...own, mtimeMs: worker.changedMs, kind: 'file', mode: 0o600, size: WORKER_FILE_BYTES };
-    const { folder, part } = this.#partAt(nodeid);
-    const { call } = folder;
-    const his = { nodeid, nlink: 1, uid: folder.uid, gid: folder.gid, mtimeMs: call.changedMs };
-    switch (part) {
-      case 'folder':
-        return { ...his, kind: 'directory', mode: 0o755, size: 0 };
-      case 'input':
-        return { ...his, kind: 'file', mode: 0o644, size: call.input.size() };
-      case 'output':
-        return {
-          ...his,
-          uid,
-          kind: 'file',
-          mode: 0o644,
-          size: call.state === 'done' ? call.output.size() : 0,
-        };
-      case 'answer':
-        return { ...his, uid, kind: 'file', mode: 0o644, size: 0 };
-      default:
-        return { ...his, kind: 'file', mode: 0o444, size: this.#text(folder, part).length };
-    }
+      return { ...own, mtimeMs: worker.changedMs, kind: 'file', mode: 0o600, size: TAKEN_CALL_BYTES };
+    const { folder, part } = this.#folders.partAt(nodeid);
+    return attrOf(folder, part, uid);
   }
 
   #require(nodeid: number, mask: number, context: RequestContext): void {
@@ -614,19 +471,7 @@ export class RpcFilesystem extends RefusingFilesystem {
 }
 
 const NOTHING = Buffer.alloc(0);
-const NO_CALL = workerDocument({});
 
-function callDocument({ name, inputName, outputName }: Folder): Buffer {
-  return workerDocument({ id: name, input: inputName, output: outputName, answer: 'answer' });
-}
-
-function workerDocument(call: object): Buffer {
-  const bytes = Buffer.alloc(WORKER_FILE_BYTES, ' ');
-  bytes.write(visibleJson(call));
-  bytes.write('\n', WORKER_FILE_BYTES - 1);
-  return bytes;
-}
-
-function nodeidOf(number: number, part: Part): number {
-  return number * FOLDER_IDS + PARTS.indexOf(part);
+function takenCall({ name, inputName, outputName }: CallFolder): TakenCall {
+  return { id: name, input: inputName, output: outputName, answer: 'answer' };
 }

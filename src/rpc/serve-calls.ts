@@ -8,6 +8,7 @@ import { type FileHandle, open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MlfsError } from '../errors.ts';
+import type { TakenCall } from './taken-call.ts';
 import { WorkerProcess } from './worker-process.ts';
 
 export interface ServeOptions {
@@ -24,13 +25,6 @@ export interface ServeOptions {
 const MOST_FAILED_STARTS = 3;
 const RESTART_MS = 500;
 const CALL_BYTES = 64 * 1024;
-
-interface TakenCall {
-  readonly id?: string;
-  readonly input?: string;
-  readonly output?: string;
-  readonly answer?: string;
-}
 
 /** Resolves when the signal is aborted or the mount is gone. Throws ERR_MLFS_USAGE when the worker keeps ending, and what opening a file in
  * /rpc/workers throws. */
@@ -83,7 +77,7 @@ async function takeCall(path: string): Promise<FileHandle | 'gone'> {
 async function serveOne(taken: FileHandle, worker: WorkerProcess, options: ServeOptions): Promise<boolean> {
   const { mountpoint, signal, log, onCall } = options;
   const { buffer, bytesRead } = await taken.read(Buffer.alloc(CALL_BYTES), 0, CALL_BYTES, 0);
-  const call = JSON.parse(buffer.toString('utf8', 0, bytesRead)) as TakenCall;
+  const call = JSON.parse(buffer.toString('utf8', 0, bytesRead)) as Partial<TakenCall>;
   const { id, input, output, answer: answerFile } = call;
   if (id === undefined || input === undefined || output === undefined || answerFile === undefined)
     return false;
