@@ -39,6 +39,8 @@ export class WorkerProcess {
   readonly #ended: Promise<string>;
   #waiting: { readonly id: string; readonly resolve: (answer: WorkerAnswer) => void } | undefined;
   #end: string | undefined;
+  /** That were read. */
+  #lines = 0;
 
   /** `command` is for the shell; it finds the mount in $MLFS_MOUNT. */
   constructor(command: string, mountpoint: string, said: (line: string) => void) {
@@ -53,8 +55,7 @@ export class WorkerProcess {
     const allRead = readLines(this.#child.stdout as Readable, (line) => this.#take(line));
     this.#ended = Promise.race([
       once(this.#child, 'exit').then(async ([code, signal]) => {
-        // Its last answer may still be on the way. A program that the worker left behind can keep the pipe open.
-        await Promise.race([allRead, sleep(PATIENCE_MS, undefined, { ref: false })]);
+        await this.#lastLines(allRead);
         return `the worker ended with ${signal ?? `exit code ${code}`}`;
       }),
       once(this.#child, 'error').then(([error]) => `the worker could not be started: ${error.message}`),
@@ -94,7 +95,20 @@ export class WorkerProcess {
     clearTimeout(timer);
   }
 
+  /** The last answer may still be on the way. A program that the worker left behind can keep the pipe open: it is waited for as long as lines come. */
+  async #lastLines(allRead: Promise<void>): Promise<void> {
+    let read = false;
+    const all = allRead.then(() => {
+      read = true;
+    });
+    for (let before = -1; !read && before !== this.#lines; ) {
+      before = this.#lines;
+      await Promise.race([all, sleep(PATIENCE_MS, undefined, { ref: false })]);
+    }
+  }
+
   #take(line: string): void {
+    this.#lines++;
     const answer = answerIn(line);
     if (answer === undefined || answer.id !== this.#waiting?.id) this.#said(printedLine(line));
     else this.#waiting.resolve(answer);
