@@ -42,7 +42,7 @@ for (const transport of TRANSPORTS) {
     after(() => server.stop());
 
     /** Hooks run in the order of their making: who serves ends before the mount does. */
-    const mounted = (t: TestContext, rpcTimeoutMs = 20_000) => {
+    const mounted = (t: TestContext, rpcTimeoutMs = 60_000) => {
       const stops: (() => Promise<unknown>)[] = [];
       toStop.set(t, stops);
       t.after(() => Promise.all(stops.map((stop) => stop())));

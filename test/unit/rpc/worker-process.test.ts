@@ -61,9 +61,9 @@ test('a worker that prints without end is read no faster than its lines are deal
 });
 
 test('a worker that answers and ends at once has answered, however much it printed before', async (t) => {
-  const { process, said } = worker(t, `read line; yes | head -n 200000; ${ANSWER}`);
+  const { process, said } = worker(t, `read line; yes | head -n 20000; ${ANSWER}`);
   assert.deepEqual(await process.ask(REQUEST), { id: '1', ok: true });
-  assert.equal(said.length, 200_000);
+  assert.equal(said.length, 20_000);
   assert.match(
     (await process.ask({ ...REQUEST, id: '2' })).error ?? '',
     /^the worker ended with exit code 0$/,
