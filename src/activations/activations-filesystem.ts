@@ -24,26 +24,20 @@ import { accessOf, mayRemove, permits, R_OK, refusalOfChange, W_OK, X_OK } from 
 import { RefusingFilesystem } from '../fuse/refusing-filesystem.ts';
 import { refusesTarget } from '../fuse/rename-flags.ts';
 import { type Claim, claimOpenFile, makeSupplies, type Supplies } from '../fuse/supplies.ts';
-import { CoalescedRuns } from '../storage/coalesced-runs.ts';
+import { ABSENT, attrOf, csvAttr, PERMISSIONS, timeoutsOf } from './attributes.ts';
 import { CsvFiles, type CsvText } from './csv-files.ts';
+import { FolderListing } from './folder-listing.ts';
 import { Folders, type FoldersOptions } from './folders.ts';
 import * as host from './host-files.ts';
 import type { ValueLease } from './leases.ts';
-import { type Listed, Listings, listedAfter } from './listings.ts';
 import { arrayBeside, csvBeside, kindOf, type Node, Nodes } from './nodes.ts';
+import { changesBytes, hostFlags, isForeign, ownedFile } from './open-on-disk.ts';
+import { TopFolder } from './top-folder.ts';
 
-const { O_CREAT, O_DSYNC, O_EXCL, O_RDONLY, O_RDWR, O_SYNC, O_TRUNC, O_WRONLY, S_IFMT, S_IFREG } = constants;
+const { O_CREAT, O_EXCL, O_RDONLY, O_TRUNC, O_WRONLY, S_IFMT, S_IFREG } = constants;
 const SEEK_DATA = 3;
-/** The set-user-id and set-group-id bits are never kept or shown: the output of a forward pass is not a program. */
-const PERMISSIONS = 0o1777;
-/** A user who may read the array may read its text. */
-const CSV_MODE = 0o444;
 const NAME_MAX = 255;
-/** How long the kernel may keep names: it sees all changes that go through it. Attributes are asked for each time. */
-const NAME_MS = 1000;
-/** The nodeid, in a listing, of an entry that was not looked up: no node has it. */
-const UNKNOWN_NODEID = 2 ** 28 - 1;
-/** Limit of a number of blocks: one of the transports has 32 bits for it. */
+/** What one of the transports has for a number of blocks. */
 const MOST_BLOCKS = 2 ** 32;
 
 type Handle =
@@ -54,23 +48,15 @@ export class ActivationsFilesystem extends RefusingFilesystem {
   readonly #folder: string;
   readonly #folders: Folders;
   readonly #nodes = new Nodes();
-  readonly #listings = new Listings();
+  readonly #listing: FolderListing;
   readonly #csv: CsvFiles;
   readonly #handles = new Map<number, Handle>();
   /** The supplies that each user takes from. */
   readonly #claims = new Map<number, Claim>();
   readonly #supplies: Supplies;
-  /** Concurrent new listings of a folder read it once. */
-  readonly #listing = new WeakMap<Node, CoalescedRuns>();
   /** Folders whose names changed since the last sync. */
   readonly #changed = new Set<Node>();
-  readonly #bornMs = Date.now();
-  /** The mode and owner of /activations itself, which belong to the mount: on disk only its owner can enter the folder. */
-  #top: { readonly mode: number; readonly uid: number; readonly gid: number } = {
-    mode: 0o755,
-    uid: process.getuid?.() ?? 0,
-    gid: process.getgid?.() ?? 0,
-  };
+  readonly #top = new TopFolder();
   #lastHandle = 0;
   #namesVersion = 0;
 
@@ -79,6 +65,9 @@ export class ActivationsFilesystem extends RefusingFilesystem {
     this.#supplies = options.supplies ?? makeSupplies();
     this.#folder = options.folder;
     this.#folders = new Folders(options);
+    this.#listing = new FolderListing(this.#nodes, (folder) =>
+      this.#inside(folder, [], (fd) => host.list(fd)),
+    );
     this.#csv = new CsvFiles(dirname(options.folder));
   }
 
@@ -170,11 +159,7 @@ export class ActivationsFilesystem extends RefusingFilesystem {
   }
 
   override async readdir(nodeid: number, offset: number): Promise<Iterable<DirectoryEntry>> {
-    const folder = this.#nodes.folder(nodeid);
-    const begun = offset > 0 ? this.#listings.begun(folder) : undefined;
-    const listing = begun ?? (await this.#begin(folder));
-    const above = folder.parent ?? folder;
-    return this.#entries(folder, above, listing, offset);
+    return this.#listing.entries(this.#nodes.folder(nodeid), offset);
   }
 
   override async access(nodeid: number, mask: number, context: RequestContext): Promise<void> {
@@ -339,19 +324,7 @@ export class ActivationsFilesystem extends RefusingFilesystem {
     }
   }
 
-  async #begin(folder: Node): Promise<readonly Listed[]> {
-    const group =
-      this.#listing.get(folder) ??
-      new CoalescedRuns(async () => {
-        const found = await this.#inside(folder, [], (fd) => host.list(fd));
-        await this.#listings.beginInTurns(folder, this.#names(folder, found));
-      });
-    this.#listing.set(folder, group);
-    await group.run();
-    return this.#listings.begun(folder) ?? [];
-  }
-
-  /** The file or folder of that name, or the virtual file that is shown there. Throws EPERM for anything that is neither a file nor a folder. */
+  /** What lies there, or the virtual file that is shown there. Throws EPERM for what is neither a file nor a folder. */
   async #find(folder: Node, name: string): Promise<{ readonly node: Node; readonly attr: Attr } | undefined> {
     const array = folder.hidden.has(name) ? undefined : arrayBeside(name);
     return this.#inside(folder, undefined, async (fd) => {
@@ -391,20 +364,11 @@ export class ActivationsFilesystem extends RefusingFilesystem {
     throw this.#lost(node);
   }
 
-  async #rootAttr(): Promise<Attr> {
+  #rootAttr(): Promise<Attr> {
     const { root } = this.#nodes;
-    const absent: Attr = {
-      nodeid: root.nodeid,
-      kind: 'directory',
-      ...this.#top,
-      nlink: 1,
-      size: 0,
-      mtimeMs: this.#bornMs,
-    };
-    return this.#inside(root, absent, async (fd) => ({
-      ...attrOf(root, host.statDescriptor(fd)),
-      ...this.#top,
-    }));
+    return this.#inside(root, this.#top.attr(root, undefined), async (fd) =>
+      this.#top.attr(root, host.statDescriptor(fd)),
+    );
   }
 
   async #csvAttr(node: Node, folder: Node): Promise<Attr> {
@@ -533,42 +497,12 @@ export class ActivationsFilesystem extends RefusingFilesystem {
     });
   }
 
-  /** The times are those of the folder on disk; mode and owner last as long as the mount. */
-  async #changeTop(root: Node, { uid, gid, mode, atime, mtime }: AttrChange): Promise<void> {
-    const kept = this.#top;
-    this.#top = {
-      mode: mode === undefined ? kept.mode : mode & PERMISSIONS,
-      uid: uid ?? kept.uid,
-      gid: gid ?? kept.gid,
-    };
+  async #changeTop(root: Node, change: AttrChange): Promise<void> {
+    this.#top.change(change);
+    const { atime, mtime } = change;
     if (atime !== undefined || mtime !== undefined)
       await this.#folders.change(root, (fd) => host.place.utimes(fd, { atime, mtime }));
     else await this.#inside(root, undefined, (fd) => host.place.chown(fd));
-  }
-
-  /** The names with the virtual CSVs. A name that occurs twice is the file. */
-  *#names(folder: Node, found: readonly Omit<Listed, 'offset'>[]): Generator<Omit<Listed, 'offset'>> {
-    for (const own of found) {
-      const csv = own.kind === 'file' ? csvBeside(own.name) : undefined;
-      // The CSV comes first, so that a program that removes names in the order of a listing finds each of them.
-      if (csv !== undefined && !folder.hidden.has(csv)) yield { name: csv, kind: 'csv' };
-      yield own;
-    }
-    for (const own of found) if (arrayBeside(own.name) !== undefined) yield own;
-  }
-
-  *#entries(
-    folder: Node,
-    above: Node,
-    listing: ReturnType<Listings['begin']>,
-    offset: number,
-  ): Generator<DirectoryEntry> {
-    if (offset <= 0) yield { name: '.', offset: 1, entry: nameEntry(folder.nodeid, 'directory') };
-    if (offset <= 1) yield { name: '..', offset: 2, entry: nameEntry(above.nodeid, 'directory') };
-    for (const { name, kind, offset: after } of listedAfter(listing, offset)) {
-      const nodeid = this.#nodes.known(folder, name)?.nodeid ?? UNKNOWN_NODEID;
-      yield { name, offset: after, entry: nameEntry(nodeid, kind), nameOnly: true };
-    }
   }
 
   async #entry(node: Node): Promise<Entry> {
@@ -626,62 +560,5 @@ export class ActivationsFilesystem extends RefusingFilesystem {
   }
 }
 
-const ABSENT: AbsentEntry = { absent: true, entryTimeoutMs: 0 };
-/** The mode of a file that is made when a virtual one is opened: no mode was given. */
+/** Of a file that is made where a virtual one was opened: nobody was told a mode. */
 const NEW_FILE_MODE = 0o644;
-
-/** The name of a virtual file disappears with its array. */
-function timeoutsOf(node: Node): { entryTimeoutMs: number; attrTimeoutMs: number } {
-  return { entryTimeoutMs: node.kind === 'csv' ? 0 : NAME_MS, attrTimeoutMs: 0 };
-}
-
-function nameEntry(nodeid: number, kind: Node['kind']): Entry {
-  const shown = kind === 'directory' ? 'directory' : 'file';
-  const attr = { nodeid, kind: shown, mode: 0, nlink: 1, uid: 0, gid: 0, size: 0, mtimeMs: 0 } as const;
-  return { attr, entryTimeoutMs: 0, attrTimeoutMs: 0 };
-}
-
-function attrOf(node: Node, stat: host.Stat): Attr {
-  return {
-    nodeid: node.nodeid,
-    kind: node.kind === 'directory' ? 'directory' : 'file',
-    mode: Number(stat.mode) & PERMISSIONS,
-    nlink: node.kind === 'directory' ? 1 : Number(stat.nlink),
-    uid: Number(stat.uid),
-    gid: Number(stat.gid),
-    size: Number(stat.size),
-    mtimeMs: Number(stat.mtimeNs) / 1e6,
-    exactTimes: { atimeNs: stat.atimeNs, mtimeNs: stat.mtimeNs, ctimeNs: stat.ctimeNs },
-    blocks: Number(stat.blocks),
-  };
-}
-
-function csvAttr(node: Node, array: host.Stat, size: number): Attr {
-  const { blocks: _, ...shown } = attrOf(node, array);
-  return { ...shown, mode: shown.mode & CSV_MODE, nlink: 1, size };
-}
-
-/** The flags of open(2) with which the file on disk is opened: the kernel chooses where to write, and the server truncates. */
-function hostFlags(flags: number): number {
-  const onlyCuts = (flags & O_ACCMODE) === O_RDONLY && changesBytes(flags);
-  return (flags & (O_ACCMODE | O_SYNC | O_DSYNC)) | (onlyCuts ? O_RDWR : 0);
-}
-
-function changesBytes(flags: number): boolean {
-  return (flags & O_ACCMODE) !== O_RDONLY || (flags & O_TRUNC) !== 0;
-}
-
-function isForeign({ uid, gid }: RequestContext): boolean {
-  return process.getuid?.() === 0 && (uid !== 0 || gid !== process.getgid?.());
-}
-
-/** Sets the mode and the owner of a new file, and returns its inode number. Closes the descriptor if that fails. */
-async function ownedFile(fd: number, mode: number, { uid, gid }: RequestContext): Promise<bigint> {
-  try {
-    await host.own(fd, mode, uid, gid);
-    return host.statDescriptor(fd).ino;
-  } catch (cause) {
-    await host.close(fd);
-    throw cause;
-  }
-}

@@ -9,7 +9,6 @@ import type { FoldersOptions } from './folders.ts';
 const OPERATIONS_AT_ONCE = 48;
 
 export interface ActivationsOptions extends FoldersOptions {
-  readonly log: (message: string) => void;
   readonly supplies: Supplies;
 }
 

@@ -1,3 +1,4 @@
+import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
@@ -38,13 +39,13 @@ async function serve(mount: string, flags: ServeFlags): Promise<void> {
   ]);
   const mountpoint = await mountAround(mount);
   if (mountpoint === undefined) throw notAMount(mount);
-  await access(join(mountpoint, 'rpc/next')).catch((cause: NodeJS.ErrnoException) => {
+  await access(join(mountpoint, 'rpc/workers'), constants.W_OK).catch((cause: NodeJS.ErrnoException) => {
     const readOnly = cause.code === 'ENOENT';
     throw new MlfsError(
       readOnly ? 'ERR_MLFS_USAGE' : 'ERR_MLFS_ACCESS',
       readOnly
         ? `${mountpoint}: has no /rpc: it is mounted read-only`
-        : `${mountpoint}/rpc/next: ${cause.message}`,
+        : `${mountpoint}/rpc/workers: ${cause.message}`,
       { path: mountpoint, cause },
     );
   });

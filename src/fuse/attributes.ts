@@ -85,7 +85,7 @@ export class Attributes {
     const { content } = inode;
     switch (content.kind) {
       case 'live':
-        return { size: content.size(), mtimeMs: Date.now() };
+        return { size: content.size(), mtimeMs: content.changedMs() };
       case 'stored':
         return { size: content.size(), mtimeMs: inode.mtimeMs };
       case 'command':

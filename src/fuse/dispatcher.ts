@@ -77,7 +77,8 @@ export class Dispatcher {
       ...this.#session.backings.counters(),
     };
     for (const [opcode, count] of this.#counts.entries()) {
-      if (count > 0) counters[`requests_${opcodeName(opcode).toLowerCase()}_total`] = count;
+      if (count > 0 || KNOWN_OPCODES.has(opcode))
+        counters[`requests_${opcodeName(opcode).toLowerCase()}_total`] = count;
     }
     return counters;
   }
@@ -180,6 +181,9 @@ function errnoTold(request: Request, reply: Buffer | undefined): number {
 
 /** Instead of the time at which a request came. */
 const NOT_TRACED = -1;
+
+/** Counted from the start, so that a status document keeps its size. */
+const KNOWN_OPCODES: ReadonlySet<number> = new Set(Object.values(OPCODES));
 
 /** How long an interrupt waits for its request. Without a delay, kernel and server would send it back and forth. */
 const INTERRUPT_PATIENCE_MS = 10;

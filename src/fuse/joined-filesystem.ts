@@ -73,6 +73,7 @@ class JoinedFilesystem implements Filesystem {
 
   constructor(tree: Filesystem, grafts: readonly Graft[], traffic: Traffic) {
     this.#traffic = traffic;
+    traffic.expect(grafts.map(({ name }) => name));
     this.#tree = { filesystem: tree, base: 0 };
     this.#grafts = grafts.map(({ name, filesystem }, index) => ({
       name,

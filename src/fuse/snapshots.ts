@@ -107,7 +107,7 @@ export class Snapshots {
 
   async #make(nodeid: number, content: SnapshotContent, context: RequestContext): Promise<Uint8Array> {
     const bytes = await this.document(content, context);
-    this.#latest.set(nodeid, { size: bytes.byteLength, madeMs: Date.now() });
+    this.#latest.set(nodeid, { size: bytes.byteLength, madeMs: content.changedMs?.() ?? Date.now() });
     return bytes;
   }
 }

@@ -27,6 +27,11 @@ export class Traffic {
     return this.#rooms;
   }
 
+  /** Rooms that are listed whether anything was done there or not. */
+  expect(rooms: Iterable<string>): void {
+    for (const room of rooms) this.#of(room);
+  }
+
   /** Carries out a read and counts it when it is answered; a refused read is not counted. */
   reading(room: string, read: () => MaybePromise<Uint8Array>): MaybePromise<Uint8Array> {
     const beganMs = performance.now();

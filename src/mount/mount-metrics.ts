@@ -1,4 +1,6 @@
 /** What /sys/metrics says. Names and units as Prometheus wants them: https://prometheus.io/docs/practices/naming/ */
+import { RoomTraffic } from '../fuse/traffic.ts';
+import type { NativeReads } from '../fuse/transport/transport.ts';
 import type { Metric } from '../telemetry/metrics.ts';
 import { processMemory } from '../telemetry/process-memory.ts';
 import type { StatusSources } from './status.ts';
@@ -73,14 +75,20 @@ function* edits(sources: StatusSources): Iterable<Metric> {
   };
 }
 
+const NOT_READ: NativeReads = { bytes: 0, seconds: new RoomTraffic().readSeconds.counts };
+
 /** `plane`: data for what native code answers, control for what goes through JavaScript. */
 function* traffic({ traffic, nativeReads }: StatusSources): Iterable<Metric> {
   const unseen = 'What the kernel answers from its page cache, or by passthrough, is not seen.';
   const bytes = { name: 'read_bytes_total', help: `Bytes read from the server, by room. ${unseen}` };
   const seconds = { name: 'read_duration_seconds', help: `How long READ requests took. ${unseen}` };
-  for (const [room, read] of nativeReads()) {
-    yield { ...bytes, labels: { room, plane: 'data' }, value: read.bytes };
-    yield { ...seconds, labels: { room, plane: 'data' }, histogram: read.seconds };
+  const native = nativeReads();
+  if (native !== undefined) {
+    for (const room of new Set([...traffic.rooms.keys(), ...native.keys()])) {
+      const read = native.get(room) ?? NOT_READ;
+      yield { ...bytes, labels: { room, plane: 'data' }, value: read.bytes };
+      yield { ...seconds, labels: { room, plane: 'data' }, histogram: read.seconds };
+    }
   }
   for (const [room, { readBytes, readSeconds, writes, writeBytes, openFiles }] of traffic.rooms) {
     yield {

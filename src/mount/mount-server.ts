@@ -250,6 +250,7 @@ export class MountServer implements Mounted {
       log: (message) => log.warn(message),
     });
     served.showOn(this.#filesystem);
+    this.#traffic.expect(served.built.tree.root.children.keys());
     this.#registry.register(() => mountMetrics(this.#status));
     const session = await transport.mount(
       joinFilesystems(this.#filesystem, this.#openRooms(), this.#traffic),
@@ -285,11 +286,7 @@ export class MountServer implements Mounted {
     const supplies = this.#supplies;
     const served = this.#served;
     const rooms: readonly Graft[] = [
-      activationsRoom({
-        ...served.activations(),
-        log: (message) => this.#log.warn(message),
-        supplies,
-      }),
+      activationsRoom({ ...served.activations(), supplies }),
       rpcRoom({
         timeoutMs: this.#options.rpcTimeoutMs ?? DEFAULT_RPC_TIMEOUT_MS,
         supplies,
@@ -375,7 +372,7 @@ export class MountServer implements Mounted {
       metricsUrl: () => this.#metrics?.url,
       counters: () => ({ ...this.#filesystem.counters(), ...this.#session?.counters() }),
       traffic: this.#traffic,
-      nativeReads: () => this.#session?.nativeReads?.() ?? new Map(),
+      nativeReads: () => this.#session?.nativeReads?.(),
     };
   }
 }

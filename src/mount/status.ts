@@ -45,7 +45,8 @@ export interface StatusSources {
   /** Counters of the transport and of the operations. */
   readonly counters: () => Readonly<Record<string, number>>;
   readonly traffic: Traffic;
-  readonly nativeReads: () => ReadonlyMap<string, NativeReads>;
+  /** By room; undefined where nothing is read natively. */
+  readonly nativeReads: () => ReadonlyMap<string, NativeReads> | undefined;
 }
 
 /** Globals that are listed; `mlfs info --json` has all. */

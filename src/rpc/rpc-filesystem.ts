@@ -1,10 +1,11 @@
 /**
- * /rpc: a folder a call. Whoever asks makes one, writes `input.npy` and reads `output.npy`, which waits. A worker opens `next`, which waits
- * for a call and says which; it writes that call's output and then its `answer`. As long as it has `next` open the call is its own; if it lets go without an
- * answer the call is the next one again. docs/RPC.md is the protocol.
+ * /rpc: a folder a call. Whoever asks makes one, writes `input.npy` and reads `output.npy`, which waits. A worker opens a file of its own in `workers`
+ * for reading and writing, which waits for a call and says which; it writes that call's output and then its `answer`. As long as it has its file open
+ * the call is its own; if it closes the file without an answer the call is queued again. docs/RPC.md is the protocol.
  *
- * Invariants: nothing here ever waits but an open of `output` and of `next` and a read of `call.npy`, each with a bound and
+ * Invariants: nothing here ever waits but an open of `output` and of a worker's file and a read of `call.npy`, each with a bound and
  * interruptible; bytes lie in nameless files and never in the heap; an answer belongs to the input that was asked, not to a later one.
+ * Reading changes nothing: what a listing names can be opened for reading and read at once, and no call is taken, no size and no time changes by it.
  */
 import { errno } from '../errors.ts';
 import type {
@@ -17,15 +18,18 @@ import type {
   OpenReply,
   RequestContext,
 } from '../fuse/filesystem.ts';
-import { O_ACCMODE, O_RDONLY, O_TRUNC } from '../fuse/open-policy.ts';
+import { O_ACCMODE, O_EXCL, O_RDONLY, O_TRUNC } from '../fuse/open-policy.ts';
 import { permits, R_OK, W_OK, X_OK } from '../fuse/permission.ts';
 import { hasRawBytes } from '../fuse/protocol/name-bytes.ts';
 import { RefusingFilesystem } from '../fuse/refusing-filesystem.ts';
-import { type Claim, claimOpenFile, type Supplies } from '../fuse/supplies.ts';
-import { visibleJson, visibleLines } from '../visible-text.ts';
-import { Call, type CallFile } from './call.ts';
+import type { Supplies } from '../fuse/supplies.ts';
+import { visibleJson } from '../visible-text.ts';
+import type { Call, CallFile } from './call.ts';
+import { attrOf, type CallFolder, CallFolders, namesIn, nodeidIn, nodeidOf, textOf } from './call-folders.ts';
 import { CallQueue, type Lease } from './call-queue.ts';
-import { WorkerPresence } from './worker-presence.ts';
+import { OpenRpcFiles, type RpcHandle } from './open-rpc-files.ts';
+import { NO_CALL, TAKEN_CALL_BYTES, type TakenCall, takenCallDocument } from './taken-call.ts';
+import { MOST_WORKER_FILES, type WorkerFile, Workers } from './workers.ts';
 
 export interface RpcFilesystemOptions {
   readonly timeoutMs: number;
@@ -36,71 +40,39 @@ export interface RpcFilesystemOptions {
 }
 
 const ROOT = 1;
-const NEXT = 2;
+const WORKERS = 2;
 const STATUS = 3;
 const ONE_FILE = 4;
-/** Each folder has eight nodeids: itself and its files. */
-const FOLDER_IDS = 8;
-const LAST_NODEID = 2 ** 28;
-const PARTS = ['folder', 'input', 'output', 'answer', 'status', 'error'] as const;
-type Part = (typeof PARTS)[number];
-
-/** open(2)'s, as asm-generic/fcntl.h has it on Linux. */
+/** Files of workers have the last ones of a graft's range. */
+const FIRST_WORKER = 2 ** 28 - MOST_WORKER_FILES;
+/** open(2)'s, as asm-generic/fcntl.h has them on Linux. */
+const O_RDWR = 2;
 const O_NONBLOCK = 0o4000;
 
-const MOST_FOLDERS = 4096;
 /** A worker that waits asks again: nobody waits in the kernel for longer. */
 const POLL_MS = 1000;
-/** The size of `next` is the same whatever it says. */
-const NEXT_BYTES = 2048;
 const ANSWER_BYTES = 64 * 1024;
-
-interface Folder {
-  readonly number: number;
-  readonly name: string;
-  readonly call: Call;
-  readonly uid: number;
-  readonly gid: number;
-  /** What `input` is called in full: `input.npy`. */
-  inputName: string | undefined;
-  /** `input.npy` is answered by `output.npy`, `input.json` by `output.json`. */
-  outputName: string;
-  /** Made for a descriptor of `call.npy`: nobody sees it but the worker. */
-  readonly hidden: boolean;
-}
-
-type Handle =
-  | { readonly kind: 'next'; readonly bytes: Buffer; readonly lease: Lease | undefined }
-  | { readonly kind: 'document'; readonly bytes: Buffer }
-  | { readonly kind: 'input'; readonly folder: Folder; written: boolean }
-  | { readonly kind: 'output'; readonly file: CallFile }
-  | { readonly kind: 'draft'; readonly folder: Folder; readonly version: number }
-  | { readonly kind: 'answer'; readonly folder: Folder; text: Buffer }
-  | { readonly kind: 'one file'; readonly folder: Folder; readonly flags: number };
 
 export class RpcFilesystem extends RefusingFilesystem {
   readonly #options: RpcFilesystemOptions;
   readonly #queue = new CallQueue();
-  readonly #presence: WorkerPresence;
+  readonly #workers: Workers;
   #done = 0;
   #failed = 0;
-  readonly #folders = new Map<string, Folder>();
-  readonly #byNumber = new Map<number, Folder>();
-  readonly #handles = new Map<number, Handle>();
-  /** What each of them takes from the server. */
-  readonly #claims = new Map<number, Claim>();
+  readonly #folders: CallFolders;
+  readonly #files: OpenRpcFiles;
   readonly #startedMs = Date.now();
-  #lastFolder = 0;
-  #lastHandle = 0;
-  /** Of what is made anew at each open: later each time. */
-  #documentMs = Date.now();
+  /** What `status` said last, and since when. */
+  #status = { bytes: Buffer.alloc(0), sinceMs: Date.now() };
 
   constructor(options: RpcFilesystemOptions) {
     super();
     this.#options = options;
-    this.#presence = new WorkerPresence({
+    this.#files = new OpenRpcFiles(options.supplies);
+    this.#folders = new CallFolders({ nodeidLimit: FIRST_WORKER, makeFile: options.makeFile });
+    this.#workers = new Workers({
+      firstNodeid: FIRST_WORKER,
       patienceMs: 3 * POLL_MS,
-      working: () => this.#queue.workers > 0,
       said: (present) =>
         options.log('info', present ? '/rpc: a worker takes calls' : '/rpc: no worker takes calls any more'),
     });
@@ -108,12 +80,12 @@ export class RpcFilesystem extends RefusingFilesystem {
 
   /** For the metrics. */
   counters() {
-    const { workers, queued, running } = this.#queue;
-    return { workers, queued, running, done: this.#done, failed: this.#failed };
+    const { queued, running } = this.#queue;
+    return { workers: this.#workers.count, queued, running, done: this.#done, failed: this.#failed };
   }
 
   lookup(parent: number, name: string, context: RequestContext): Entry | AbsentEntry {
-    const nodeid = parent === ROOT ? this.#inRoot(name) : this.#inFolder(this.#folderAt(parent), name);
+    const nodeid = this.#nodeidIn(parent, name);
     if (nodeid === undefined) return { absent: true, entryTimeoutMs: 0 };
     this.#require(parent, X_OK, context);
     return this.#entry(nodeid);
@@ -125,8 +97,10 @@ export class RpcFilesystem extends RefusingFilesystem {
 
   override async setattr(nodeid: number, change: AttrChange, context: RequestContext): Promise<AttrReply> {
     if (change.size !== undefined) {
-      if (this.#handles.get(change.handle ?? 0) === undefined) this.#require(nodeid, W_OK, context);
-      const { folder, part } = this.#partAt(nodeid);
+      if (this.#files.find(change.handle ?? 0) === undefined) this.#require(nodeid, W_OK, context);
+      // Opening a worker's file with O_TRUNC takes a call like any other open.
+      if (this.#workers.at(nodeid) !== undefined) return this.getattr(nodeid);
+      const { folder, part } = this.#folders.partAt(nodeid);
       if (part === 'input') await this.#cutInput(folder, change.size);
       else if (part === 'output') await folder.call.draft.truncate(change.size);
       else if (part !== 'answer') throw errno('EPERM');
@@ -137,47 +111,44 @@ export class RpcFilesystem extends RefusingFilesystem {
 
   async open(nodeid: number, flags: number, context: RequestContext): Promise<OpenReply> {
     const writes = (flags & O_ACCMODE) !== O_RDONLY;
-    if (nodeid === ROOT) throw errno('EISDIR');
+    if (nodeid === ROOT || nodeid === WORKERS) throw errno('EISDIR');
     this.#require(nodeid, writes ? W_OK : R_OK, context);
-    // First: who waits to open a file counts as if he had it open.
-    const claim = claimOpenFile(this.#options.supplies, context.uid, this.#bytesKept(nodeid));
-    try {
-      const reply = await this.#open(nodeid, flags, writes, context);
-      this.#claims.set(reply.handle, claim);
-      return reply;
-    } catch (cause) {
-      claim.giveBack();
-      throw cause;
-    }
+    const worker = this.#workers.at(nodeid);
+    if (worker !== undefined && writes) return this.#takeCall(worker.name, flags, context);
+    return this.#files.opening(context.uid, this.#bytesKept(nodeid), () =>
+      this.#open(nodeid, flags, writes, context),
+    );
   }
 
   /** What a handle may keep in memory. */
   #bytesKept(nodeid: number): number {
-    if (nodeid === NEXT) return NEXT_BYTES;
-    if (nodeid === STATUS) return this.#statusDocument().length;
+    if (nodeid === STATUS) return this.#statusNow().bytes.length;
     if (nodeid === ONE_FILE) return 0;
-    const { folder, part } = this.#partAt(nodeid);
+    if (this.#workers.at(nodeid) !== undefined) return TAKEN_CALL_BYTES;
+    const { folder, part } = this.#folders.partAt(nodeid);
     if (part === 'answer') return ANSWER_BYTES;
-    return part === 'status' || part === 'error' ? this.#text(folder, part).length : 0;
+    return part === 'status' || part === 'error' ? textOf(folder, part).length : 0;
   }
 
   async #open(nodeid: number, flags: number, writes: boolean, context: RequestContext): Promise<OpenReply> {
-    if (nodeid === NEXT) return this.#openNext(flags, context);
-    if (nodeid === STATUS) return this.#opened({ kind: 'document', bytes: this.#statusDocument() });
+    if (nodeid === STATUS) return this.#files.add({ kind: 'document', bytes: this.#statusNow().bytes });
     if (nodeid === ONE_FILE) return this.#openOneFile(flags, context);
-    const { folder, part } = this.#partAt(nodeid);
+    const worker = this.#workers.at(nodeid);
+    if (worker !== undefined) return this.#files.add({ kind: 'document', bytes: worker.bytes });
+    const { folder, part } = this.#folders.partAt(nodeid);
     switch (part) {
       case 'input':
         if (writes && (flags & O_TRUNC) !== 0) await this.#cutInput(folder, 0);
-        return this.#opened({ kind: 'input', folder, written: false });
+        return this.#files.add({ kind: 'input', folder, written: false });
       case 'output':
         return writes ? this.#openDraft(folder, flags) : this.#openOutput(folder, flags, context);
       case 'answer':
-        return this.#opened({ kind: 'answer', folder, text: Buffer.alloc(0) });
+        if (!writes) return this.#files.add({ kind: 'document', bytes: NOTHING });
+        return this.#files.add({ kind: 'answer', folder, text: NOTHING });
       case 'folder':
         throw errno('EISDIR');
       default:
-        return this.#opened({ kind: 'document', bytes: this.#text(folder, part) });
+        return this.#files.add({ kind: 'document', bytes: textOf(folder, part) });
     }
   }
 
@@ -188,9 +159,9 @@ export class RpcFilesystem extends RefusingFilesystem {
     length: number,
     context: RequestContext,
   ): Promise<Uint8Array> | Uint8Array {
-    const open = this.#handle(handle);
+    const open = this.#files.get(handle);
     switch (open.kind) {
-      case 'next':
+      case 'worker':
       case 'document':
         return open.bytes.subarray(offset, offset + length);
       case 'input':
@@ -205,7 +176,7 @@ export class RpcFilesystem extends RefusingFilesystem {
   }
 
   override async write(_nodeid: number, handle: number, offset: number, bytes: Uint8Array): Promise<number> {
-    const open = this.#handle(handle);
+    const open = this.#files.get(handle);
     switch (open.kind) {
       case 'input':
         await this.#writeInput(open.folder, offset, bytes);
@@ -230,29 +201,21 @@ export class RpcFilesystem extends RefusingFilesystem {
   }
 
   override flush(_nodeid: number, handle: number): void {
-    const open = this.#handles.get(handle);
+    const open = this.#files.find(handle);
     if (open?.kind === 'input' && open.written) {
       open.written = false;
       this.#queue.submit(open.folder.call);
     }
     if (open?.kind === 'answer' && open.text.length > 0) {
       const { text } = open;
-      open.text = Buffer.alloc(0);
+      open.text = NOTHING;
       this.#takeAnswer(open.folder, text.toString());
     }
   }
 
   override async release(_nodeid: number, handle: number): Promise<void> {
-    const open = this.#handles.get(handle);
-    this.#handles.delete(handle);
-    this.#claims.get(handle)?.giveBack();
-    this.#claims.delete(handle);
-    if (open?.kind === 'next' && open.lease !== undefined) {
-      const { call } = open.lease;
-      const wasRunning = call.state === 'running';
-      this.#queue.leave(open.lease);
-      if (wasRunning) this.#settled(call);
-    }
+    const open = this.#files.remove(handle);
+    if (open?.kind === 'worker') this.#leaveCall(open.file, open.lease);
     if (open?.kind === 'one file') await this.#remove(open.folder);
   }
 
@@ -263,13 +226,14 @@ export class RpcFilesystem extends RefusingFilesystem {
       ['..', ROOT],
     ];
     if (nodeid === ROOT) {
-      names.push(['next', NEXT], ['status', STATUS], ['call.npy', ONE_FILE]);
-      for (const { name, number, hidden } of this.#folders.values()) {
+      names.push(['workers', WORKERS], ['status', STATUS], ['call.npy', ONE_FILE]);
+      for (const { name, number, hidden } of this.#folders.all) {
         if (!hidden) names.push([name, nodeidOf(number, 'folder')]);
       }
-    } else {
-      const folder = this.#folderAt(nodeid);
-      for (const name of this.#namesIn(folder)) names.push([name, this.#inFolder(folder, name) as number]);
+    } else if (nodeid !== WORKERS) {
+      // Files of workers come and go too quickly for who walks through names, and are not listed.
+      const folder = this.#folders.folderAt(nodeid);
+      for (const name of namesIn(folder)) names.push([name, nodeidIn(folder, name) as number]);
     }
     for (let index = offset; index < names.length; index++) {
       const [name, id] = names[index] as [string, number];
@@ -286,7 +250,7 @@ export class RpcFilesystem extends RefusingFilesystem {
     this.#require(ROOT, W_OK | X_OK, context);
     if (this.#inRoot(name) !== undefined) throw errno('EEXIST');
     if (hasRawBytes(name)) throw errno('EINVAL', 'the name is not UTF-8');
-    return this.#entry(nodeidOf(this.#make(name, context, false).number, 'folder'));
+    return this.#entry(nodeidOf(this.#folders.make(name, context).number, 'folder'));
   }
 
   override async create(
@@ -297,22 +261,23 @@ export class RpcFilesystem extends RefusingFilesystem {
     context: RequestContext,
   ): Promise<{ readonly entry: Entry; readonly opened: OpenReply }> {
     if (parent === ROOT) throw errno('EPERM', 'a call is a folder: mkdir one and write its input.npy');
-    const folder = this.#folderAt(parent);
+    if (parent === WORKERS) return this.#createWorker(name, flags, context);
+    const folder = this.#folders.folderAt(parent);
     this.#require(parent, W_OK | X_OK, context);
-    if (this.#inFolder(folder, name) === undefined) {
+    if (nodeidIn(folder, name) === undefined) {
       if (!/^input(\.[\w-]+)*$/.test(name)) throw errno('EPERM', `${name}: a call has one input, input.npy`);
       folder.inputName = name;
       folder.outputName = name.replace(/^input/, 'output');
     }
-    const nodeid = this.#inFolder(folder, name) as number;
+    const nodeid = nodeidIn(folder, name) as number;
     return { entry: this.#entry(nodeid), opened: await this.open(nodeid, flags, context) };
   }
 
   override async unlink(parent: number, name: string, context: RequestContext): Promise<void> {
-    if (parent === ROOT) throw errno('EPERM');
-    const folder = this.#folderAt(parent);
+    if (parent === ROOT || parent === WORKERS) throw errno('EPERM');
+    const folder = this.#folders.folderAt(parent);
     this.#require(parent, W_OK | X_OK, context);
-    if (this.#inFolder(folder, name) === undefined) throw errno('ENOENT');
+    if (nodeidIn(folder, name) === undefined) throw errno('ENOENT');
     // What the room shows by itself goes with the folder: `rm -r` is content.
     if (name !== folder.inputName) return;
     this.#queue.withdraw(folder.call);
@@ -323,7 +288,7 @@ export class RpcFilesystem extends RefusingFilesystem {
   override async rmdir(parent: number, name: string, context: RequestContext): Promise<void> {
     if (parent !== ROOT) throw errno('ENOTDIR');
     this.#require(ROOT, W_OK | X_OK, context);
-    const folder = this.#folders.get(name);
+    const folder = this.#folders.named(name);
     if (folder === undefined) throw errno(this.#inRoot(name) === undefined ? 'ENOENT' : 'ENOTDIR');
     if (folder.inputName !== undefined) throw errno('ENOTEMPTY');
     await this.#remove(folder);
@@ -331,8 +296,8 @@ export class RpcFilesystem extends RefusingFilesystem {
 
   /** Everybody who waits hears that it is over. */
   async close(): Promise<void> {
-    this.#presence.end();
-    for (const folder of [...this.#folders.values()]) await this.#remove(folder);
+    this.#workers.end();
+    for (const folder of [...this.#folders.all]) await this.#remove(folder);
   }
 
   /** Tells of a call that got its answer, or none. */
@@ -343,73 +308,81 @@ export class RpcFilesystem extends RefusingFilesystem {
     this.#options.log('warn', `/rpc/${id}: ${error}`);
   }
 
-  #make(name: string, { uid, gid }: Pick<RequestContext, 'uid' | 'gid'>, hidden: boolean): Folder {
-    if (this.#folders.size >= MOST_FOLDERS) throw errno('ENOSPC', `${MOST_FOLDERS} calls are there already`);
-    const number = ++this.#lastFolder;
-    if (nodeidOf(number + 1, 'folder') >= LAST_NODEID)
-      throw errno('ENOSPC', 'this mount has had all its calls');
-    const call = new Call(name, () => this.#options.makeFile(uid));
-    const folder: Folder = {
-      number,
-      name,
-      call,
-      uid,
-      gid,
-
-      inputName: undefined,
-      outputName: 'output.npy',
-      hidden,
-    };
-    this.#folders.set(name, folder);
-    this.#byNumber.set(number, folder);
-    return folder;
-  }
-
-  async #remove(folder: Folder): Promise<void> {
-    this.#folders.delete(folder.name);
-    this.#byNumber.delete(folder.number);
+  async #remove(folder: CallFolder): Promise<void> {
+    this.#folders.remove(folder);
     this.#queue.withdraw(folder.call);
     await folder.call.close();
   }
 
-  async #openNext(flags: number, context: RequestContext): Promise<OpenReply> {
-    this.#presence.seen();
-    const withinMs = (flags & O_NONBLOCK) === 0 ? POLL_MS : 0;
-    const lease = await this.#queue.take(withinMs, context.signal);
-    const folder = lease === undefined ? undefined : this.#folders.get(lease.call.id);
-    const request =
-      folder === undefined
-        ? {}
-        : { id: folder.name, input: folder.inputName, output: folder.outputName, answer: 'answer' };
-    const bytes = Buffer.alloc(NEXT_BYTES, ' ');
-    bytes.write(visibleJson(request));
-    bytes.write('\n', NEXT_BYTES - 1);
-    return this.#opened({ kind: 'next', bytes, lease });
+  async #createWorker(
+    name: string,
+    flags: number,
+    context: RequestContext,
+  ): Promise<{ readonly entry: Entry; readonly opened: OpenReply }> {
+    this.#require(WORKERS, W_OK | X_OK, context);
+    if (hasRawBytes(name)) throw errno('EINVAL', 'the name is not UTF-8');
+    if (this.#workers.named(name) !== undefined && (flags & O_EXCL) !== 0) throw errno('EEXIST');
+    const opened = await this.#takeCall(name, flags, context);
+    // It stays as long as it is open.
+    const { nodeid } = this.#workers.named(name) as WorkerFile;
+    return { entry: this.#entry(nodeid), opened };
   }
 
-  async #openOutput(folder: Folder, flags: number, { signal }: RequestContext): Promise<OpenReply> {
+  /** Waits for a call, which is the worker's until the handle is released. */
+  async #takeCall(name: string, flags: number, context: RequestContext): Promise<OpenReply> {
+    if ((flags & O_ACCMODE) !== O_RDWR)
+      throw errno('EINVAL', "a worker's file is opened for reading and writing");
+    const file = this.#workers.open(name, NO_CALL);
+    try {
+      return await this.#files.opening(context.uid, TAKEN_CALL_BYTES, async () => {
+        const withinMs = (flags & O_NONBLOCK) === 0 ? POLL_MS : 0;
+        const lease = await this.#queue.take(withinMs, context.signal);
+        const folder = lease === undefined ? undefined : this.#folders.named(lease.call.id);
+        const bytes = folder === undefined ? NO_CALL : takenCallDocument(takenCall(folder));
+        file.bytes = bytes;
+        file.changedMs = Math.max(Date.now(), file.changedMs + 1);
+        return this.#files.add({ kind: 'worker', file, bytes, lease });
+      });
+    } catch (cause) {
+      this.#workers.close(file);
+      throw cause;
+    }
+  }
+
+  #leaveCall(file: WorkerFile, lease: Lease | undefined): void {
+    this.#workers.close(file);
+    if (lease === undefined) return;
+    const wasRunning = lease.call.state === 'running';
+    this.#queue.leave(lease);
+    if (wasRunning) this.#settled(lease.call);
+  }
+
+  async #openOutput(folder: CallFolder, flags: number, { signal }: RequestContext): Promise<OpenReply> {
     await folder.call.answered((flags & O_NONBLOCK) === 0 ? this.#options.timeoutMs : 0, signal);
-    return this.#opened({ kind: 'output', file: folder.call.output });
+    return this.#files.add({ kind: 'output', file: folder.call.output });
   }
 
-  async #openDraft(folder: Folder, flags: number): Promise<OpenReply> {
+  async #openDraft(folder: CallFolder, flags: number): Promise<OpenReply> {
     const { call } = folder;
     if (call.state !== 'running')
       throw errno('EPERM', 'the output is written by the worker that has the call');
     if ((flags & O_TRUNC) !== 0) await call.draft.truncate(0);
-    return this.#opened({ kind: 'draft', folder, version: call.version });
+    return this.#files.add({ kind: 'draft', folder, version: call.version });
   }
 
   #openOneFile(flags: number, context: RequestContext): OpenReply {
-    if ((flags & O_ACCMODE) !== 2) throw errno('EINVAL', 'call.npy is opened for reading and writing');
-    const folder = this.#make(`call-${this.#lastFolder + 1}`, context, true);
+    const access = flags & O_ACCMODE;
+    // Who only reads has asked nothing.
+    if (access === O_RDONLY) return this.#files.add({ kind: 'document', bytes: NOTHING });
+    if (access !== O_RDWR) throw errno('EINVAL', 'call.npy is opened for reading and writing');
+    const folder = this.#folders.makeHidden(context);
     folder.inputName = 'input.npy';
-    return this.#opened({ kind: 'one file', folder, flags });
+    return this.#files.add({ kind: 'one file', folder, flags });
   }
 
   /** What was written comes first, and then the answer: a descriptor that wrote a request reads on behind it. */
   async #readOneFile(
-    { folder, flags }: Extract<Handle, { kind: 'one file' }>,
+    { folder, flags }: Extract<RpcHandle, { kind: 'one file' }>,
     offset: number,
     length: number,
     { signal }: RequestContext,
@@ -423,19 +396,19 @@ export class RpcFilesystem extends RefusingFilesystem {
     return call.output.read(offset - asked, length);
   }
 
-  async #writeInput({ call }: Folder, offset: number, bytes: Uint8Array): Promise<void> {
+  async #writeInput({ call }: CallFolder, offset: number, bytes: Uint8Array): Promise<void> {
     this.#queue.withdraw(call);
     await call.reset();
     await call.input.write(offset, bytes);
   }
 
-  async #cutInput({ call }: Folder, size: number): Promise<void> {
+  async #cutInput({ call }: CallFolder, size: number): Promise<void> {
     this.#queue.withdraw(call);
     await call.reset();
     await call.input.truncate(size);
   }
 
-  #takeAnswer({ call }: Folder, text: string): void {
+  #takeAnswer({ call }: CallFolder, text: string): void {
     let error: string | undefined;
     try {
       const answer = JSON.parse(text) as { readonly ok?: unknown; readonly error?: unknown };
@@ -447,60 +420,28 @@ export class RpcFilesystem extends RefusingFilesystem {
     this.#settled(call);
   }
 
-  #statusDocument(): Buffer {
-    const { workers, queued, running } = this.#queue;
-    const calls = [...this.#folders.values()].map(({ name, call }) => ({ id: name, state: call.state }));
-    return Buffer.from(`${visibleJson({ workers, queued, running, calls })}\n`);
+  /** It has the time at which it began to say what it says. */
+  #statusNow(): { readonly bytes: Buffer; readonly sinceMs: number } {
+    const calls = [...this.#folders.all].map(({ name, call }) => ({ id: name, state: call.state }));
+    const { queued, running } = this.#queue;
+    const workers = this.#workers.count;
+    const bytes = Buffer.from(`${visibleJson({ workers, queued, running, calls })}\n`);
+    if (!bytes.equals(this.#status.bytes)) this.#status = { bytes, sinceMs: Date.now() };
+    return this.#status;
   }
 
-  #text({ call }: Folder, part: Part): Buffer {
-    if (part === 'status') return Buffer.from(`${call.state}\n`);
-    return Buffer.from(call.error === '' ? '' : `${visibleLines(call.error)}\n`);
-  }
-
-  #opened(handle: Handle): OpenReply {
-    this.#handles.set(++this.#lastHandle, handle);
-    return { handle: this.#lastHandle, caching: 'direct' };
-  }
-
-  #handle(handle: number): Handle {
-    const open = this.#handles.get(handle);
-    if (open === undefined) throw errno('EBADF', `handle ${handle} is not open`);
-    return open;
+  #nodeidIn(parent: number, name: string): number | undefined {
+    if (parent === ROOT) return this.#inRoot(name);
+    if (parent === WORKERS) return this.#workers.named(name)?.nodeid;
+    return nodeidIn(this.#folders.folderAt(parent), name);
   }
 
   #inRoot(name: string): number | undefined {
-    if (name === 'next') return NEXT;
+    if (name === 'workers') return WORKERS;
     if (name === 'status') return STATUS;
     if (name === 'call.npy') return ONE_FILE;
-    const folder = this.#folders.get(name);
+    const folder = this.#folders.named(name);
     return folder === undefined ? undefined : nodeidOf(folder.number, 'folder');
-  }
-
-  #inFolder(folder: Folder, name: string): number | undefined {
-    const { number, inputName } = folder;
-    if (name === inputName) return nodeidOf(number, 'input');
-    if (name === folder.outputName) return nodeidOf(number, 'output');
-    if (name === 'answer' || name === 'status' || name === 'error') return nodeidOf(number, name);
-    return undefined;
-  }
-
-  #namesIn(folder: Folder): string[] {
-    const own = [folder.outputName, 'status', 'error', 'answer'];
-    return folder.inputName === undefined ? own : [folder.inputName, ...own];
-  }
-
-  #folderAt(nodeid: number): Folder {
-    const { folder, part } = this.#partAt(nodeid);
-    if (part !== 'folder') throw errno('ENOTDIR');
-    return folder;
-  }
-
-  #partAt(nodeid: number): { folder: Folder; part: Part } {
-    const folder = this.#byNumber.get(Math.floor(nodeid / FOLDER_IDS));
-    const part = PARTS[nodeid % FOLDER_IDS];
-    if (folder === undefined || part === undefined) throw errno('ESTALE', `there is no inode ${nodeid}`);
-    return { folder, part };
   }
 
   #entry(nodeid: number): Entry {
@@ -511,34 +452,17 @@ export class RpcFilesystem extends RefusingFilesystem {
     const uid = process.getuid?.() ?? 0;
     const gid = process.getgid?.() ?? 0;
     const own = { nodeid, nlink: 1, uid, gid, mtimeMs: this.#startedMs };
-    if (nodeid === ROOT) return { ...own, kind: 'directory', mode: 0o755, size: 0 };
-    this.#documentMs = Math.max(Date.now(), this.#documentMs + 1);
-    const document = { ...own, mtimeMs: this.#documentMs };
-    if (nodeid === NEXT) return { ...document, kind: 'file', mode: 0o400, size: NEXT_BYTES };
-    if (nodeid === STATUS)
-      return { ...document, kind: 'file', mode: 0o444, size: this.#statusDocument().length };
-    if (nodeid === ONE_FILE) return { ...own, kind: 'file', mode: 0o600, size: 0 };
-    const { folder, part } = this.#partAt(nodeid);
-    const { call } = folder;
-    const his = { nodeid, nlink: 1, uid: folder.uid, gid: folder.gid, mtimeMs: call.changedMs };
-    switch (part) {
-      case 'folder':
-        return { ...his, kind: 'directory', mode: 0o755, size: 0 };
-      case 'input':
-        return { ...his, kind: 'file', mode: 0o644, size: call.input.size() };
-      case 'output':
-        return {
-          ...his,
-          uid,
-          kind: 'file',
-          mode: 0o644,
-          size: call.state === 'done' ? call.output.size() : 0,
-        };
-      case 'answer':
-        return { ...his, uid, kind: 'file', mode: 0o200, size: 0 };
-      default:
-        return { ...his, kind: 'file', mode: 0o444, size: this.#text(folder, part).length };
+    if (nodeid === ROOT || nodeid === WORKERS) return { ...own, kind: 'directory', mode: 0o755, size: 0 };
+    if (nodeid === STATUS) {
+      const { bytes, sinceMs } = this.#statusNow();
+      return { ...own, mtimeMs: sinceMs, kind: 'file', mode: 0o444, size: bytes.length };
     }
+    if (nodeid === ONE_FILE) return { ...own, kind: 'file', mode: 0o600, size: 0 };
+    const worker = this.#workers.at(nodeid);
+    if (worker !== undefined)
+      return { ...own, mtimeMs: worker.changedMs, kind: 'file', mode: 0o600, size: TAKEN_CALL_BYTES };
+    const { folder, part } = this.#folders.partAt(nodeid);
+    return attrOf(folder, part, uid);
   }
 
   #require(nodeid: number, mask: number, context: RequestContext): void {
@@ -546,6 +470,8 @@ export class RpcFilesystem extends RefusingFilesystem {
   }
 }
 
-function nodeidOf(number: number, part: Part): number {
-  return number * FOLDER_IDS + PARTS.indexOf(part);
+const NOTHING = Buffer.alloc(0);
+
+function takenCall({ name, inputName, outputName }: CallFolder): TakenCall {
+  return { id: name, input: inputName, output: outputName, answer: 'answer' };
 }

@@ -2,10 +2,13 @@
  * The other side of /rpc: takes calls from a mount and has a worker compute them. It talks to the mount through files alone, with whatever rights the
  * user has, so it may be any process on the machine; several of them share the calls.
  */
+import { randomBytes } from 'node:crypto';
+import { constants } from 'node:fs';
 import { type FileHandle, open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MlfsError } from '../errors.ts';
+import type { TakenCall } from './taken-call.ts';
 import { WorkerProcess } from './worker-process.ts';
 
 export interface ServeOptions {
@@ -21,18 +24,14 @@ export interface ServeOptions {
 /** A worker that ends so often without having answered anything is not started again. */
 const MOST_FAILED_STARTS = 3;
 const RESTART_MS = 500;
-const NEXT_BYTES = 64 * 1024;
+const CALL_BYTES = 64 * 1024;
 
-interface NextCall {
-  readonly id?: string;
-  readonly input?: string;
-  readonly output?: string;
-  readonly answer?: string;
-}
-
-/** Resolves when the signal is aborted or the mount is gone. Throws ERR_MLFS_USAGE when the worker keeps ending, and what opening /rpc/next throws. */
+/** Resolves when the signal is aborted or the mount is gone. Throws ERR_MLFS_USAGE when the worker keeps ending, and what opening a file in
+ * /rpc/workers throws. */
 export async function serveCalls(options: ServeOptions): Promise<void> {
   const { mountpoint, signal, log } = options;
+  const name = `${process.pid}-${randomBytes(4).toString('hex')}`;
+  let takes = 0;
   let worker = startWorker(options);
   let failedStarts = 0;
   try {
@@ -45,12 +44,13 @@ export async function serveCalls(options: ServeOptions): Promise<void> {
         await sleep(RESTART_MS);
         worker = startWorker(options);
       }
-      const next = await openNext(join(mountpoint, 'rpc/next'));
-      if (next === 'gone') return;
+      // A name that was never there: no cache on the way, of sshfs for one, has anything under it.
+      const taken = await takeCall(join(mountpoint, 'rpc/workers', `${name}.${++takes}`));
+      if (taken === 'gone') return;
       try {
-        if (!signal.aborted && (await serveOne(next, worker, options))) failedStarts = 0;
+        if (!signal.aborted && (await serveOne(taken, worker, options))) failedStarts = 0;
       } finally {
-        await next.close();
+        await taken.close();
       }
     }
   } finally {
@@ -62,10 +62,10 @@ function startWorker({ worker, mountpoint, log }: ServeOptions): WorkerProcess {
   return new WorkerProcess(worker, mountpoint, (line) => log(`worker: ${line}`));
 }
 
-/** Waits in the kernel for at most a second. */
-async function openNext(path: string): Promise<FileHandle | 'gone'> {
+/** Waits in the kernel, for at most a second, for a call. */
+async function takeCall(path: string): Promise<FileHandle | 'gone'> {
   try {
-    return await open(path, 'r');
+    return await open(path, constants.O_RDWR | constants.O_CREAT, 0o600);
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
     if (code === 'ENOENT' || code === 'ENOTCONN' || code === 'ENODEV') return 'gone';
@@ -73,11 +73,11 @@ async function openNext(path: string): Promise<FileHandle | 'gone'> {
   }
 }
 
-/** Whether the worker answered a call. As long as `next` is open the call is ours. */
-async function serveOne(next: FileHandle, worker: WorkerProcess, options: ServeOptions): Promise<boolean> {
+/** Whether the worker answered a call. As long as `taken` is open the call is ours. */
+async function serveOne(taken: FileHandle, worker: WorkerProcess, options: ServeOptions): Promise<boolean> {
   const { mountpoint, signal, log, onCall } = options;
-  const { buffer, bytesRead } = await next.read(Buffer.alloc(NEXT_BYTES), 0, NEXT_BYTES, 0);
-  const call = JSON.parse(buffer.toString('utf8', 0, bytesRead)) as NextCall;
+  const { buffer, bytesRead } = await taken.read(Buffer.alloc(CALL_BYTES), 0, CALL_BYTES, 0);
+  const call = JSON.parse(buffer.toString('utf8', 0, bytesRead)) as Partial<TakenCall>;
   const { id, input, output, answer: answerFile } = call;
   if (id === undefined || input === undefined || output === undefined || answerFile === undefined)
     return false;
@@ -88,7 +88,7 @@ async function serveOne(next: FileHandle, worker: WorkerProcess, options: ServeO
     signal.addEventListener('abort', () => resolve(undefined), { once: true });
   });
   const answer = await Promise.race([worker.ask(request), stopped]);
-  // Left without an answer: the call is somebody else's next one.
+  // Left without an answer: another worker gets the call.
   if (answer === undefined) return false;
   const { ok, error } = answer;
   try {

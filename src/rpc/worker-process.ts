@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { AppendedLines } from '../telemetry/appended-lines.ts';
 import { cutTo } from '../telemetry/cut-text.ts';
 
@@ -19,6 +20,7 @@ export interface WorkerAnswer {
   readonly error?: string;
 }
 
+/** For a worker that was told to end, and for what an ended one has printed. */
 const PATIENCE_MS = 5000;
 /** Of a line that is kept while it is not ended; what is longer is cut, and is no answer. */
 const MOST_LINE_BYTES = 1024 * 1024;
@@ -37,6 +39,8 @@ export class WorkerProcess {
   readonly #ended: Promise<string>;
   #waiting: { readonly id: string; readonly resolve: (answer: WorkerAnswer) => void } | undefined;
   #end: string | undefined;
+  /** That were read. */
+  #lines = 0;
 
   /** `command` is for the shell; it finds the mount in $MLFS_MOUNT. */
   constructor(command: string, mountpoint: string, said: (line: string) => void) {
@@ -48,11 +52,12 @@ export class WorkerProcess {
     });
     // A worker that is gone is noticed by its end.
     this.#child.stdin?.on('error', () => undefined);
-    readLines(this.#child.stdout as Readable, (line) => this.#take(line));
+    const allRead = readLines(this.#child.stdout as Readable, (line) => this.#take(line));
     this.#ended = Promise.race([
-      once(this.#child, 'exit').then(
-        ([code, signal]) => `the worker ended with ${signal ?? `exit code ${code}`}`,
-      ),
+      once(this.#child, 'exit').then(async ([code, signal]) => {
+        await this.#lastLines(allRead);
+        return `the worker ended with ${signal ?? `exit code ${code}`}`;
+      }),
       once(this.#child, 'error').then(([error]) => `the worker could not be started: ${error.message}`),
     ]).then((reason) => {
       this.#end = reason;
@@ -90,15 +95,28 @@ export class WorkerProcess {
     clearTimeout(timer);
   }
 
+  /** The last answer may still be on the way. A program that the worker left behind can keep the pipe open: it is waited for as long as lines come. */
+  async #lastLines(allRead: Promise<void>): Promise<void> {
+    let read = false;
+    const all = allRead.then(() => {
+      read = true;
+    });
+    for (let before = -1; !read && before !== this.#lines; ) {
+      before = this.#lines;
+      await Promise.race([all, sleep(PATIENCE_MS, undefined, { ref: false })]);
+    }
+  }
+
   #take(line: string): void {
+    this.#lines++;
     const answer = answerIn(line);
     if (answer === undefined || answer.id !== this.#waiting?.id) this.#said(printedLine(line));
     else this.#waiting.resolve(answer);
   }
 }
 
-/** Hands on line after line; while many wait to be dealt with no more are read. */
-function readLines(stream: Readable, take: (line: string) => void): void {
+/** Hands on line after line; while many wait to be dealt with no more are read. Resolves when the last one was handed on. */
+function readLines(stream: Readable, take: (line: string) => void): Promise<void> {
   const lines = new AppendedLines(MOST_LINE_BYTES, (text) => {
     for (const line of text.slice(0, -1).split('\n')) take(line.endsWith('\r') ? line.slice(0, -1) : line);
   });
@@ -108,8 +126,11 @@ function readLines(stream: Readable, take: (line: string) => void): void {
     stream.pause();
     void later.then(() => stream.resume());
   });
-  stream.on('end', () => void lines.end());
   stream.on('error', () => undefined);
+  return once(stream, 'end').then(
+    () => lines.end(),
+    () => undefined,
+  );
 }
 
 function printedLine(line: string): string {

@@ -74,6 +74,8 @@ export interface SnapshotContent {
   readonly source?: FixedContent;
   /** Of a document with a source: its size, when it has been made and is still right. */
   knownSize?(): number | undefined;
+  /** Of a document without a source: when it last came to say something new. Without it that is whenever it is made. */
+  changedMs?(): number;
   /** Bytes of the source changed. Called before the change is acknowledged. */
   invalidate?(): void;
 }
@@ -82,6 +84,8 @@ export interface SnapshotContent {
 export interface LiveContent {
   readonly kind: 'live';
   size(): number;
+  /** When it last grew, or was begun. */
+  changedMs(): number;
   read(offset: number, length: number): Promise<Uint8Array>;
   /** Present when users may append. Each open of the file for writing has one. */
   appender?(): Appender;

@@ -12,9 +12,11 @@ export class ByteRun implements LiveContent {
   /** All chunks but the last are full. */
   #chunks: Buffer[] = [];
   #bytes = 0;
+  #changedMs = Date.now();
 
   /** `byteLength` is the length of the text in UTF-8. */
   add(text: string, byteLength: number): void {
+    this.#changed();
     const used = this.#bytes % CHUNK_BYTES;
     const last = this.#chunks.at(-1);
     if (last !== undefined && used > 0 && used + byteLength <= CHUNK_BYTES) {
@@ -31,10 +33,16 @@ export class ByteRun implements LiveContent {
     this.#bytes = other.#bytes;
     other.#chunks = [];
     other.#bytes = 0;
+    this.#changed();
+    other.#changed();
   }
 
   size(): number {
     return this.#bytes;
+  }
+
+  changedMs(): number {
+    return this.#changedMs;
   }
 
   async read(offset: number, length: number): Promise<Uint8Array> {
@@ -48,6 +56,11 @@ export class ByteRun implements LiveContent {
       at += part.byteLength;
     }
     return Buffer.concat(parts);
+  }
+
+  /** Later with every change: one of the transports tells old pages by a file's time and size. */
+  #changed(): void {
+    this.#changedMs = Math.max(Date.now(), this.#changedMs + 1);
   }
 
   #addBytes(bytes: Buffer): void {

@@ -77,6 +77,10 @@ export class Log implements LiveContent {
     return this.#current.size();
   }
 
+  changedMs(): number {
+    return this.#current.changedMs();
+  }
+
   read(offset: number, length: number): Promise<Uint8Array> {
     return this.#current.read(offset, length);
   }

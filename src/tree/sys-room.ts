@@ -5,6 +5,12 @@ import type { CommandContent } from '../storage/content.ts';
 import { visible, visibleJson } from '../visible-text.ts';
 import { documentFile, textFile } from './documents.ts';
 import type { InodeTable } from './inode-table.ts';
+import { SteadyDocument, statementOf } from './steady-document.ts';
+
+/** Members of status.json that change by themselves. */
+const RUNNING = new Set(['uptime_seconds', 'cache', 'counters', 'rss_bytes']);
+/** For digits: a walk through a whole mount adds some three hundred. */
+const METRICS_ROOM_BYTES = 1024;
 
 /** Makes a document: yields between its parts, and returns the bytes. */
 type Document = Generator<void, Uint8Array>;
@@ -18,7 +24,7 @@ export interface SysSources {
   /** The whole object tree as JSON. */
   readonly checkpointJson: () => Document;
   readonly tensorsJson: () => Document;
-  /** Made again at each open. */
+  /** Made again at each open. Numbers in members that are listed as RUNNING below change by themselves. */
   readonly status: () => Promise<object>;
   /** Prometheus' text format, made again at each open. */
   readonly metrics: () => string;
@@ -36,15 +42,10 @@ export function addSysRoom(table: InodeTable, room: DirectoryInode, sources: Sys
   table.add(room, 'model_str', documentFile(sources.modelStr));
   table.add(room, 'checkpoint.json', documentFile(sources.checkpointJson));
   table.add(room, 'tensors.json', documentFile(sources.tensorsJson));
-  table.add(room, 'status.json', {
-    content: () => ({
-      kind: 'snapshot',
-      make: async () => Buffer.from(`${visibleJson(await sources.status(), 2)}\n`),
-    }),
-  });
-  table.add(room, 'metrics', {
-    content: () => ({ kind: 'snapshot', make: async () => Buffer.from(sources.metrics()) }),
-  });
+  const status = async () => statementOf(`${visibleJson(await sources.status(), 2)}\n`, RUNNING);
+  table.add(room, 'status.json', { content: () => new SteadyDocument(status, 0) });
+  const metrics = async () => ({ text: sources.metrics(), lasting: '' });
+  table.add(room, 'metrics', { content: () => new SteadyDocument(metrics, METRICS_ROOM_BYTES) });
   const { control } = sources;
   if (control !== undefined) table.add(room, 'control', { content: () => control, mode: 0o644 });
 }

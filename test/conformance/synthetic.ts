@@ -97,6 +97,7 @@ export function syntheticTree(image: Image, sources: SyntheticSources): InodeTab
     content: () => ({
       kind: 'live',
       size: () => log.length,
+      changedMs: () => FACTS.mtimeMs + log.length,
       read: async (offset, length) => log.subarray(offset, offset + length),
       appender: () => ({
         append: (bytes) => {

@@ -215,7 +215,7 @@ async function textsOf(mountpoint: string): Promise<Found[]> {
       if (entry.isDirectory()) await visit(join(folder, entry.name), path);
       else if (
         /^\/(sys|logs|views\/(json|txt|csv)|ir|checkpoint|rpc)\//.test(path) &&
-        !/^\/ir\/code\/|^\/sys\/control$|^\/rpc\/(next|call\.npy)$|\.(bin|grad|npy)$/.test(path)
+        !/^\/ir\/code\/|^\/sys\/control$|\.(bin|grad|npy)$/.test(path)
       ) {
         found.push({ path, bytes: await readFile(join(folder, entry.name)) });
       }

@@ -42,7 +42,7 @@ for (const transport of TRANSPORTS) {
     after(() => server.stop());
 
     /** Hooks run in the order of their making: who serves ends before the mount does. */
-    const mounted = (t: TestContext, rpcTimeoutMs = 20_000) => {
+    const mounted = (t: TestContext, rpcTimeoutMs = 60_000) => {
       const stops: (() => Promise<unknown>)[] = [];
       toStop.set(t, stops);
       t.after(() => Promise.all(stops.map((stop) => stop())));
@@ -80,7 +80,7 @@ for (const transport of TRANSPORTS) {
         await at.shellOutput('printf again > $M/rpc/2/input.txt; cat $M/rpc/2/output.txt'),
         'AGAIN',
       );
-      await at.shellOutput('rm -r $M/rpc/1 $M/rpc/2; test -z "$(ls -d $M/rpc/*/ 2>/dev/null)"');
+      await at.shellOutput('rm -r $M/rpc/1 $M/rpc/2; test "$(cd $M/rpc; echo */)" = workers/');
       assert.equal(await worker.stop(), 0);
     });
 
@@ -96,12 +96,8 @@ for (const transport of TRANSPORTS) {
       assert.equal(log.match(/level=warn msg="\/rpc\/1: this is no number"/g)?.length, 1);
       assert.match(log, /level=info msg="\/rpc: a worker takes calls"/);
       await at.shellOutput(`${ask('2', 'well')} > /dev/null`);
-      const metricsNow = () => at.shellOutput('cat $M/sys/metrics');
-      // Between an answer and its next question a worker is not counted.
-      await eventually('the worker waits again', async () =>
-        /^mlfs_rpc_workers 1$/m.test(await metricsNow()),
-      );
-      const metrics = await metricsNow();
+      const metrics = await at.shellOutput('cat $M/sys/metrics');
+      assert.match(metrics, /^mlfs_rpc_workers 1$/m);
       assert.match(metrics, /^mlfs_rpc_calls_total{result="done"} 1$/m);
       assert.match(metrics, /^mlfs_rpc_calls_total{result="failed"} 1$/m);
     });
@@ -133,6 +129,61 @@ for (const transport of TRANSPORTS) {
       assert.equal((await asked).stdout, 'QUICK');
     });
 
+    test('a shell is a worker: a file opened for reading and writing is a call taken', async (t) => {
+      const at = await mounted(t);
+      const asked = at.shellOutput(ask('1', 'hello'));
+      await at.shellOutput(`
+        cd $M/rpc
+        field() { sed -n 's/.*"'$1'":"\\([^"]*\\)".*/\\1/p'; }
+        until grep -q '"queued":1' status; do sleep 0.1; done
+        exec 3<> workers/shell.1; read -r call <&3
+        test "$(echo "$call" | field id)" = 1
+        grep -q running 1/status
+        exec 3>&-
+        until grep -q queued 1/status; do sleep 0.1; done
+        exec 3<> workers/shell.2; read -r call <&3
+        # Who reads the worker's file sees its call and takes none.
+        test "$(field id < workers/shell.2)" = 1
+        tr a-z A-Z < "1/$(echo "$call" | field input)" 1<> "1/$(echo "$call" | field output)"
+        echo '{"ok": true}' 1<> 1/answer
+        exec 3>&-
+        exec 3<> workers/shell.3; read -r call <&3
+        test "$(echo $call)" = '{}'
+      `);
+      assert.equal(await asked, 'HELLO');
+      assert.equal(await at.shellOutput('ls -a $M/rpc/workers'), '.\n..\n');
+    });
+
+    test('of several workers each gets a call of its own', async (t) => {
+      const at = await mounted(t);
+      const said = await at.python(`
+import json, threading, time
+from concurrent.futures import ThreadPoolExecutor
+for number in range(12):
+    os.mkdir(M + '/rpc/%d' % number)
+    with open(M + '/rpc/%d/input.txt' % number, 'w') as file: file.write(str(number))
+together = threading.Barrier(4)
+def worker(name):
+    taken = []
+    together.wait()
+    for take in range(3):
+        fd = os.open(M + '/rpc/workers/%s.%d' % (name, take), os.O_RDWR | os.O_CREAT)
+        call = json.loads(os.read(fd, 4096))
+        taken.append(call['id'])
+        # Long enough for the others to have theirs open meanwhile.
+        time.sleep(0.1)
+        with open(M + '/rpc/%s/output.txt' % call['id'], 'r+') as file: file.write('by ' + name)
+        with open(M + '/rpc/%s/answer' % call['id'], 'r+') as file: file.write('{"ok": true}')
+        os.close(fd)
+    return taken
+with ThreadPoolExecutor(4) as pool: taken = list(pool.map(worker, 'abcd'))
+for name, calls in zip('abcd', taken):
+    for call in calls: assert open(M + '/rpc/%s/output.txt' % call).read() == 'by ' + name
+print(sorted(int(call) for calls in taken for call in calls))
+`);
+      assert.equal(said.trim(), `[${Array.from({ length: 12 }, (_, number) => number).join(', ')}]`);
+    });
+
     test('nobody serves: the wait has an end, can be interrupted, and can be refused', async (t) => {
       const at = await mounted(t, 700);
       const late = await at.shell(ask('1', 'anybody?'));
@@ -161,6 +212,8 @@ def refused(what):
 os.mkdir(M + '/rpc/1')
 refused(lambda: os.mkdir(M + '/rpc/1'))
 refused(lambda: os.mkdir(M + '/rpc/1/inner'))
+refused(lambda: os.mkdir(M + '/rpc/workers/inner'))
+refused(lambda: os.unlink(M + '/rpc/status'))
 refused(lambda: open(M + '/rpc/loose.npy', 'w'))
 refused(lambda: open(M + '/rpc/1/other.npy', 'w'))
 refused(lambda: open(M + '/rpc/1/output.npy', 'r+'))
@@ -173,6 +226,8 @@ refused(lambda: os.rmdir(M + '/rpc/1'))
 `);
       assert.deepEqual(codes.trim().split('\n'), [
         'EEXIST',
+        'EPERM',
+        'EPERM',
         'EPERM',
         'EPERM',
         'EPERM',
@@ -227,6 +282,6 @@ for text in [b'first', b'second']:
     os.close(fd)
 print(' '.join(answers), sorted(os.listdir(M + '/rpc')))
 `);
-    assert.equal(said.trim(), "FIRST SECOND ['call.npy', 'next', 'status']");
+    assert.equal(said.trim(), "FIRST SECOND ['call.npy', 'status', 'workers']");
   });
 });

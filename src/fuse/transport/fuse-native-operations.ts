@@ -1,5 +1,13 @@
 import { errno, MlfsError } from '../../errors.ts';
-import type { Attr, AttrChange, Filesystem, MaybePromise, NeverDone, RequestContext } from '../filesystem.ts';
+import type {
+  Attr,
+  AttrChange,
+  Filesystem,
+  MaybePromise,
+  NeverDone,
+  OpenReply,
+  RequestContext,
+} from '../filesystem.ts';
 import { after } from '../maybe-promise.ts';
 import { BLOCK_SIZE, fileMode, sectors } from '../protocol/attr.ts';
 import { ERRNO } from '../protocol/errno.ts';
@@ -26,10 +34,12 @@ export class FuseNativeBridge {
   #interrupt = new AbortController();
   readonly #warn: (message: string) => void;
   readonly #trace: Trace | undefined;
-  readonly #counters: Record<string, number> = {};
+  readonly #counters: Record<string, number> = Object.fromEntries(COUNTERS.map((name) => [name, 0]));
   /** Open files by the descriptor that libfuse passes. Their paths may lead elsewhere or nowhere by then. */
   readonly #open = new Map<number, OpenFile>();
   #lastDescriptor = 0;
+  /** Milliseconds since 1970, long before any file of a mount. */
+  #lastUnseenMs = 0;
 
   constructor(filesystem: Filesystem, warn: (message: string) => void, trace?: Trace) {
     this.#filesystem = filesystem;
@@ -85,8 +95,8 @@ export class FuseNativeBridge {
         ),
       open: (path, flags, done) =>
         this.#run('open', done, path, (nodeid) =>
-          after(filesystem.open(nodeid, flags, this.#context), ({ handle }) =>
-            done(0, this.#opened(nodeid, handle)),
+          after(filesystem.open(nodeid, flags, this.#context), (opened) =>
+            done(0, this.#opened(nodeid, opened)),
           ),
         ),
       read: (path, descriptor, buffer, length, offset, done) =>
@@ -154,7 +164,7 @@ export class FuseNativeBridge {
       create: (path, mode, done) =>
         this.#runNew('create', done, path, (parent, name) =>
           after(filesystem.create(parent, name, mode, O_RDWR, this.#context), ({ entry, opened }) =>
-            done(0, this.#opened(entry.attr.nodeid, opened.handle)),
+            done(0, this.#opened(entry.attr.nodeid, opened)),
           ),
         ),
       mknod: (path, mode, _device, done) =>
@@ -200,11 +210,18 @@ export class FuseNativeBridge {
     return this.#trace === undefined ? all : tracedOperations(all, this.#trace);
   }
 
-  /** The attributes of an open file, whose path may lead elsewhere by now. */
+  /**
+   * The attributes of an open file, whose path may lead elsewhere by now. libfuse asks when it has opened a file, and drops the pages of earlier opens
+   * when the mtime is another than it has seen before: it gets one that it never saw where an open has bytes of its own. Nobody else
+   * sees that one, because fstat(2) asks by path.
+   */
   fgetattr(path: string, descriptor: number, done: Done<[stat?: FuseNativeStat]>): void {
     const said = tracedDone('fgetattr', [path], done, this.#trace);
-    this.#runOpen('getattr', said, path, descriptor, ({ nodeid }) =>
-      after(this.#filesystem.getattr(nodeid, this.#context), ({ attr }) => said(0, statOf(attr))),
+    this.#runOpen('getattr', said, path, descriptor, ({ nodeid, keepsPages }) =>
+      after(this.#filesystem.getattr(nodeid, this.#context), ({ attr }) => {
+        const stat = statOf(attr);
+        said(0, keepsPages ? stat : { ...stat, mtime: ++this.#lastUnseenMs });
+      }),
     );
   }
 
@@ -241,9 +258,9 @@ export class FuseNativeBridge {
     }
   }
 
-  #opened(nodeid: number, handle: number): number {
+  #opened(nodeid: number, { handle, caching }: OpenReply): number {
     this.#lastDescriptor = (this.#lastDescriptor % LARGEST_DESCRIPTOR) + 1;
-    this.#open.set(this.#lastDescriptor, { nodeid, handle });
+    this.#open.set(this.#lastDescriptor, { nodeid, handle, keepsPages: caching !== 'direct' });
     return this.#lastDescriptor;
   }
 
@@ -351,7 +368,37 @@ function tracedDone<D extends Done<never[]>>(
 interface OpenFile {
   readonly nodeid: number;
   readonly handle: number;
+  /** Whether an open shows the same bytes as the one before it as long as size and mtime are the same. */
+  readonly keepsPages: boolean;
 }
+
+/** Of the operations that are passed on. They are there from the start: a status keeps its size. */
+const COUNTERS = [
+  ...[
+    'access',
+    'create',
+    'flush',
+    'fsync',
+    'fsyncdir',
+    'getattr',
+    'getxattr',
+    'listxattr',
+    'mkdir',
+    'mknod',
+    'open',
+    'read',
+    'readdir',
+    'release',
+    'rename',
+    'rmdir',
+    'setattr',
+    'statfs',
+    'unlink',
+    'write',
+  ].map((operation) => `requests_${operation}_total`),
+  'request_errors_total',
+  'read_bytes_total',
+];
 
 /** The package passes a descriptor as an int32. */
 const LARGEST_DESCRIPTOR = 2 ** 31 - 1;

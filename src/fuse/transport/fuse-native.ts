@@ -15,7 +15,7 @@ import { unmountPath } from './unmount.ts';
  * What the package cannot do, and what follows:
  * - Cache timeouts and direct I/O are the mount's, not the file's. Names may be kept for a day on a read-only mount and not at all on
  *   others; attributes are asked for each time, because the size of the log and of /sys changes; libfuse drops cached pages at an
- *   open when size or mtime moved (auto_cache). Two readers that have one /sys document open at a time share its pages.
+ *   open when size or mtime moved (auto_cache), and it is told that they did when an open has bytes of its own. Two readers that have one /sys document open at a time share its pages.
  * - The kernel cannot be told that something changed: other names of the same bytes are current at their next open. Staged bytes are
  *   in the kernel's pages of the file while they are staged.
  * - libfuse moves the name of an open file away before it is removed or replaced, which is refused for a tensor.

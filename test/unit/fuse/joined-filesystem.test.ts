@@ -163,6 +163,7 @@ test('what is read, written and open is counted by room', async () => {
   );
   assert.deepEqual(counted, [
     ['activations', 1, 'inode 2, handle 20'.length, 0, 0, 1],
+    ['rpc', 0, 0, 0, 0, 0],
     ['scratch', 0, 0, 1, 7, 1],
     ['room', 2, 8, 0, 0, 0],
   ]);

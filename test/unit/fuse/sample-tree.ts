@@ -51,6 +51,9 @@ export function sampleTree(): SampleTree {
     size(): number {
       return this.text.length;
     },
+    changedMs(): number {
+      return this.text.length;
+    },
     async read(offset: number, length: number): Promise<Uint8Array> {
       return Buffer.from(this.text.slice(offset, offset + length));
     },

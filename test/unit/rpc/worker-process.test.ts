@@ -59,3 +59,18 @@ test('a worker that prints without end is read no faster than its lines are deal
   assert.deepEqual(await process.ask(REQUEST), { id: '1', ok: true });
   assert.equal(said.length, 2_000_000);
 });
+
+test('a worker that answers and ends at once has answered, however much it printed before', async (t) => {
+  const { process, said } = worker(t, `read line; yes | head -n 20000; ${ANSWER}`);
+  assert.deepEqual(await process.ask(REQUEST), { id: '1', ok: true });
+  assert.equal(said.length, 20_000);
+  assert.match(
+    (await process.ask({ ...REQUEST, id: '2' })).error ?? '',
+    /^the worker ended with exit code 0$/,
+  );
+});
+
+test('a worker whose last line has no newline has said it', async (t) => {
+  const { process } = worker(t, `read line; printf '{"id": "1", "ok": true}'`);
+  assert.deepEqual(await process.ask(REQUEST), { id: '1', ok: true });
+});
