@@ -53,7 +53,7 @@ function padded(prefix: number, dictLength: number): number {
 export function parseNpyHeader(start: Uint8Array): ParsedNpy {
   const bytes = Buffer.from(start.buffer, start.byteOffset, start.byteLength);
   if (bytes.length < 10 || !bytes.subarray(0, MAGIC.length).equals(MAGIC)) {
-    throw new NpyRefusal('is not an .npy file: it does not begin with \\x93NUMPY');
+    throw new NpyRefusal('is not a .npy file: it does not begin with \\x93NUMPY');
   }
   const version = `${bytes[6]}.${bytes[7]}`;
   if (!['1.0', '2.0', '3.0'].includes(version)) throw new NpyRefusal(`is of numpy's format ${version}`);

@@ -227,7 +227,7 @@ else: print('taken')
           `${good}1 2 3 4\n`,
           /line 4, column 1: there are more than the 12 numbers/,
         ],
-        ['/views/npy/fc/weight.npy', 'no array at all, but long enough', /no \.npy file/],
+        ['/views/npy/fc/weight.npy', 'no array at all, but long enough', /not a \.npy file/],
       ] as const) {
         assert.equal((await save(path, content)).trim(), 'EINVAL', content);
         const log = (await at.log()).trim().split('\n').at(-1) ?? '';

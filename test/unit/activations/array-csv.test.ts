@@ -83,7 +83,7 @@ test('of a row that is too long the beginning is shown', async () => {
 test('what cannot be shown says why', async () => {
   assert.match(
     await csv(Buffer.from('hello')),
-    /^# x\.npy is not an \.npy file: it does not begin with \\x93NUMPY\n$/,
+    /^# x\.npy is not a \.npy file: it does not begin with \\x93NUMPY\n$/,
   );
   assert.match(await csv(npy('|O', '(1,)', floats(2))), /^# x\.npy holds pickled Python objects, which/);
   assert.match(
