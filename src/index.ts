@@ -15,6 +15,7 @@
 import { constants } from 'node:buffer';
 import { resolve } from 'node:path';
 import type { Checkpoint, CheckpointFormat } from './checkpoint/checkpoint.ts';
+import { modelOf, nameTensors, pathName, type TensorNames } from './checkpoint/model.ts';
 import { openCheckpoint as openFile } from './checkpoint/open.ts';
 import { type StorageUse, storageUse } from './checkpoint/storage-use.ts';
 import { type DType, nbytes, type Tensor } from './checkpoint/tensor.ts';
@@ -27,7 +28,6 @@ import type { CommitReport } from './storage/edits.ts';
 import { mappedView } from './storage/mapped-view.ts';
 import { DEFAULT_PAGE_CACHE_BYTES, PageCache } from './storage/page-cache.ts';
 import { readExtents } from './storage/read-extents.ts';
-import { modelOf, nameTensors } from './tree/model-tensors.ts';
 import { fileOffset } from './tree/tensor-files.ts';
 import { quoteName } from './visible-text.ts';
 
@@ -36,7 +36,7 @@ export type { CheckpointFormat, CommitReport, DType, EditsStatus, Mounted, Mount
 
 /** What is known of a tensor without reading it. */
 export interface TensorInfo {
-  /** As in torch's `state_dict()`; keys inside keys are joined by dots. */
+  /** As in torch's `state_dict()` for the model; for other tensors the path from the root. Keys inside keys are joined by dots. */
   readonly name: string;
   /** torch's name without the `torch.` prefix. */
   readonly dtype: DType;
@@ -104,19 +104,25 @@ export async function status(target: string, options: EditsOptions = {}): Promis
 
 /** An open checkpoint file. Close it, or declare it with `await using`. */
 export class OpenedCheckpoint implements AsyncDisposable {
-  /** Every tensor at every name. A tensor that has several names is listed under each. */
+  /** Every tensor at every name, the model's first. A tensor that has several names is listed under each; no name is there twice. */
   readonly tensors: readonly TensorInfo[];
   readonly #checkpoint: Checkpoint;
   readonly #cache: PageCache;
-  readonly #byName = new Map<string, { info: TensorInfo; tensor: Tensor; content?: Content }>();
+  readonly #names: TensorNames;
+  /** Of the model, from the root: `state_dict`. */
+  readonly #modelPath: string;
+  readonly #byName = new Map<string, NamedContent>();
 
   /** Not for users: `openCheckpoint` makes these. */
   constructor(checkpoint: Checkpoint, options: OpenOptions) {
     this.#checkpoint = checkpoint;
     this.#cache = new PageCache(options.cacheBytes ?? DEFAULT_PAGE_CACHE_BYTES);
-    this.tensors = nameTensors(checkpoint, modelOf(checkpoint)).map(({ name, tensor }) => {
+    const model = modelOf(checkpoint);
+    this.#modelPath = pathName(model.path);
+    this.#names = nameTensors(checkpoint, model);
+    this.tensors = this.#names.all.map(({ name, tensor }) => {
       const info = describe(name, tensor);
-      if (!this.#byName.has(name)) this.#byName.set(name, { info, tensor });
+      this.#byName.set(name, { info, tensor });
       return info;
     });
   }
@@ -158,8 +164,38 @@ export class OpenedCheckpoint implements AsyncDisposable {
     return this.#checkpoint.unknownGlobals;
   }
 
+  /** How many tensors there are, those with several names once. */
+  get tensorCount(): number {
+    return this.#names.tensors;
+  }
+
+  /** Tensors that belong to the model and are not in /model of a mount, and why. */
+  get leftOut(): readonly { readonly name: string; readonly reason: string }[] {
+    return this.#names.leftOut.map(({ name, reason }) => ({ name, reason }));
+  }
+
+  /** Names that end in `~2`, `~3`, …, because another tensor has the name without it. */
+  get separatedNames(): readonly string[] {
+    return this.#names.separated;
+  }
+
+  /** By its name; a tensor of the model by its full path from the root, too: `state_dict.fc.bias`. */
   get(name: string): TensorInfo | undefined {
-    return this.#byName.get(name)?.info;
+    return this.#find(name)?.info;
+  }
+
+  /** The tensors of a module, or one tensor: `layers.1` and not `layers.10` too, unless nothing is called so. */
+  below(name: string): readonly TensorInfo[] {
+    const inside = (module: string) => {
+      const start = `${module}.`;
+      return this.tensors.filter((tensor) => tensor.name === module || tensor.name.startsWith(start));
+    };
+    const found = inside(name);
+    if (found.length > 0) return found;
+    const short = this.#inModel(name);
+    if (short === '') return this.tensors.slice(0, this.#names.inModel);
+    const full = short === undefined ? [] : inside(short);
+    return full.length > 0 ? full : this.tensors.filter((tensor) => tensor.name.startsWith(name));
   }
 
   /** The bytes of a range, in C order and little-endian. Throws ERR_MLFS_NOT_FOUND, ERR_MLFS_IO, ERR_MLFS_TRUNCATED. */
@@ -235,8 +271,20 @@ export class OpenedCheckpoint implements AsyncDisposable {
     return this.close();
   }
 
+  #find(name: string): NamedContent | undefined {
+    const short = this.#inModel(name);
+    return this.#byName.get(name) ?? (short === undefined ? undefined : this.#byName.get(short));
+  }
+
+  /** The name within the model of what is called by its full path; undefined for what is not below the model. */
+  #inModel(name: string): string | undefined {
+    if (this.#modelPath === '') return undefined;
+    if (name === this.#modelPath) return '';
+    return name.startsWith(`${this.#modelPath}.`) ? name.slice(this.#modelPath.length + 1) : undefined;
+  }
+
   #contentOf(name: string): SizedContent {
-    const named = this.#byName.get(name);
+    const named = this.#find(name);
     if (named === undefined) {
       throw new MlfsError('ERR_MLFS_NOT_FOUND', `${this.path}: has no tensor ${quoteName(name)}`, {
         path: this.path,
@@ -246,6 +294,12 @@ export class OpenedCheckpoint implements AsyncDisposable {
     named.content ??= tensorContent(named.tensor, this.#cache);
     return named.content as SizedContent;
   }
+}
+
+interface NamedContent {
+  readonly info: TensorInfo;
+  readonly tensor: Tensor;
+  content?: Content;
 }
 
 async function editsOf(target: string, { stateDirectory }: EditsOptions): Promise<EditTarget> {

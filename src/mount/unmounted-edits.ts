@@ -1,4 +1,5 @@
 import { fileStructure } from '../checkpoint/file-structure.ts';
+import { modelOf, nameTensors } from '../checkpoint/model.ts';
 import { openCheckpoint } from '../checkpoint/open.ts';
 import { EXIT, MlfsError } from '../errors.ts';
 import { isBaseOf } from '../storage/base-record.ts';
@@ -7,7 +8,6 @@ import { type CommitReport, Edits } from '../storage/edits.ts';
 import { isFileLocked } from '../storage/lock.ts';
 import { StateDirectory } from '../storage/state-directory.ts';
 import { dirtyTensors } from '../tree/dirty-tensors.ts';
-import { modelOf, nameTensors } from '../tree/model-tensors.ts';
 import { adviseCommit } from './advice.ts';
 import { commitPreview } from './commit-preview.ts';
 import type { CommitRequest, EditTarget, TargetStatus } from './edit-target.ts';
@@ -119,7 +119,7 @@ export class UnmountedEdits implements EditTarget {
         ...editsReport(
           checkpoint,
           undefined,
-          dirtyTensors(image.overlay, nameTensors(checkpoint, modelOf(checkpoint))),
+          dirtyTensors(image.overlay, nameTensors(checkpoint, modelOf(checkpoint)).all),
         ),
         journal:
           kept === undefined

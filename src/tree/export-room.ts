@@ -4,6 +4,7 @@
  */
 import { extname } from 'node:path';
 import type { Checkpoint, CheckpointFormat } from '../checkpoint/checkpoint.ts';
+import type { ModelTensor, NameAndTensor } from '../checkpoint/model.ts';
 import { MAX_TENSORS } from '../checkpoint/safetensors-header.ts';
 import type { Checksums } from '../storage/checksums.ts';
 import type { ExtentContent } from '../storage/content.ts';
@@ -13,7 +14,6 @@ import type { PageCache } from '../storage/page-cache.ts';
 import { Sliced } from '../storage/sliced.ts';
 import type { DirectoryInode } from './inode.ts';
 import type { InodeTable } from './inode-table.ts';
-import type { ModelTensor } from './model-tensors.ts';
 import { SafetensorsExport } from './safetensors-export.ts';
 
 export interface ExportSources {
@@ -21,19 +21,21 @@ export interface ExportSources {
   /** Absent where nothing is edited. */
   readonly checksums: Checksums | undefined;
   readonly tensors: readonly ModelTensor[];
+  /** What belongs to the model and is none of its tensors: an export names it. */
+  readonly leftOut: readonly NameAndTensor[];
   readonly cache: PageCache;
 }
 
 export function addExportRoom(
   table: InodeTable,
   room: DirectoryInode,
-  { checkpoint, checksums, tensors, cache }: ExportSources,
+  { checkpoint, checksums, tensors, leftOut, cache }: ExportSources,
 ): void {
   table.add(room, `model${suffixOf(checkpoint)}`, {
     content: () => new ExportContent(checkpoint.image, checksums),
   });
   if (checkpoint.format !== 'safetensors' && tensors.length > 0 && tensors.length <= MAX_TENSORS) {
-    table.add(room, 'model.safetensors', { content: () => new SafetensorsExport(tensors, cache) });
+    table.add(room, 'model.safetensors', { content: () => new SafetensorsExport(tensors, cache, leftOut) });
   }
 }
 

@@ -10,6 +10,7 @@
  */
 import { basename } from 'node:path';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import type { Model } from '../checkpoint/model.ts';
 import type { ZipEntry } from '../checkpoint/zip/entry.ts';
 import { readEntry } from '../checkpoint/zip/read-entry.ts';
 import type { FixedContent } from '../storage/content.ts';
@@ -25,7 +26,6 @@ import { treeDot, treeJson, treeText } from './ir/module-documents.ts';
 import { type ModuleNode, moduleTree } from './ir/module-tree.ts';
 import { type CodeFile, codeFiles, exportedPrograms } from './ir/program-source.ts';
 import type { ModuleInstance } from './ir/script-program.ts';
-import type { Model } from './model-tensors.ts';
 import { UNCHANGING, UnchangingDocument } from './unchanging-document.ts';
 
 export interface IrSources {

@@ -2,10 +2,11 @@
  * /model: the model's own tensors. A folder a module, NAME.bin with a tensor's exact C-order bytes, NAME.grad beside
  * every parameter.
  */
+
+import type { ModelTensor } from '../checkpoint/model.ts';
 import { escapeKey, pathOfTensorName } from './entry-name.ts';
 import type { DirectoryInode } from './inode.ts';
 import type { InodeTable } from './inode-table.ts';
-import type { ModelTensor } from './model-tensors.ts';
 import type { TensorFiles } from './tensor-files.ts';
 
 /** What a bare tensor's file is called. */

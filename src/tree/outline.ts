@@ -2,10 +2,11 @@
  * /sys/model_str of a file that holds no module: the state dict as nested modules in the manner of `str(model)`, with dtypes
  * and shapes where torch would print a layer's arguments.
  */
+
+import type { ModelTensor } from '../checkpoint/model.ts';
 import type { Tensor } from '../checkpoint/tensor.ts';
 import { visible } from '../visible-text.ts';
 import { DocumentWriter } from './document-writer.ts';
-import type { ModelTensor } from './model-tensors.ts';
 
 interface Module {
   readonly modules: Map<string, Module>;

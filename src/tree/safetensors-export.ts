@@ -3,6 +3,8 @@
  * checkpoint/safetensors.ts: the tensors cover the data without holes. The format knows no ties, so tied weights are there under each of
  * their names, and in the checkpoint once. What it has no dtype for, or has no bytes, is left out and named in `__metadata__`.
  */
+
+import type { ModelTensor, NameAndTensor } from '../checkpoint/model.ts';
 import { SAFETENSORS_DTYPES } from '../checkpoint/safetensors-dtypes.ts';
 import { DTYPES, type Tensor } from '../checkpoint/tensor.ts';
 import { tensorContent } from '../checkpoint/tensor-content.ts';
@@ -12,7 +14,6 @@ import type { Extent } from '../storage/extent.ts';
 import type { PageCache } from '../storage/page-cache.ts';
 import { Sliced } from '../storage/sliced.ts';
 import { Utf8Pieces } from '../storage/utf8-pieces.ts';
-import type { ModelTensor } from './model-tensors.ts';
 
 const NAMES = new Map(Array.from(SAFETENSORS_DTYPES, ([name, dtype]) => [dtype, name]));
 /** The data begins at a multiple of it, as the reference implementation has it. */
@@ -42,8 +43,9 @@ export class SafetensorsExport implements ExtentContent {
   readonly kind = 'extents';
   readonly layout: Sliced<LaidOut>;
 
-  constructor(tensors: readonly ModelTensor[], cache: PageCache) {
-    this.layout = new Sliced(() => layOut(tensors, cache));
+  /** `others` are no tensors of the model, and are named as left out. */
+  constructor(tensors: readonly ModelTensor[], cache: PageCache, others: readonly NameAndTensor[] = []) {
+    this.layout = new Sliced(() => layOut(tensors, cache, others));
   }
 
   get size(): number {
@@ -55,7 +57,11 @@ export class SafetensorsExport implements ExtentContent {
   }
 }
 
-function* layOut(tensors: readonly ModelTensor[], cache: PageCache): Slices<LaidOut> {
+function* layOut(
+  tensors: readonly ModelTensor[],
+  cache: PageCache,
+  others: readonly NameAndTensor[],
+): Slices<LaidOut> {
   const bySize = new Map<number, Entry[]>();
   const leftOut: string[] = [];
   for (const [index, { name: own, tensor }] of tensors.entries()) {
@@ -71,6 +77,7 @@ function* layOut(tensors: readonly ModelTensor[], cache: PageCache): Slices<Laid
     }
     if (index % SLICE === 0) yield;
   }
+  for (const { name } of others) leftOut.push(name);
   // Large elements first: each tensor is then aligned to its own.
   const groups = Array.from(bySize)
     .sort(([a], [b]) => b - a)

@@ -25,6 +25,8 @@ export interface TorchPickleOptions extends PicklePlace {
   readonly limits?: Partial<PickleLimits> | undefined;
   /** Opens what `torch.storage._load_from_bytes` is given. */
   readonly loadFromBytes?: (bytes: PyBytes, account: Account) => Value | undefined;
+  /** The tensors that `torch.jit._pickle.build_tensor_from_id` means. */
+  readonly tensorFromId?: (id: number) => Tensor | undefined;
 }
 
 /** Interprets one pickle of a torch file over the storages it names. */
@@ -33,7 +35,7 @@ export function readTorchPickle(
   storages: StorageTable,
   options: TorchPickleOptions,
 ): TorchPickle {
-  const torch = new TorchReconstructors(storages, options.loadFromBytes);
+  const torch = new TorchReconstructors(storages, options);
   const unpickled = readPickle(bytes, {
     ...options,
     reconstructors: torch.table,

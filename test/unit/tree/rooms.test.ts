@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { looksLikeParameter } from '../../../src/checkpoint/model.ts';
 import {
   PyDict,
   PyFloat,
@@ -13,7 +14,6 @@ import { PageCache } from '../../../src/storage/page-cache.ts';
 import { addCheckpointRoom } from '../../../src/tree/checkpoint-room.ts';
 import { InodeTable } from '../../../src/tree/inode-table.ts';
 import { addModelRoom } from '../../../src/tree/model-room.ts';
-import { looksLikeParameter } from '../../../src/tree/model-tensors.ts';
 import { outlineInSlices } from '../../../src/tree/outline.ts';
 import { storageXattrs, TensorFiles } from '../../../src/tree/tensor-files.ts';
 import { at, IMAGE, paths, storage, tensor } from './tree-fixtures.ts';
