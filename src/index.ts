@@ -20,6 +20,7 @@ import { openCheckpoint as openFile } from './checkpoint/open.ts';
 import { type StorageUse, storageUse } from './checkpoint/storage-use.ts';
 import { type DType, nbytes, type Tensor } from './checkpoint/tensor.ts';
 import { tensorContent } from './checkpoint/tensor-content.ts';
+import { ViewMap } from './checkpoint/tensor-views.ts';
 import { MlfsError } from './errors.ts';
 import type { CommitRequest, TargetStatus as EditsStatus, EditTarget } from './mount/edit-target.ts';
 import type { Mounted, MountOptions, MountSummary } from './mount.ts';
@@ -167,6 +168,16 @@ export class OpenedCheckpoint implements AsyncDisposable {
   /** How many tensors there are, those with several names once. */
   get tensorCount(): number {
     return this.#names.tensors;
+  }
+
+  /** Each tensor once, under the first of its names. */
+  *distinctTensors(): Generator<TensorInfo, void> {
+    const seen = new ViewMap<true>();
+    for (const { info, tensor } of this.#byName.values()) {
+      if (seen.has(tensor)) continue;
+      seen.set(tensor, true);
+      yield info;
+    }
   }
 
   /** Tensors that belong to the model and are not in /model of a mount, and why. */

@@ -33,7 +33,8 @@ import type { CommitReport } from './storage/edits.ts';
 import { DEFAULT_PAGE_CACHE_BYTES, PageCache } from './storage/page-cache.ts';
 import { type Level, Log } from './telemetry/log.ts';
 import { MetricsRegistry } from './telemetry/metrics.ts';
-import { buildTree } from './tree/build-tree.ts';
+import { type BuiltTree, buildTree } from './tree/build-tree.ts';
+import { quoteName } from './visible-text.ts';
 
 export interface MountOptions {
   /** Default: `kernel` where its addon was built, else `fuse-native`. */
@@ -183,8 +184,8 @@ async function serve(
     editing: { ...editingOptions(options, mountpoint), onNotice: notice },
     log,
     notice,
-    build: ({ checkpoint, editing }, firstNodeid) =>
-      buildTree(checkpoint, {
+    build: ({ checkpoint, editing }, firstNodeid) => {
+      const built = buildTree(checkpoint, {
         cache,
         version: VERSION,
         log,
@@ -193,7 +194,10 @@ async function serve(
         ...(options.stateDict === undefined ? {} : { stateDict: options.stateDict }),
         status: () => statusDocument(status),
         metrics: () => registry.render(),
-      }),
+      });
+      logLeftOut(log, built.leftOut);
+      return built;
+    },
   });
   let stale = false;
   const watch = new BaseWatch(absolute, {
@@ -334,6 +338,21 @@ async function serve(
 const FOLLOW_INTERVAL_MS = 1000;
 /** How long a read in /rpc waits for its answer. */
 const DEFAULT_RPC_TIMEOUT_MS = 60_000;
+
+/** Names that a line of the log has. */
+const LOGGED_NAMES = 8;
+
+/** A line for each reason. */
+function logLeftOut(log: Log, leftOut: BuiltTree['leftOut']): void {
+  for (const reason of new Set(leftOut.map((tensor) => tensor.reason))) {
+    const tensors = leftOut.filter((tensor) => tensor.reason === reason);
+    const names = tensors.slice(0, LOGGED_NAMES).map(({ name }) => quoteName(name));
+    const more = tensors.length > LOGGED_NAMES ? ', …' : '';
+    log.info(`not in /model, because it is ${reason}: ${names.join(', ')}${more}`, {
+      tensors: tensors.length,
+    });
+  }
+}
 
 function editingOptions(options: MountOptions, mountpoint: string) {
   return {

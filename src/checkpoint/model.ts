@@ -137,7 +137,7 @@ function isBelow(path: readonly string[], above: readonly string[]): boolean {
 
 /** `path` leads from the model's value to the tensor. */
 function whyLeftOut(path: readonly string[]): string {
-  if (!path.some(isPlumbing)) return 'naming all tensors of the model became too much';
+  if (!path.some(isPlumbing)) return 'one of too many names';
   const isBuffer = path.some((part, index) => part === '_buffers' && isPlumbing(path[index - 1]));
   return isBuffer ? 'a buffer that is not persistent' : 'an attribute that is not part of the state dict';
 }

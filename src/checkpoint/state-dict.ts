@@ -78,7 +78,7 @@ class Search {
   find(root: Value): StateDict | undefined {
     if (!isContainer(root)) return undefined;
     const own = this.#at(root, []);
-    const found = own.named !== undefined ? own : this.#below(root, own);
+    const found = own.named !== undefined || isAnyTensor(root) ? own : this.#below(root, own);
     return this.#named(found) ?? this.#named({ path: [], value: root, kind: 'some' });
   }
 
@@ -201,13 +201,16 @@ function isAnyModule(value: Value): boolean {
   return isModule(value) || isScriptObject(value) || moduleBody(value) !== undefined;
 }
 
-/** A tensor, whatever it is made of; or a list of some, such as packed weights. */
+/** A tensor, whatever it is made of. */
+function isAnyTensor(value: Value): boolean {
+  return isTensor(value) || (wrappedByParameter(value) ?? value) instanceof TensorObject;
+}
+
+/** A tensor; or a list of some, such as packed weights. */
 function isTensorLike(value: Value): boolean {
-  if (isTensor(value) || value instanceof TensorObject) return true;
-  const data = wrappedByParameter(value);
-  if (data !== undefined) return data instanceof TensorObject;
+  if (isAnyTensor(value)) return true;
   if (!(value instanceof PyList || value instanceof PyTuple)) return false;
-  return value.items.slice(0, LIST_ITEMS).some((item) => isTensor(item) || item instanceof TensorObject);
+  return value.items.slice(0, LIST_ITEMS).some(isAnyTensor);
 }
 
 type Item = Value | readonly [key: Value, value: Value];

@@ -9,6 +9,7 @@ import { MlfsError } from '../errors.ts';
 import { crc32 } from '../storage/crc32.ts';
 import { type DeflatedRun, PageInflater } from '../storage/page-inflater.ts';
 import type { Checkpoint } from './checkpoint.ts';
+import { modelOf, nameTensors } from './model.ts';
 import type { Storage } from './tensor.ts';
 import { descriptorMatches } from './zip/descriptors.ts';
 import type { ZipEntry } from './zip/entry.ts';
@@ -32,7 +33,7 @@ export interface VerifiedEntry {
   readonly size: number;
   /** The storage whose bytes these are; undefined for other records, and for an archive inside the archive. */
   readonly storageKey: string | undefined;
-  /** Names of the tensors that view the entry's bytes, keys joined by dots. */
+  /** Names of the tensors that view the entry's bytes, as `mlfs ls` has them. */
   readonly tensors: readonly string[];
   /** CRC-32 by the central directory, and of the bytes; undefined where there is none, or none could be computed. */
   readonly expected: number | undefined;
@@ -233,10 +234,10 @@ function entryAt(entries: readonly ZipEntry[], offset: number): ZipEntry | undef
 
 function tensorNames(checkpoint: Checkpoint): Map<Storage, string[]> {
   const names = new Map<Storage, string[]>();
-  for (const { path, tensor } of checkpoint.tensors) {
+  for (const { name, tensor } of nameTensors(checkpoint, modelOf(checkpoint)).all) {
     const list = names.get(tensor.storage);
-    if (list === undefined) names.set(tensor.storage, [path.join('.')]);
-    else list.push(path.join('.'));
+    if (list === undefined) names.set(tensor.storage, [name]);
+    else list.push(name);
   }
   return names;
 }

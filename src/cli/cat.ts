@@ -8,7 +8,7 @@ export function registerCat(program: Command): void {
     .command('cat')
     .description("write a tensor's bytes to stdout: C order, little-endian, no header")
     .argument('<checkpoint>', 'a .pt, .pth, .bin, .safetensors … file')
-    .argument('<name>', 'the tensor, as `mlfs ls` names it')
+    .argument('<name>', 'the tensor, as `mlfs ls` names it, or by its full path')
     .option('-f, --force', 'write to a terminal too')
     .addHelpText('after', '\nExample:\n  mlfs cat model.pt fc.weight | sha256sum')
     .action(writeTensor);

@@ -16,7 +16,10 @@ export function registerLs(program: Command): void {
     .command('ls')
     .description('list the tensors of a checkpoint, without mounting it')
     .argument('<checkpoint>', 'a .pt, .pth, .bin, .safetensors … file')
-    .argument('[prefix]', 'only this module or tensor, such as `layers.0`; or names that start with it')
+    .argument(
+      '[prefix]',
+      'only this module or tensor, such as `layers.0` or `optimizer.state`; or names that start with it',
+    )
     .option('-l, --long', 'also stride, storage and offset in the file')
     .option('--json', 'print JSON')
     .addHelpText('after', '\nExample:\n  mlfs ls -l model.pt layers.0')
