@@ -4,7 +4,7 @@
  */
 import { extname } from 'node:path';
 import type { Checkpoint, CheckpointFormat } from '../checkpoint/checkpoint.ts';
-import type { ModelTensor, NameAndTensor } from '../checkpoint/model.ts';
+import type { ModelTensor } from '../checkpoint/model.ts';
 import { MAX_TENSORS } from '../checkpoint/safetensors-header.ts';
 import type { Checksums } from '../storage/checksums.ts';
 import type { ExtentContent } from '../storage/content.ts';
@@ -14,7 +14,7 @@ import type { PageCache } from '../storage/page-cache.ts';
 import { Sliced } from '../storage/sliced.ts';
 import type { DirectoryInode } from './inode.ts';
 import type { InodeTable } from './inode-table.ts';
-import { SafetensorsExport } from './safetensors-export.ts';
+import { type Omitted, SafetensorsExport } from './safetensors-export.ts';
 
 export interface ExportSources {
   readonly checkpoint: Checkpoint;
@@ -22,7 +22,7 @@ export interface ExportSources {
   readonly checksums: Checksums | undefined;
   readonly tensors: readonly ModelTensor[];
   /** What belongs to the model and is none of its tensors: an export names it. */
-  readonly leftOut: readonly NameAndTensor[];
+  readonly leftOut: readonly Omitted[];
   readonly cache: PageCache;
 }
 

@@ -4,7 +4,7 @@
  * their names, and in the checkpoint once. What it has no dtype for, or has no bytes, is left out and named in `__metadata__`.
  */
 
-import type { ModelTensor, NameAndTensor } from '../checkpoint/model.ts';
+import type { ModelTensor } from '../checkpoint/model.ts';
 import { SAFETENSORS_DTYPES } from '../checkpoint/safetensors-dtypes.ts';
 import { DTYPES, type Tensor } from '../checkpoint/tensor.ts';
 import { tensorContent } from '../checkpoint/tensor-content.ts';
@@ -31,6 +31,12 @@ interface Entry {
   readonly content: FixedContent;
 }
 
+/** A tensor that is not in the export, and why. */
+export interface Omitted {
+  readonly name: string;
+  readonly reason: string;
+}
+
 interface LaidOut {
   readonly size: number;
   readonly extents: readonly Extent[];
@@ -44,7 +50,7 @@ export class SafetensorsExport implements ExtentContent {
   readonly layout: Sliced<LaidOut>;
 
   /** `others` are no tensors of the model, and are named as left out. */
-  constructor(tensors: readonly ModelTensor[], cache: PageCache, others: readonly NameAndTensor[] = []) {
+  constructor(tensors: readonly ModelTensor[], cache: PageCache, others: readonly Omitted[] = []) {
     this.layout = new Sliced(() => layOut(tensors, cache, others));
   }
 
@@ -60,15 +66,16 @@ export class SafetensorsExport implements ExtentContent {
 function* layOut(
   tensors: readonly ModelTensor[],
   cache: PageCache,
-  others: readonly NameAndTensor[],
+  others: readonly Omitted[],
 ): Slices<LaidOut> {
   const bySize = new Map<number, Entry[]>();
-  const leftOut: string[] = [];
+  const leftOut: Omitted[] = [];
   for (const [index, { name: own, tensor }] of tensors.entries()) {
-    const name = own === '' ? NAMELESS : own;
+    const name = own === '' && tensors.length === 1 ? NAMELESS : own;
     const dtype = NAMES.get(tensor.dtype);
     const content = dtype === undefined ? undefined : contentOf(tensor, cache);
-    if (dtype === undefined || content === undefined) leftOut.push(name);
+    if (dtype === undefined) leftOut.push({ name, reason: `safetensors has no dtype ${tensor.dtype}` });
+    else if (content === undefined) leftOut.push({ name, reason: 'its bytes are not in the file' });
     else {
       const elementSize = DTYPES[tensor.dtype];
       const alike = bySize.get(elementSize) ?? [];
@@ -77,7 +84,7 @@ function* layOut(
     }
     if (index % SLICE === 0) yield;
   }
-  for (const { name } of others) leftOut.push(name);
+  leftOut.push(...others);
   // Large elements first: each tensor is then aligned to its own.
   const groups = Array.from(bySize)
     .sort(([a], [b]) => b - a)
@@ -96,13 +103,19 @@ function* layOut(
 }
 
 /** The length, the text in pieces, and the spaces behind it. */
-function* headerOf(groups: readonly (readonly Entry[])[], leftOut: readonly string[]): Slices<Uint8Array[]> {
+function* headerOf(groups: readonly (readonly Entry[])[], leftOut: readonly Omitted[]): Slices<Uint8Array[]> {
   const text = new Utf8Pieces();
   // A map and no object: `__proto__` is a name like any other.
   text.add('{"__metadata__":{"format":"pt"');
-  for (const [index, name] of leftOut.entries()) {
+  for (const [index, { name }] of leftOut.entries()) {
     text.add(index === 0 ? ',"mlfs_left_out":"' : ' ');
     text.add(JSON.stringify(name).slice(1, -1));
+    if (index % SLICE === 0) yield;
+  }
+  // A line for each: the names may hold spaces.
+  for (const [index, { name, reason }] of leftOut.entries()) {
+    text.add(index === 0 ? '","mlfs_left_out_because":"' : '\\n');
+    text.add(JSON.stringify(`${name}: ${reason}`).slice(1, -1));
     if (index % SLICE === 0) yield;
   }
   text.add(leftOut.length === 0 ? '}' : '"}');
