@@ -121,9 +121,9 @@ export class OpenedCheckpoint implements AsyncDisposable {
     const model = modelOf(checkpoint);
     this.#modelPath = pathName(model.path);
     this.#names = nameTensors(checkpoint, model);
-    this.tensors = this.#names.all.map(({ name, tensor }) => {
+    this.tensors = this.#names.all.map(({ name, tensor }, index) => {
       const info = describe(name, tensor);
-      this.#byName.set(name, { info, tensor });
+      this.#byName.set(name, { info, tensor, inModel: index < this.#names.inModel });
       return info;
     });
   }
@@ -197,15 +197,17 @@ export class OpenedCheckpoint implements AsyncDisposable {
 
   /** The tensors of a module, or one tensor: `layers.1` and not `layers.10` too, unless nothing is called so. */
   below(name: string): readonly TensorInfo[] {
-    const inside = (module: string) => {
+    const inside = (module: string, count = this.tensors.length) => {
       const start = `${module}.`;
-      return this.tensors.filter((tensor) => tensor.name === module || tensor.name.startsWith(start));
+      return this.tensors
+        .slice(0, count)
+        .filter((tensor) => tensor.name === module || tensor.name.startsWith(start));
     };
     const found = inside(name);
     if (found.length > 0) return found;
     const short = this.#inModel(name);
     if (short === '') return this.tensors.slice(0, this.#names.inModel);
-    const full = short === undefined ? [] : inside(short);
+    const full = short === undefined ? [] : inside(short, this.#names.inModel);
     return full.length > 0 ? full : this.tensors.filter((tensor) => tensor.name.startsWith(name));
   }
 
@@ -284,7 +286,8 @@ export class OpenedCheckpoint implements AsyncDisposable {
 
   #find(name: string): NamedContent | undefined {
     const short = this.#inModel(name);
-    return this.#byName.get(name) ?? (short === undefined ? undefined : this.#byName.get(short));
+    const full = short === undefined ? undefined : this.#byName.get(short);
+    return this.#byName.get(name) ?? (full?.inModel === true ? full : undefined);
   }
 
   /** The name within the model of what is called by its full path; undefined for what is not below the model. */
@@ -310,6 +313,7 @@ export class OpenedCheckpoint implements AsyncDisposable {
 interface NamedContent {
   readonly info: TensorInfo;
   readonly tensor: Tensor;
+  readonly inModel: boolean;
   content?: Content;
 }
 

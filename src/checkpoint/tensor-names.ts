@@ -19,9 +19,9 @@ import { TorchTensor } from './torch/torch-tensor.ts';
 import { isContainer, isTensor, keyText, sizeOf } from './value-children.ts';
 
 const MAX_DEPTH = 500;
-/** Parts looked at and characters of names, with what each name and each container takes besides; 150,000 tensors take some 22 million. */
+/** Parts looked at, with what each container takes besides; and of a tensor's second and further names the characters, with what each takes besides. */
 const NAMING_WORK = 24_000_000;
-const NAME_COST = 48;
+const NAME_COST = 96;
 const CONTAINER_COST = 16;
 
 /** What naming may cost. What is too much has no name. */
@@ -114,6 +114,7 @@ class Naming {
   readonly #elsewhere: NamedElsewhere | undefined;
   readonly #found: Named[] = [];
   readonly #open = new Set<Value>();
+  readonly #seen = new Set<Tensor>();
   /** Lists that are attributes, above all: an LSTM's `_flat_weights` repeats parameters that have names. */
   readonly #repeating: { readonly value: Value; readonly name: string }[] = [];
 
@@ -179,7 +180,10 @@ class Naming {
   }
 
   #add(tensor: Tensor, name = ''): void {
-    if (this.#work.spend(NAME_COST + name.length)) this.#found.push({ name, tensor });
+    // Its first name costs nothing: opening a checkpoint has bounded how many tensors there are, and their names.
+    const isFirst = !this.#seen.has(tensor);
+    if (isFirst) this.#seen.add(tensor);
+    if (isFirst || this.#work.spend(NAME_COST + name.length)) this.#found.push({ name, tensor });
   }
 
   #container(value: Exclude<Value, null> & object, name: string | undefined): void {
