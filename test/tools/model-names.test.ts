@@ -86,6 +86,8 @@ test('cat and ls take a name of the model, its full path, and the full path of a
   assert.deepEqual(await listed(path, 'state_dict.fc'), ['fc.weight']);
   assert.deepEqual(await listed(path, 'state_dict'), ['fc.weight', 'optimizer.x']);
   assert.deepEqual(await listed(path, 'optimizer.state'), ['optimizer.state.0.exp_avg']);
+  // Another tensor is not below the model.
+  assert.equal((await runMlfs(['cat', path, 'state_dict.optimizer.state.0.exp_avg'])).code, 1);
   // Both are reached: the model's tensor, and the one whose full path is the same.
   assert.notEqual(await mlfs('cat', path, 'optimizer.x'), await mlfs('cat', path, 'optimizer.x~2'));
 });

@@ -182,6 +182,20 @@ test('a hundred thousand tensors that want one name have as many names', () => {
   assert.ok(found.has(`k.w~${count}`));
 });
 
+test('a state dict of 200,000 tensors with long names has them all', () => {
+  const root = dict([]);
+  const prefix = 'block.'.repeat(20);
+  for (let index = 0; index < 200_000; index++) root.entries.push([prefix + index, one(String(index))]);
+  assert.equal(tensorNames(root).names.size, 200_000);
+});
+
+test('one tensor at two million places has a bounded number of names', () => {
+  const shared = one('1');
+  const items = list(...Array.from({ length: 2000 }, () => shared));
+  const { names: found } = tensorNames(list(...Array.from({ length: 1000 }, () => items)));
+  assert.ok(found.size > 100_000 && found.size < 262_144, String(found.size));
+});
+
 const found = (value: Value) => findStateDict(value)?.path;
 
 const models: readonly [what: string, root: Value, path: readonly string[] | undefined][] = [
