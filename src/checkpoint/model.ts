@@ -98,18 +98,20 @@ export function nameTensors(checkpoint: Checkpoint, model: Model): TensorNames {
   for (const tensor of others.names.values()) named.set(tensor, true);
 
   const leftOut: LeftOut[] = [];
+  const strays = new ViewMap<true>();
   for (const { path, tensor } of checkpoint.tensors) {
     if (named.has(tensor)) continue;
-    named.set(tensor, true);
+    const isFirst = !strays.has(tensor);
+    strays.set(tensor, true);
     const name = others.add(pathName(path), tensor);
-    if (model.tensors.length > 0 && isBelow(path, model.path)) {
+    if (isFirst && model.tensors.length > 0 && isBelow(path, model.path)) {
       leftOut.push({ name, tensor, reason: whyLeftOut(path.slice(model.path.length)) });
     }
   }
   return {
     all: [...model.tensors, ...Array.from(others.names, ([name, tensor]) => ({ name, tensor }))],
     inModel: model.tensors.length,
-    tensors: named.size,
+    tensors: named.size + strays.size,
     leftOut,
     separated: [...model.separated, ...others.separated],
   };
