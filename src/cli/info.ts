@@ -94,10 +94,16 @@ function asText(facts: Facts): string {
   }
   if (facts.not_in_model.length > 0) {
     text.push('', 'These belong to the model and are not in it (a mount has them in /checkpoint):');
-    text.push(...listed(facts.not_in_model, ({ name, reason }) => `${bounded(name, MAX_NAME_BYTES)}: ${reason}`));
+    text.push(
+      ...listed(facts.not_in_model, ({ name, reason }) => `${bounded(name, MAX_NAME_BYTES)}: ${reason}`),
+    );
   }
   if (facts.changed_names.length > 0) {
-    text.push('', 'Another tensor has the name of each of these without ~2, ~3, …:', ...listed(facts.changed_names));
+    text.push(
+      '',
+      'Another tensor has the name of each of these without ~2, ~3, …:',
+      ...listed(facts.changed_names),
+    );
   }
   for (const { message } of facts.warnings) text.push('', `warning: ${message}`);
   return `${text.join('\n')}\n`;
