@@ -15,10 +15,12 @@
 import { constants } from 'node:buffer';
 import { resolve } from 'node:path';
 import type { Checkpoint, CheckpointFormat } from './checkpoint/checkpoint.ts';
+import { modelOf, nameTensors, pathName, type TensorNames } from './checkpoint/model.ts';
 import { openCheckpoint as openFile } from './checkpoint/open.ts';
 import { type StorageUse, storageUse } from './checkpoint/storage-use.ts';
 import { type DType, nbytes, type Tensor } from './checkpoint/tensor.ts';
 import { tensorContent } from './checkpoint/tensor-content.ts';
+import { ViewMap } from './checkpoint/tensor-views.ts';
 import { MlfsError } from './errors.ts';
 import type { MountOptions } from './mount/mount-options.ts';
 import type { Mounted, MountSummary } from './mount/mounted.ts';
@@ -29,7 +31,6 @@ import { readContent } from './storage/read-extents.ts';
 import { DEFAULT_RENDERED_PAGES_BYTES, RenderedPages } from './storage/rendered-pages.ts';
 import type { CommitRequest, EditTarget } from './targets/edit-target.ts';
 import type { TargetStatus as EditsStatus } from './targets/status-document.ts';
-import { modelOf, nameTensors } from './tree/model-tensors.ts';
 import { fileOffset } from './tree/tensor-files.ts';
 import { quoteName } from './visible-text.ts';
 
@@ -38,7 +39,7 @@ export type { CheckpointFormat, CommitReport, DType, EditsStatus, Mounted, Mount
 
 /** The facts about a tensor that are known without reading it. */
 export interface TensorInfo {
-  /** As in torch's `state_dict()`: keys of nested dicts are joined by dots. */
+  /** As in torch's `state_dict()` for the model; for other tensors the path from the root. Keys of nested dicts are joined by dots. */
   readonly name: string;
   /** torch's name without the `torch.` prefix. */
   readonly dtype: DType;
@@ -107,19 +108,25 @@ export async function status(target: string, options: EditsOptions = {}): Promis
 
 /** An open checkpoint file. Close it, or declare it with `await using`. */
 export class OpenedCheckpoint implements AsyncDisposable {
-  /** Every tensor under every name: a tensor with several names is listed several times. */
+  /** Every tensor under every name, the model's first. A tensor with several names is listed under each; no name occurs twice. */
   readonly tensors: readonly TensorInfo[];
   readonly #checkpoint: Checkpoint;
   readonly #cache: RenderedPages;
-  readonly #byName = new Map<string, { info: TensorInfo; tensor: Tensor; content?: FixedContent }>();
+  readonly #names: TensorNames;
+  /** The path of the model from the root, such as `state_dict`. */
+  readonly #modelPath: string;
+  readonly #byName = new Map<string, NamedContent>();
 
   /** Internal: `openCheckpoint` creates these objects. */
   constructor(checkpoint: Checkpoint, options: OpenOptions) {
     this.#checkpoint = checkpoint;
     this.#cache = new RenderedPages(options.cacheBytes ?? DEFAULT_RENDERED_PAGES_BYTES);
-    this.tensors = nameTensors(checkpoint, modelOf(checkpoint)).map(({ name, tensor }) => {
+    const model = modelOf(checkpoint);
+    this.#modelPath = pathName(model.path);
+    this.#names = nameTensors(checkpoint, model);
+    this.tensors = this.#names.all.map(({ name, tensor }, index) => {
       const info = describe(name, tensor);
-      if (!this.#byName.has(name)) this.#byName.set(name, { info, tensor });
+      this.#byName.set(name, { info, tensor, inModel: index < this.#names.inModel });
       return info;
     });
   }
@@ -161,8 +168,50 @@ export class OpenedCheckpoint implements AsyncDisposable {
     return this.#checkpoint.unknownGlobals;
   }
 
+  /** How many tensors there are, those with several names once. */
+  get tensorCount(): number {
+    return this.#names.tensors;
+  }
+
+  /** Each tensor once, under the first of its names. */
+  *distinctTensors(): Generator<TensorInfo, void> {
+    const seen = new ViewMap<true>();
+    for (const { info, tensor } of this.#byName.values()) {
+      if (seen.has(tensor)) continue;
+      seen.set(tensor, true);
+      yield info;
+    }
+  }
+
+  /** Tensors that belong to the model and are not in /model of a mount, and why. */
+  get leftOut(): readonly { readonly name: string; readonly reason: string }[] {
+    return this.#names.leftOut.map(({ name, reason }) => ({ name, reason }));
+  }
+
+  /** Names that end in `~2`, `~3`, …, because another tensor has the name without it. */
+  get separatedNames(): readonly string[] {
+    return this.#names.separated;
+  }
+
+  /** By its name; a tensor of the model by its full path from the root, too: `state_dict.fc.bias`. */
   get(name: string): TensorInfo | undefined {
-    return this.#byName.get(name)?.info;
+    return this.#find(name)?.info;
+  }
+
+  /** The tensors of a module, or one tensor: `layers.1` and not `layers.10` too, unless nothing is called so. */
+  below(name: string): readonly TensorInfo[] {
+    const inside = (module: string, count = this.tensors.length) => {
+      const start = `${module}.`;
+      return this.tensors
+        .slice(0, count)
+        .filter((tensor) => tensor.name === module || tensor.name.startsWith(start));
+    };
+    const found = inside(name);
+    if (found.length > 0) return found;
+    const short = this.#inModel(name);
+    if (short === '') return this.tensors.slice(0, this.#names.inModel);
+    const full = short === undefined ? [] : inside(short, this.#names.inModel);
+    return full.length > 0 ? full : this.tensors.filter((tensor) => tensor.name.startsWith(name));
   }
 
   /** The bytes of a range, in C order and little-endian. Throws ERR_MLFS_USAGE, ERR_MLFS_NOT_FOUND, ERR_MLFS_IO, ERR_MLFS_TRUNCATED. */
@@ -238,8 +287,21 @@ export class OpenedCheckpoint implements AsyncDisposable {
     return this.close();
   }
 
+  #find(name: string): NamedContent | undefined {
+    const short = this.#inModel(name);
+    const full = short === undefined ? undefined : this.#byName.get(short);
+    return this.#byName.get(name) ?? (full?.inModel === true ? full : undefined);
+  }
+
+  /** The name in the model of a tensor with this full path; undefined if it is not below the model. */
+  #inModel(name: string): string | undefined {
+    if (this.#modelPath === '') return undefined;
+    if (name === this.#modelPath) return '';
+    return name.startsWith(`${this.#modelPath}.`) ? name.slice(this.#modelPath.length + 1) : undefined;
+  }
+
   #contentOf(name: string): FixedContent {
-    const named = this.#byName.get(name);
+    const named = this.#find(name);
     if (named === undefined) {
       throw new MlfsError('ERR_MLFS_NOT_FOUND', `${this.path}: has no tensor ${quoteName(name)}`, {
         path: this.path,
@@ -250,6 +312,13 @@ export class OpenedCheckpoint implements AsyncDisposable {
     // tensorContent makes nothing else.
     return named.content as FixedContent;
   }
+}
+
+interface NamedContent {
+  readonly info: TensorInfo;
+  readonly tensor: Tensor;
+  readonly inModel: boolean;
+  content?: FixedContent;
 }
 
 async function editsOf(target: string, { stateDirectory }: EditsOptions): Promise<EditTarget> {

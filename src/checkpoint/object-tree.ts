@@ -12,6 +12,7 @@ import { quoteName } from '../visible-text.ts';
 import { NAME_LENGTH } from './name-length.ts';
 import type { Value } from './pickle/values.ts';
 import type { NamedTensor, Tensor } from './tensor.ts';
+import { TorchTensor } from './torch/torch-tensor.ts';
 import { isContainer, isTensor, keyText, partAt, rowLength, rowsOf, stepAt } from './value-children.ts';
 
 export { findStateDict, type StateDict } from './state-dict.ts';
@@ -110,6 +111,12 @@ class TensorWalk {
     const { scale, zeroPoint } = tensor.quantizer ?? {};
     if (typeof scale === 'object') this.#listComponent('scales', scale);
     if (typeof zeroPoint === 'object') this.#listComponent('zero_points', zeroPoint);
+    const attributes = tensor instanceof TorchTensor ? tensor.attributes : undefined;
+    if (attributes !== undefined) {
+      this.#steps.push('<state>');
+      this.enter(attributes);
+      this.#steps.pop();
+    }
     return true;
   }
 

@@ -1,18 +1,24 @@
 /**
- * Which part of a checkpoint is "the model": the root when it is a state dict or a pickled module, otherwise the usual
- * wrapper's, otherwise the dict with the most tensors that is not an optimizer's.
+ * Which part of a checkpoint is "the model": the root when it is a state dict or a pickled module, otherwise the usual wrapper's, otherwise the root
+ * when all in it are tensors however deep, otherwise the container with the most tensors that is not an optimizer's, otherwise the root with
+ * whatever it has. Sparse tensors, nested ones and tensor subclasses are tensors here: the model is never a part of one.
  */
 
-import { isModule, isScriptObject, moduleNames, NamingWork } from './module-names.ts';
-import { PyDict, PyObject, type Value } from './pickle/values.ts';
+import { isModule, isScriptObject, moduleBody } from './modules.ts';
+import { PyDict, PyList, PyObject, PyTuple, type Value } from './pickle/values.ts';
 import type { Tensor } from './tensor.ts';
+import { NamingWork, tensorNames, type UniqueNames } from './tensor-names.ts';
+import { TensorObject, wrappedByParameter } from './torch/tensor-object.ts';
 import { type Container, isContainer, isTensor, keyText, visitParts } from './value-children.ts';
 
 export interface StateDict {
   /** From the root of the object tree to the state dict or module; empty when it is the root. */
   readonly path: readonly string[];
-  /** Names as torch's `state_dict()` gives them. */
+  readonly value: Value;
+  /** Names as torch's `state_dict()` gives them: tensor-names.ts. */
   readonly names: ReadonlyMap<string, Tensor>;
+  /** Those of them that are not what the rules say, because another tensor has that: `a.b~2`. */
+  readonly separated: readonly string[];
   /** The pickled module, when that is what holds the tensors. */
   readonly module?: PyObject;
 }
@@ -35,87 +41,196 @@ const WRAPPERS = [
 ];
 
 /** Keys below which no model is looked for. */
-const NOT_A_MODEL = /optim|sched|scaler|grad|loss|metric|callbacks|rng|hyper_?param/i;
+const NOT_A_MODEL = /optim|sched|scaler|grad|loss|metric|callbacks|rng|hyper_?param|_extra_state$/i;
 
 const SEARCH_DEPTH = 4;
 /** A wrapper is near the root: the search needs no more. */
 const SEARCH_VISITS = 20_000;
+/** Values that are looked at to tell what a container is made of, all containers of a search together. */
+const KIND_VISITS = 2_000_000;
+/** Items of a list that are looked at. */
+const LIST_ITEMS = 8;
 
-/** Finds the state dict of a checkpoint; undefined when there is nothing like one. */
+/** Finds the state dict of a checkpoint; undefined when no tensor is in it. */
 export function findStateDict(root: Value): StateDict | undefined {
   return new Search().find(root);
+}
+
+/**
+ * What a container is: `model` for a module, and for what is made of tensors for the most part; `tree` for what has nothing but such, however deep;
+ * `some` for what has a tensor among other things.
+ */
+type Kind = 'model' | 'tree' | 'some' | 'other';
+
+interface Found {
+  readonly path: readonly string[];
+  readonly value: Container;
+  readonly kind: Kind;
+  /** A module's: their number is the module's size. */
+  readonly named?: UniqueNames;
 }
 
 /** One search: what it may spend on naming modules is shared by all of them. */
 class Search {
   readonly #work = new NamingWork();
+  #kindVisits = KIND_VISITS;
 
   find(root: Value): StateDict | undefined {
+    if (!isContainer(root)) return undefined;
     const own = this.#at(root, []);
-    if (own !== undefined && (own.module !== undefined || isMostlyTensors(root))) return own;
-    return this.#wrapped(root, [], 0) ?? this.#largest(root) ?? own;
+    const found = own.named !== undefined || isAnyTensor(root) ? own : this.#below(root, own);
+    return this.#named(found) ?? this.#named({ path: [], value: root, kind: 'some' });
   }
 
-  #at(value: Value | undefined, path: readonly string[]): StateDict | undefined {
-    if (isModule(value) || isScriptObject(value)) {
-      const names = moduleNames(value, this.#work);
-      return names.size === 0 ? undefined : { path, names, module: value };
+  #below(root: Container, own: Found): Found {
+    const wrapped = this.#wrapped(root, [], 0);
+    // `{'model': …, 'step': tensor}` is a wrapper; a state dict with a child called `model` is none.
+    if (own.kind === 'model' && (wrapped === undefined || this.#sizeOf(own) > this.#sizeOf(wrapped))) {
+      return own;
     }
-    const names = new Map<string, Tensor>();
-    const dict = value instanceof PyObject ? value.dictItems : value;
-    for (const [key, item] of dict instanceof PyDict ? dict.entries : []) {
-      if (typeof key === 'string' && isTensor(item)) names.set(key, item);
+    if (wrapped !== undefined || own.kind === 'tree') return wrapped ?? own;
+    const largest = this.#largest(root, own);
+    return largest === undefined || (own.kind === 'some' && this.#sizeOf(own) >= this.#sizeOf(largest))
+      ? own
+      : largest;
+  }
+
+  #named({ path, value, named = tensorNames(value, this.#work) }: Found): StateDict | undefined {
+    const { names, separated } = named;
+    if (names.size === 0) return undefined;
+    const module = value instanceof PyObject && isAnyModule(value) ? { module: value } : {};
+    return { path, value, names, separated, ...module };
+  }
+
+  #at(value: Container, path: readonly string[]): Found {
+    if (isAnyModule(value)) {
+      const named = tensorNames(value, this.#work);
+      return { path, value, named, kind: named.names.size === 0 ? 'other' : 'model' };
     }
-    return names.size === 0 ? undefined : { path, names };
+    return { path, value, kind: this.#kindOf(value, 0) };
+  }
+
+  #kindOf(value: Container, depth: number): Kind {
+    const items = itemsOf(value);
+    if (items === undefined || items.length === 0) return 'other';
+    this.#kindVisits -= items.length;
+    if (this.#kindVisits < 0) return 'other';
+    let tensors = 0;
+    let trees = 0;
+    for (const entry of items) {
+      const item = itemValue(entry);
+      if (isTensorLike(item)) tensors++;
+      else if (depth < SEARCH_DEPTH && this.#isTree(item, depth)) trees++;
+    }
+    if (tensors * 2 >= items.length) return 'model';
+    if (tensors + trees === items.length && items.length > 1 && !hasOptimizer(value)) return 'tree';
+    return tensors > 0 ? 'some' : 'other';
+  }
+
+  #isTree(item: Value, depth: number): boolean {
+    if (!isContainer(item)) return false;
+    if (isAnyModule(item)) return true;
+    const kind = this.#kindOf(item, depth + 1);
+    return kind === 'model' || kind === 'tree';
   }
 
   /** What the usual wrappers hold, also one inside another: `{'model': {'state_dict': …}}`. */
-  #wrapped(value: Value | undefined, path: readonly string[], depth: number): StateDict | undefined {
+  #wrapped(value: Container, path: readonly string[], depth: number): Found | undefined {
     if (depth > 2 || !(value instanceof PyDict || value instanceof PyObject)) return undefined;
     for (const name of WRAPPERS) {
-      const found = childNamed(value, name);
-      if (found === undefined) continue;
-      const [parts, child] = found;
-      const at = [...path, ...parts];
-      const own = this.#at(child, at);
-      if (own !== undefined && (own.module !== undefined || isMostlyTensors(child))) return own;
-      const inner = this.#wrapped(child, at, depth + 1) ?? own;
+      const child = childNamed(value, name);
+      if (child === undefined) continue;
+      const [parts, inside] = child;
+      const own = this.#at(inside, [...path, ...parts]);
+      if (own.kind === 'model') return own;
+      const inner = this.#wrapped(inside, own.path, depth + 1);
       if (inner !== undefined) return inner;
+      if (own.kind !== 'other') return own;
     }
     return undefined;
   }
 
-  /** The state dict or module with the most tensors within a few steps of the root. */
-  #largest(root: Value): StateDict | undefined {
-    let best: StateDict | undefined;
+  /** What has the most tensors within a few steps of the root. A list is one only where no state dict or module is, and the root has no tensors itself. */
+  #largest(root: Container, own: Found): Found | undefined {
+    const best: Record<'list' | 'other', { found?: Found; size: number }> = {
+      list: { size: 0 },
+      other: { size: 0 },
+    };
     const seen = new Set<Value>([root]);
-    let level: [readonly string[], Value][] = [[[], root]];
+    let level: [readonly string[], Container][] = [[[], root]];
     for (let depth = 0; depth < SEARCH_DEPTH && level.length > 0; depth++) {
-      const next: [readonly string[], Value][] = [];
+      const next: [readonly string[], Container][] = [];
       for (const [path, value] of level) {
-        if (!isContainer(value)) continue;
         visitContainers(value, (step, child) => {
-          if (seen.size > SEARCH_VISITS || seen.has(child)) return;
+          if (seen.size > SEARCH_VISITS || seen.has(child) || child instanceof TensorObject) return;
           seen.add(child);
           const parts = step.map(keyText);
           if (parts.some((part) => NOT_A_MODEL.test(part))) return;
-          const at = [...path, ...parts];
-          const found = this.#at(child, at);
-          if (found !== undefined && found.names.size > (best?.names.size ?? 0)) best = found;
-          if (found?.module === undefined) next.push([at, child]);
+          const found = this.#at(child, [...path, ...parts]);
+          const size = found.kind === 'other' ? 0 : this.#sizeOf(found);
+          const rank = child instanceof PyList || child instanceof PyTuple ? 'list' : 'other';
+          if (size > best[rank].size) best[rank] = { found, size };
+          if (!isAnyModule(child)) next.push([found.path, child]);
         });
       }
       level = next;
     }
-    return best;
+    return best.other.found ?? (own.kind === 'some' ? undefined : best.list.found);
+  }
+
+  /** Tensors right inside; of a tree those of all its branches. */
+  #sizeOf({ named, value, kind }: Found): number {
+    return named?.names.size ?? this.#tensorsIn(value, kind === 'tree' ? SEARCH_DEPTH : 0);
+  }
+
+  #tensorsIn(value: Value, depth: number): number {
+    let tensors = 0;
+    const items = (isContainer(value) ? itemsOf(value) : undefined) ?? [];
+    this.#kindVisits -= items.length;
+    if (this.#kindVisits < 0) return 0;
+    for (const entry of items) {
+      const item = itemValue(entry);
+      if (isTensorLike(item)) tensors++;
+      else if (depth > 0) tensors += this.#tensorsIn(item, depth - 1);
+    }
+    return tensors;
   }
 }
 
-/** A state dict may hold numbers and extra state too, but not for the most part. */
-function isMostlyTensors(value: Value): boolean {
-  if (!(value instanceof PyDict)) return false;
-  const tensors = value.entries.filter(([key, item]) => typeof key === 'string' && isTensor(item)).length;
-  return tensors * 2 >= value.entries.length;
+function isAnyModule(value: Value): boolean {
+  return isModule(value) || isScriptObject(value) || moduleBody(value) !== undefined;
+}
+
+/** A tensor, whatever it is made of. */
+function isAnyTensor(value: Value): boolean {
+  return isTensor(value) || (wrappedByParameter(value) ?? value) instanceof TensorObject;
+}
+
+/** A tensor; or a list of some, such as packed weights. */
+function isTensorLike(value: Value): boolean {
+  if (isAnyTensor(value)) return true;
+  if (!(value instanceof PyList || value instanceof PyTuple)) return false;
+  return value.items.slice(0, LIST_ITEMS).some(isAnyTensor);
+}
+
+type Item = Value | readonly [key: Value, value: Value];
+
+/** What a state dict or a list has; undefined for what is neither. Nothing is copied. */
+function itemsOf(value: Container): readonly Item[] | undefined {
+  if (value instanceof TensorObject) return undefined;
+  if (value instanceof PyList || value instanceof PyTuple) return value.items;
+  const dict = value instanceof PyObject ? value.dictItems : value;
+  return dict instanceof PyDict ? dict.entries : undefined;
+}
+
+function itemValue(item: Item): Value {
+  return Array.isArray(item) ? item[1] : (item as Value);
+}
+
+function hasOptimizer(value: Container): boolean {
+  return (
+    value instanceof PyDict && value.entries.some(([key]) => typeof key === 'string' && NOT_A_MODEL.test(key))
+  );
 }
 
 /** A container by its key, or by an object's attribute. */

@@ -10,6 +10,7 @@ import { crc32 } from '../storage/crc32.ts';
 import { type DeflatedRun, PageInflater } from '../storage/page-inflater.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { lastAtMost } from './last-at-most.ts';
+import { modelOf, nameTensors } from './model.ts';
 import type { Storage } from './tensor.ts';
 import { descriptorMatches } from './zip/descriptors.ts';
 import type { ZipEntry } from './zip/entry.ts';
@@ -33,7 +34,7 @@ export interface VerifiedEntry {
   readonly size: number;
   /** The storage with these bytes; undefined for other records, and for an inner archive. */
   readonly storageKey: string | undefined;
-  /** Names of the tensors that view the entry's bytes, keys joined by dots. */
+  /** Names of the tensors that view the entry's bytes, as `mlfs ls` has them. */
   readonly tensors: readonly string[];
   /** CRC-32 according to the central directory, and of the bytes; undefined where it is missing or could not be computed. */
   readonly expected: number | undefined;
@@ -227,10 +228,10 @@ function entryAt(entries: readonly ZipEntry[], offset: number): ZipEntry | undef
 
 function tensorNames(checkpoint: Checkpoint): Map<Storage, string[]> {
   const names = new Map<Storage, string[]>();
-  for (const { path, tensor } of checkpoint.tensors) {
+  for (const { name, tensor } of nameTensors(checkpoint, modelOf(checkpoint)).all) {
     const list = names.get(tensor.storage);
-    if (list === undefined) names.set(tensor.storage, [path.join('.')]);
-    else list.push(path.join('.'));
+    if (list === undefined) names.set(tensor.storage, [name]);
+    else list.push(name);
   }
   return names;
 }

@@ -8,7 +8,7 @@ export function registerCat(program: Command): void {
     .command('cat')
     .description("write a tensor's bytes to stdout: C order, little-endian, no header")
     .argument('<checkpoint>', 'a .pt, .pth, .bin, .safetensors … file')
-    .argument('<name>', 'the name of the tensor, as `mlfs ls` prints it')
+    .argument('<name>', 'the name of the tensor, as `mlfs ls` prints it, or its full path')
     .option('-f, --force', 'write even if stdout is a terminal')
     .addHelpText('after', '\nExample:\n  mlfs cat model.pt fc.weight | sha256sum')
     .action(writeTensor);

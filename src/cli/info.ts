@@ -31,15 +31,11 @@ type Facts = ReturnType<typeof factsOf>;
 
 function factsOf(checkpoint: OpenedCheckpoint) {
   const dtypes: Record<string, { tensors: number; bytes: number }> = {};
-  const seen = new Set<string>();
   let bytes = 0;
-  for (const { dtype, shape, stride, storage, fileOffset, nbytes } of checkpoint.tensors) {
+  for (const { dtype, nbytes } of checkpoint.distinctTensors()) {
     dtypes[dtype] ??= { tensors: 0, bytes: 0 };
     const ofType = dtypes[dtype];
     ofType.tensors++;
-    const view = `${storage} ${fileOffset} ${dtype} ${shape} ${stride}`;
-    if (seen.has(view)) continue;
-    seen.add(view);
     ofType.bytes += nbytes;
     bytes += nbytes;
   }
@@ -48,19 +44,28 @@ function factsOf(checkpoint: OpenedCheckpoint) {
     path: checkpoint.path,
     format: checkpoint.format,
     file_bytes: checkpoint.fileSize,
-    tensors: checkpoint.tensors.length,
+    tensors: checkpoint.tensorCount,
     tensor_bytes: bytes,
     storage_bytes: use.bytes,
     unused_storage_bytes: use.unusedBytes,
-    tied: checkpoint.tensors.length - seen.size,
+    tied: checkpoint.tensors.length - checkpoint.tensorCount,
     dtypes,
+    not_in_model: checkpoint.leftOut,
+    changed_names: checkpoint.separatedNames,
     metadata: checkpoint.metadata,
     unknown_globals: checkpoint.unknownGlobals,
     warnings: checkpoint.warnings.map(({ code, message }) => ({ code, message })),
   };
 }
 
-const MAX_GLOBALS = 20;
+/** Of a list that --json has all of. */
+const MAX_LISTED = 20;
+
+function listed<T>(all: readonly T[], line = (item: T) => bounded(String(item), MAX_NAME_BYTES)): string[] {
+  const lines = all.slice(0, MAX_LISTED).map((item) => `  ${line(item)}`);
+  const more = all.length - lines.length;
+  return more > 0 ? [...lines, `  … and ${more} more (--json lists all)`] : lines;
+}
 
 function asText(facts: Facts): string {
   const lines = [
@@ -85,10 +90,20 @@ function asText(facts: Facts): string {
   if (facts.unknown_globals.length > 0) {
     text.push('', 'The pickle names these, which MLFS does not know. None was imported or called;');
     text.push('torch.load without weights_only=True would:');
-    for (const name of facts.unknown_globals.slice(0, MAX_GLOBALS))
-      text.push(`  ${bounded(name, MAX_NAME_BYTES)}`);
-    const more = facts.unknown_globals.length - MAX_GLOBALS;
-    if (more > 0) text.push(`  … and ${more} more (--json lists all)`);
+    text.push(...listed(facts.unknown_globals));
+  }
+  if (facts.not_in_model.length > 0) {
+    text.push('', 'These belong to the model and are not in it (a mount has them in /checkpoint):');
+    text.push(
+      ...listed(facts.not_in_model, ({ name, reason }) => `${bounded(name, MAX_NAME_BYTES)}: ${reason}`),
+    );
+  }
+  if (facts.changed_names.length > 0) {
+    text.push(
+      '',
+      'Another tensor has the name of each of these without ~2, ~3, …:',
+      ...listed(facts.changed_names),
+    );
   }
   for (const { message } of facts.warnings) text.push('', `warning: ${message}`);
   return `${text.join('\n')}\n`;

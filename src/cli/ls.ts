@@ -18,7 +18,7 @@ export function registerLs(program: Command): void {
     .argument('<checkpoint>', 'a .pt, .pth, .bin, .safetensors … file')
     .argument(
       '[prefix]',
-      'only the module or tensor with this name, such as `layers.0`, or names that start with it',
+      'only the module or tensor with this name, such as `layers.0` or `optimizer.state`; or names that start with it',
     )
     .option('-l, --long', 'also print stride, storage and offset in the file')
     .option('--json', 'print JSON')
@@ -33,7 +33,7 @@ async function listTensors(path: string, prefix: string | undefined, options: Ls
   ]);
   await using checkpoint = await openCheckpoint(path);
   if (!options.json) await noteUncommittedEdits(path);
-  const tensors = prefix === undefined ? checkpoint.tensors : below(checkpoint.tensors, prefix);
+  const tensors = prefix === undefined ? checkpoint.tensors : checkpoint.below(prefix);
   if (prefix !== undefined && tensors.length === 0) {
     throw new MlfsError('ERR_MLFS_NOT_FOUND', `${path}: no tensor's name starts with ${prefix}`, {
       path,
@@ -55,12 +55,6 @@ async function listTensors(path: string, prefix: string | undefined, options: Ls
   const titles = columns.map(({ title }) => title);
   if (rows.length > 0) printTable(table(titles, rows, right));
   else notice(`${path}: holds no tensors`);
-}
-
-/** `layers.1` is the module and not `layers.10` too, unless nothing is called so. */
-function below(tensors: readonly TensorInfo[], prefix: string): readonly TensorInfo[] {
-  const module = tensors.filter(({ name }) => name === prefix || name.startsWith(`${prefix}.`));
-  return module.length > 0 ? module : tensors.filter(({ name }) => name.startsWith(prefix));
 }
 
 interface Column {

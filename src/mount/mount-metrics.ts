@@ -33,7 +33,7 @@ function* mountItself(sources: StatusSources): Iterable<Metric> {
       mode: sources.readOnly ? 'read-only' : 'read-write',
     },
   };
-  yield { name: 'tensors', help: 'Tensors by name.', value: tensors };
+  yield { name: 'tensors', help: 'Tensors, those with several names once.', value: tensors };
   yield { name: 'tensor_bytes', help: 'Bytes of all tensors, tied ones once.', value: tensorBytes };
   yield { name: 'inodes', help: 'Inodes of the mount.', value: inodes };
   yield { name: 'start_time_seconds', help: 'When the mount began.', value: sources.startedMs / 1000 };

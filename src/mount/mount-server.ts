@@ -32,6 +32,7 @@ import { VERSION } from '../version.ts';
 import { BaseWatch, identifyFile } from './base-watch.ts';
 import { Control } from './control.ts';
 import { Follow } from './follow.ts';
+import { logLeftOut } from './log-left-out.ts';
 import { type MetricsServer, parseListenAddress, serveMetrics } from './metrics-server.ts';
 import { mountMetrics } from './mount-metrics.ts';
 import type { MountOptions } from './mount-options.ts';
@@ -192,7 +193,7 @@ export class MountServer implements Mounted {
   }
 
   #buildTree({ checkpoint, editing }: OpenedFile, firstNodeid: number): BuiltTree {
-    return buildTree(checkpoint, {
+    const built = buildTree(checkpoint, {
       cache: this.#cache,
       version: VERSION,
       log: this.#log,
@@ -202,6 +203,8 @@ export class MountServer implements Mounted {
       status: () => this.status(),
       metrics: () => this.#registry.render(),
     });
+    logLeftOut(this.#log, built.leftOut);
+    return built;
   }
 
   #watchCheckpoint(): void {

@@ -1,5 +1,6 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { fileStructure } from '../checkpoint/file-structure.ts';
+import { modelOf, nameTensors } from '../checkpoint/model.ts';
 import { openCheckpoint } from '../checkpoint/open.ts';
 import { EXIT, MlfsError } from '../errors.ts';
 import { abandonEdits } from '../storage/abandon-edits.ts';
@@ -9,7 +10,6 @@ import { diskMedium } from '../storage/disk-medium.ts';
 import { isFileLocked } from '../storage/lock.ts';
 import { StateDirectory } from '../storage/state-directory.ts';
 import { dirtyTensors } from '../tree/dirty-tensors.ts';
-import { modelOf, nameTensors } from '../tree/model-tensors.ts';
 import { adviseCommit } from './commit-advice.ts';
 import { commitPreview } from './commit-preview.ts';
 import type { CommitRequest, EditTarget } from './edit-target.ts';
@@ -122,7 +122,7 @@ export class UnmountedCheckpoint implements EditTarget {
         ...editsReport(
           checkpoint,
           undefined,
-          dirtyTensors(image.overlay, nameTensors(checkpoint, modelOf(checkpoint))),
+          dirtyTensors(image.overlay, nameTensors(checkpoint, modelOf(checkpoint)).all),
         ),
         journal:
           kept === undefined

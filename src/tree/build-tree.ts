@@ -1,8 +1,9 @@
 /** The whole tree of one mount, room by room. */
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { jsonDocument } from '../checkpoint/json.ts';
+import { type LeftOut, type Model, modelOf, nameTensors, type TensorNames } from '../checkpoint/model.ts';
 import { PyDict } from '../checkpoint/pickle/values.ts';
-import type { Tensor } from '../checkpoint/tensor.ts';
+import { ViewMap } from '../checkpoint/tensor-views.ts';
 import { modelStrInSlices } from '../checkpoint/torch/module-str.ts';
 import { isTensor } from '../checkpoint/value-children.ts';
 import type { InodeTree } from '../inode.ts';
@@ -18,7 +19,6 @@ import { InodeTable } from './inode-table.ts';
 import { addIrRoom } from './ir-room.ts';
 import { addLogsRoom, type RotatedLog } from './logs-room.ts';
 import { addModelRoom } from './model-room.ts';
-import { eachTensor, type Model, modelOf } from './model-tensors.ts';
 import { outlineInSlices } from './outline.ts';
 import { savedGradients } from './saved-gradients.ts';
 import { addSysRoom, bannerOf } from './sys-room.ts';
@@ -53,8 +53,10 @@ export interface TreeSources {
 
 export interface BuiltTree {
   readonly tree: InodeTree;
-  /** Tensors by name. */
+  /** Tensors, those with several names once. */
   readonly tensors: number;
+  /** Tensors below the model's value that /model does not show. */
+  readonly leftOut: readonly LeftOut[];
   /** Tensors with dirty bytes, by the first of their names; quick if there are none. */
   readonly dirtyTensors: () => Promise<DirtyTensor[]>;
 }
@@ -66,6 +68,7 @@ export function buildTree(checkpoint: Checkpoint, sources: TreeSources): BuiltTr
   const writable = editing !== undefined;
   const table = new InodeTable(mtimeMs, sources.firstNodeid, checkpoint.path);
   const model = modelOf(checkpoint, sources.stateDict);
+  const names = nameTensors(checkpoint, model);
   const files = new TensorFiles(table, {
     cache: sources.cache,
     writable,
@@ -95,11 +98,12 @@ export function buildTree(checkpoint: Checkpoint, sources: TreeSources): BuiltTr
     checkpoint,
     checksums: editing?.checksums,
     tensors: model.tensors,
+    leftOut: names.leftOut,
     cache: sources.cache,
   });
   addLogsRoom(table, table.folder(root, 'logs'), sources.log);
 
-  const count = checkpoint.tensors.length;
+  const count = names.tensors;
   addSysRoom(table, table.folder(root, 'sys'), {
     version: sources.version,
     banner: () => {
@@ -113,9 +117,9 @@ export function buildTree(checkpoint: Checkpoint, sources: TreeSources): BuiltTr
       });
     },
     modelStr: () => modelText(checkpoint, model),
-    checkpointJson: () => checkpointText(checkpoint, model),
+    checkpointJson: () => checkpointText(checkpoint, names),
     tensorsJson: function* () {
-      return yield* tensorsJson(() => eachTensor(checkpoint, model), yield* files.paths());
+      return yield* tensorsJson(() => names.all, yield* files.paths());
     },
     status: sources.status,
     metrics: sources.metrics,
@@ -124,8 +128,8 @@ export function buildTree(checkpoint: Checkpoint, sources: TreeSources): BuiltTr
   return {
     tree: table,
     tensors: count,
-    dirtyTensors: () =>
-      inSlices(dirtyTensorsInSlices(checkpoint.image.overlay, eachTensor(checkpoint, model))),
+    leftOut: names.leftOut,
+    dirtyTensors: () => inSlices(dirtyTensorsInSlices(checkpoint.image.overlay, names.all)),
   };
 }
 
@@ -139,12 +143,12 @@ function* modelText(checkpoint: Checkpoint, model: Model): Generator<void, Uint8
 /** Names between two yields. */
 const NAMES_SLICE = 64;
 
-/** A tensor has the same name as everywhere else: the last of its names. */
-function* checkpointText(checkpoint: Checkpoint, model: Model): Generator<void, Uint8Array> {
-  const names = new Map<Tensor, string>();
+/** A tensor has the same name as everywhere else: the first of its names. */
+function* checkpointText(checkpoint: Checkpoint, { all }: TensorNames): Generator<void, Uint8Array> {
+  const names = new ViewMap<string>();
   let looked = 0;
-  for (const { name, tensor } of eachTensor(checkpoint, model)) {
-    names.set(tensor, name);
+  for (const { name, tensor } of all) {
+    if (!names.has(tensor)) names.set(tensor, name);
     // The size of the map would be wrong: a tensor may have hundreds of thousands of names.
     if (++looked % NAMES_SLICE === 0) yield;
   }
@@ -155,6 +159,8 @@ function* checkpointText(checkpoint: Checkpoint, model: Model): Generator<void, 
 function isModelAlone(checkpoint: Checkpoint, model: Model, files: TensorFiles): boolean {
   if (model.path.length > 0 || model.tensors.length === 0) return false;
   if (!checkpoint.tensors.every(({ tensor }) => files.has(tensor))) return false;
-  if (!(checkpoint.root instanceof PyDict)) return isTensor(checkpoint.root);
-  return checkpoint.root.entries.length === model.tensors.length;
+  if (isTensor(checkpoint.root)) return true;
+  if (!(checkpoint.root instanceof PyDict)) return false;
+  const { entries } = checkpoint.root;
+  return entries.length === model.tensors.length && entries.every(([, value]) => isTensor(value));
 }

@@ -1,8 +1,8 @@
 import type { Tensor } from '../checkpoint/tensor.ts';
+import { viewKey } from '../checkpoint/tensor-views.ts';
 import { atOnce } from '../storage/in-slices.ts';
 import type { Overlay } from '../storage/overlay.ts';
 import { dirtyBytes } from './dirty-bytes.ts';
-import { viewKey } from './tensor-files.ts';
 
 /** A tensor with dirty bytes. */
 export interface DirtyTensor {

@@ -4,6 +4,7 @@
  */
 import { extname } from 'node:path';
 import type { Checkpoint, CheckpointFormat } from '../checkpoint/checkpoint.ts';
+import type { ModelTensor } from '../checkpoint/model.ts';
 import { MAX_TENSORS } from '../checkpoint/safetensors-header.ts';
 import type { DirectoryInode } from '../inode.ts';
 import type { Checksums } from '../storage/checksums.ts';
@@ -13,27 +14,28 @@ import type { Image } from '../storage/image.ts';
 import type { RenderedPages } from '../storage/rendered-pages.ts';
 import { Sliced } from '../storage/sliced.ts';
 import type { InodeTable } from './inode-table.ts';
-import type { ModelTensor } from './model-tensors.ts';
-import { SafetensorsExport } from './safetensors-export.ts';
+import { type Omitted, SafetensorsExport } from './safetensors-export.ts';
 
 export interface ExportSources {
   readonly checkpoint: Checkpoint;
   /** Absent if there are no edits. */
   readonly checksums: Checksums | undefined;
   readonly tensors: readonly ModelTensor[];
+  /** What belongs to the model and is not one of its tensors: an export names it. */
+  readonly leftOut: readonly Omitted[];
   readonly cache: RenderedPages;
 }
 
 export function addExportRoom(
   table: InodeTable,
   room: DirectoryInode,
-  { checkpoint, checksums, tensors, cache }: ExportSources,
+  { checkpoint, checksums, tensors, leftOut, cache }: ExportSources,
 ): void {
   table.add(room, `model${suffixOf(checkpoint)}`, {
     content: () => new ExportContent(checkpoint.image, checksums),
   });
   if (checkpoint.format !== 'safetensors' && tensors.length > 0 && tensors.length <= MAX_TENSORS) {
-    table.add(room, 'model.safetensors', { content: () => new SafetensorsExport(tensors, cache) });
+    table.add(room, 'model.safetensors', { content: () => new SafetensorsExport(tensors, cache, leftOut) });
   }
 }
 

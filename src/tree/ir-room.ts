@@ -10,6 +10,7 @@
  */
 import { basename } from 'node:path';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import type { Model } from '../checkpoint/model.ts';
 import type { ZipEntry } from '../checkpoint/zip/entry.ts';
 import { readEntry } from '../checkpoint/zip/read-entry.ts';
 import type { DirectoryInode } from '../inode.ts';
@@ -24,7 +25,6 @@ import { treeDot, treeJson, treeText } from './ir/module-documents.ts';
 import { type ModuleNode, moduleTree } from './ir/module-tree.ts';
 import { type CodeFile, codeFiles, exportedPrograms } from './ir/program-source.ts';
 import type { ModuleInstance } from './ir/script-program.ts';
-import type { Model } from './model-tensors.ts';
 import { escapeKey } from './path-names.ts';
 import { UNCHANGING, UnchangingDocument } from './unchanging-document.ts';
 

@@ -3,9 +3,9 @@
  * parameter.
  */
 
+import type { ModelTensor } from '../checkpoint/model.ts';
 import type { DirectoryInode } from '../inode.ts';
 import type { InodeTable } from './inode-table.ts';
-import type { ModelTensor } from './model-tensors.ts';
 import { escapeKey, pathOfTensorName } from './path-names.ts';
 import type { TensorFiles } from './tensor-files.ts';
 

@@ -2,10 +2,11 @@
  * /sys/model_str of a file without a module: the state dict as nested modules, in the style of `str(model)`, with dtypes and shapes in the
  * place of torch's layer arguments.
  */
+
+import type { ModelTensor } from '../checkpoint/model.ts';
 import type { Tensor } from '../checkpoint/tensor.ts';
 import { visible } from '../visible-text.ts';
 import { DocumentWriter } from './document-writer.ts';
-import type { ModelTensor } from './model-tensors.ts';
 
 interface Module {
   readonly modules: Map<string, Module>;

@@ -5,6 +5,7 @@
  * out and named in `__metadata__`.
  */
 import { DTYPE_ROWS } from '../checkpoint/dtypes.ts';
+import type { ModelTensor } from '../checkpoint/model.ts';
 import { headerShape } from '../checkpoint/safetensors-dtypes.ts';
 import { DTYPES, type Tensor } from '../checkpoint/tensor.ts';
 import { tensorContent } from '../checkpoint/tensor-content.ts';
@@ -14,7 +15,6 @@ import type { Extent } from '../storage/extent.ts';
 import type { RenderedPages } from '../storage/rendered-pages.ts';
 import { Sliced } from '../storage/sliced.ts';
 import { Utf8Pieces } from '../storage/utf8-pieces.ts';
-import type { ModelTensor } from './model-tensors.ts';
 
 /** The data begins at a multiple of it, as the reference implementation has it. */
 const ALIGNMENT = 8;
@@ -31,6 +31,12 @@ interface Entry {
   readonly content: FixedContent;
 }
 
+/** A tensor that is not in the export, and why. */
+export interface Omitted {
+  readonly name: string;
+  readonly reason: string;
+}
+
 interface LaidOut {
   readonly size: number;
   readonly extents: readonly Extent[];
@@ -43,8 +49,9 @@ export class SafetensorsExport implements ExtentContent {
   readonly kind = 'extents';
   readonly layout: Sliced<LaidOut>;
 
-  constructor(tensors: readonly ModelTensor[], cache: RenderedPages) {
-    this.layout = new Sliced(() => layOut(tensors, cache));
+  /** `others` are not tensors of the model; the export names them as left out. */
+  constructor(tensors: readonly ModelTensor[], cache: RenderedPages, others: readonly Omitted[] = []) {
+    this.layout = new Sliced(() => layOut(tensors, cache, others));
   }
 
   get size(): number {
@@ -56,14 +63,19 @@ export class SafetensorsExport implements ExtentContent {
   }
 }
 
-function* layOut(tensors: readonly ModelTensor[], cache: RenderedPages): Slices<LaidOut> {
+function* layOut(
+  tensors: readonly ModelTensor[],
+  cache: RenderedPages,
+  others: readonly Omitted[],
+): Slices<LaidOut> {
   const bySize = new Map<number, Entry[]>();
-  const leftOut: string[] = [];
+  const leftOut: Omitted[] = [];
   for (const [index, { name: own, tensor }] of tensors.entries()) {
-    const name = own === '' ? NAMELESS : own;
+    const name = own === '' && tensors.length === 1 ? NAMELESS : own;
     const dtype = DTYPE_ROWS[tensor.dtype].safetensors;
     const content = dtype === undefined ? undefined : contentOf(tensor, cache);
-    if (dtype === undefined || content === undefined) leftOut.push(name);
+    if (dtype === undefined) leftOut.push({ name, reason: `safetensors has no dtype ${tensor.dtype}` });
+    else if (content === undefined) leftOut.push({ name, reason: 'its bytes are not in the file' });
     else {
       const elementSize = DTYPES[tensor.dtype];
       const alike = bySize.get(elementSize) ?? [];
@@ -72,6 +84,7 @@ function* layOut(tensors: readonly ModelTensor[], cache: RenderedPages): Slices<
     }
     if (index % SLICE === 0) yield;
   }
+  leftOut.push(...others);
   // Tensors with large elements come first: then each tensor is aligned to its own element size.
   const groups = Array.from(bySize)
     .sort(([a], [b]) => b - a)
@@ -90,13 +103,19 @@ function* layOut(tensors: readonly ModelTensor[], cache: RenderedPages): Slices<
 }
 
 /** The length, the text in pieces, and the padding after it. */
-function* headerOf(groups: readonly (readonly Entry[])[], leftOut: readonly string[]): Slices<Uint8Array[]> {
+function* headerOf(groups: readonly (readonly Entry[])[], leftOut: readonly Omitted[]): Slices<Uint8Array[]> {
   const text = new Utf8Pieces();
   // A map and not an object: `__proto__` is a name like any other.
   text.add('{"__metadata__":{"format":"pt"');
-  for (const [index, name] of leftOut.entries()) {
+  for (const [index, { name }] of leftOut.entries()) {
     text.add(index === 0 ? ',"mlfs_left_out":"' : ' ');
     text.add(JSON.stringify(name).slice(1, -1));
+    if (index % SLICE === 0) yield;
+  }
+  // A line for each: the names may hold spaces.
+  for (const [index, { name, reason }] of leftOut.entries()) {
+    text.add(index === 0 ? '","mlfs_left_out_because":"' : '\\n');
+    text.add(JSON.stringify(`${name}: ${reason}`).slice(1, -1));
     if (index % SLICE === 0) yield;
   }
   text.add(leftOut.length === 0 ? '}' : '"}');

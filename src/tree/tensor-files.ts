@@ -1,13 +1,14 @@
 /**
  * One inode for each tensor, however many names it has and in however many rooms: tied weights, memoised objects and a checkpoint's copy of
- * the state dict are one file with several links. Two tensors are the same if they are the same view: storage, offset, shape, stride, dtype
- * and lazy bits. Views that only overlap are different files over the same extents.
+ * the state dict are one file with several links. Two tensors are the same if they are the same view (checkpoint/tensor-views.ts). Views that
+ * only overlap are different files over the same extents.
  */
 
 import { elementsPerItem } from '../checkpoint/dtypes.ts';
 import { encodeElement } from '../checkpoint/element-encoding.ts';
 import { byteOfElement, DTYPES, nbytes, type Storage, type Tensor } from '../checkpoint/tensor.ts';
 import { tensorContent } from '../checkpoint/tensor-content.ts';
+import { ViewMap } from '../checkpoint/tensor-views.ts';
 import { MlfsError } from '../errors.ts';
 import type { DirectoryInode, FileInode, Inode } from '../inode.ts';
 import type { Content, StoredContent } from '../storage/content.ts';
@@ -32,10 +33,7 @@ export interface TensorFilesOptions {
 export class TensorFiles {
   readonly #table: InodeTable;
   readonly #options: TensorFilesOptions;
-  /** Most storages have only one tensor, which needs no key. */
-  readonly #firstOf = new Map<Storage, TensorInode>();
-  /** The other tensors, by their view. */
-  readonly #others = new Map<string, TensorInode>();
+  readonly #inodes = new ViewMap<TensorInode>();
 
   constructor(table: InodeTable, options: TensorFilesOptions) {
     this.#table = table;
@@ -52,7 +50,7 @@ export class TensorFiles {
   }
 
   has(tensor: Tensor): boolean {
-    return this.#find(tensor) !== undefined;
+    return this.#inodes.has(tensor);
   }
 
   /**
@@ -81,20 +79,13 @@ export class TensorFiles {
       if (looked % 256 === 0) yield;
     }
     return (tensor) => {
-      const inode = this.#find(tensor);
+      const inode = this.#inodes.get(tensor);
       return inode === undefined ? undefined : paths.get(inode);
     };
   }
 
-  #find(tensor: Tensor): TensorInode | undefined {
-    const first = this.#firstOf.get(tensor.storage);
-    if (first === undefined || first.tensor === tensor) return first;
-    const key = viewKey(tensor);
-    return viewKey(first.tensor) === key ? first : this.#others.get(key);
-  }
-
   #inodeOf(tensor: Tensor): TensorInode {
-    return this.#find(tensor) ?? this.#make(tensor);
+    return this.#inodes.get(tensor) ?? this.#make(tensor);
   }
 
   #make(tensor: Tensor): TensorInode {
@@ -102,8 +93,7 @@ export class TensorFiles {
       (nodeid, mtimeMs) => new TensorInode(nodeid, mtimeMs, tensor, this.#options),
       nbytes(tensor),
     );
-    if (this.#firstOf.has(tensor.storage)) this.#others.set(viewKey(tensor), inode);
-    else this.#firstOf.set(tensor.storage, inode);
+    this.#inodes.set(tensor, inode);
     return inode;
   }
 
@@ -241,12 +231,6 @@ function readOnly(content: Content): Content {
     };
   }
   return { kind: 'rendered', size: content.size, read: (offset, length) => content.read(offset, length) };
-}
-
-/** Equal for tensors that are the same view of the same storage. */
-export function viewKey(tensor: Tensor): string {
-  const bits = `${tensor.conj ? 'c' : ''}${tensor.neg ? 'n' : ''}`;
-  return `${tensor.dtype}${bits} ${tensor.storageOffset} ${tensor.shape} ${tensor.stride} ${tensor.storage.key}`;
 }
 
 /** Offset of the tensor's first byte in the checkpoint file; undefined if it is compressed or not in the file. */

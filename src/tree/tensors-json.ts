@@ -6,11 +6,13 @@
  * together list a limited number of their characters, and a document that would be too large ends with a line that says how many lines are
  * missing.
  */
+import type { NameAndTensor } from '../checkpoint/model.ts';
 import { nbytes, type Tensor } from '../checkpoint/tensor.ts';
+import { viewKey } from '../checkpoint/tensor-views.ts';
 import { joinedBytes } from '../storage/joined-bytes.ts';
 import { Utf8Pieces } from '../storage/utf8-pieces.ts';
 import { visibleJson } from '../visible-text.ts';
-import { fileOffset, MAX_ALIASES, viewKey } from './tensor-files.ts';
+import { fileOffset, MAX_ALIASES } from './tensor-files.ts';
 
 /** Maximum for all lines together, in characters. A model with 100,000 tied pairs of names of 80 characters needs half of it. */
 const ALIAS_CHARACTERS = 16 * 1024 * 1024;
@@ -18,11 +20,6 @@ const ALIAS_CHARACTERS = 16 * 1024 * 1024;
 const MAX_BYTES = 64 * 1024 * 1024;
 /** Tensors between two yields. */
 const SLICE = 64;
-
-export interface NameAndTensor {
-  readonly name: string;
-  readonly tensor: Tensor;
-}
 
 /** The last line of a document that was cut. */
 export interface OmittedTensors {

@@ -4,6 +4,7 @@
  * elements have no numbers (elements that share bytes).
  */
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import type { ModelTensor } from '../checkpoint/model.ts';
 import { PyDict, PyFloat, type Value } from '../checkpoint/pickle/values.ts';
 import { numel, type Tensor } from '../checkpoint/tensor.ts';
 import { tensorContent } from '../checkpoint/tensor-content.ts';
@@ -13,7 +14,6 @@ import type { RenderedPages } from '../storage/rendered-pages.ts';
 import { EventsFile, type EventsTensor } from '../viz/events-file.ts';
 import type { EventTime } from '../viz/tensor-event.ts';
 import type { InodeTable } from './inode-table.ts';
-import type { ModelTensor } from './model-tensors.ts';
 
 export interface VizSources {
   readonly checkpoint: Checkpoint;

@@ -4,7 +4,7 @@
  */
 
 import { visible, visibleLines } from '../../visible-text.ts';
-import { isModule, isScriptObject } from '../module-names.ts';
+import { isModule, isScriptObject } from '../modules.ts';
 import { PyDict, PyGlobal, type PyObject, type Value } from '../pickle/values.ts';
 import { keyText } from '../value-children.ts';
 import { extraRepr, ModuleAttributes } from './layer-repr.ts';

@@ -27,8 +27,10 @@ export interface TorchPickleOptions extends PicklePlace {
   readonly limits?: Partial<PickleLimits> | undefined;
   /** Opens what `torch.storage._load_from_bytes` is given. */
   readonly loadFromBytes?: (bytes: PyBytes, account: Account) => Value | undefined;
-  /** Where the pickle lies in the file, when it lies there as it is. */
+  /** Where the pickle lies in the file, if it lies there uncompressed. */
   readonly origin?: PickleOrigin | undefined;
+  /** The tensors that `torch.jit._pickle.build_tensor_from_id` means. */
+  readonly tensorFromId?: (id: number) => Tensor | undefined;
 }
 
 /** Interprets one pickle of a torch file over the storages it names. */
@@ -38,7 +40,7 @@ export function readTorchPickle(
   options: TorchPickleOptions,
 ): TorchPickle {
   const numpy = new NumpyArrays(storages, options.origin);
-  const torch = new TorchReconstructors(storages, options.loadFromBytes, numpy.table);
+  const torch = new TorchReconstructors(storages, options, numpy.table);
   const unpickled = readPickle(bytes, {
     ...options,
     reconstructors: torch.table,

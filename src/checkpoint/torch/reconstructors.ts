@@ -21,6 +21,7 @@ import { bytesOfElements, type DType, type Quantizer, type Tensor } from '../ten
 import { dtypeNamed } from './dtype-names.ts';
 import { type StorageTable, TorchStorage } from './storage-table.ts';
 import { checkGeometry, type Geometry, GeometryFault } from './tensor-geometry.ts';
+import { TensorObject } from './tensor-object.ts';
 import { type Annotations, TorchTensor } from './torch-tensor.ts';
 
 interface TensorArguments {
@@ -32,6 +33,13 @@ interface TensorArguments {
   readonly dtype?: DType | undefined;
   readonly metadata?: Value | undefined;
   readonly quantizer?: Quantizer | undefined;
+}
+
+export interface TensorSources {
+  /** Opens what `torch.storage._load_from_bytes` is given: an inner torch file. */
+  readonly loadFromBytes?: (bytes: PyBytes, account: Account) => Value | undefined;
+  /** The tensors that `torch.jit._pickle.build_tensor_from_id` means. */
+  readonly tensorFromId?: (id: number) => Tensor | undefined;
 }
 
 const REBUILD_FROM_TYPE = 'torch._tensor._rebuild_from_type_v2';
@@ -57,10 +65,10 @@ export class TorchReconstructors {
   readonly faults = new Map<Tensor, string>();
   readonly #storages: StorageTable;
 
-  /** `loadFromBytes` opens what `torch.storage._load_from_bytes` is given: an inner torch file. `others` are those of other libraries. */
+  /** `others` are the reconstructors of other libraries. */
   constructor(
     storages: StorageTable,
-    loadFromBytes?: (bytes: PyBytes, account: Account) => Value | undefined,
+    { loadFromBytes, tensorFromId }: TensorSources = {},
     others: Iterable<readonly [path: string, reconstructor: Reconstructor]> = [],
   ) {
     this.#storages = storages;
@@ -87,6 +95,13 @@ export class TorchReconstructors {
       ['torch._utils._rebuild_device_tensor_from_numpy', (args, account) => rebuildFromNumpy(args, account)],
       [REBUILD_FROM_TYPE, (args, account) => this.#rebuildFromType(args, account)],
       ['fastai.torch_core._fa_rebuild_tensor', (args, account) => this.#rebuildOfClass(args, account)],
+      [
+        'torch.jit._pickle.build_tensor_from_id',
+        (args) => {
+          const id = items(args)?.[0];
+          return typeof id === 'number' ? tensorFromId?.(id) : undefined;
+        },
+      ],
       ['torch.Size', (args) => sizeOf(args)],
       [
         'torch.storage._load_from_bytes',
@@ -128,10 +143,11 @@ export class TorchReconstructors {
 
   /** (data, requires_grad, hooks[, state]); the class itself takes (data[, requires_grad]). */
   #rebuildParameter(args: Value, account: Account): Value | undefined {
-    const [data, requiresGrad] = items(args) ?? [];
+    const [data, requiresGrad, , state] = items(args) ?? [];
     if (!(data instanceof TorchTensor)) return undefined;
     account.heap(HEAP_COST.tensor);
     const parameter = new TorchTensor(data, requiresGrad !== false, true, data);
+    keepAttributes(parameter, state ?? data.attributes);
     this.#passFault(data, parameter);
     return parameter;
   }
@@ -160,11 +176,13 @@ export class TorchReconstructors {
     const className = type instanceof PyGlobal ? type.path : undefined;
     if (!(made instanceof TorchTensor)) {
       account.heap(HEAP_COST.object);
-      const object = new PyObject(type ?? inner, innerArgs);
+      const object = new TensorObject(type ?? inner, innerArgs);
       object.state = state;
       return object;
     }
-    return this.#asSubclass(made, className, account);
+    const tensor = this.#asSubclass(made, className, account);
+    keepAttributes(tensor, state);
+    return tensor;
   }
 
   /** (cls, storage, offset, size, stride, requires_grad, hooks): `cls` of a tensor. */
@@ -221,6 +239,13 @@ export class TorchReconstructors {
     const fault = this.faults.get(from);
     if (fault !== undefined) this.faults.set(to, fault);
   }
+}
+
+/** Most have none, or empty ones. */
+function keepAttributes(tensor: TorchTensor, state: Value | undefined): void {
+  const dicts = state instanceof PyTuple ? state.items : [state];
+  if (dicts.some((dict) => dict instanceof PyDict && dict.entries.length > 0))
+    tensor.attributes = state as Value;
 }
 
 function tensorOf(value: Value | undefined): Value | undefined {
@@ -311,7 +336,7 @@ function componentObject(
   account: Account,
 ): PyObject {
   account.heap(HEAP_COST.object + HEAP_COST.dict + names.length * HEAP_COST.item);
-  const object = new PyObject(layout, new PyTuple([]));
+  const object = new TensorObject(layout, new PyTuple([]));
   const components = new PyDict();
   names.forEach((name, index) => {
     const part = parts[index];

@@ -8,7 +8,7 @@ import { quoteName } from '../../visible-text.ts';
 import { type DType, dtypesBy } from '../dtypes.ts';
 import { NAME_LENGTH, nameStart } from '../name-length.ts';
 import { items } from '../pickle/builtin-reconstructors.ts';
-import { PyDict, PyGlobal, PyObject, PyTuple, type Value } from '../pickle/values.ts';
+import { PyDict, PyGlobal, PyList, PyObject, PyTuple, type Value } from '../pickle/values.ts';
 import { contiguousStride } from '../strided-layout.ts';
 import type { ArchiveLayout } from './archive-layout.ts';
 import { arrayOf, type JsonObject, numberOf, objectOf, textOf } from './json-record.ts';
@@ -22,33 +22,43 @@ const DATA_TYPES: ReadonlyMap<string, DType> = dtypesBy(({ caffe2 = [] }) => caf
 /** Real models are some twenty modules deep. */
 const MAX_DEPTH = 200;
 
-export interface ScriptModel {
-  readonly root: Value;
-  readonly storages: ReadonlyMap<string, TorchStorage>;
-}
+/** A `model.json`: its table of tensors first, because attributes.pkl refers to it; then the modules. */
+export class ScriptModel {
+  readonly #reader: ModelReader;
+  readonly #model: JsonObject;
 
-/** Builds the module tree of a `model.json`. `attributes` is the value of attributes.pkl. */
-export function readScriptModel(
-  image: Image,
-  layout: ArchiveLayout,
-  model: JsonObject,
-  attributes: Value | undefined,
-): ScriptModel {
-  const reader = new ModelReader(image, layout, attributes);
-  reader.readTensors(arrayOf(model.tensors));
-  return { root: reader.module(objectOf(model.mainModule), 0), storages: reader.storages };
+  /** Throws what is wrong with the table of tensors. */
+  constructor(image: Image, layout: ArchiveLayout, model: JsonObject) {
+    this.#reader = new ModelReader(image, layout);
+    this.#model = model;
+    this.#reader.readTensors(arrayOf(model.tensors));
+  }
+
+  get storages(): ReadonlyMap<string, TorchStorage> {
+    return this.#reader.storages;
+  }
+
+  /** The tensor with a number of the table, as attributes.pkl names it. */
+  tensor(id: number): TorchTensor | undefined {
+    return this.#reader.tensors[id];
+  }
+
+  /** The module tree. `attributes` is the value of attributes.pkl. */
+  root(attributes: Value | undefined): Value {
+    this.#reader.attributes = items(attributes) ?? [];
+    return this.#reader.module(objectOf(this.#model.mainModule), 0);
+  }
 }
 
 class ModelReader {
   readonly #image: Image;
   readonly #records: RecordTensors;
-  readonly #tensors: TorchTensor[] = [];
-  readonly #attributes: readonly Value[];
+  readonly tensors: TorchTensor[] = [];
+  attributes: readonly Value[] = [];
 
-  constructor(image: Image, layout: ArchiveLayout, attributes: Value | undefined) {
+  constructor(image: Image, layout: ArchiveLayout) {
     this.#image = image;
     this.#records = new RecordTensors(image, layout, 'little');
-    this.#attributes = items(attributes) ?? [];
   }
 
   get storages(): ReadonlyMap<string, TorchStorage> {
@@ -64,7 +74,7 @@ class ModelReader {
         throw this.#refuse(`tensor ${index} is of an unknown type, ${quoteName(type)}`);
       const shape = arrayOf(tensor.dims).map((extent) => numberOf(extent, 0));
       const strides = arrayOf(tensor.strides).map((stride) => numberOf(stride, 0));
-      this.#tensors.push(
+      this.tensors.push(
         this.#records.make({
           name: `tensors[${index}]`,
           record: textOf(objectOf(tensor.data).key, ''),
@@ -87,12 +97,12 @@ class ModelReader {
     object.state = state;
     for (const item of arrayOf(module.parameters)) {
       const parameter = objectOf(item);
-      const tensor = this.#tensors[numberOf(parameter.tensorId, 0)];
+      const tensor = this.tensors[numberOf(parameter.tensorId, 0)];
       if (tensor !== undefined) state.set(this.#nameOf(parameter), tensor);
     }
     for (const item of arrayOf(module.attributes)) {
       const attribute = objectOf(item);
-      const value = this.#attributes[numberOf(attribute.id, 0)];
+      const value = this.#withTensors(this.attributes[numberOf(attribute.id, 0)]);
       if (value !== undefined) state.set(this.#nameOf(attribute), value);
     }
     for (const item of arrayOf(module.submodules)) {
@@ -100,6 +110,25 @@ class ModelReader {
       state.set(this.#nameOf(child), this.module(child, depth + 1));
     }
     return object;
+  }
+
+  /**
+   * torch 1.0 wrote a tensor as an object of `__main__.TensorID` with the number as its state. (Those that torch 1.1 wrote are tensors by now: see
+   * reconstructors.ts.)
+   */
+  #withTensors(value: Value | undefined, depth = 0): Value | undefined {
+    if (depth > MAX_DEPTH) return value;
+    if (value instanceof PyObject && value.className === '__main__.TensorID') {
+      const id = value.state ?? items(value.args)?.[0];
+      return (typeof id === 'number' ? this.tensors[id] : undefined) ?? value;
+    }
+    if (value instanceof PyTuple) {
+      const inside = value.items.map((item) => this.#withTensors(item, depth + 1) as Value);
+      return inside.every((item, index) => item === value.items[index]) ? value : new PyTuple(inside);
+    }
+    const list = value instanceof PyList ? value.items : [];
+    for (const [index, item] of list.entries()) list[index] = this.#withTensors(item, depth + 1) as Value;
+    return value;
   }
 
   #nameOf(described: JsonObject): string {

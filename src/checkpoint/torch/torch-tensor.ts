@@ -1,3 +1,4 @@
+import type { Value } from '../pickle/values.ts';
 import type { DType, Quantizer, Storage, Tensor } from '../tensor.ts';
 import type { Geometry } from './tensor-geometry.ts';
 
@@ -23,6 +24,8 @@ export class TorchTensor implements Tensor {
   declare readonly neg?: boolean;
   declare readonly quantizer?: Quantizer;
   declare readonly note?: string;
+  /** What a subclass or a parameter was pickled with besides: its attributes. */
+  declare attributes?: Value;
 
   /** Assigns field by field, because a checkpoint creates tens of thousands of these. */
   constructor(view: TensorView, requiresGrad: boolean, isParameter = false, annotations?: Annotations) {

@@ -2,7 +2,7 @@ import { MlfsError } from '../../errors.ts';
 import type { Image } from '../../storage/image.ts';
 import { quoteName } from '../../visible-text.ts';
 import type { ParsedCheckpoint, ParseOptions } from '../checkpoint.ts';
-import { isScriptObject } from '../module-names.ts';
+import { isScriptObject } from '../modules.ts';
 import { listTensors } from '../object-tree.ts';
 import { PICKLE_LIMITS } from '../pickle/limits.ts';
 import type { Value } from '../pickle/values.ts';
@@ -14,7 +14,7 @@ import { embeddedFiles } from './embedded-file.ts';
 import { openExportedProgram } from './exported-program.ts';
 import { readJsonRecord } from './json-record.ts';
 import { namedTensors, readTorchPickle } from './read-torch-pickle.ts';
-import { readScriptModel } from './script-v1.ts';
+import { ScriptModel } from './script-v1.ts';
 import { StorageTable, type TorchStorage } from './storage-table.ts';
 import { zipStorages } from './zip-storages.ts';
 
@@ -40,6 +40,8 @@ export async function openTorchZip(
   const unknown = new Set<string>();
   const warnings = [...archive.warnings];
   const values = new Map<string, Value>();
+  const model = await scriptModel(image, layout);
+  for (const [key, storage] of model?.storages ?? []) storages.set(key, storage);
 
   for (const name of script ? ['data', 'constants', 'bytecode', 'attributes'] : ['data']) {
     const entry = layout.records.get(`${name}.pkl`);
@@ -51,14 +53,19 @@ export async function openTorchZip(
     const bytes = await readEntry(image, entry, options.limits?.pickleBytes ?? PICKLE_LIMITS.pickleBytes);
     const origin = entry.method === 'stored' ? { image, bytes, offset: entry.offset } : undefined;
     const embedded = origin === undefined ? {} : { loadFromBytes: embeddedFiles(origin, table), origin };
-    const pickle = readTorchPickle(bytes, table, { ...place, limits: options.limits, ...embedded });
+    const pickle = readTorchPickle(bytes, table, {
+      ...place,
+      limits: options.limits,
+      tensorFromId: (id) => model?.tensor(id),
+      ...embedded,
+    });
     values.set(name, pickle.value);
     for (const global of pickle.unknownGlobals) unknown.add(global);
     const prefix = name === 'data' ? [] : [name];
     for (const named of namedTensors(pickle, place, prefix, warnings)) tensors.push(named);
   }
 
-  const root = values.get('data') ?? (await scriptModel(image, layout, values, storages));
+  const root = values.get('data') ?? model?.root(values.get('attributes')) ?? null;
   if (!values.has('data')) tensors.push(...listTensors(root, image.path).tensors);
   values.delete('data');
   return {
@@ -75,17 +82,10 @@ export async function openTorchZip(
 }
 
 /** The modules of a TorchScript archive before 1.4, which has a `model.json` and no `data.pkl`. */
-async function scriptModel(
-  image: Image,
-  layout: ArchiveLayout,
-  values: ReadonlyMap<string, Value>,
-  storages: Map<string, TorchStorage>,
-): Promise<Value> {
+async function scriptModel(image: Image, layout: ArchiveLayout): Promise<ScriptModel | undefined> {
   const entry = layout.records.get('model.json');
-  if (entry === undefined) return null;
-  const model = readScriptModel(image, layout, await readJsonRecord(image, entry), values.get('attributes'));
-  for (const [key, storage] of model.storages) storages.set(key, storage);
-  return model.root;
+  if (entry === undefined || layout.records.has('data.pkl')) return undefined;
+  return new ScriptModel(image, layout, await readJsonRecord(image, entry));
 }
 
 /** The small records beside the pickle: what wrote the archive, and how. */

@@ -2,12 +2,13 @@
  * The modules of a model as a tree: of a pickled `torch.nn.Module`, of a TorchScript archive, or, for a state dict, as the dots of
  * its names say. In the order of the file.
  */
-import { isModule, isScriptObject } from '../../checkpoint/module-names.ts';
+
+import type { Model } from '../../checkpoint/model.ts';
+import { isModule, isScriptObject } from '../../checkpoint/modules.ts';
 import { PyDict, type PyObject, PySet, type Value } from '../../checkpoint/pickle/values.ts';
 import type { Tensor } from '../../checkpoint/tensor.ts';
 import { extraRepr, ModuleAttributes } from '../../checkpoint/torch/layer-repr.ts';
 import { isTensor, keyText } from '../../checkpoint/value-children.ts';
-import type { Model } from '../model-tensors.ts';
 
 export interface ModuleNode {
   /** Its own part of the path; empty for the root. */

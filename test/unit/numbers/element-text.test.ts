@@ -169,7 +169,7 @@ for (const [written, line, column, reason] of [
   ['1 2\n', 2, 1, /ends after 2 of 4/],
   ['1,,2\n3 4\n', 1, 3, /missing/],
   ['1 2,\n3 4\n', 1, 5, /missing/],
-  ['1 0x10\n3 4\n', 1, 3, /no number/],
+  ['1 0x10\n3 4\n', 1, 3, /is not a number/],
 ] as const) {
   test(`${JSON.stringify(written)} is refused at line ${line}, column ${column}`, async () => {
     const layout = { columns: 2, separator: ' ' } as const;
@@ -183,10 +183,10 @@ test('integers are refused when they are fractions or out of range', async () =>
   for (const [dtype, number, reason] of [
     ['uint8', '256', /out of range/],
     ['uint8', '-1', /out of range/],
-    ['int8', '1.5', /no integer/],
+    ['int8', '1.5', /is not an integer/],
     ['int64', '9223372036854775808', /out of range/],
-    ['uint64', '1e3', /no integer/],
-    ['int8', '+-5', /no number/],
+    ['uint64', '1e3', /is not an integer/],
+    ['int8', '+-5', /is not a number/],
     ['float8_e4m3fn', 'inf', /out of range/],
     ['bool', '2', /True/],
   ] as const) {

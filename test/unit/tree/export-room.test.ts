@@ -26,7 +26,13 @@ import { at } from './tree-fixtures.ts';
 function exportOf(checkpoint: Checkpoint, checksums?: Checksums): { name: string; content: ExtentContent } {
   const table = new InodeTable(0);
   const room = table.room('export', false);
-  addExportRoom(table, room, { checkpoint, checksums, tensors: [], cache: new RenderedPages(1 << 20) });
+  addExportRoom(table, room, {
+    checkpoint,
+    checksums,
+    tensors: [],
+    leftOut: [],
+    cache: new RenderedPages(1 << 20),
+  });
   const [name = ''] = room.children.keys();
   const inode = at(room, name);
   assert.ok(inode.kind === 'file' && inode.content.kind === 'extents');

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { looksLikeParameter } from '../../../src/checkpoint/model.ts';
 import {
   PyBytes,
   PyDict,
@@ -15,7 +16,6 @@ import { RenderedPages } from '../../../src/storage/rendered-pages.ts';
 import { addCheckpointRoom } from '../../../src/tree/checkpoint-room.ts';
 import { InodeTable } from '../../../src/tree/inode-table.ts';
 import { addModelRoom } from '../../../src/tree/model-room.ts';
-import { looksLikeParameter } from '../../../src/tree/model-tensors.ts';
 import { outlineInSlices } from '../../../src/tree/outline.ts';
 import { storageXattrs, TensorFiles } from '../../../src/tree/tensor-files.ts';
 import { at, IMAGE, paths, storage, tensor } from './tree-fixtures.ts';

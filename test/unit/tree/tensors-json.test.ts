@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { NameAndTensor } from '../../../src/checkpoint/model.ts';
 import { atOnce } from '../../../src/storage/in-slices.ts';
-import { type NameAndTensor, tensorsJson } from '../../../src/tree/tensors-json.ts';
+import { tensorsJson } from '../../../src/tree/tensors-json.ts';
 import { storage, tensor } from './tree-fixtures.ts';
 
 const tied = tensor(storage('0', 16), [4]);

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Checkpoint } from '../../../src/checkpoint/checkpoint.ts';
+import type { ModelTensor } from '../../../src/checkpoint/model.ts';
 import { PyDict, PyFloat, type Value } from '../../../src/checkpoint/pickle/values.ts';
 import { StatisticsCache } from '../../../src/numbers/statistics-cache.ts';
 import type { Image } from '../../../src/storage/image.ts';
 import { RenderedPages } from '../../../src/storage/rendered-pages.ts';
 import { InodeTable } from '../../../src/tree/inode-table.ts';
-import type { ModelTensor } from '../../../src/tree/model-tensors.ts';
 import { addVizRoom, eventTime } from '../../../src/tree/viz-room.ts';
 import { requires } from '../../support/requires.ts';
 import { paths, storage, tensor } from './tree-fixtures.ts';

@@ -85,6 +85,46 @@ test('TorchScript of torch 1.0 is a tree of its model.json', async (t) => {
   assert.deepEqual(JSON.parse(valueToJson(checkpoint.root)).state.k, 5);
 });
 
+test('tensors that attributes.pkl refers to by number are those of the table', async (t) => {
+  const record = { dims: ['2'], strides: ['1'], dataType: 'FLOAT' };
+  const model = {
+    mainModule: {
+      parameters: [{ name: 'w', tensorId: '0' }],
+      attributes: [
+        { name: 'scale' },
+        { name: 'steps', id: '1' },
+        { name: 'old', id: '2' },
+        { name: 'oldSteps', id: '3' },
+      ],
+    },
+    tensors: [0, 1, 2, 3].map((index) => ({ ...record, data: { key: `tensors/${index}` } })),
+  };
+  const byId = (id: number) =>
+    assemble(global('torch.jit._pickle', 'build_tensor_from_id'), int(id), 'TUPLE1', 'REDUCE');
+  // As torch 1.0 did.
+  const byObject = (id: number) =>
+    assemble(global('__main__', 'TensorID'), 'EMPTY_TUPLE', 'NEWOBJ', int(id), 'BUILD');
+  const attributes = pickle(
+    assemble('MARK', byId(1), 'EMPTY_LIST', byId(2), 'APPEND'),
+    assemble(byObject(3), 'EMPTY_LIST', byObject(0), 'APPEND', 'TUPLE'),
+  );
+  const zip = buildZip([
+    { name: 'net/version', content: Buffer.from('1') },
+    { name: 'net/code/net.py', content: Buffer.from('def forward(self): pass') },
+    ...[0, 1, 2, 3].map((index) => ({ name: `net/tensors/${index}`, content: new Uint8Array(8) })),
+    { name: 'net/attributes.pkl', content: attributes },
+    { name: 'net/model.json', content: Buffer.from(JSON.stringify(model)) },
+  ]);
+  const checkpoint = await open(t, zip);
+  const names = findStateDict(checkpoint.root)?.names;
+  // The list repeats `w`, which has a name.
+  assert.deepEqual([...(names?.keys() ?? [])], ['w', 'scale', 'old', 'steps.0']);
+  assert.deepEqual(
+    Array.from(names?.values() ?? [], ({ storage: { key } }) => key),
+    ['tensors/0', 'tensors/1', 'tensors/3', 'tensors/2'],
+  );
+});
+
 const pt2 = (config: object, record: Uint8Array) =>
   buildZip([
     { name: 'x/data/weights/weight_0', content: record },

@@ -1,0 +1,232 @@
+/**
+ * Which tensors are the model, and what every tensor of a checkpoint is called: by `mlfs ls`, `cat`, `info` and `verify`, in /model, /views, exports,
+ * tensors.json and the status. A tensor of the model has its name in the state dict; the others have their full path from the root.
+ */
+import { MlfsError } from '../errors.ts';
+import { quoteName } from '../visible-text.ts';
+import type { Checkpoint } from './checkpoint.ts';
+import { isFloating } from './dtypes.ts';
+import { MODULE_PARTS } from './modules.ts';
+import { PyDict, type Value } from './pickle/values.ts';
+import { findStateDict, type StateDict } from './state-dict.ts';
+import type { Tensor } from './tensor.ts';
+import { otherTensorNames } from './tensor-names.ts';
+import { ViewMap } from './tensor-views.ts';
+import { isTensor } from './value-children.ts';
+
+export interface ModelTensor {
+  /** The dotted name in the state dict; empty for a file that is one bare tensor. */
+  readonly name: string;
+  readonly tensor: Tensor;
+  readonly parameter: boolean;
+}
+
+export interface Model {
+  /** From the root of the object tree; empty when the root is the model. */
+  readonly path: readonly string[];
+  readonly tensors: readonly ModelTensor[];
+  /** What holds them. */
+  readonly value: Value;
+  /** The pickled module, when there is one: its names are `state_dict()`'s and not paths of the object tree. */
+  readonly module: Value | undefined;
+  /** Names that were changed because another tensor of the model has them: `a.b~2`. */
+  readonly separated: readonly string[];
+}
+
+/**
+ * The model of a checkpoint. `stateDict` names the key to look under, with dots for keys inside keys.
+ * Throws ERR_MLFS_USAGE when there is no such key or no tensor below it.
+ */
+export function modelOf(checkpoint: Checkpoint, stateDict?: string): Model {
+  const { root } = checkpoint;
+  if (stateDict !== undefined) return chosenModel(checkpoint, stateDict);
+  if (isTensor(root)) {
+    return {
+      path: [],
+      value: root,
+      tensors: [{ name: '', tensor: root, parameter: root.isParameter }],
+      module: undefined,
+      separated: [],
+    };
+  }
+  const found = findStateDict(root) ?? besideRoot(checkpoint);
+  return found === undefined
+    ? { path: [], value: root, tensors: [], module: undefined, separated: [] }
+    : modelAt(found, []);
+}
+
+/** A script for mobile devices may have its weights among its constants only. */
+function besideRoot(checkpoint: Checkpoint): StateDict | undefined {
+  const { names, separated } = otherTensorNames(namedRoots(checkpoint), new Map(), undefined);
+  return names.size === 0 ? undefined : { path: [], value: checkpoint.root, names, separated };
+}
+
+export interface NameAndTensor {
+  readonly name: string;
+  readonly tensor: Tensor;
+}
+
+/** A tensor that is below the model's value and not in the model, and why. */
+export interface LeftOut extends NameAndTensor {
+  readonly reason: string;
+}
+
+/** All names of all tensors of a checkpoint. One name leads to one tensor; a tensor may have several names. */
+export interface TensorNames {
+  /** The model's first, the others in the order of the file. */
+  readonly all: readonly NameAndTensor[];
+  /** How many of them are the model's. */
+  readonly inModel: number;
+  /** How many tensors there are, however many names they have. */
+  readonly tensors: number;
+  /** What is below the model's value and is not in the model. */
+  readonly leftOut: readonly LeftOut[];
+  /** Names that were changed because another tensor has them: `optimizer.x~2`. */
+  readonly separated: readonly string[];
+}
+
+/** Names every tensor. It is work for the size of the checkpoint. */
+export function nameTensors(checkpoint: Checkpoint, model: Model): TensorNames {
+  const own = new Map<string, Tensor>();
+  const named = new ViewMap<true>();
+  for (const { name, tensor } of model.tensors) {
+    own.set(name, tensor);
+    named.set(tensor, true);
+  }
+  const elsewhere =
+    model.tensors.length === 0 ? undefined : { name: pathName(model.path), value: model.value };
+  const others = otherTensorNames(namedRoots(checkpoint), own, elsewhere);
+  for (const tensor of others.names.values()) named.set(tensor, true);
+
+  const leftOut: LeftOut[] = [];
+  const strays = new ViewMap<true>();
+  for (const { path, tensor } of checkpoint.tensors) {
+    if (named.has(tensor)) continue;
+    const isFirst = !strays.has(tensor);
+    strays.set(tensor, true);
+    const name = others.add(pathName(path), tensor);
+    if (isFirst && model.tensors.length > 0 && isBelow(path, model.path)) {
+      leftOut.push({ name, tensor, reason: whyLeftOut(path.slice(model.path.length)) });
+    }
+  }
+  return {
+    all: [...model.tensors, ...Array.from(others.names, ([name, tensor]) => ({ name, tensor }))],
+    inModel: model.tensors.length,
+    tensors: named.size + strays.size,
+    leftOut,
+    separated: [...model.separated, ...others.separated],
+  };
+}
+
+/** The full name, from the root, of what is at a path of the object tree: without the steps that only the pickle needs. */
+export function pathName(path: readonly string[]): string {
+  return path.filter((part, index) => !isPlumbing(part) && !isWithinPlumbing(path, index)).join('.');
+}
+
+/** A module's own dict of parameters; or one of the two dicts of an object with slots. */
+function isWithinPlumbing(path: readonly string[], index: number): boolean {
+  const part = path[index] as string;
+  if (!isPlumbing(path[index - 1])) return false;
+  return MODULE_PARTS.has(part) || (/^[01]$/.test(part) && index + 1 < path.length);
+}
+
+function isPlumbing(part: string | undefined): boolean {
+  return part !== undefined && /^<(?:state|args|kwargs|callable|arg\d+)>$/.test(part);
+}
+
+function isBelow(path: readonly string[], above: readonly string[]): boolean {
+  return above.every((part, index) => path[index] === part);
+}
+
+/** `path` leads from the model's value to the tensor. */
+function whyLeftOut(path: readonly string[]): string {
+  if (!path.some(isPlumbing)) return 'one of too many names';
+  const isBuffer = path.some((part, index) => part === '_buffers' && isPlumbing(path[index - 1]));
+  return isBuffer ? 'a buffer that is not persistent' : 'an attribute that is not part of the state dict';
+}
+
+/** The attributes of a script before torch 1.4 are in its modules, too. */
+const IN_MODULES = 'attributes';
+
+function* namedRoots({
+  root,
+  otherPickles,
+}: Checkpoint): Generator<[name: string | undefined, value: Value]> {
+  yield [undefined, root];
+  for (const [name, value] of otherPickles ?? []) if (name !== IN_MODULES) yield [name, value];
+}
+
+function chosenModel(checkpoint: Checkpoint, key: string): Model {
+  for (const [path, value] of valuesAt(checkpoint.root, key)) {
+    const found = findStateDict(value);
+    if (found !== undefined) return modelAt(found, path);
+  }
+  const keys = checkpoint.root instanceof PyDict ? checkpoint.root.entries.map(([name]) => String(name)) : [];
+  throw new MlfsError('ERR_MLFS_USAGE', `${checkpoint.path}: there is no state dict at ${quoteName(key)}`, {
+    path: checkpoint.path,
+    ...(keys.length === 0 || keys.length > 40
+      ? {}
+      : { advice: `one of its keys: ${keys.map(quoteName).join(', ')}` }),
+  });
+}
+
+/** What a key may mean: itself, or a key in a dict under the part before a dot. */
+function* valuesAt(root: Value, key: string): Generator<[path: string[], value: Value]> {
+  if (!(root instanceof PyDict)) return;
+  const value = root.get(key);
+  if (value !== undefined) yield [[key], value];
+  for (let dot = key.indexOf('.'); dot !== -1; dot = key.indexOf('.', dot + 1)) {
+    const outer = root.get(key.slice(0, dot));
+    if (outer === undefined) continue;
+    for (const [path, inner] of valuesAt(outer, key.slice(dot + 1)))
+      yield [[key.slice(0, dot), ...path], inner];
+  }
+}
+
+function modelAt(found: StateDict, prefix: readonly string[]): Model {
+  const marked = saysWhatTrains(found);
+  const tensors = Array.from(found.names, ([name, tensor]) => ({
+    name,
+    tensor,
+    parameter: looksLikeParameter(name, tensor, marked),
+  }));
+  const { value, module, separated } = found;
+  return { path: [...prefix, ...found.path], value, tensors, module, separated };
+}
+
+/** Whether some of the tensors are marked as parameters. Of a state dict only its own count: the bias in packed weights always is one. */
+function saysWhatTrains({ value, names }: StateDict): boolean {
+  const tensors =
+    value instanceof PyDict ? value.entries.map(([, item]) => item).filter(isTensor) : names.values();
+  for (const { isParameter, requiresGrad } of tensors) if (isParameter || requiresGrad) return true;
+  return false;
+}
+
+/** Names under which torch's own modules and the common libraries register buffers. */
+const BUFFER_NAMES = new Set([
+  'running_mean',
+  'running_var',
+  'num_batches_tracked',
+  'position_ids',
+  'token_type_ids',
+  'inv_freq',
+  'attn_mask',
+  'causal_mask',
+  'relative_position_index',
+  'scale_factor',
+  'zero_point',
+  'scales',
+  'zero_points',
+]);
+
+/**
+ * Whether a tensor of a state dict trains. A pickled parameter says so; a state dict saves parameters and buffers alike as
+ * plain tensors, where only the dtype and the customary names of buffers tell them apart. `anyMarked`: some
+ * tensor of the same state dict is marked as a parameter, so those that are not are buffers.
+ */
+export function looksLikeParameter(name: string, tensor: Tensor, anyMarked: boolean): boolean {
+  if (tensor.isParameter || tensor.requiresGrad) return true;
+  if (anyMarked) return false;
+  if (!isFloating(tensor.dtype)) return false;
+  return !BUFFER_NAMES.has(name.slice(name.lastIndexOf('.') + 1));
+}

@@ -1,0 +1,414 @@
+/**
+ * What the tensors below a value are called: one recursion for state dicts, modules, TorchScript and whatever is in them. The rules are those of
+ * docs/FORMATS.md, "Names of tensors":
+ *
+ *   key of a dict, attribute, parameter, buffer, child  →  `name.key`
+ *   place in a list or tuple                            →  `name.0`
+ *   what only the pickle needs (`<state>`, `<arg0>`)    →  nothing
+ *   a sparse, nested or wrapped tensor                  →  its parts by their names; the object's own name when there is one part
+ *
+ * One name leads to one tensor: a second tensor that would have the name of another is `name~2`. Modules that share parts may have exponentially
+ * many names, and a pickle may contain itself, so what naming may cost is bounded; the tensors beyond it have no name here.
+ */
+import { isPackedObject, isScriptObject, MODULE_PARTS, moduleBody } from './modules.ts';
+import { PyDict, PyList, PyObject, PySet, PyTuple, type Value } from './pickle/values.ts';
+import type { Tensor } from './tensor.ts';
+import { isSameView, ViewMap } from './tensor-views.ts';
+import { TensorObject, wrappedByParameter } from './torch/tensor-object.ts';
+import { TorchTensor } from './torch/torch-tensor.ts';
+import { isContainer, isTensor, keyText, sizeOf } from './value-children.ts';
+
+const MAX_DEPTH = 500;
+/** Parts looked at, with what each container takes besides; and of a tensor's second and further names the characters, with what each takes besides. */
+const NAMING_WORK = 24_000_000;
+const NAME_COST = 96;
+const CONTAINER_COST = 16;
+
+/** What naming may cost. What is too much has no name. */
+export class NamingWork {
+  #left = NAMING_WORK;
+
+  /** Whether nothing is left. */
+  get spent(): boolean {
+    return this.#left <= 0;
+  }
+
+  /** Whether there was enough left. */
+  spend(amount: number): boolean {
+    this.#left -= amount;
+    return this.#left > 0;
+  }
+}
+
+/** The tensors below a value, by their names in the order of the file. */
+export function tensorNames(value: Value, work = new NamingWork()): UniqueNames {
+  const naming = new Naming(work);
+  naming.visit(value, undefined);
+  return naming.finish(new Map());
+}
+
+/** A place whose tensors have names already. */
+export interface NamedElsewhere {
+  readonly name: string;
+  readonly value: Value;
+}
+
+/** Names for the tensors below `values` that are no names of `taken`. What is `elsewhere` is passed over there, and named where else it is. */
+export function otherTensorNames(
+  values: Iterable<readonly [name: string | undefined, value: Value]>,
+  taken: ReadonlyMap<string, Tensor>,
+  elsewhere: NamedElsewhere | undefined,
+): UniqueNames {
+  const naming = new Naming(new NamingWork(), elsewhere);
+  for (const [name, value] of values) {
+    if (name === BYTECODE) naming.visitLast(value, name);
+    else naming.visit(value, name);
+  }
+  return naming.finish(taken);
+}
+
+/** The program of a mobile archive, which repeats constants. */
+const BYTECODE = 'bytecode';
+
+/** Names of which each leads to one tensor. */
+export class UniqueNames {
+  readonly names = new Map<string, Tensor>();
+  /** Those that are not what was wanted, because another tensor has that. */
+  readonly separated: string[] = [];
+  readonly #taken: ReadonlyMap<string, Tensor>;
+  /** How many tensors wanted a name: a forged file has hundreds of thousands that want one. */
+  readonly #wanted = new Map<string, number>();
+
+  constructor(taken: ReadonlyMap<string, Tensor>) {
+    this.#taken = taken;
+  }
+
+  /** Names a tensor `name`, or the first of `name~2`, `name~3`, … that no other tensor has. Returns its name. */
+  add(name: string, tensor: Tensor): string {
+    let nth = this.#wanted.get(name) ?? 1;
+    for (; ; nth++) {
+      const candidate = nth === 1 ? name : `${name}~${nth}`;
+      const owner = this.#ownerOf(candidate);
+      if (owner !== undefined && !isSameView(owner, tensor)) continue;
+      if (owner === undefined) {
+        this.names.set(candidate, tensor);
+        if (nth > 1) this.separated.push(candidate);
+      }
+      if (nth > 1) this.#wanted.set(name, nth);
+      return candidate;
+    }
+  }
+
+  #ownerOf(name: string): Tensor | undefined {
+    return this.#taken.get(name) ?? this.names.get(name);
+  }
+}
+
+interface Named {
+  name: string;
+  tensor: Tensor;
+}
+
+class Naming {
+  readonly #work: NamingWork;
+  readonly #elsewhere: NamedElsewhere | undefined;
+  readonly #found: Named[] = [];
+  readonly #open = new Set<Value>();
+  readonly #seen = new Set<Tensor>();
+  /** Lists that are attributes, above all: an LSTM's `_flat_weights` repeats parameters that have names. */
+  readonly #repeating: { readonly value: Value; readonly name: string }[] = [];
+
+  constructor(work: NamingWork, elsewhere?: NamedElsewhere) {
+    this.#work = work;
+    this.#elsewhere = elsewhere;
+  }
+
+  /** `name` is undefined for the root. */
+  visit(value: Value, name: string | undefined): void {
+    if (isTensor(value)) this.#tensor(value, name);
+    else if (isContainer(value) && !this.#isElsewhere(value, name)) {
+      this.#inside(value, sizeOf(value), () => this.#container(value, name));
+    }
+  }
+
+  /** The same for what repeats tensors: those that have another name get none here. */
+  visitLast(value: Value, name: string): void {
+    this.#repeating.push({ value, name });
+  }
+
+  /** The names, each of one tensor, and of none that `taken` has. */
+  finish(taken: ReadonlyMap<string, Tensor>): UniqueNames {
+    const unique = new UniqueNames(taken);
+    for (const { name, tensor } of this.#found) unique.add(name, tensor);
+    if (this.#repeating.length === 0) return unique;
+    const named = new ViewMap<true>();
+    for (const tensor of taken.values()) named.set(tensor, true);
+    for (const { tensor } of this.#found) named.set(tensor, true);
+    this.#found.length = 0;
+    // Lists may hold objects with lists.
+    for (let at = 0; at < this.#repeating.length; at++) {
+      const { value, name } = this.#repeating[at] as { value: Value; name: string };
+      this.visit(value, name);
+    }
+    for (const { name, tensor } of this.#found) {
+      if (!named.has(tensor)) unique.add(name, tensor);
+    }
+    return unique;
+  }
+
+  #isElsewhere(value: Value, name: string | undefined): boolean {
+    return (
+      this.#elsewhere !== undefined &&
+      value === this.#elsewhere.value &&
+      (name ?? '') === this.#elsewhere.name
+    );
+  }
+
+  #tensor(tensor: Tensor, name: string | undefined): void {
+    this.#add(tensor, name);
+    const attributes = tensor instanceof TorchTensor ? tensor.attributes : undefined;
+    if (attributes !== undefined) {
+      this.#inside(tensor, 1, () => {
+        for (const dict of attributesOf(attributes) ?? []) {
+          for (const [key, value] of dict.entries) this.#attribute(value, name, key);
+        }
+      });
+    }
+    const { scale, zeroPoint } = tensor.quantizer ?? {};
+    if (typeof scale === 'object') this.#add(scale, joined(name, 'scales'));
+    if (typeof zeroPoint === 'object') this.#add(zeroPoint, joined(name, 'zero_points'));
+  }
+
+  #add(tensor: Tensor, name = ''): void {
+    // Its first name costs nothing: opening a checkpoint has bounded how many tensors there are, and their names.
+    const isFirst = !this.#seen.has(tensor);
+    if (isFirst) this.#seen.add(tensor);
+    if (isFirst || this.#work.spend(NAME_COST + name.length)) this.#found.push({ name, tensor });
+  }
+
+  #container(value: Exclude<Value, null> & object, name: string | undefined): void {
+    if (value instanceof PyDict) this.#dict(value, name);
+    else if (value instanceof PyList || value instanceof PyTuple || value instanceof PySet) {
+      this.#numbered(value.items, name);
+    } else if (value instanceof TensorObject) this.#tensorObject(value, name);
+    else if (value instanceof PyObject) {
+      const body = moduleBody(value);
+      const data = wrappedByParameter(value);
+      if (body !== undefined) this.#module(body, name);
+      else if (data !== undefined) this.#parameter(data, name);
+      else this.#object(value, name);
+    }
+  }
+
+  #dict(dict: PyDict, name: string | undefined): void {
+    for (const [key, item] of dict.entries) this.#child(item, name, key);
+    for (const [key, item] of dict.attributes?.entries ?? []) this.#attribute(item, name, key);
+  }
+
+  #numbered(items: readonly Value[], name: string | undefined): void {
+    for (let index = 0; index < items.length; index++) this.#child(items[index] as Value, name, index);
+  }
+
+  /** Most values of a forged file lead nowhere: their names are not made. */
+  #child(value: Value, name: string | undefined, key: Value): void {
+    if (this.#work.spent) return;
+    if (isTensor(value) || isContainer(value)) this.visit(value, joined(name, keyText(key)));
+  }
+
+  #attribute(value: Value, name: string | undefined, key: Value): void {
+    if (isList(value)) this.visitLast(value, joined(name, keyText(key)));
+    else this.#child(value, name, key);
+  }
+
+  /** As `state_dict()`: own parameters, own persistent buffers, the children; and packed weights, which it asks for by name. */
+  #module(body: PyDict, name: string | undefined): void {
+    const transient = body.get('_non_persistent_buffers_set');
+    const skipped = new Set(transient instanceof PySet ? transient.items : []);
+    for (const [key, value] of entriesOf(body.get('_parameters'))) this.#child(value, name, key);
+    for (const [key, value] of entriesOf(body.get('_buffers'))) {
+      if (!skipped.has(key)) this.#child(value, name, key);
+    }
+    for (const [key, value] of entriesOf(body.get('_modules'))) this.#child(value, name, key);
+    for (const [key, value] of body.entries) {
+      if (!MODULE_PARTS.has(key) && isPackedObject(value)) this.#child(value, name, key);
+    }
+  }
+
+  #parameter(data: Value, name: string | undefined): void {
+    const from = this.#found.length;
+    this.visit(data, name);
+    const only = this.#found[from];
+    if (only !== undefined && from + 1 === this.#found.length) {
+      only.tensor = new TorchTensor(only.tensor, only.tensor.requiresGrad, true, only.tensor);
+    }
+  }
+
+  /** Its own tensors. What is deeper in its attributes describes it (the mesh of a DTensor, caches), unless there is nothing else. */
+  #tensorObject(object: TensorObject, name: string | undefined): void {
+    const parts = ownTensors(object);
+    if (parts.length === 0) this.#object(object, name);
+    else if (parts.length > 1) for (const [key, part] of parts) this.#child(part, name, key);
+    else {
+      const from = this.#found.length;
+      this.visit(parts[0]?.[1] as Value, name);
+      this.#callClass(from, object.className);
+    }
+  }
+
+  #object(object: PyObject, name: string | undefined): void {
+    const { args, kwargs, listItems, dictItems, state } = object;
+    const from = this.#found.length;
+    const attributes = attributesOf(state);
+    if (attributes !== undefined) {
+      for (const dict of attributes) {
+        for (const [key, value] of dict.entries) this.#attribute(value, name, key);
+      }
+    } else if (state !== undefined) this.#state(object, state, name);
+    if (dictItems !== undefined) this.#dict(dictItems, name);
+    if (listItems !== undefined) this.#numbered(listItems, name);
+    if (kwargs !== undefined) this.visit(kwargs, name);
+    this.#arguments(args, name);
+    if (name === undefined || dictItems !== undefined || listItems !== undefined || isScriptObject(object))
+      return;
+    const own = this.#found.length - from;
+    if (own > 1 || own === 0 || !this.#work.spend(own) || object.className?.startsWith('torch.jit.')) return;
+    (this.#found[from] as Named).name = name;
+    this.#callClass(from, object.className);
+  }
+
+  /** `state` is what `__getstate__` returned, and is no dict: its numbers mean nothing while all tensors are behind the same one. */
+  #state(object: PyObject, state: Value, name: string | undefined): void {
+    const from = this.#found.length;
+    const weight = weightWithoutBias(state);
+    if (weight !== undefined) {
+      this.#child(weight, name, 0);
+      return;
+    }
+    this.visit(state, name);
+    if (isQuantizedConvolution(object.className)) this.#callWeightAndBias(from, name);
+    else while (this.#dropCommonNumber(from, name));
+  }
+
+  /** One argument with tensors is the object's content; several have numbers. */
+  #arguments(args: Value, name: string | undefined): void {
+    const from = this.#found.length;
+    this.visit(args, name);
+    if (args instanceof PyTuple && args.items.length > 0) this.#dropCommonNumber(from, name);
+  }
+
+  /** Takes `.0` out of `name.0`, `name.0.a`, … when all names from a place on have it. Returns whether they had. */
+  #dropCommonNumber(from: number, name: string | undefined): boolean {
+    const start = name === undefined ? 0 : name.length + 1;
+    const step = /^\d+(?=\.|$)/.exec(this.#found[from]?.name.slice(start, start + 20) ?? '')?.[0];
+    const count = this.#found.length - from;
+    if (step === undefined || !this.#work.spend(count)) return false;
+    const end = start + step.length;
+    for (let index = from; index < this.#found.length; index++) {
+      const { name: full } = this.#found[index] as Named;
+      if (!full.startsWith(step, start) || (full.length > end && full[end] !== '.')) return false;
+    }
+    for (let index = from; index < this.#found.length; index++) {
+      const entry = this.#found[index] as Named;
+      const rest = entry.name.slice(end + 1);
+      entry.name = rest === '' ? (name ?? '') : joined(name, rest);
+    }
+    return true;
+  }
+
+  /** A quantized convolution is pickled as a tuple: its weight, with what that has for each channel, and its bias. */
+  #callWeightAndBias(from: number, name: string | undefined): void {
+    const numbers: string[] = [];
+    const start = name === undefined ? 0 : name.length + 1;
+    for (let index = from; index < this.#found.length; index++) {
+      const entry = this.#found[index] as Named;
+      const [number = '', ...rest] = entry.name.slice(start).split('.');
+      if (!numbers.includes(number)) numbers.push(number);
+      const called = ['weight', 'bias'][numbers.indexOf(number)];
+      if (called === undefined) return;
+      entry.name = joined(name, [called, ...rest].join('.'));
+    }
+  }
+
+  /** The one tensor from a place on says whose it is. */
+  #callClass(from: number, className: string | undefined): void {
+    const only = this.#found[from];
+    if (only === undefined || className === undefined || from + 1 !== this.#found.length) return;
+    const { tensor } = only;
+    only.tensor = new TorchTensor(tensor, tensor.requiresGrad, tensor.isParameter, {
+      ...tensor,
+      note: className,
+    });
+  }
+
+  /** Runs `visit` unless it is under way for this value, is too deep, or there was too much. */
+  #inside(value: Value, size: number, visit: () => void): void {
+    if (!this.#work.spend(size + CONTAINER_COST) || this.#open.has(value) || this.#open.size > MAX_DEPTH)
+      return;
+    this.#open.add(value);
+    visit();
+    this.#open.delete(value);
+  }
+}
+
+function joined(name: string | undefined, part: string): string {
+  return name === undefined ? part : `${name}.${part}`;
+}
+
+function entriesOf(value: Value | undefined): PyDict['entries'] {
+  return value instanceof PyDict ? value.entries : [];
+}
+
+/** The attributes that BUILD sets: a dict, or a pair of them when the class has slots. */
+function attributesOf(state: Value | undefined): readonly PyDict[] | undefined {
+  if (state instanceof PyDict) return [state];
+  if (!(state instanceof PyTuple) || state.items.length !== 2) return undefined;
+  if (!state.items.every((item) => item === null || item instanceof PyDict)) return undefined;
+  return state.items.filter((item) => item instanceof PyDict);
+}
+
+/** A list, or what TorchScript makes of one. */
+function isList(value: Value): boolean {
+  if (value instanceof PyList) return true;
+  if (!(value instanceof PyObject) || !value.className?.startsWith('torch.jit._pickle.')) return false;
+  return value.args instanceof PyTuple && value.args.items[0] instanceof PyList;
+}
+
+/** The tensors that are arguments or attributes of a tensor subclass, each once. */
+function ownTensors(object: TensorObject): (readonly [key: Value, value: Value])[] {
+  const parts: (readonly [key: Value, value: Value])[] = [];
+  const seen = new ViewMap<true>();
+  const add = (key: Value, value: Value) => {
+    if (isTensor(value)) {
+      if (seen.has(value)) return;
+      seen.set(value, true);
+    } else if (!(value instanceof TensorObject) && wrappedByParameter(value) === undefined) return;
+    parts.push([key, value]);
+  };
+  const addAll = (dict: PyDict | undefined) => {
+    for (const [key, value] of dict?.entries ?? []) add(key, value);
+  };
+  if (object.args instanceof PyTuple) {
+    for (const [index, item] of object.args.items.entries()) {
+      if (item instanceof PyDict) addAll(item);
+      else add(index, item);
+    }
+  }
+  addAll(object.dictItems);
+  for (const dict of attributesOf(object.state) ?? []) addAll(dict);
+  return parts;
+}
+
+/** Packed weights of a linear layer are `(weight, bias)`: without a bias the weight still has its number. */
+function weightWithoutBias(state: Value): Tensor | undefined {
+  let inner = state;
+  for (let depth = 0; depth < 4 && inner instanceof PyTuple && inner.items.length === 1; depth++) {
+    inner = inner.items[0] as Value;
+  }
+  if (!(inner instanceof PyTuple) || inner.items.length !== 2 || inner.items[1] !== null) return undefined;
+  const [weight] = inner.items;
+  return isTensor(weight) ? weight : undefined;
+}
+
+function isQuantizedConvolution(className: string | undefined): boolean {
+  return /\.quantized\.(.*\.)?Conv\w*\d[dD]$/.test(className ?? '');
+}
