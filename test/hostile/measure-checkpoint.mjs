@@ -6,9 +6,9 @@
 import { readFileSync } from 'node:fs';
 import { fileStructure } from '../../dist/checkpoint/file-structure.js';
 import { openCheckpoint } from '../../dist/checkpoint/open.js';
-import { TreeFilesystem } from '../../dist/fuse/operations.js';
+import { TreeFilesystem } from '../../dist/fuse/tree-filesystem.js';
 import { openCheckpoint as openLibrary } from '../../dist/index.js';
-import { RenderedPages } from '../../dist/storage/page-cache.js';
+import { RenderedPages } from '../../dist/storage/rendered-pages.js';
 import { Log } from '../../dist/telemetry/log.js';
 import { buildTree } from '../../dist/tree/build-tree.js';
 
