@@ -21,7 +21,7 @@ import { isContainer, isTensor, keyText, sizeOf } from './value-children.ts';
 const MAX_DEPTH = 500;
 /** Parts looked at, with what each container takes besides; and of a tensor's second and further names the characters, with what each takes besides. */
 const NAMING_WORK = 24_000_000;
-const NAME_COST = 96;
+const NAME_COST = 192;
 const CONTAINER_COST = 16;
 
 /** What naming may cost. What is too much has no name. */
@@ -61,8 +61,9 @@ export function otherTensorNames(
 ): UniqueNames {
   const naming = new Naming(new NamingWork(), elsewhere);
   for (const [name, value] of values) {
-    if (name === BYTECODE) naming.visitLast(value, name);
-    else naming.visit(value, name);
+    const at = name === undefined ? undefined : new Place(undefined, name);
+    if (at !== undefined && name === BYTECODE) naming.visitLast(value, at);
+    else naming.visit(value, at);
   }
   return naming.finish(taken);
 }
@@ -109,6 +110,24 @@ interface Named {
   tensor: Tensor;
 }
 
+/** Where a value is. The text of its name is made when it is asked for: most values of a forged file lead to no tensor, and its keys may be long. */
+class Place {
+  readonly #above: Place | undefined;
+  readonly #key: Value;
+  #text: string | undefined;
+
+  constructor(above: Place | undefined, key: Value) {
+    this.#above = above;
+    this.#key = key;
+  }
+
+  get text(): string {
+    this.#text ??=
+      this.#above === undefined ? keyText(this.#key) : `${this.#above.text}.${keyText(this.#key)}`;
+    return this.#text;
+  }
+}
+
 class Naming {
   readonly #work: NamingWork;
   readonly #elsewhere: NamedElsewhere | undefined;
@@ -116,24 +135,24 @@ class Naming {
   readonly #open = new Set<Value>();
   readonly #seen = new Set<Tensor>();
   /** Lists that are attributes, above all: an LSTM's `_flat_weights` repeats parameters that have names. */
-  readonly #repeating: { readonly value: Value; readonly name: string }[] = [];
+  readonly #repeating: { readonly value: Value; readonly at: Place }[] = [];
 
   constructor(work: NamingWork, elsewhere?: NamedElsewhere) {
     this.#work = work;
     this.#elsewhere = elsewhere;
   }
 
-  /** `name` is undefined for the root. */
-  visit(value: Value, name: string | undefined): void {
-    if (isTensor(value)) this.#tensor(value, name);
-    else if (isContainer(value) && !this.#isElsewhere(value, name)) {
-      this.#inside(value, sizeOf(value), () => this.#container(value, name));
+  /** `at` is undefined for the root. */
+  visit(value: Value, at: Place | undefined): void {
+    if (isTensor(value)) this.#tensor(value, at);
+    else if (isContainer(value) && !this.#isElsewhere(value, at)) {
+      this.#inside(value, sizeOf(value), () => this.#container(value, at));
     }
   }
 
   /** The same for what repeats tensors: those that have another name get none here. */
-  visitLast(value: Value, name: string): void {
-    this.#repeating.push({ value, name });
+  visitLast(value: Value, at: Place): void {
+    this.#repeating.push({ value, at });
   }
 
   /** The names, each of one tensor, and of none that `taken` has. */
@@ -146,9 +165,9 @@ class Naming {
     for (const { tensor } of this.#found) named.set(tensor, true);
     this.#found.length = 0;
     // Lists may hold objects with lists.
-    for (let at = 0; at < this.#repeating.length; at++) {
-      const { value, name } = this.#repeating[at] as { value: Value; name: string };
-      this.visit(value, name);
+    for (let index = 0; index < this.#repeating.length; index++) {
+      const { value, at } = this.#repeating[index] as { value: Value; at: Place };
+      this.visit(value, at);
     }
     for (const { name, tensor } of this.#found) {
       if (!named.has(tensor)) unique.add(name, tensor);
@@ -156,87 +175,88 @@ class Naming {
     return unique;
   }
 
-  #isElsewhere(value: Value, name: string | undefined): boolean {
+  #isElsewhere(value: Value, at: Place | undefined): boolean {
     return (
       this.#elsewhere !== undefined &&
       value === this.#elsewhere.value &&
-      (name ?? '') === this.#elsewhere.name
+      (at?.text ?? '') === this.#elsewhere.name
     );
   }
 
-  #tensor(tensor: Tensor, name: string | undefined): void {
-    this.#add(tensor, name);
+  #tensor(tensor: Tensor, at: Place | undefined): void {
+    this.#add(tensor, at);
     const attributes = tensor instanceof TorchTensor ? tensor.attributes : undefined;
     if (attributes !== undefined) {
       this.#inside(tensor, 1, () => {
         for (const dict of attributesOf(attributes) ?? []) {
-          for (const [key, value] of dict.entries) this.#attribute(value, name, key);
+          for (const [key, value] of dict.entries) this.#attribute(value, at, key);
         }
       });
     }
     const { scale, zeroPoint } = tensor.quantizer ?? {};
-    if (typeof scale === 'object') this.#add(scale, joined(name, 'scales'));
-    if (typeof zeroPoint === 'object') this.#add(zeroPoint, joined(name, 'zero_points'));
+    if (typeof scale === 'object') this.#add(scale, new Place(at, 'scales'));
+    if (typeof zeroPoint === 'object') this.#add(zeroPoint, new Place(at, 'zero_points'));
   }
 
-  #add(tensor: Tensor, name = ''): void {
+  #add(tensor: Tensor, at: Place | undefined): void {
     // Its first name costs nothing: opening a checkpoint has bounded how many tensors there are, and their names.
     const isFirst = !this.#seen.has(tensor);
     if (isFirst) this.#seen.add(tensor);
+    if (this.#work.spent && !isFirst) return;
+    const name = at?.text ?? '';
     if (isFirst || this.#work.spend(NAME_COST + name.length)) this.#found.push({ name, tensor });
   }
 
-  #container(value: Exclude<Value, null> & object, name: string | undefined): void {
-    if (value instanceof PyDict) this.#dict(value, name);
+  #container(value: Exclude<Value, null> & object, at: Place | undefined): void {
+    if (value instanceof PyDict) this.#dict(value, at);
     else if (value instanceof PyList || value instanceof PyTuple || value instanceof PySet) {
-      this.#numbered(value.items, name);
-    } else if (value instanceof TensorObject) this.#tensorObject(value, name);
+      this.#numbered(value.items, at);
+    } else if (value instanceof TensorObject) this.#tensorObject(value, at);
     else if (value instanceof PyObject) {
       const body = moduleBody(value);
       const data = wrappedByParameter(value);
-      if (body !== undefined) this.#module(body, name);
-      else if (data !== undefined) this.#parameter(data, name);
-      else this.#object(value, name);
+      if (body !== undefined) this.#module(body, at);
+      else if (data !== undefined) this.#parameter(data, at);
+      else this.#object(value, at);
     }
   }
 
-  #dict(dict: PyDict, name: string | undefined): void {
-    for (const [key, item] of dict.entries) this.#child(item, name, key);
-    for (const [key, item] of dict.attributes?.entries ?? []) this.#attribute(item, name, key);
+  #dict(dict: PyDict, at: Place | undefined): void {
+    for (const [key, item] of dict.entries) this.#child(item, at, key);
+    for (const [key, item] of dict.attributes?.entries ?? []) this.#attribute(item, at, key);
   }
 
-  #numbered(items: readonly Value[], name: string | undefined): void {
-    for (let index = 0; index < items.length; index++) this.#child(items[index] as Value, name, index);
+  #numbered(items: readonly Value[], at: Place | undefined): void {
+    for (let index = 0; index < items.length; index++) this.#child(items[index] as Value, at, index);
   }
 
-  /** Most values of a forged file lead nowhere: their names are not made. */
-  #child(value: Value, name: string | undefined, key: Value): void {
+  #child(value: Value, at: Place | undefined, key: Value): void {
     if (this.#work.spent) return;
-    if (isTensor(value) || isContainer(value)) this.visit(value, joined(name, keyText(key)));
+    if (isTensor(value) || isContainer(value)) this.visit(value, new Place(at, key));
   }
 
-  #attribute(value: Value, name: string | undefined, key: Value): void {
-    if (isList(value)) this.visitLast(value, joined(name, keyText(key)));
-    else this.#child(value, name, key);
+  #attribute(value: Value, at: Place | undefined, key: Value): void {
+    if (isList(value)) this.visitLast(value, new Place(at, key));
+    else this.#child(value, at, key);
   }
 
   /** As `state_dict()`: own parameters, own persistent buffers, the children; and packed weights, which it asks for by name. */
-  #module(body: PyDict, name: string | undefined): void {
+  #module(body: PyDict, at: Place | undefined): void {
     const transient = body.get('_non_persistent_buffers_set');
     const skipped = new Set(transient instanceof PySet ? transient.items : []);
-    for (const [key, value] of entriesOf(body.get('_parameters'))) this.#child(value, name, key);
+    for (const [key, value] of entriesOf(body.get('_parameters'))) this.#child(value, at, key);
     for (const [key, value] of entriesOf(body.get('_buffers'))) {
-      if (!skipped.has(key)) this.#child(value, name, key);
+      if (!skipped.has(key)) this.#child(value, at, key);
     }
-    for (const [key, value] of entriesOf(body.get('_modules'))) this.#child(value, name, key);
+    for (const [key, value] of entriesOf(body.get('_modules'))) this.#child(value, at, key);
     for (const [key, value] of body.entries) {
-      if (!MODULE_PARTS.has(key) && isPackedObject(value)) this.#child(value, name, key);
+      if (!MODULE_PARTS.has(key) && isPackedObject(value)) this.#child(value, at, key);
     }
   }
 
-  #parameter(data: Value, name: string | undefined): void {
+  #parameter(data: Value, at: Place | undefined): void {
     const from = this.#found.length;
-    this.visit(data, name);
+    this.visit(data, at);
     const only = this.#found[from];
     if (only !== undefined && from + 1 === this.#found.length) {
       only.tensor = new TorchTensor(only.tensor, only.tensor.requiresGrad, true, only.tensor);
@@ -244,63 +264,64 @@ class Naming {
   }
 
   /** Its own tensors. What is deeper in its attributes describes it (the mesh of a DTensor, caches), unless there is nothing else. */
-  #tensorObject(object: TensorObject, name: string | undefined): void {
+  #tensorObject(object: TensorObject, at: Place | undefined): void {
     const parts = ownTensors(object);
-    if (parts.length === 0) this.#object(object, name);
-    else if (parts.length > 1) for (const [key, part] of parts) this.#child(part, name, key);
+    if (parts.length === 0) this.#object(object, at);
+    else if (parts.length > 1) for (const [key, part] of parts) this.#child(part, at, key);
     else {
       const from = this.#found.length;
-      this.visit(parts[0]?.[1] as Value, name);
+      this.visit(parts[0]?.[1] as Value, at);
       this.#callClass(from, object.className);
     }
   }
 
-  #object(object: PyObject, name: string | undefined): void {
+  #object(object: PyObject, at: Place | undefined): void {
     const { args, kwargs, listItems, dictItems, state } = object;
     const from = this.#found.length;
     const attributes = attributesOf(state);
     if (attributes !== undefined) {
       for (const dict of attributes) {
-        for (const [key, value] of dict.entries) this.#attribute(value, name, key);
+        for (const [key, value] of dict.entries) this.#attribute(value, at, key);
       }
-    } else if (state !== undefined) this.#state(object, state, name);
-    if (dictItems !== undefined) this.#dict(dictItems, name);
-    if (listItems !== undefined) this.#numbered(listItems, name);
-    if (kwargs !== undefined) this.visit(kwargs, name);
-    this.#arguments(args, name);
-    if (name === undefined || dictItems !== undefined || listItems !== undefined || isScriptObject(object))
+    } else if (state !== undefined) this.#state(object, state, at);
+    if (dictItems !== undefined) this.#dict(dictItems, at);
+    if (listItems !== undefined) this.#numbered(listItems, at);
+    if (kwargs !== undefined) this.visit(kwargs, at);
+    this.#arguments(args, at);
+    if (at === undefined || dictItems !== undefined || listItems !== undefined || isScriptObject(object))
       return;
     const own = this.#found.length - from;
     if (own > 1 || own === 0 || !this.#work.spend(own) || object.className?.startsWith('torch.jit.')) return;
-    (this.#found[from] as Named).name = name;
+    (this.#found[from] as Named).name = at.text;
     this.#callClass(from, object.className);
   }
 
   /** `state` is what `__getstate__` returned, and is no dict: its numbers mean nothing while all tensors are behind the same one. */
-  #state(object: PyObject, state: Value, name: string | undefined): void {
+  #state(object: PyObject, state: Value, at: Place | undefined): void {
     const from = this.#found.length;
     const weight = weightWithoutBias(state);
     if (weight !== undefined) {
-      this.#child(weight, name, 0);
+      this.#child(weight, at, 0);
       return;
     }
-    this.visit(state, name);
-    if (isQuantizedConvolution(object.className)) this.#callWeightAndBias(from, name);
-    else while (this.#dropCommonNumber(from, name));
+    this.visit(state, at);
+    if (isQuantizedConvolution(object.className)) this.#callWeightAndBias(from, at);
+    else while (this.#dropCommonNumber(from, at));
   }
 
   /** One argument with tensors is the object's content; several have numbers. */
-  #arguments(args: Value, name: string | undefined): void {
+  #arguments(args: Value, at: Place | undefined): void {
     const from = this.#found.length;
-    this.visit(args, name);
-    if (args instanceof PyTuple && args.items.length > 0) this.#dropCommonNumber(from, name);
+    this.visit(args, at);
+    if (args instanceof PyTuple && args.items.length > 0) this.#dropCommonNumber(from, at);
   }
 
   /** Takes `.0` out of `name.0`, `name.0.a`, … when all names from a place on have it. Returns whether they had. */
-  #dropCommonNumber(from: number, name: string | undefined): boolean {
-    const start = name === undefined ? 0 : name.length + 1;
-    const step = /^\d+(?=\.|$)/.exec(this.#found[from]?.name.slice(start, start + 20) ?? '')?.[0];
+  #dropCommonNumber(from: number, at: Place | undefined): boolean {
     const count = this.#found.length - from;
+    if (count === 0) return false;
+    const start = at === undefined ? 0 : at.text.length + 1;
+    const step = /^\d+(?=\.|$)/.exec(this.#found[from]?.name.slice(start, start + 20) ?? '')?.[0];
     if (step === undefined || !this.#work.spend(count)) return false;
     const end = start + step.length;
     for (let index = from; index < this.#found.length; index++) {
@@ -310,22 +331,23 @@ class Naming {
     for (let index = from; index < this.#found.length; index++) {
       const entry = this.#found[index] as Named;
       const rest = entry.name.slice(end + 1);
-      entry.name = rest === '' ? (name ?? '') : joined(name, rest);
+      entry.name = rest === '' ? (at?.text ?? '') : joined(at, rest);
     }
     return true;
   }
 
   /** A quantized convolution is pickled as a tuple: its weight, with what that has for each channel, and its bias. */
-  #callWeightAndBias(from: number, name: string | undefined): void {
+  #callWeightAndBias(from: number, at: Place | undefined): void {
     const numbers: string[] = [];
-    const start = name === undefined ? 0 : name.length + 1;
+    if (from === this.#found.length) return;
+    const start = at === undefined ? 0 : at.text.length + 1;
     for (let index = from; index < this.#found.length; index++) {
       const entry = this.#found[index] as Named;
       const [number = '', ...rest] = entry.name.slice(start).split('.');
       if (!numbers.includes(number)) numbers.push(number);
       const called = ['weight', 'bias'][numbers.indexOf(number)];
       if (called === undefined) return;
-      entry.name = joined(name, [called, ...rest].join('.'));
+      entry.name = joined(at, [called, ...rest].join('.'));
     }
   }
 
@@ -350,8 +372,8 @@ class Naming {
   }
 }
 
-function joined(name: string | undefined, part: string): string {
-  return name === undefined ? part : `${name}.${part}`;
+function joined(at: Place | undefined, part: string): string {
+  return at === undefined ? part : `${at.text}.${part}`;
 }
 
 function entriesOf(value: Value | undefined): PyDict['entries'] {
