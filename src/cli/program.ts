@@ -49,11 +49,14 @@ const REGISTRARS = [
   registerDemo,
 ];
 
-/** Runs one command line; resolves with its exit code. */
-export async function run(argv: readonly string[]): Promise<number> {
+/**
+ * Runs one command line; resolves with its exit code. `typed`: `argv` are the last words of this process's own command line, so the kernel knows
+ * their bytes.
+ */
+export async function run(argv: readonly string[], { typed = false } = {}): Promise<number> {
   endQuietlyOnClosedPipe();
   try {
-    refuseRawArguments(argv);
+    if (typed) refuseRawArguments(argv);
     const words = translatePrototype(argv);
     const program = await createProgram(words);
     const names = program.commands.flatMap((command) => [command.name(), ...command.aliases()]);
