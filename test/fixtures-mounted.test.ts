@@ -29,7 +29,7 @@ interface MountRead {
 }
 
 /** The keys that the training checkpoints among the fixtures have their model under: in a mount its tensors are called without them. */
-const WRAPPERS = /^(?:model|state_dict|model_state_dict|tied)\./;
+const WRAPPERS = /^(?:model|state_dict|model_state_dict|tied|arrays)\./;
 
 /** One line a tensor. A module's go by other names in its state dict than in its object tree, and are told once. */
 function lines(
