@@ -129,7 +129,7 @@ for (const transport of TRANSPORTS) {
     await mounted(at, transport, '-o', 'fsname=a name of its own');
     await edit(at);
     const status = await mlfs('status', at.checkpoint);
-    assert.match(status.stderr, /is mounted at .*mount, which is asked/);
+    assert.match(status.stderr, /is mounted at .*mount; the mount carries it out/);
     assert.match(status.stdout, /2 bytes in 1 range/);
     const second = await runMlfs(['mount', at.checkpoint, at.folder]);
     assert.equal(second.code, 2, 'a folder that holds the checkpoint');
@@ -211,7 +211,7 @@ for (const transport of TRANSPORTS) {
     await assert.rejects(writeFile(join(at.mountpoint, 'sys/control'), 'explode\n'), { code: 'EINVAL' });
     const { last_failure } = await statusOf(at);
     assert.equal(last_failure?.command, 'explode');
-    assert.match(last_failure?.message ?? '', /no command/);
+    assert.match(last_failure?.message ?? '', /is not a command/);
     await writeFile(join(at.mountpoint, 'sys/control'), 'discard\n');
     assert.equal((await statusOf(at)).dirty_bytes, 0);
   });
