@@ -1,4 +1,4 @@
-/** What /sys/metrics says. Names and units as Prometheus wants them: https://prometheus.io/docs/practices/naming/ */
+/** The contents of /sys/metrics. Names and units follow Prometheus' rules: https://prometheus.io/docs/practices/naming/ */
 import { RoomTraffic } from '../fuse/traffic.ts';
 import type { NativeReads } from '../fuse/transport/transport.ts';
 import type { Metric } from '../telemetry/metrics.ts';
@@ -77,7 +77,7 @@ function* edits(sources: StatusSources): Iterable<Metric> {
 
 const NOT_READ: NativeReads = { bytes: 0, seconds: new RoomTraffic().readSeconds.counts };
 
-/** `plane`: data for what native code answers, control for what goes through JavaScript. */
+/** `plane`: `data` for requests that native code answers, `control` for those that go through JavaScript. */
 function* traffic({ traffic, nativeReads }: StatusSources): Iterable<Metric> {
   const unseen = 'What the kernel answers from its page cache, or by passthrough, is not seen.';
   const bytes = { name: 'read_bytes_total', help: `Bytes read from the server, by room. ${unseen}` };
@@ -113,7 +113,7 @@ function* pageCache({ cache }: StatusSources): Iterable<Metric> {
   yield { name: 'page_cache_max_bytes', help: 'Budget of the LRU page cache.', value: maxBytes };
 }
 
-/** Those that the transports have beside the requests by operation. */
+/** Counters of the transports besides the requests by operation. */
 const REQUEST_HELP: Readonly<Record<string, string>> = {
   request_errors_total: 'Requests that were refused or failed.',
   requests_pending: 'Requests that wait for their answer.',

@@ -6,11 +6,11 @@ import { inspectUncommittedEdits } from '../targets/uncommitted-edits.ts';
 import { ServedCheckpoint, type ServedOptions } from './served-checkpoint.ts';
 
 export interface MountedOptions extends ServedOptions {
-  /** Hears what the user should know: edits that were brought back, or are not shown. */
+  /** Receives notices for the user: edits that were restored, or that are not shown. */
   readonly notice: (message: string) => void;
 }
 
-/** Opens a checkpoint for a mount, and says what becomes of edits that are waiting. Throws as ServedCheckpoint.open does. */
+/** Opens a checkpoint for a mount and reports what happens to waiting edits. Throws what ServedCheckpoint.open throws. */
 export async function openForMount(options: MountedOptions): Promise<ServedCheckpoint> {
   if (options.readOnly) await lookAtUncommittedEdits(options);
   const served = await ServedCheckpoint.open(options).catch(async (cause: unknown) => {
@@ -28,7 +28,7 @@ export async function openForMount(options: MountedOptions): Promise<ServedCheck
   return served;
 }
 
-/** A read-only mount shows the file as it is, which must be whole. */
+/** A read-only mount shows the file as it is, so the file must be whole. */
 async function lookAtUncommittedEdits({ path, editing, notice }: MountedOptions): Promise<void> {
   const kept = await inspectUncommittedEdits(path, editing.stateDirectory).catch((cause: unknown) => {
     if (!(cause instanceof MlfsError)) throw cause;
@@ -50,7 +50,7 @@ async function lookAtUncommittedEdits({ path, editing, notice }: MountedOptions)
   }
 }
 
-/** A lock knows a process; what the user knows is where it is mounted. */
+/** The lock names a process; the user knows the mount point. */
 async function explained(cause: unknown, { path, mountpoint }: MountedOptions): Promise<unknown> {
   if (!(cause instanceof MlfsError) || cause.code !== 'ERR_MLFS_BUSY') return cause;
   const found = await readWriteMountOf(path, ownMounts);
