@@ -2,8 +2,8 @@ import { realpath, stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 
 /**
- * What a commit into this file changes besides: other names of the same file, or a name that is the hash of its contents. Undefined when nothing
- * is shared, or the file is not there.
+ * What else a commit into this file would change: other names of the same file (hard links), or a name that is the hash of its contents.
+ * Undefined when nothing is shared, or the file does not exist.
  */
 export async function sharedFileWarning(path: string): Promise<string | undefined> {
   const real = await realpath(path).catch(() => undefined);
@@ -18,7 +18,7 @@ export async function sharedFileWarning(path: string): Promise<string | undefine
   return undefined;
 }
 
-/** The Hugging Face hub's cache keeps `blobs/HASH` (SHA-1 or SHA-256), and links to it under the names of the repository. */
+/** The Hugging Face hub's cache keeps `blobs/HASH` (SHA-1 or SHA-256), with links to them under the names of the repository. */
 function isNamedByContents(real: string): boolean {
   return basename(dirname(real)) === 'blobs' && /^([0-9a-f]{40}|[0-9a-f]{64})$/.test(basename(real));
 }
