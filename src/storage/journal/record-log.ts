@@ -157,7 +157,7 @@ export class RecordLog {
     if (supersededThrough > 0) await this.segments.drop(supersededThrough);
   }
 
-  /** Also returns where the first record begins. */
+  /** Returns the segment and the offset of the first record. */
   async write(
     records: readonly NewRecord[],
     batch?: JournalBatch,
@@ -172,7 +172,7 @@ export class RecordLog {
     const header = segment.size === 0 ? [encodeSegmentHeader(segment.number, segment.firstSequence)] : [];
     try {
       await segment.file.write(segment.size, [...header, ...pieces]);
-      // The records to drop may be gone.
+      // A discard succeeds even when the segments are gone.
       if (records.every(({ kind }) => kind !== KIND.discard)) await this.refuseVanished(segment);
     } catch (cause) {
       await this.#tryToCut(segment);

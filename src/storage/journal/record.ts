@@ -81,7 +81,7 @@ export function decodeHeader(bytes: Buffer, at: number): DecodedHeader | string 
   };
 }
 
-/** The exact number if it is a safe integer, otherwise undefined. */
+/** Exact when the number is a safe integer. Otherwise the result is not a safe integer either. */
 function readU64(bytes: Buffer, at: number): number {
   return bytes.readUInt32LE(at) + bytes.readUInt32LE(at + 4) * 2 ** 32;
 }

@@ -77,7 +77,7 @@ export class Segments {
     return this.#current === undefined ? this.#lastNumber : this.#current.number - 1;
   }
 
-  /** Marks the names of all segments made so far as durable. */
+  /** Makes the names of all segments made so far durable. */
   async syncNames(): Promise<void> {
     const made = this.#made;
     if (this.#durableNames >= made) return;
