@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { printJson, printLine } from './output.ts';
 
-/** `mlfs reload DIRECTORY`: the mount shows the checkpoint file that is there now. */
+/** `mlfs reload DIRECTORY`: shows the checkpoint file that is there now. */
 export function registerReload(program: Command): void {
   program
     .command('reload')

@@ -53,9 +53,9 @@ async function unmount(directory: string, options: { readonly lazy?: boolean }):
 }
 
 /**
- * A mount that writes back commits now, so that a failure is seen here and the mount stays; another keeps its edits, which is said. When
- * what keeps them is gone, the mount stays too: they can still be read from it. A mount that cannot be read is taken away all the
- * same, and so is one that does not answer when it is `lazy`: its edits are in the journal.
+ * Before unmounting, a mount that writes back commits, so that a failure is reported here and the mount stays. Other mounts keep their
+ * edits, and a notice says so; if the state directory is gone, the mount stays, because the edits can still be read from it. A mount that
+ * cannot be read is unmounted all the same. So is one that does not answer when `lazy` is set: its edits are in the journal.
  */
 async function beforeUnmount(mountpoint: string, lazy: boolean): Promise<void> {
   const [{ statusOf }, { MountClient }, { journalBytesIn }] = await Promise.all([

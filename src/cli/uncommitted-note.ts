@@ -3,7 +3,7 @@ import { inspectUncommittedEdits } from '../targets/uncommitted-edits.ts';
 import { notice } from './notice.ts';
 import { exactBytes } from './printable.ts';
 
-/** For what reads the checkpoint file as it is: a line on stderr when edits are waiting that it does not have. */
+/** For commands that read the checkpoint file as it is: a line on stderr when there are uncommitted edits. */
 export async function noteUncommittedEdits(path: string): Promise<void> {
   try {
     const kept = await inspectUncommittedEdits(path);
