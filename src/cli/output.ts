@@ -21,7 +21,7 @@ export function printJson(value: unknown, indent?: number): void {
   process.stdout.write(`${json}\n`);
 }
 
-/** Prints text without a line feed where stdout has colours; `style` are the SGR codes that begin and end it. */
+/** Prints text without a line feed, styled where stdout has colours; `style` are the SGR codes that begin and end it. */
 export function printStyled(text: string, style: readonly [number, number] = BOLD): void {
   const shown = visible(text);
   process.stdout.write(colours(process.stdout) ? `\x1b[${style[0]}m${shown}\x1b[${style[1]}m` : shown);
