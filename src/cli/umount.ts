@@ -46,7 +46,7 @@ async function unmount(directory: string, options: { readonly lazy?: boolean }):
     }
     throw new MlfsError('ERR_MLFS_BUSY', `${directory}: is in use`, {
       path: directory,
-      advice: `mlfs umount --lazy ${directory}, which ends when its last user closes it; fuser -vm ${directory} shows who uses it`,
+      advice: `mlfs umount --lazy ${directory} detaches it now, and it ends when nothing uses it any more; fuser -vm ${directory} shows who uses it`,
       cause,
     });
   }
@@ -77,7 +77,7 @@ async function beforeUnmount(mountpoint: string, lazy: boolean): Promise<void> {
   const edits = `${exactBytes(status.dirty_bytes)} of edits`;
   const { state_directory: kept = '', bytes = 0 } = status.journal ?? {};
   if ((await journalBytesIn(kept)) >= bytes) {
-    notice(`${edits} are kept in ${kept}; mlfs commit ${path} makes them part of it`);
+    notice(`${edits} are kept in ${kept}; mlfs commit ${path} writes them into the file`);
     return;
   }
   const gone = `${kept} was removed or moved`;

@@ -13,7 +13,7 @@ export async function noteUncommittedEdits(path: string): Promise<void> {
       );
     } else if (kept !== undefined && kept.dirtyBytes > 0) {
       const edits = `${exactBytes(kept.dirtyBytes)} of uncommitted edits in ${kept.stateDirectory}`;
-      notice(`${path}: ${edits} are not shown; mlfs commit ${path} makes them part of the file`);
+      notice(`${path}: ${edits} are not shown; mlfs commit ${path} writes them into the file`);
     }
   } catch (cause) {
     if (!(cause instanceof MlfsError)) throw cause;

@@ -59,7 +59,7 @@ function kernelFinding(): Finding {
         name: 'kernel',
         state: 'note',
         detail: release(),
-        advice: 'Linux 5.4 or newer is what mlfs is tested with',
+        advice: 'use Linux 5.4 or newer: mlfs is not tested with older kernels',
       }
     : { name: 'kernel', state: 'ok', detail: release() };
 }
@@ -70,7 +70,7 @@ async function nativeFinding(): Promise<Finding> {
   return {
     name: 'addon',
     state: 'note',
-    detail: `the kernel transport is not there: ${nativeLoadError()}`,
+    detail: `the kernel transport is not available: ${nativeLoadError()}`,
     command: buildAddonCommand(await missingBuildTools()),
     advice: 'until it is built, mounts use fuse-native, which is slower',
   };
@@ -106,9 +106,9 @@ async function deviceFindings(): Promise<Finding[]> {
   );
   const fusermount = await programFinding(root);
   const name = DEVICE;
-  if (failure === undefined) return [{ name, state: 'ok', detail: 'there, and may be opened' }, fusermount];
+  if (failure === undefined) return [{ name, state: 'ok', detail: 'exists and can be opened' }, fusermount];
   if (failure.code === 'ENOENT') {
-    return [{ name, state: 'problem', detail: 'is not there', command: await deviceCommand() }, fusermount];
+    return [{ name, state: 'problem', detail: 'does not exist', command: await deviceCommand() }, fusermount];
   }
   if (failure.code === 'ENODEV' || failure.code === 'ENXIO') {
     return [{ name, state: 'problem', detail: 'has no driver', command: await deviceCommand() }, fusermount];
@@ -143,7 +143,7 @@ async function programFinding(root: boolean): Promise<Finding> {
     };
   }
   if (!root && !existsSync(MOUNT_TABLE)) {
-    const detail = `cannot unmount: ${MOUNT_TABLE} is not there`;
+    const detail = `cannot unmount: ${MOUNT_TABLE} does not exist`;
     return { name, state: 'problem', detail, command: asRoot(`ln -s ../proc/self/mounts ${MOUNT_TABLE}`) };
   }
   return { name, state: 'ok', detail: found.path };
@@ -169,7 +169,7 @@ async function findProgram(name: string): Promise<{ path: string; stats: Stats }
 
 async function allowOtherFinding(): Promise<Finding> {
   const name = '-o allow_other';
-  if (process.getuid?.() === 0) return { name, state: 'ok', detail: 'root may always' };
+  if (process.getuid?.() === 0) return { name, state: 'ok', detail: 'root may always let other users in' };
   const text = await readFile('/etc/fuse.conf', 'utf8').catch(() => '');
   if (/^\s*user_allow_other\s*$/m.test(text))
     return { name, state: 'ok', detail: 'user_allow_other is in /etc/fuse.conf' };

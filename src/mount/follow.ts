@@ -96,7 +96,9 @@ export class Follow {
   #refuse(found: string, cause: unknown): void {
     this.#refused = found;
     const advice = cause instanceof MlfsError ? cause.advice : undefined;
-    const why = isBusy(cause) ? 'the new file waits' : 'the new file cannot be followed, the old one stays';
+    const why = isBusy(cause)
+      ? 'the new file is not shown yet'
+      : 'the new file cannot be shown, the old one stays';
     this.#sources.log.warn(`${why}: ${messageOf(cause)}`, { advice });
   }
 }

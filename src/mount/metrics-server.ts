@@ -72,7 +72,7 @@ export async function serveMetrics(
       return refuse(
         response,
         421,
-        `the metrics are for requests to the address that they are served at, to localhost, or to the name in --metrics HOST:PORT`,
+        `the Host of a request must be the address of the server, localhost, or the name in --metrics HOST:PORT`,
       );
     }
     const path = request.url?.split('?')[0];
@@ -85,8 +85,8 @@ export async function serveMetrics(
     try {
       text = render();
     } catch (cause) {
-      warn(`the metrics could not be told: ${cause}`);
-      return refuse(response, 500, 'the metrics could not be told; the log says why');
+      warn(`the metrics could not be written: ${cause}`);
+      return refuse(response, 500, 'the metrics could not be written; the log says why');
     }
     response.setHeader('Content-Type', CONTENT_TYPE);
     response.end(request.method === 'HEAD' ? undefined : text);
@@ -105,7 +105,7 @@ export async function serveMetrics(
     throw new MlfsError(
       taken ? 'ERR_MLFS_BUSY' : 'ERR_MLFS_USAGE',
       taken ? `${host}:${port}: another program listens there` : `${host}:${port}: ${message}`,
-      { cause, advice: 'port 0 takes a free one, and it is printed' },
+      { cause, advice: 'port 0 chooses a free port and prints it' },
     );
   }
   // For example, no descriptor is left for another connection.

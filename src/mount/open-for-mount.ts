@@ -16,8 +16,7 @@ export async function openForMount(options: MountedOptions): Promise<ServedCheck
   const served = await ServedCheckpoint.open(options).catch(async (cause: unknown) => {
     throw await explained(cause, options);
   });
-  if (served.finishedCommit)
-    options.notice(`${options.path}: a commit had been interrupted; it is finished now`);
+  if (served.finishedCommit) options.notice(`${options.path}: an interrupted commit was finished`);
   const shared = options.readOnly ? undefined : await sharedFileWarning(options.path);
   if (shared !== undefined) options.notice(shared);
   const { dirtyBytes = 0, dirtyRanges = 0, stateDirectory = '' } = served.edits?.status ?? {};

@@ -261,7 +261,7 @@ export class ServedCheckpoint {
       `${path}: ${dirtyBytes} bytes of edits in ${ranges} belong to the file that was there before`,
       {
         path,
-        advice: `mlfs commit ${mountpoint} --to NEW.pt keeps them in a file of their own, mlfs discard ${mountpoint} drops them`,
+        advice: `mlfs commit ${mountpoint} --to NEW.pt writes them to a new file, mlfs discard ${mountpoint} drops them`,
       },
     );
   }

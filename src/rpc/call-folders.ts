@@ -61,10 +61,10 @@ export class CallFolders {
   }
 
   #add(name: string, uid: number, gid: number, hidden: boolean): CallFolder {
-    if (this.#byName.size >= MOST_FOLDERS) throw errno('ENOSPC', `${MOST_FOLDERS} calls are there already`);
+    if (this.#byName.size >= MOST_FOLDERS) throw errno('ENOSPC', `${MOST_FOLDERS} calls exist already`);
     const number = this.#last + 1;
     if (nodeidOf(number + 1, 'folder') >= this.#options.nodeidLimit)
-      throw errno('ENOSPC', 'this mount has had all its calls');
+      throw errno('ENOSPC', 'this mount has no nodeids left for more calls');
     this.#last = number;
     const call = new Call(name, () => this.#options.makeFile(uid));
     const folder = { number, name, call, uid, gid, inputName: undefined, outputName: 'output.npy', hidden };

@@ -85,7 +85,7 @@ export class Call {
 
   /** Closes the files of a call that cannot be reached any more. */
   async close(): Promise<void> {
-    if (this.state !== 'done') this.settle('the call was taken back');
+    if (this.state !== 'done') this.settle('the call was withdrawn');
     for (const file of [this.input, this.output, this.draft]) await file.close();
   }
 }

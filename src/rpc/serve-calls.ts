@@ -96,7 +96,9 @@ async function serveOne(taken: FileHandle, worker: WorkerProcess, options: Serve
   try {
     await writeFile(join(folder, answerFile), JSON.stringify({ ok, error }), { flag: 'r+' });
   } catch (cause) {
-    log(`${id}: the answer is not wanted any more (${(cause as NodeJS.ErrnoException).code})`);
+    log(
+      `${id}: the call was withdrawn, and its answer is dropped (${(cause as NodeJS.ErrnoException).code})`,
+    );
   }
   onCall?.(id, Date.now() - startedMs, ok ? undefined : (error ?? 'the worker gave no reason'));
   return worker.end === undefined;

@@ -163,10 +163,10 @@ function sameSpans(a: readonly FileSpan[], b: readonly FileSpan[]): boolean {
 function anotherFile(path: string): MlfsError {
   return new MlfsError(
     'ERR_MLFS_RECOVERY',
-    `${path}: a commit was interrupted, and this is not the file that it was for`,
+    `${path}: a commit was interrupted, and it was for another file`,
     {
       path,
-      advice: `put the file back that was there, or drop the edits: mlfs discard ${path}`,
+      advice: `put the old file back, or drop the edits: mlfs discard ${path}`,
     },
   );
 }

@@ -49,7 +49,7 @@ export function decodeBase(text: string, path: string): BaseRecord {
   if (typeof fields !== 'object' || fields === null) throw refuse('is not a JSON object');
   const { version, path: checkpoint, dev, ino, size, mtimeNs, structure, uid } = fields;
   if (version !== 1 && version !== VERSION) {
-    const said = typeof version === 'number' ? `is of version ${version}` : 'has no version';
+    const said = typeof version === 'number' ? `has version ${version}` : 'has no version';
     throw refuse(`${said}; this mlfs knows versions 1 and ${VERSION}`);
   }
   if (typeof checkpoint !== 'string') throw refuse('its path is not a string');

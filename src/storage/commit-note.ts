@@ -47,7 +47,7 @@ export function decodeCommitNote(text: string, path: string): CommitNote {
   if (note === undefined) throw refuse('is not a JSON object');
   const { version, size, identity, structure, checksums } = note;
   if (version !== 1) {
-    const said = typeof version === 'number' ? `is of version ${version}` : 'has no version';
+    const said = typeof version === 'number' ? `has version ${version}` : 'has no version';
     throw new MlfsError('ERR_MLFS_RECOVERY', `${path}: a commit was interrupted, and its note ${said}`, {
       path,
       advice: 'Finish it with the version of mlfs that began it.',

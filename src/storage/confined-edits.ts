@@ -72,10 +72,10 @@ const CHECKSUM_BYTES = 4;
 function forbidden(path: string, start: number, end: number): MlfsError {
   return new MlfsError(
     'ERR_MLFS_RECOVERY',
-    `${path}: its journal would change bytes ${start} to ${end}, which are no tensor's`,
+    `${path}: its journal would change bytes ${start} to ${end}, which belong to no tensor`,
     {
       path,
-      advice: `No mount makes such a journal, and nothing of it was written. Drop it: mlfs discard ${path}`,
+      advice: `No mount writes such a journal, and none of it was written to the file. To drop it: mlfs discard ${path}`,
     },
   );
 }

@@ -72,7 +72,7 @@ function refuseItself(path: string, { stat }: FileInTheWay, { fingerprint }: Ima
   if (stat.dev !== fingerprint.dev || stat.ino !== fingerprint.ino) return;
   throw new MlfsError('ERR_MLFS_USAGE', `${path}: is the checkpoint itself`, {
     path,
-    advice: 'mlfs commit without --to puts the edits into it',
+    advice: 'mlfs commit without --to writes the edits into it',
   });
 }
 
@@ -84,7 +84,7 @@ async function writeCopyOnMedium(
 ): Promise<void> {
   const names = await medium.list(dirname(path));
   if (!overwrite && names.includes(path.slice(path.lastIndexOf('/') + 1))) {
-    throw new MlfsError('ERR_MLFS_USAGE', `${path}: is there already`, { path, errno: 'EEXIST' });
+    throw new MlfsError('ERR_MLFS_USAGE', `${path}: already exists`, { path, errno: 'EEXIST' });
   }
   const partial = `${path}.partial-${process.pid}`;
   if (names.some((name) => partial.endsWith(`/${name}`))) await medium.remove(partial);

@@ -100,7 +100,7 @@ export class FileSource implements ByteSource {
     return new MlfsError(
       'ERR_MLFS_TRUNCATED',
       `${this.path}: the file ended at byte ${offset}; it had ${this.size} bytes when it was opened`,
-      { path: this.path, advice: 'The file was truncated by somebody else; open it again.' },
+      { path: this.path, advice: 'Another program truncated the file; open it again.' },
     );
   }
 

@@ -231,9 +231,9 @@ function kindOf(stat: fs.BigIntStats): string {
 }
 
 function isThere(path: string): MlfsError {
-  return new MlfsError('ERR_MLFS_USAGE', `${path}: is there already`, {
+  return new MlfsError('ERR_MLFS_USAGE', `${path}: already exists`, {
     path,
     errno: 'EEXIST',
-    advice: 'choose another name, or say --force',
+    advice: 'choose another name, or add --force',
   });
 }

@@ -89,7 +89,7 @@ export class ReplayedEdits implements JournalVisitor {
   #refusal(what: string): MlfsError {
     return new MlfsError('ERR_MLFS_RECOVERY', `${this.#path}: has ${what}`, {
       path: this.#path,
-      advice: 'No mount makes such a journal. Restore it from a copy, or drop its edits: mlfs discard.',
+      advice: 'No mount writes such a journal. Restore it from a copy, or drop its edits: mlfs discard.',
     });
   }
 }

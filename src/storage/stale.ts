@@ -32,7 +32,7 @@ export async function openBase(
     const now = await statOfDescriptor(file.fd, { bigint: true });
     const { size, mtimeNs } = base.fingerprint;
     const changed = now.size !== BigInt(size) || (!begun && now.mtimeNs !== mtimeNs);
-    if (changed) throw staleError(path, 'was changed by somebody else');
+    if (changed) throw staleError(path, 'was changed by another program');
     return file;
   } catch (cause) {
     await file.close();

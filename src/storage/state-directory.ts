@@ -214,7 +214,7 @@ export class StateDirectory {
 
   #refuseClosed(): void {
     if (!this.#closed) return;
-    throw new MlfsError('ERR_MLFS_STALE', `${this.path}: was given up; nothing is written`, {
+    throw new MlfsError('ERR_MLFS_STALE', `${this.path}: was closed; nothing is written`, {
       path: this.path,
       advice: 'open the file again',
     });

@@ -102,10 +102,14 @@ export class MountClient implements EditTarget {
     } catch (cause) {
       const { code } = cause as NodeJS.ErrnoException;
       if (code === 'EACCES' || code === 'EPERM') {
-        throw new MlfsError('ERR_MLFS_ACCESS', `${this.mountpoint}: only who mounted it may do that`, {
-          path: this.mountpoint,
-          cause,
-        });
+        throw new MlfsError(
+          'ERR_MLFS_ACCESS',
+          `${this.mountpoint}: only the user who mounted it may do that`,
+          {
+            path: this.mountpoint,
+            cause,
+          },
+        );
       }
       // A read-only mount has no edits.
       if (code === 'EROFS' || code === 'ENOENT') {

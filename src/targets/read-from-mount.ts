@@ -61,7 +61,7 @@ function silentError(mountpoint: string, pid: number | undefined): MlfsError {
     `${mountpoint}: ${who} did not answer for ${GIVE_UP_MS / 1000} seconds`,
     {
       path: mountpoint,
-      advice: `mlfs umount --lazy ${mountpoint} takes the mount away; edits that were acknowledged are kept`,
+      advice: `mlfs umount --lazy ${mountpoint} removes the mount; acknowledged edits are kept`,
     },
   );
 }

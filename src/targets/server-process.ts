@@ -37,7 +37,7 @@ export async function refuseStopped(mountpoint: string): Promise<void> {
 export function stoppedError(mountpoint: string, pid: number): MlfsError {
   return new MlfsError('ERR_MLFS_FUSE', `${mountpoint}: process ${pid}, which serves it, is stopped`, {
     path: mountpoint,
-    advice: `kill -CONT ${pid} lets it go on; mlfs umount --lazy ${mountpoint} takes the mount away, and edits that were acknowledged are kept`,
+    advice: `kill -CONT ${pid} lets it continue; mlfs umount --lazy ${mountpoint} removes the mount, and acknowledged edits are kept`,
   });
 }
 

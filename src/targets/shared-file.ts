@@ -10,7 +10,7 @@ export async function sharedFileWarning(path: string): Promise<string | undefine
   const found = real === undefined ? undefined : await stat(real).catch(() => undefined);
   if (real === undefined || found === undefined) return undefined;
   if (isNamedByContents(real)) {
-    return `${path}: is the file ${real} of a cache, whose name is the hash of its contents: a commit makes the name wrong; mlfs commit --to NEW writes a file of its own`;
+    return `${path}: is the file ${real} of a cache, which is named after the hash of its contents: after a commit the name is wrong; mlfs commit --to NEW writes a new file instead`;
   }
   if (found.nlink > 1) {
     return `${path}: has ${found.nlink} names (hard links), and a commit changes the file under all of them; mlfs commit --to NEW writes a file of its own`;

@@ -75,7 +75,7 @@ export class UnmountedCheckpoint implements EditTarget {
       const { interruptedCommit, ...report } = await abandonEdits(state);
       if (interruptedCommit) {
         this.#options.onNotice?.(
-          `${this.#path}: a commit had been interrupted and was dropped; if this is the file that it was for, it may be half written`,
+          `${this.#path}: an interrupted commit was dropped; if it was for this file, the file may be half written`,
         );
       }
       return report;
@@ -148,7 +148,7 @@ export class UnmountedCheckpoint implements EditTarget {
     const opened = await WritableCheckpoint.open(this.#path, { stateDirectory, onNotice });
     try {
       if (opened.finishedCommit) {
-        this.#options.onNotice?.(`${this.#path}: a commit had been interrupted; it is finished now`);
+        this.#options.onNotice?.(`${this.#path}: an interrupted commit was finished`);
       }
       return await use(opened);
     } finally {

@@ -132,5 +132,5 @@ export class WritableCheckpoint {
 
 function ignoredLock(path: string, { pid }: Stranger): string {
   const who = pid === undefined ? 'a process of another user' : `process ${pid} of another user`;
-  return `${path}: ${who} has locked it, which does not count`;
+  return `${path}: ${who} has locked it, and this lock is ignored`;
 }

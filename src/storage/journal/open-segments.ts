@@ -71,7 +71,7 @@ async function openSegment(
     if (version === FORMAT_VERSION) return { ...opened, firstSequence, reason: '', replaced };
     throw new MlfsError(
       'ERR_MLFS_RECOVERY',
-      `${path}: is of version ${version} of the journal's format; this mlfs knows version ${FORMAT_VERSION}`,
+      `${path}: has version ${version} of the journal's format; this mlfs reads version ${FORMAT_VERSION}`,
       { path, advice: 'Use the version of mlfs that wrote it.' },
     );
   } catch (cause) {

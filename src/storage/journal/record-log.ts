@@ -326,11 +326,11 @@ export class RecordLog {
       const reason = messageOf(cause);
       throw new MlfsError(
         'ERR_MLFS_IO',
-        `${this.#directory}: could not be mended after a failure: ${reason}`,
+        `${this.#directory}: could not be repaired after a failure: ${reason}`,
         {
           path: this.#directory,
           cause,
-          advice: 'Reads go on. The next write or fsync tries again.',
+          advice: 'Reads continue. The next write or fsync tries again.',
         },
       );
     }

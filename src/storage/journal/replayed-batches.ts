@@ -29,11 +29,7 @@ export class ReplayedBatches {
     parts.push(part);
     this.#waiting++;
     if (this.#waiting <= MAX_WAITING_PARTS) return;
-    throw damaged(
-      this.#directory,
-      path,
-      `has more than ${MAX_WAITING_PARTS} records that wait for their end`,
-    );
+    throw damaged(this.#directory, path, `has more than ${MAX_WAITING_PARTS} records of unfinished batches`);
   }
 
   /** The writes of a complete batch. */
