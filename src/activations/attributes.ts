@@ -2,16 +2,16 @@ import type { AbsentEntry, Attr } from '../fuse/filesystem.ts';
 import type { Stat } from './host-files.ts';
 import type { Node } from './nodes.ts';
 
-/** The set-user-id and set-group-id bits are never kept nor shown: what a forward pass leaves behind is no program. */
+/** Set-user-id and set-group-id bits are neither kept nor shown: the files of a forward pass are not programs. */
 export const PERMISSIONS = 0o1777;
-/** Who may read the array may read its text. */
+/** The bits of the array's mode that its text has: users who may read the array may read its text. */
 const CSV_MODE = 0o444;
-/** What the kernel may keep of names; it sees by itself what is done through it. Attributes are asked for each time. */
+/** How long the kernel may keep a name: it sees the changes made through it. Attributes are requested each time. */
 const NAME_MS = 1000;
 
 export const ABSENT: AbsentEntry = { absent: true, entryTimeoutMs: 0 };
 
-/** The name of a virtual file is gone when its array is. */
+/** For the name of a virtual file, which disappears with its array. */
 export function timeoutsOf(node: Node): { entryTimeoutMs: number; attrTimeoutMs: number } {
   return { entryTimeoutMs: node.kind === 'csv' ? 0 : NAME_MS, attrTimeoutMs: 0 };
 }

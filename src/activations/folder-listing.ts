@@ -5,18 +5,18 @@ import { arrayBeside, csvBeside, type Node, type Nodes } from './nodes.ts';
 
 type Name = Omit<Listed, 'offset'>;
 
-/** In a listing, of what was not looked up: nobody's. */
+/** The nodeid in a listing for entries that were not looked up; no file has it. */
 const UNKNOWN_NODEID = 2 ** 28 - 1;
 
-/** What a folder shows: what lies there on disk, and the virtual CSVs beside the arrays. */
+/** The entries of a folder: the files on disk, and the virtual CSVs beside the arrays. */
 export class FolderListing {
   readonly #nodes: Nodes;
   readonly #read: (folder: Node) => Promise<readonly Name[]>;
   readonly #listings = new Listings();
-  /** Listings of a folder that begin at the same time are read once. */
+  /** Listings of a folder that begin at the same time share one read. */
   readonly #beginning = new WeakMap<Node, CoalescedRuns>();
 
-  /** `read`: what lies in a folder on disk. */
+  /** `read`: lists the folder on disk. */
   constructor(nodes: Nodes, read: (folder: Node) => Promise<readonly Name[]>) {
     this.#nodes = nodes;
     this.#read = read;
@@ -41,11 +41,11 @@ export class FolderListing {
     return this.#listings.begun(folder) ?? [];
   }
 
-  /** With the virtual CSVs. A name that comes twice is the file. */
+  /** The names, with the virtual CSVs. When a name occurs twice, it is the file's. */
   *#names(folder: Node, found: readonly Name[]): Generator<Name> {
     for (const own of found) {
       const csv = own.kind === 'file' ? csvBeside(own.name) : undefined;
-      // First, so that who removes names in the order of a listing finds each.
+      // The CSV comes first, so that a program that removes names in the order of a listing finds each.
       if (csv !== undefined && !folder.hidden.has(csv)) yield { name: csv, kind: 'csv' };
       yield own;
     }

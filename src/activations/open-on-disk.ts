@@ -1,4 +1,4 @@
-/** How the files on disk are opened for what is asked of the mount. */
+/** How files on disk are opened for requests of the mount. */
 import { constants } from 'node:fs';
 import type { RequestContext } from '../fuse/filesystem.ts';
 import { O_ACCMODE } from '../fuse/open-policy.ts';
@@ -6,7 +6,7 @@ import * as host from './host-files.ts';
 
 const { O_DSYNC, O_RDONLY, O_RDWR, O_SYNC, O_TRUNC } = constants;
 
-/** What of open(2)'s flags the file on disk is opened with: where to write is the kernel's affair, cutting ours. */
+/** The flags of open(2) for the file on disk: the kernel handles the write position, and truncation is handled here. */
 export function hostFlags(flags: number): number {
   const onlyCuts = (flags & O_ACCMODE) === O_RDONLY && changesBytes(flags);
   return (flags & (O_ACCMODE | O_SYNC | O_DSYNC)) | (onlyCuts ? O_RDWR : 0);
@@ -20,7 +20,7 @@ export function isForeign({ uid, gid }: RequestContext): boolean {
   return process.getuid?.() === 0 && (uid !== 0 || gid !== process.getgid?.());
 }
 
-/** Gives a file that was just made its mode and its owner, and returns its inode number. Closes the descriptor when that fails. */
+/** Sets mode and owner of a new file, and returns its inode number. Closes the descriptor when that fails. */
 export async function ownedFile(fd: number, mode: number, { uid, gid }: RequestContext): Promise<bigint> {
   try {
     await host.own(fd, mode, uid, gid);

@@ -4,8 +4,8 @@ import type { Stat } from './host-files.ts';
 import type { Node } from './nodes.ts';
 
 /**
- * Mode and owner of /activations itself, which is a part of the mount: they last as long as the mount does. On disk the folder stays its owner's
- * alone. Its times are those of the folder on disk.
+ * Mode and owner of /activations itself, which belongs to the mount: changes last until the unmount. On disk the folder stays private to
+ * its owner. Its times are those of the folder on disk.
  */
 export class TopFolder {
   readonly #bornMs = Date.now();
@@ -13,7 +13,7 @@ export class TopFolder {
   #uid = process.getuid?.() ?? 0;
   #gid = process.getgid?.() ?? 0;
 
-  /** `stat`: of the folder on disk, which is not there until somebody makes something in it. */
+  /** `stat`: the folder on disk, which does not exist until something is made in it. */
   attr(root: Node, stat: Stat | undefined): Attr {
     const own = { mode: this.#mode, uid: this.#uid, gid: this.#gid };
     if (stat !== undefined) return { ...attrOf(root, stat), ...own };

@@ -1,6 +1,7 @@
 /**
- * Which tensors are the model, and what every tensor of a checkpoint is called: by `mlfs ls`, `cat`, `info` and `verify`, in /model, /views, exports,
- * tensors.json and the status. A tensor of the model has its name in the state dict; the others have their full path from the root.
+ * Decides which tensors are the model, and the name of every tensor of a checkpoint, for `mlfs ls`, `cat`, `info` and `verify`, for /model,
+ * /views, exports, tensors.json and the status. Tensors of the model have their names in the state dict; the others have their full path
+ * from the root.
  */
 import { MlfsError } from '../errors.ts';
 import { quoteName } from '../visible-text.ts';
@@ -22,20 +23,20 @@ export interface ModelTensor {
 }
 
 export interface Model {
-  /** From the root of the object tree; empty when the root is the model. */
+  /** Path from the root of the object tree; empty when the root is the model. */
   readonly path: readonly string[];
   readonly tensors: readonly ModelTensor[];
-  /** What holds them. */
+  /** The value that holds the tensors. */
   readonly value: Value;
-  /** The pickled module, when there is one: its names are `state_dict()`'s and not paths of the object tree. */
+  /** The pickled module, if there is one: the names are those of `state_dict()` and not paths of the object tree. */
   readonly module: Value | undefined;
   /** Names that were changed because another tensor of the model has them: `a.b~2`. */
   readonly separated: readonly string[];
 }
 
 /**
- * The model of a checkpoint. `stateDict` names the key to look under, with dots for keys inside keys.
- * Throws ERR_MLFS_USAGE when there is no such key or no tensor below it.
+ * The model of a checkpoint. `stateDict` is the key to look under; dots separate nested keys. Throws ERR_MLFS_USAGE when there is no such
+ * key or no tensor below it.
  */
 export function modelOf(checkpoint: Checkpoint, stateDict?: string): Model {
   const { root } = checkpoint;
@@ -55,7 +56,7 @@ export function modelOf(checkpoint: Checkpoint, stateDict?: string): Model {
     : modelAt(found, []);
 }
 
-/** A script for mobile devices may have its weights among its constants only. */
+/** A script for mobile devices may have its weights only among its constants. */
 function besideRoot(checkpoint: Checkpoint): StateDict | undefined {
   const { names, separated } = otherTensorNames(namedRoots(checkpoint), new Map(), undefined);
   return names.size === 0 ? undefined : { path: [], value: checkpoint.root, names, separated };
@@ -66,26 +67,26 @@ export interface NameAndTensor {
   readonly tensor: Tensor;
 }
 
-/** A tensor that is below the model's value and not in the model, and why. */
+/** A tensor below the model's value that is not in the model, and the reason. */
 export interface LeftOut extends NameAndTensor {
   readonly reason: string;
 }
 
 /** All names of all tensors of a checkpoint. One name leads to one tensor; a tensor may have several names. */
 export interface TensorNames {
-  /** The model's first, the others in the order of the file. */
+  /** Names of the model first, then the others in the order of the file. */
   readonly all: readonly NameAndTensor[];
-  /** How many of them are the model's. */
+  /** How many of the names are the model's. */
   readonly inModel: number;
-  /** How many tensors there are, however many names they have. */
+  /** Number of tensors, where several names of a tensor count once. */
   readonly tensors: number;
-  /** What is below the model's value and is not in the model. */
+  /** Tensors below the model's value that are not in the model. */
   readonly leftOut: readonly LeftOut[];
   /** Names that were changed because another tensor has them: `optimizer.x~2`. */
   readonly separated: readonly string[];
 }
 
-/** Names every tensor. It is work for the size of the checkpoint. */
+/** Names every tensor. The cost grows with the size of the checkpoint. */
 export function nameTensors(checkpoint: Checkpoint, model: Model): TensorNames {
   const own = new Map<string, Tensor>();
   const named = new ViewMap<true>();
@@ -118,12 +119,12 @@ export function nameTensors(checkpoint: Checkpoint, model: Model): TensorNames {
   };
 }
 
-/** The full name, from the root, of what is at a path of the object tree: without the steps that only the pickle needs. */
+/** The full name, from the root, for a path of the object tree, without the steps that only the pickle needs. */
 export function pathName(path: readonly string[]): string {
   return path.filter((part, index) => !isPlumbing(part) && !isWithinPlumbing(path, index)).join('.');
 }
 
-/** A module's own dict of parameters; or one of the two dicts of an object with slots. */
+/** A module's own dict of parameters, or one of the two dicts of an object with slots. */
 function isWithinPlumbing(path: readonly string[], index: number): boolean {
   const part = path[index] as string;
   if (!isPlumbing(path[index - 1])) return false;
@@ -145,7 +146,7 @@ function whyLeftOut(path: readonly string[]): string {
   return isBuffer ? 'a buffer that is not persistent' : 'an attribute that is not part of the state dict';
 }
 
-/** The attributes of a script before torch 1.4 are in its modules, too. */
+/** In scripts before torch 1.4 the attributes are also in the modules. */
 const IN_MODULES = 'attributes';
 
 function* namedRoots({
@@ -170,7 +171,7 @@ function chosenModel(checkpoint: Checkpoint, key: string): Model {
   });
 }
 
-/** What a key may mean: itself, or a key in a dict under the part before a dot. */
+/** The possible meanings of a key: the key itself, or a key in a dict under the part before a dot. */
 function* valuesAt(root: Value, key: string): Generator<[path: string[], value: Value]> {
   if (!(root instanceof PyDict)) return;
   const value = root.get(key);
@@ -194,7 +195,10 @@ function modelAt(found: StateDict, prefix: readonly string[]): Model {
   return { path: [...prefix, ...found.path], value, tensors, module, separated };
 }
 
-/** Whether some of the tensors are marked as parameters. Of a state dict only its own count: the bias in packed weights always is one. */
+/**
+ * Whether some of the tensors are marked as parameters. In a state dict only its direct tensors count, because the bias in packed weights is
+ * always marked.
+ */
 function saysWhatTrains({ value, names }: StateDict): boolean {
   const tensors =
     value instanceof PyDict ? value.entries.map(([, item]) => item).filter(isTensor) : names.values();
@@ -202,7 +206,7 @@ function saysWhatTrains({ value, names }: StateDict): boolean {
   return false;
 }
 
-/** Names under which torch's own modules and the common libraries register buffers. */
+/** Names under which torch's own modules and common libraries register buffers. */
 const BUFFER_NAMES = new Set([
   'running_mean',
   'running_var',
@@ -220,9 +224,9 @@ const BUFFER_NAMES = new Set([
 ]);
 
 /**
- * Whether a tensor of a state dict trains. A pickled parameter says so; a state dict saves parameters and buffers alike as
- * plain tensors, where only the dtype and the customary names of buffers tell them apart. `anyMarked`: some
- * tensor of the same state dict is marked as a parameter, so those that are not are buffers.
+ * Whether a tensor of a state dict is a parameter. A pickled parameter says so. A state dict saves parameters and buffers alike as plain
+ * tensors, so only the dtype and the usual names of buffers distinguish them. `anyMarked`: some tensor of the same state dict is marked as
+ * a parameter, so those without the mark are buffers.
  */
 export function looksLikeParameter(name: string, tensor: Tensor, anyMarked: boolean): boolean {
   if (tensor.isParameter || tensor.requiresGrad) return true;

@@ -1,4 +1,4 @@
-/** What in a pickle is a module: a `torch.nn.Module`, a GraphModule of torch.fx, an object of TorchScript. */
+/** Recognizes modules in a pickle: a `torch.nn.Module`, a GraphModule of torch.fx, an object of TorchScript. */
 import { PyDict, PyObject, PyTuple, type Value } from './pickle/values.ts';
 
 /** Whether a value is a pickled `torch.nn.Module`. */
@@ -7,8 +7,8 @@ export function isModule(value: Value | undefined): value is PyObject & { state:
 }
 
 /**
- * The attributes of a module, `_parameters`, `_buffers` and `_modules` among them. A GraphModule is pickled as a call with them as an argument:
- * `reduce_graph_module(body, …)`, `reduce_package_graph_module(importer, body, …)`, `_deserialize_graph_module(forward, body)`.
+ * The attributes of a module, with `_parameters`, `_buffers` and `_modules`. A GraphModule is pickled as a call that has them as an
+ * argument: `reduce_graph_module(body, …)`, `reduce_package_graph_module(importer, body, …)`, `_deserialize_graph_module(forward, body)`.
  */
 export function moduleBody(value: Value | undefined): PyDict | undefined {
   if (!(value instanceof PyObject)) return undefined;
@@ -19,7 +19,7 @@ export function moduleBody(value: Value | undefined): PyDict | undefined {
 
 const GRAPH_MODULE_ARGUMENTS = 4;
 
-/** The attributes that hold what `state_dict()` names. */
+/** The attributes with the parts that `state_dict()` names. */
 export const MODULE_PARTS: ReadonlySet<Value | undefined> = new Set(['_parameters', '_buffers', '_modules']);
 
 function isModuleBody(value: Value | undefined): value is PyDict {
@@ -30,7 +30,7 @@ function isModuleBody(value: Value | undefined): value is PyDict {
   );
 }
 
-/** An object of a TorchScript class, whose attributes are its parameters, buffers and submodules alike. */
+/** An object of a TorchScript class, whose attributes are its parameters, buffers and submodules. */
 export function isScriptObject(value: Value | undefined): value is PyObject & { state: Value } {
   return (
     value instanceof PyObject &&
@@ -39,7 +39,7 @@ export function isScriptObject(value: Value | undefined): value is PyObject & { 
   );
 }
 
-/** An object of C++ that a module of Python holds, such as the packed weights of a quantized layer. */
+/** A C++ object that a Python module holds, such as the packed weights of a quantized layer. */
 export function isPackedObject(value: Value | undefined): value is PyObject {
   return isScriptObject(value) || (value instanceof PyObject && value.className === 'torch.ScriptObject');
 }

@@ -1,7 +1,13 @@
 /**
- * Which part of a checkpoint is "the model": the root when it is a state dict or a pickled module, otherwise the usual wrapper's, otherwise the root
- * when all in it are tensors however deep, otherwise the container with the most tensors that is not an optimizer's, otherwise the root with
- * whatever it has. Sparse tensors, nested ones and tensor subclasses are tensors here: the model is never a part of one.
+ * Finds the part of a checkpoint that is the model. The first that applies:
+ *
+ * 1. the root, when it is a state dict or a pickled module;
+ * 2. the value under one of the usual wrapper keys;
+ * 3. the root, when it holds only tensors at every depth;
+ * 4. the container with the most tensors that is not an optimizer's;
+ * 5. the root, with whatever tensors it has.
+ *
+ * Sparse tensors, nested tensors and tensor subclasses count as tensors here: the model is never a part of one.
  */
 
 import { isModule, isScriptObject, moduleBody } from './modules.ts';
@@ -12,18 +18,18 @@ import { TensorObject, wrappedByParameter } from './torch/tensor-object.ts';
 import { type Container, isContainer, isTensor, keyText, visitParts } from './value-children.ts';
 
 export interface StateDict {
-  /** From the root of the object tree to the state dict or module; empty when it is the root. */
+  /** Path from the root of the object tree to the state dict or module; empty when it is the root. */
   readonly path: readonly string[];
   readonly value: Value;
-  /** Names as torch's `state_dict()` gives them: tensor-names.ts. */
+  /** The names that torch's `state_dict()` gives: tensor-names.ts. */
   readonly names: ReadonlyMap<string, Tensor>;
-  /** Those of them that are not what the rules say, because another tensor has that: `a.b~2`. */
+  /** Names that differ from the rules because another tensor has the name: `a.b~2`. */
   readonly separated: readonly string[];
-  /** The pickled module, when that is what holds the tensors. */
+  /** The pickled module, if one holds the tensors. */
   readonly module?: PyObject;
 }
 
-/** Keys that training programs keep a model under, the likeliest first. */
+/** Keys under which training programs keep a model, the likeliest first. */
 const WRAPPERS = [
   'state_dict',
   'model_state_dict',
@@ -40,25 +46,25 @@ const WRAPPERS = [
   'weights',
 ];
 
-/** Keys below which no model is looked for. */
+/** Keys below which no model is searched. */
 const NOT_A_MODEL = /optim|sched|scaler|grad|loss|metric|callbacks|rng|hyper_?param|_extra_state$/i;
 
 const SEARCH_DEPTH = 4;
-/** A wrapper is near the root: the search needs no more. */
+/** Maximum number of containers that the search visits: wrappers are near the root. */
 const SEARCH_VISITS = 20_000;
-/** Values that are looked at to tell what a container is made of, all containers of a search together. */
+/** Maximum number of values that one search visits to classify containers. */
 const KIND_VISITS = 2_000_000;
-/** Items of a list that are looked at. */
+/** Maximum number of list items that are visited. */
 const LIST_ITEMS = 8;
 
-/** Finds the state dict of a checkpoint; undefined when no tensor is in it. */
+/** Finds the state dict of a checkpoint; undefined when there is no tensor in it. */
 export function findStateDict(root: Value): StateDict | undefined {
   return new Search().find(root);
 }
 
 /**
- * What a container is: `model` for a module, and for what is made of tensors for the most part; `tree` for what has nothing but such, however deep;
- * `some` for what has a tensor among other things.
+ * The kind of a container. `model`: a module, or a container that consists mostly of tensors. `tree`: only tensors, and containers of
+ * tensors, at every depth. `some`: a tensor among other things.
  */
 type Kind = 'model' | 'tree' | 'some' | 'other';
 
@@ -66,11 +72,11 @@ interface Found {
   readonly path: readonly string[];
   readonly value: Container;
   readonly kind: Kind;
-  /** A module's: their number is the module's size. */
+  /** The names of a module's tensors; their number is its size. */
   readonly named?: UniqueNames;
 }
 
-/** One search: what it may spend on naming modules is shared by all of them. */
+/** One search. Its budget for naming modules is shared by all of them. */
 class Search {
   readonly #work = new NamingWork();
   #kindVisits = KIND_VISITS;
@@ -84,7 +90,7 @@ class Search {
 
   #below(root: Container, own: Found): Found {
     const wrapped = this.#wrapped(root, [], 0);
-    // `{'model': …, 'step': tensor}` is a wrapper; a state dict with a child called `model` is none.
+    // `{'model': …, 'step': tensor}` is a wrapper; a state dict with a child called `model` is not.
     if (own.kind === 'model' && (wrapped === undefined || this.#sizeOf(own) > this.#sizeOf(wrapped))) {
       return own;
     }
@@ -134,7 +140,7 @@ class Search {
     return kind === 'model' || kind === 'tree';
   }
 
-  /** What the usual wrappers hold, also one inside another: `{'model': {'state_dict': …}}`. */
+  /** The content of the usual wrappers, nested ones included: `{'model': {'state_dict': …}}`. */
   #wrapped(value: Container, path: readonly string[], depth: number): Found | undefined {
     if (depth > 2 || !(value instanceof PyDict || value instanceof PyObject)) return undefined;
     for (const name of WRAPPERS) {
@@ -150,7 +156,10 @@ class Search {
     return undefined;
   }
 
-  /** What has the most tensors within a few steps of the root. A list is one only where no state dict or module is, and the root has no tensors itself. */
+  /**
+   * The container with the most tensors within a few steps of the root. A list counts only when no state dict or module is found and the
+   * root itself has no tensors.
+   */
   #largest(root: Container, own: Found): Found | undefined {
     const best: Record<'list' | 'other', { found?: Found; size: number }> = {
       list: { size: 0 },
@@ -178,7 +187,7 @@ class Search {
     return best.other.found ?? (own.kind === 'some' ? undefined : best.list.found);
   }
 
-  /** Tensors right inside; of a tree those of all its branches. */
+  /** Number of tensors directly inside; for a tree, those of all its branches. */
   #sizeOf({ named, value, kind }: Found): number {
     return named?.names.size ?? this.#tensorsIn(value, kind === 'tree' ? SEARCH_DEPTH : 0);
   }
@@ -201,12 +210,12 @@ function isAnyModule(value: Value): boolean {
   return isModule(value) || isScriptObject(value) || moduleBody(value) !== undefined;
 }
 
-/** A tensor, whatever it is made of. */
+/** A tensor of any representation. */
 function isAnyTensor(value: Value): boolean {
   return isTensor(value) || (wrappedByParameter(value) ?? value) instanceof TensorObject;
 }
 
-/** A tensor; or a list of some, such as packed weights. */
+/** A tensor, or a list of tensors such as packed weights. */
 function isTensorLike(value: Value): boolean {
   if (isAnyTensor(value)) return true;
   if (!(value instanceof PyList || value instanceof PyTuple)) return false;
@@ -215,7 +224,7 @@ function isTensorLike(value: Value): boolean {
 
 type Item = Value | readonly [key: Value, value: Value];
 
-/** What a state dict or a list has; undefined for what is neither. Nothing is copied. */
+/** The children of a state dict or a list, without copying; undefined for anything else. */
 function itemsOf(value: Container): readonly Item[] | undefined {
   if (value instanceof TensorObject) return undefined;
   if (value instanceof PyList || value instanceof PyTuple) return value.items;
@@ -233,7 +242,7 @@ function hasOptimizer(value: Container): boolean {
   );
 }
 
-/** A container by its key, or by an object's attribute. */
+/** A child container by its key, or by an object's attribute. */
 function childNamed(value: PyDict | PyObject, name: string): [readonly string[], Container] | undefined {
   if (value instanceof PyObject && value.state instanceof PyDict) {
     const attribute = value.state.get(name);
@@ -243,7 +252,7 @@ function childNamed(value: PyDict | PyObject, name: string): [readonly string[],
   return isContainer(child) ? [[name], child] : undefined;
 }
 
-/** Containers with something in them, an object's attributes as if they were its own. */
+/** Child containers that are not empty, with an object's attributes among its children. */
 function visitContainers(
   container: Container,
   visit: (steps: readonly Value[], child: Container) => void,

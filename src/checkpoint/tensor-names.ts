@@ -1,14 +1,14 @@
 /**
- * What the tensors below a value are called: one recursion for state dicts, modules, TorchScript and whatever is in them. The rules are those of
+ * Names for the tensors below a value: one recursion for state dicts, modules, TorchScript and everything in them. The rules are those of
  * docs/FORMATS.md, "Names of tensors":
  *
- *   key of a dict, attribute, parameter, buffer, child  →  `name.key`
- *   place in a list or tuple                            →  `name.0`
- *   what only the pickle needs (`<state>`, `<arg0>`)    →  nothing
- *   a sparse, nested or wrapped tensor                  →  its parts by their names; the object's own name when there is one part
+ *     key of a dict, attribute, parameter, buffer, child  →  `name.key`
+ *     index in a list or tuple                            →  `name.0`
+ *     steps that only the pickle needs (`<state>`, `<arg0>`)  →  nothing
+ *     a sparse, nested or wrapped tensor                  →  its parts by name; the object's own name when there is one part
  *
- * One name leads to one tensor: a second tensor that would have the name of another is `name~2`. Modules that share parts may have exponentially
- * many names, and a pickle may contain itself, so what naming may cost is bounded; the tensors beyond it have no name here.
+ * One name leads to one tensor: when two tensors would have the same name, the second is `name~2`. Modules that share parts may have
+ * exponentially many names, and a pickle may contain itself. So the cost of naming is bounded; tensors beyond the bound get no name here.
  */
 import { isPackedObject, isScriptObject, MODULE_PARTS, moduleBody } from './modules.ts';
 import { PyDict, PyList, PyObject, PySet, PyTuple, type Value } from './pickle/values.ts';
@@ -19,41 +19,44 @@ import { TorchTensor } from './torch/torch-tensor.ts';
 import { isContainer, isTensor, keyText, sizeOf } from './value-children.ts';
 
 const MAX_DEPTH = 500;
-/** Parts looked at, with what each container takes besides; and of a tensor's second and further names the characters, with what each takes besides. */
+/** Budget for naming: every visited part counts, and every character of a tensor's further names; each container and name adds a constant. */
 const NAMING_WORK = 24_000_000;
 const NAME_COST = 192;
 const CONTAINER_COST = 16;
 
-/** What naming may cost. What is too much has no name. */
+/** The budget for naming. What exceeds it gets no name. */
 export class NamingWork {
   #left = NAMING_WORK;
 
-  /** Whether nothing is left. */
+  /** Whether the budget is used up. */
   get spent(): boolean {
     return this.#left <= 0;
   }
 
-  /** Whether there was enough left. */
+  /** Takes `amount` from the budget. Returns whether the budget was enough. */
   spend(amount: number): boolean {
     this.#left -= amount;
     return this.#left > 0;
   }
 }
 
-/** The tensors below a value, by their names in the order of the file. */
+/** The tensors below a value by name, in the order of the file. */
 export function tensorNames(value: Value, work = new NamingWork()): UniqueNames {
   const naming = new Naming(work);
   naming.visit(value, undefined);
   return naming.finish(new Map());
 }
 
-/** A place whose tensors have names already. */
+/** A value whose tensors were named before. */
 export interface NamedElsewhere {
   readonly name: string;
   readonly value: Value;
 }
 
-/** Names for the tensors below `values` that are no names of `taken`. What is `elsewhere` is passed over there, and named where else it is. */
+/**
+ * Names for the tensors below `values`, none of which is in `taken`. Tensors below `elsewhere` are skipped there, and are named only if
+ * they also occur at another place.
+ */
 export function otherTensorNames(
   values: Iterable<readonly [name: string | undefined, value: Value]>,
   taken: ReadonlyMap<string, Tensor>,
@@ -71,20 +74,20 @@ export function otherTensorNames(
 /** The program of a mobile archive, which repeats constants. */
 const BYTECODE = 'bytecode';
 
-/** Names of which each leads to one tensor. */
+/** A map of names where each name leads to one tensor. */
 export class UniqueNames {
   readonly names = new Map<string, Tensor>();
-  /** Those that are not what was wanted, because another tensor has that. */
+  /** Names that were changed because another tensor has the name. */
   readonly separated: string[] = [];
   readonly #taken: ReadonlyMap<string, Tensor>;
-  /** How many tensors wanted a name: a forged file has hundreds of thousands that want one. */
+  /** For each name, how many tensors wanted it: hundreds of thousands of tensors in a forged file may want the same name. */
   readonly #wanted = new Map<string, number>();
 
   constructor(taken: ReadonlyMap<string, Tensor>) {
     this.#taken = taken;
   }
 
-  /** Names a tensor `name`, or the first of `name~2`, `name~3`, … that no other tensor has. Returns its name. */
+  /** Names a tensor `name`, or the first of `name~2`, `name~3`, … that no other tensor has. Returns the name. */
   add(name: string, tensor: Tensor): string {
     let nth = this.#wanted.get(name) ?? 1;
     for (; ; nth++) {
@@ -134,7 +137,7 @@ class Naming {
   readonly #found: Named[] = [];
   readonly #open = new Set<Value>();
   readonly #seen = new Set<Tensor>();
-  /** Lists that are attributes, above all: an LSTM's `_flat_weights` repeats parameters that have names. */
+  /** Values that repeat tensors, mostly lists that are attributes: an LSTM's `_flat_weights` repeats parameters that have names. */
   readonly #repeating: { readonly value: Value; readonly at: Place }[] = [];
 
   constructor(work: NamingWork, elsewhere?: NamedElsewhere) {
@@ -150,12 +153,12 @@ class Naming {
     }
   }
 
-  /** The same for what repeats tensors: those that have another name get none here. */
+  /** Visits a value that repeats tensors: tensors that have another name get no name here. */
   visitLast(value: Value, at: Place): void {
     this.#repeating.push({ value, at });
   }
 
-  /** The names, each of one tensor, and of none that `taken` has. */
+  /** The names, each of one tensor and none in `taken`. */
   finish(taken: ReadonlyMap<string, Tensor>): UniqueNames {
     const unique = new UniqueNames(taken);
     for (const { name, tensor } of this.#found) unique.add(name, tensor);
@@ -164,7 +167,7 @@ class Naming {
     for (const tensor of taken.values()) named.set(tensor, true);
     for (const { tensor } of this.#found) named.set(tensor, true);
     this.#found.length = 0;
-    // Lists may hold objects with lists.
+    // The list grows here: lists may hold objects with lists.
     for (let index = 0; index < this.#repeating.length; index++) {
       const { value, at } = this.#repeating[index] as { value: Value; at: Place };
       this.visit(value, at);
@@ -199,7 +202,7 @@ class Naming {
   }
 
   #add(tensor: Tensor, at: Place | undefined): void {
-    // Its first name costs nothing: opening a checkpoint has bounded how many tensors there are, and their names.
+    // A tensor's first name is free: opening the checkpoint has bounded the number of tensors and the size of their names.
     const isFirst = !this.#seen.has(tensor);
     if (isFirst) this.#seen.add(tensor);
     if (this.#work.spent && !isFirst) return;
@@ -240,7 +243,7 @@ class Naming {
     else this.#child(value, at, key);
   }
 
-  /** As `state_dict()`: own parameters, own persistent buffers, the children; and packed weights, which it asks for by name. */
+  /** Follows `state_dict()`: own parameters, own persistent buffers, the children, and packed weights, for which it has fixed names. */
   #module(body: PyDict, at: Place | undefined): void {
     const transient = body.get('_non_persistent_buffers_set');
     const skipped = new Set(transient instanceof PySet ? transient.items : []);
@@ -263,7 +266,10 @@ class Naming {
     }
   }
 
-  /** Its own tensors. What is deeper in its attributes describes it (the mesh of a DTensor, caches), unless there is nothing else. */
+  /**
+   * Names its own tensors. Tensors deeper in its attributes describe it (the mesh of a DTensor, caches), so they are visited only when
+   * there are no others.
+   */
   #tensorObject(object: TensorObject, at: Place | undefined): void {
     const parts = ownTensors(object);
     if (parts.length === 0) this.#object(object, at);
@@ -296,7 +302,9 @@ class Naming {
     this.#callClass(from, object.className);
   }
 
-  /** `state` is what `__getstate__` returned, and is no dict: its numbers mean nothing while all tensors are behind the same one. */
+  /**
+   * `state` is what `__getstate__` returned, and is not a dict. Its indexes are left out of the names when all tensors have the same one.
+   */
   #state(object: PyObject, state: Value, at: Place | undefined): void {
     const from = this.#found.length;
     const weight = weightWithoutBias(state);
@@ -309,14 +317,14 @@ class Naming {
     else while (this.#dropCommonNumber(from, at));
   }
 
-  /** One argument with tensors is the object's content; several have numbers. */
+  /** A single argument with tensors is the object's content and adds nothing to the name; several arguments add their indexes. */
   #arguments(args: Value, at: Place | undefined): void {
     const from = this.#found.length;
     this.visit(args, at);
     if (args instanceof PyTuple && args.items.length > 0) this.#dropCommonNumber(from, at);
   }
 
-  /** Takes `.0` out of `name.0`, `name.0.a`, … when all names from a place on have it. Returns whether they had. */
+  /** Removes `.0` from `name.0`, `name.0.a`, … when all names found since `from` have it. Returns whether they had. */
   #dropCommonNumber(from: number, at: Place | undefined): boolean {
     const count = this.#found.length - from;
     if (count === 0) return false;
@@ -336,7 +344,7 @@ class Naming {
     return true;
   }
 
-  /** A quantized convolution is pickled as a tuple: its weight, with what that has for each channel, and its bias. */
+  /** Renames the parts of a quantized convolution, which is pickled as a tuple: the weight, its values for each channel, and the bias. */
   #callWeightAndBias(from: number, at: Place | undefined): void {
     const numbers: string[] = [];
     if (from === this.#found.length) return;
@@ -351,7 +359,7 @@ class Naming {
     }
   }
 
-  /** The one tensor from a place on says whose it is. */
+  /** When only one tensor was found since `from`, notes the class that it came from. */
   #callClass(from: number, className: string | undefined): void {
     const only = this.#found[from];
     if (only === undefined || className === undefined || from + 1 !== this.#found.length) return;
@@ -362,7 +370,7 @@ class Naming {
     });
   }
 
-  /** Runs `visit` unless it is under way for this value, is too deep, or there was too much. */
+  /** Runs `visit` unless this value is being visited already, is too deep, or the budget is used up. */
   #inside(value: Value, size: number, visit: () => void): void {
     if (!this.#work.spend(size + CONTAINER_COST) || this.#open.has(value) || this.#open.size > MAX_DEPTH)
       return;
@@ -380,7 +388,7 @@ function entriesOf(value: Value | undefined): PyDict['entries'] {
   return value instanceof PyDict ? value.entries : [];
 }
 
-/** The attributes that BUILD sets: a dict, or a pair of them when the class has slots. */
+/** The attributes that BUILD sets: a dict, or a pair of dicts when the class has slots. */
 function attributesOf(state: Value | undefined): readonly PyDict[] | undefined {
   if (state instanceof PyDict) return [state];
   if (!(state instanceof PyTuple) || state.items.length !== 2) return undefined;
@@ -388,7 +396,7 @@ function attributesOf(state: Value | undefined): readonly PyDict[] | undefined {
   return state.items.filter((item) => item instanceof PyDict);
 }
 
-/** A list, or what TorchScript makes of one. */
+/** A list, or TorchScript's form of one. */
 function isList(value: Value): boolean {
   if (value instanceof PyList) return true;
   if (!(value instanceof PyObject) || !value.className?.startsWith('torch.jit._pickle.')) return false;
@@ -420,7 +428,9 @@ function ownTensors(object: TensorObject): (readonly [key: Value, value: Value])
   return parts;
 }
 
-/** Packed weights of a linear layer are `(weight, bias)`: without a bias the weight still has its number. */
+/**
+ * The weight of a linear layer without a bias. Packed weights are `(weight, bias)`, so the weight has an index even when there is no bias.
+ */
 function weightWithoutBias(state: Value): Tensor | undefined {
   let inner = state;
   for (let depth = 0; depth < 4 && inner instanceof PyTuple && inner.items.length === 1; depth++) {

@@ -1,10 +1,10 @@
 /**
- * When two tensors are the same one: the same view of the same storage (offset, shape, stride, dtype and lazy bits), whatever object a
- * pickle made of them. Views that only overlap are different tensors.
+ * Two tensors are the same when they are the same view of the same storage (offset, shape, stride, dtype and lazy bits), even if the pickle
+ * made two objects. Views that merely overlap are different tensors.
  */
 import type { Storage, Tensor } from './tensor.ts';
 
-/** Equal for tensors that are the same view of the same storage. */
+/** Whether two tensors are the same view of the same storage. */
 export function viewKey(tensor: Tensor): string {
   const bits = `${tensor.conj ? 'c' : ''}${tensor.neg ? 'n' : ''}`;
   return `${tensor.dtype}${bits} ${tensor.storageOffset} ${tensor.shape} ${tensor.stride} ${tensor.storage.key}`;
@@ -15,11 +15,11 @@ export function isSameView(one: Tensor, other: Tensor): boolean {
   return one.storage === other.storage && viewKey(one) === viewKey(other);
 }
 
-/** A map from tensors, where tensors that are the same view are one key. */
+/** A map with tensors as keys; tensors that are the same view are one key. */
 export class ViewMap<T> {
-  /** Most storages have one tensor: it needs no key. */
+  /** The only tensor of a storage, which needs no view key. Most storages have only one. */
   readonly #firstOf = new Map<Storage, { readonly tensor: Tensor; value: T }>();
-  /** The others, by their view. */
+  /** Further tensors of a storage, by their view. */
   readonly #others = new Map<string, T>();
 
   get size(): number {

@@ -1,7 +1,7 @@
 /**
- * Mounting in the background: a detached child serves, this process waits until the child says that the mount answers, looks
- * itself, and goes. The child's stderr is a file without a name, so that a death without a word still has a reason to
- * show and the child outlives this process's pipes.
+ * Mounts in the background: a detached child serves. This process waits until the child reports that the mount answers, checks the mount
+ * itself, and exits. The child's stderr is a nameless file: it shows the reason when the child dies without a report, and the child does
+ * not depend on this process's pipes.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, fstatSync, mkdtempSync, openSync, readSync, rmSync } from 'node:fs';
@@ -13,7 +13,7 @@ import { type ErrorCode, MlfsError } from '../errors.ts';
 import type { MountOptions } from '../mount/mount-options.ts';
 import type { MountSummary } from '../mount/mounted.ts';
 
-/** What the child is told, and what it answers; over Node's IPC channel. */
+/** Messages to the child and its answers, over Node's IPC channel. */
 export interface ServeRequest {
   readonly checkpoint: string;
   readonly directory: string;
@@ -34,11 +34,11 @@ export type ServeAnswer =
 export interface BackgroundMount {
   readonly mountpoint: string;
   readonly summary: MountSummary;
-  /** Of the process that serves. */
+  /** Process id of the server. */
   readonly pid: number;
 }
 
-/** Resolves when the mount answers; throws what the child failed with. `options` must be plain values. */
+/** Resolves when the mount answers; throws the child's failure. `options` must be plain values. */
 export async function mountInBackground(
   checkpoint: string,
   directory: string,
@@ -56,7 +56,7 @@ export async function mountInBackground(
     await statfs(answer.mountpoint);
     child.disconnect();
     child.unref();
-    // From the start of this process: what the user waited for.
+    // Counted from the start of this process: the time that the user waited.
     const summary = { ...answer.summary, milliseconds: Math.round(performance.now()) };
     return { mountpoint: answer.mountpoint, summary, pid: child.pid ?? 0 };
   } finally {

@@ -56,7 +56,7 @@ async function runBench(checkpoint: string, options: BenchOptions): Promise<void
     else printText(asText(report));
   } catch (cause) {
     if (!interrupted.signal.aborted) throw cause;
-    // As a shell says it: 128 and the number of the signal.
+    // The exit code that a shell reports: 128 plus the number of the signal.
     process.exitCode = 128 + constants.signals[interrupted.signal.reason as NodeJS.Signals];
   } finally {
     bar.stop();
@@ -96,7 +96,7 @@ function asCells(row: ThroughputRow): string[] {
   ];
 }
 
-/** Bytes fetched from the disk for the bytes that were read. */
+/** Bytes fetched from the disk for each byte that was read. */
 function diskShare(side: MeasuredSide): string {
   return side.diskBytes === undefined ? '?' : `${((side.diskBytes / side.bytes) * 100).toFixed(0)} %`;
 }

@@ -16,7 +16,7 @@ interface Problem {
   readonly problem: string;
 }
 
-/** `mlfs check TARGET`: what a CI run wants to know of a checkpoint before it goes on. */
+/** `mlfs check TARGET`: checks of a checkpoint for CI. */
 export function registerCheck(program: Command): void {
   program
     .command('check')

@@ -15,7 +15,7 @@ interface CommitFlags {
   readonly json?: boolean;
 }
 
-/** `mlfs commit TARGET`: the edits become part of the checkpoint file, or of a new one. */
+/** `mlfs commit TARGET`: writes the edits into the checkpoint file, or into a new one. */
 export function registerCommit(program: Command): void {
   program
     .command('commit')

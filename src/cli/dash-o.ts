@@ -1,26 +1,26 @@
 import { MlfsError } from '../errors.ts';
 
-/** What `-o` says, as sshfs users, mount(8) and /etc/fstab write it. Of `ro` and `rw` the last counts. */
+/** The parsed values of `-o`, as sshfs users, mount(8) and /etc/fstab write them. When `ro` and `rw` both occur, the last one counts. */
 export interface DashO {
   readOnly?: boolean;
   allowOther?: boolean;
   defaultPermissions?: boolean;
   nonEmpty?: boolean;
   fsname?: string;
-  /** Words that are none of these, in their order: they may be options of `mlfs mount`. */
+  /** Unknown words, in their order: they may be options of `mlfs mount`. */
   readonly others: readonly OtherWord[];
 }
 
 export interface OtherWord {
   readonly name: string;
-  /** What is behind `=`. */
+  /** The part after `=`. */
   readonly value: string | undefined;
 }
 
 /**
- * Options that mount(8) takes for every file system, and that its helpers hand on (mount(8), "FILESYSTEM-INDEPENDENT MOUNT OPTIONS"). They are
- * accepted and change nothing: set-id bits and devices never count on a mount of ours, times are kept as SEMANTICS.md says, and
- * the others are for whoever reads /etc/fstab.
+ * Options that mount(8) accepts for every file system and passes to its helpers (mount(8), "FILESYSTEM-INDEPENDENT MOUNT OPTIONS"). They
+ * are accepted without effect: set-id bits and devices never count on an MLFS mount, times follow SEMANTICS.md, and the others are for
+ * programs that read /etc/fstab.
  */
 const GENERIC = new Set([
   'defaults',
@@ -32,7 +32,7 @@ const GENERIC = new Set([
   ...['nofail', '_netdev'],
 ]);
 
-/** The same with a value: labels of SELinux, comments, who mounted it, and the FUSE type. */
+/** The same with a value: SELinux labels, comments, the mounting user, and the FUSE type. */
 const GENERIC_WITH_VALUE = new Set([
   ...['context', 'fscontext', 'defcontext', 'rootcontext'],
   ...['comment', 'user', 'subtype'],
@@ -57,7 +57,7 @@ export function parseDashO(values: readonly string[]): DashO {
   return options;
 }
 
-/** ERR_MLFS_USAGE for a word of `-o` that nothing knows. */
+/** ERR_MLFS_USAGE for an unknown word of `-o`. */
 export function unknownWord(word: string, advice?: string): MlfsError {
   return new MlfsError('ERR_MLFS_USAGE', `-o ${word}: unknown option`, {
     advice:
@@ -67,7 +67,7 @@ export function unknownWord(word: string, advice?: string): MlfsError {
 }
 
 function isGeneric(name: string, value: string | undefined): boolean {
-  // `x-systemd.requires=…`, and `X-…` that mount(8) keeps to itself.
+  // `x-systemd.requires=…`, and `X-…`, which mount(8) does not pass on.
   if (name === '' || /^x-/i.test(name)) return true;
   return value === undefined ? GENERIC.has(name) : GENERIC_WITH_VALUE.has(name);
 }

@@ -4,7 +4,7 @@ import { MlfsError } from '../errors.ts';
 import { printLine, printStyled, printText } from './output.ts';
 import { exactBytes, plural } from './printable.ts';
 
-/** `mlfs demo`: a small model, mounted, read and edited, from nothing. */
+/** `mlfs demo`: makes, mounts, reads and edits a small model. */
 export function registerDemo(program: Command): void {
   program
     .command('demo')
@@ -42,7 +42,7 @@ async function demonstrate(options: {
   });
 }
 
-/** Ends with one command. */
+/** Explains the failure; the last line is a single command that repairs it. */
 async function explainNoMount(error: MlfsError): Promise<void> {
   const [{ diagnose }, { repairCommand }] = await Promise.all([
     import('../doctor/diagnosis.ts'),
@@ -151,7 +151,7 @@ async function readEdited(checkpoint: string): Promise<void> {
   say('every CRC-32 is right');
 }
 
-/** The same numbers each time: a demo whose checksums can be compared. */
+/** The same numbers each time, so that checksums of demos can be compared. */
 const MLP: readonly NamedTensorToWrite[] = [
   layer('fc1.weight', [64, 32]),
   layer('fc1.bias', [64]),

@@ -10,7 +10,7 @@ interface DiffFlags {
   readonly quiet?: boolean;
 }
 
-/** `mlfs diff A B`: which tensors, how much, how far. */
+/** `mlfs diff A B`: which tensors differ, in how many elements, and by how much. */
 export function registerDiff(program: Command): void {
   program
     .command('diff')
@@ -79,7 +79,7 @@ function asLine(difference: TensorDifference): string {
   }
 }
 
-/** What is known of the distance, and how many elements have none. */
+/** The known distances, and the number of elements without one. */
 function farApart(distance: Distance): string[] {
   const { maxDistance, relative, becameNonFinite, becameFinite, stayedNonFinite, beyondDouble } = distance;
   const parts: string[] = [];
@@ -93,7 +93,7 @@ function farApart(distance: Distance): string[] {
   return parts;
 }
 
-/** Integers in full, anything else in four digits. */
+/** Integers in full, other numbers with four digits. */
 function distanceText(distance: number | bigint): string {
   return Number.isInteger(distance) || typeof distance === 'bigint'
     ? distance.toString()

@@ -9,7 +9,7 @@ interface DiscardFlags {
   readonly json?: boolean;
 }
 
-/** `mlfs discard TARGET`: the edits go, the checkpoint file stays as it is. */
+/** `mlfs discard TARGET`: drops the edits; the checkpoint file stays as it is. */
 export function registerDiscard(program: Command): void {
   program
     .command('discard')

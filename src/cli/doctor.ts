@@ -3,7 +3,7 @@ import type { Finding } from '../doctor/finding.ts';
 import { EXIT, MlfsError, messageOf } from '../errors.ts';
 import { printJson, printLine, printStyled } from './output.ts';
 
-/** `mlfs doctor`: can this machine mount, and what to do if not. */
+/** `mlfs doctor`: checks whether this machine can mount, and what to do if not. */
 export function registerDoctor(program: Command): void {
   program
     .command('doctor')
@@ -53,7 +53,7 @@ async function trialMount(): Promise<Finding> {
     });
   } catch (error) {
     const detail = messageOf(error);
-    // ERR_MLFS_FUSE sends the user to this command.
+    // The advice of ERR_MLFS_FUSE is to run this command.
     const advice = error instanceof MlfsError && error.code !== 'ERR_MLFS_FUSE' ? error.advice : undefined;
     return { name, state: 'problem', detail, advice };
   }

@@ -1,2 +1,2 @@
-/** What ends a program that does nothing about it: Ctrl-C, kill, a terminal that is closed. */
+/** Signals that end a program by default: Ctrl-C, kill, a closed terminal. */
 export const ENDING_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const satisfies readonly NodeJS.Signals[];

@@ -8,7 +8,7 @@ interface FlushFlags {
   readonly json?: boolean;
 }
 
-/** `mlfs flush TARGET`: what was written survives a power loss from here on. */
+/** `mlfs flush TARGET`: makes every edit durable. */
 export function registerFlush(program: Command): void {
   program
     .command('flush')

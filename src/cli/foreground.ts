@@ -1,8 +1,7 @@
 /**
- * Serving a mount until it ends: by a signal, by somebody's umount, or with the parent that waits for it in vain. Ctrl-C, SIGTERM
- * and SIGHUP unmount; while somebody is using the mount it is detached and served until they let go. A second signal
- * changes nothing. A mount that is being made is finished first and unmounted then, unless it takes too long: a file system below that does
- * not answer must not keep the process alive.
+ * Serves a mount until it ends: by a signal, by an umount, or because the waiting parent is gone. Ctrl-C, SIGTERM and SIGHUP unmount; a
+ * mount in use is detached and served until its last user is done. A second signal changes nothing. A signal while mounting takes effect
+ * when the mount is made, unless that takes too long: a file system below that does not answer must not keep the process alive.
  */
 
 import { MlfsError, messageOf } from '../errors.ts';
@@ -19,7 +18,7 @@ export interface ForegroundEvents {
   readonly notice: (message: string) => void;
 }
 
-/** A mount is made in less than a second from a disk that answers. */
+/** On a disk that answers, mounting takes less than a second. */
 const MAKING_MS = 3000;
 
 /** Resolves when the mount is gone. `abandoned` unmounts like a signal. */
@@ -43,7 +42,7 @@ export async function serveInForeground(
   const endAbandoned = () => end();
   const die = async (signal: NodeJS.Signals) => {
     await detachOwn(directory).catch((cause: Error) => events.notice(cause.message));
-    // As the signal does by itself: process.exit() would wait for calls that do not come back.
+    // Like the signal's default action: process.exit() would wait for calls that never return.
     for (const each of ENDING_SIGNALS) process.off(each, dieBy);
     process.kill(process.pid, signal);
   };
@@ -62,7 +61,7 @@ export async function serveInForeground(
   }
 }
 
-/** A mount point that this process serves already must not stay when it ends. */
+/** A mount point that this process already serves must not remain when it ends. */
 async function detachOwn(directory: string): Promise<void> {
   const path = await resolveMountpoint(directory);
   if ((await serverOfMount(path))?.pid === process.pid) await unmountPath(path, true);

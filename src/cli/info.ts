@@ -4,7 +4,7 @@ import { bounded, MAX_NAME_BYTES, visible } from '../visible-text.ts';
 import { printJson, printText } from './output.ts';
 import { exactBytes, plural } from './printable.ts';
 
-/** `mlfs info CHECKPOINT`: what kind of file it is, and whether there is anything to be careful about. */
+/** `mlfs info CHECKPOINT`: the kind of file, its contents, and warnings. */
 export function registerInfo(program: Command): void {
   program
     .command('info')
@@ -58,7 +58,7 @@ function factsOf(checkpoint: OpenedCheckpoint) {
   };
 }
 
-/** Of a list that --json has all of. */
+/** Maximum length of a list; --json prints all of it. */
 const MAX_LISTED = 20;
 
 function listed<T>(all: readonly T[], line = (item: T) => bounded(String(item), MAX_NAME_BYTES)): string[] {

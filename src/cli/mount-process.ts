@@ -1,4 +1,4 @@
-/** The process behind `mlfs mount`: gets its work from the parent over IPC, tells it how it went, and serves. Not a command. */
+/** The process behind `mlfs mount`: it gets its options from the parent over IPC, reports the result, and serves. Not a command. */
 import { MlfsError, messageOf } from '../errors.ts';
 import type { ServeAnswer, ServeRequest } from './background.ts';
 import { serveInForeground } from './foreground.ts';
@@ -18,7 +18,7 @@ process.once('message', (message) => {
       notice: (text) => answer({ kind: 'notice', message: text }),
       onMounted: (mountpoint, summary) => {
         process.off('disconnect', onDisconnect);
-        // Holding the folder where the user happened to be would keep its file system busy.
+        // Keeping the user's working directory would keep its file system busy.
         process.chdir('/');
         answer({ kind: 'mounted', mountpoint, summary });
       },

@@ -23,7 +23,7 @@ interface MountFlags {
   readonly state?: string;
   readonly journalLimit?: number;
   readonly writeBack?: boolean;
-  /** The prototype's word for it. */
+  /** The prototype's name for writeBack. */
   readonly unsafeWrite?: boolean;
   readonly follow?: boolean;
   readonly rpcTimeout?: number;
@@ -131,7 +131,7 @@ function mountedLine(checkpoint: string, directory: string, summary: MountSummar
   return `mounted ${checkpoint} at ${directory}: ${plural(tensors, 'tensor')}, ${humanBytes(bytes)}, ${milliseconds} ms${metrics}`;
 }
 
-/** `-o journal_limit=2G` as `--journal-limit 2G`; a long option that was given itself goes before it. */
+/** Treats `-o journal_limit=2G` as `--journal-limit 2G`; a long option on the command line takes precedence. */
 function setLongOption(command: Command, { name, value }: OtherWord): void {
   const word = value === undefined ? name : `${name}=${value}`;
   const long = `--${name.replaceAll('_', '-')}`;
@@ -141,7 +141,7 @@ function setLongOption(command: Command, { name, value }: OtherWord): void {
   }
   const attribute = option.attributeName();
   const source = command.getOptionValueSource(attribute);
-  // Of a word that occurs twice in -o the last one counts.
+  // When a word occurs twice in -o, the last one counts.
   if (source !== undefined && source !== 'default' && source !== 'config') return;
   try {
     const parsed = value === undefined ? true : (option.parseArg?.(value, undefined) ?? value);
@@ -177,7 +177,7 @@ function collect(value: string, before: readonly string[] = []): string[] {
   return [...before, value];
 }
 
-/** `64M`, `1.5G`, `4096`: powers of 1,024. */
+/** Parses `64M`, `1.5G`, `4096`: powers of 1,024. */
 export function parseSize(text: string): number {
   const [, number, unit = ''] = /^(\d+(?:\.\d+)?)([kmgt]?)(?:i?b)?$/i.exec(text) ?? [];
   const bytes = Math.round(Number(number) * 1024 ** ' kmgt'.indexOf(unit.toLowerCase() || ' '));
@@ -188,7 +188,7 @@ export function parseSize(text: string): number {
 
 function parseSeconds(text: string): number {
   const seconds = Number(text);
-  // setTimeout takes no more than 2^31 - 1 ms.
+  // setTimeout accepts at most 2^31 - 1 ms.
   if (!(seconds > 0 && seconds <= 2_000_000))
     throw new InvalidArgumentError('It must be a number of seconds, such as 60 or 0.5.');
   return seconds;

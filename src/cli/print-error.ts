@@ -1,10 +1,10 @@
 import { EXIT, MlfsError, messageOf } from '../errors.ts';
 import { bounded, visibleLines } from '../visible-text.ts';
 
-/** MlfsErrors are within it; others may say anything. */
+/** Maximum size in bytes. Messages of MlfsErrors are shorter; other errors may be of any length. */
 const MAX_BYTES = 2000;
 
-/** `mlfs: what: why`, and a line with what to do next. The stack is for MLFS_DEBUG=1. */
+/** Prints `mlfs: what: why`, and a line of advice. MLFS_DEBUG=1 adds the stack. */
 export function printError(error: unknown): void {
   const message = messageOf(error);
   const lines = [`mlfs: ${bounded(message, MAX_BYTES)}`];

@@ -1,7 +1,7 @@
-/** How numbers and tables are printed. */
+/** Formats numbers and tables. */
 import { visible } from '../visible-text.ts';
 
-/** `46.8 MB`: decimal units, as disks and `ls --si` have them. */
+/** `46.8 MB`: decimal units, like `ls --si` and disk sizes. */
 export function humanBytes(bytes: number): string {
   const units = ['B', 'kB', 'MB', 'GB', 'TB', 'PB', 'EB'];
   let value = bytes;
@@ -28,7 +28,7 @@ export function plural(count: number, noun: string): string {
   return `${grouped(count)} ${noun}${count === 1 ? '' : 's'}`;
 }
 
-/** Columns that a terminal gives to a visible text: two for wide characters, none for combining ones. */
+/** Columns that a terminal uses for a visible text: two for wide characters, none for combining ones. */
 export function columnsOf(text: string): number {
   if (/^[ -~]*$/.test(text)) return text.length;
   let columns = 0;
@@ -40,10 +40,10 @@ export function columnsOf(text: string): number {
 const WIDE =
   /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\ua960-\ua97c\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff01-\uff60\uffe0-\uffe6\u{17000}-\u{18cff}\u{1b000}-\u{1b2ff}\u{20000}-\u{3fffd}\p{Emoji_Presentation}]/u;
 
-/** A name of a million characters does not make every line as long. */
+/** Maximum width of a column: one name of a million characters must not make every line as long. */
 const WIDEST_COLUMN = 120;
 
-/** The lines of a table. Cells are made visible; columns are as wide as their widest cell; `right` names those aligned to the right. */
+/** The lines of a table. Cells are made visible; a column is as wide as its widest cell; `right` names the right-aligned columns. */
 export function table(
   header: readonly string[],
   rows: readonly (readonly string[])[],

@@ -1,6 +1,6 @@
 /**
- * The command line. Each command is a file that registers itself and loads what it needs when it runs, so that
- * `mlfs ls` does not wait for what `mlfs mount` needs. Errors become an exit code here and nowhere else.
+ * The command line. Each command is a file that registers itself and loads its imports when it runs, so that `mlfs ls` does not load what
+ * only `mlfs mount` needs. Only here errors become exit codes.
  */
 import { Command, CommanderError } from 'commander';
 import { EXIT } from '../errors.ts';
@@ -95,13 +95,13 @@ MLFS_DEBUG=1 prints a stack trace with an error.`,
     );
   for (const register of REGISTRARS) register(program);
   program.hook('preAction', async (_program, command) => {
-    // What is to be taken away need not answer.
+    // A mount that is to be unmounted need not answer.
     if (command.name() !== 'umount') await refuseStoppedMounts(command.args);
   });
   const known = program.commands.some(
     (command) => command.name() === argv[0] || command.aliases().includes(argv[0] ?? ''),
   );
-  // The benchmark brings what the other commands do not need.
+  // The benchmark loads dependencies that other commands do not need.
   if (!known) (await import('./bench.ts')).registerBench(program);
   for (const command of program.commands) {
     command.showHelpAfterError(`  try: mlfs ${command.name()} --help`);
@@ -109,7 +109,7 @@ MLFS_DEBUG=1 prints a stack trace with an error.`,
   return program;
 }
 
-/** commander's message, which quotes words of the command line; a suggestion stands on a line of its own. */
+/** commander's message, which quotes words of the command line. A suggestion gets its own line. */
 function usageError(text: string): string {
   const lines = text.trimEnd().split(/\n(?=\(Did you mean )/);
   return lines.map((line) => visible(line.replace(/^error: /, 'mlfs: '))).join('\n');

@@ -6,10 +6,10 @@ export interface ProgressBar {
   stop(): void;
 }
 
-/** What is over before that needs no bar. */
+/** Delay before a bar is shown: shorter work needs none. */
 const SHOW_AFTER_MS = 500;
 
-/** A bar on stderr for what takes long, while somebody looks at it. */
+/** A progress bar on stderr, if stderr is a terminal. */
 export async function progressBar(what: string): Promise<ProgressBar> {
   if (!process.stderr.isTTY) return { update: () => undefined, stop: () => undefined };
   const { SingleBar } = await import('cli-progress');

@@ -1,8 +1,8 @@
 import { MlfsError } from '../errors.ts';
 
 /**
- * The prototype had no commands: `mlfs --model resnet18.pt --mount /mnt/mlfs --foreground`. Such a line becomes
- * `mlfs mount resnet18.pt /mnt/mlfs --foreground`; every other is returned as it is.
+ * The prototype had no commands: `mlfs --model resnet18.pt --mount /mnt/mlfs --foreground`. Such a line becomes `mlfs mount resnet18.pt
+ * /mnt/mlfs --foreground`; all others are returned unchanged.
  */
 export function translatePrototype(argv: readonly string[]): string[] {
   if (!argv[0]?.startsWith('-') || !argv.some((word) => /^--(model|mount)(=|$)/.test(word))) return [...argv];

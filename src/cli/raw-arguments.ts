@@ -1,6 +1,6 @@
 /**
- * Node decodes the command line and the working directory as UTF-8 and puts U+FFFD in the place of every byte that is not. Such a path names no
- * file, or another one whose name really holds U+FFFD. /proc has the bytes: what is not UTF-8 is refused, and nothing else is.
+ * Node decodes the command line and the working directory as UTF-8 and replaces every invalid byte with U+FFFD. Such a path names no file,
+ * or another file whose name really contains U+FFFD. /proc has the original bytes: an argument that is not UTF-8 is refused.
  */
 import { isUtf8 } from 'node:buffer';
 import { readFileSync, readlinkSync } from 'node:fs';
@@ -10,7 +10,10 @@ import { decodeName, hasRawBytes } from '../fuse/protocol/name-bytes.ts';
 const REPLACEMENT = '\uFFFD';
 const ADVICE = 'Give it a name in UTF-8, or reach it through a link that has one: ln -s -- FILE model.pt';
 
-/** Throws ERR_MLFS_USAGE for a word, or a working directory that a word starts from, that is not UTF-8. `argv`: the last words of the command line. */
+/**
+ * Throws ERR_MLFS_USAGE for an argument that is not UTF-8, or a relative one in a working directory that is not. `argv`: the last words of
+ * the command line.
+ */
 export function refuseRawArguments(argv: readonly string[]): void {
   if (argv.some((word) => word.includes(REPLACEMENT))) {
     const words = lastWords(argv.length);
@@ -31,7 +34,7 @@ export function refuseRawArguments(argv: readonly string[]): void {
   }
 }
 
-/** The bytes of the last words of this process's command line; undefined when they cannot be told. */
+/** The bytes of the last words of this process's command line; undefined when they cannot be determined. */
 function lastWords(count: number): Buffer[] | undefined {
   let line: Buffer;
   try {
@@ -49,7 +52,7 @@ function lastWords(count: number): Buffer[] | undefined {
   return words.length < count ? undefined : words.slice(words.length - count);
 }
 
-/** As the shells of $'…' write it: `caf\xe9.pt`. */
+/** In the shell's $'…' notation: `caf\xe9.pt`. */
 function spelled(bytes: Buffer): string {
   return Array.from(decodeName(bytes), (character) =>
     hasRawBytes(character) ? `\\x${(character.charCodeAt(0) & 0xff).toString(16)}` : character,

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { printJson, printLine } from './output.ts';
 
-/** `mlfs reload DIRECTORY`: the mount shows the checkpoint file that is there now. */
+/** `mlfs reload DIRECTORY`: shows the checkpoint file that is there now. */
 export function registerReload(program: Command): void {
   program
     .command('reload')
@@ -20,7 +20,7 @@ async function reload(directory: string, flags: { readonly json?: boolean }): Pr
   const mountpoint = await mountAround(directory);
   if (mountpoint === undefined) throw notAMount(directory);
   const answer = (await new MountClient(mountpoint).reload()) as { readonly reloaded: boolean };
-  const text = answer.reloaded ? 'shows the new file' : 'the file is the one that is shown already';
+  const text = answer.reloaded ? 'shows the new file' : 'this file is shown already';
   if (flags.json) printJson(answer);
   else printLine(`${directory}: ${text}`);
 }

@@ -7,7 +7,7 @@ interface SealFlags {
   readonly output?: string;
 }
 
-/** `mlfs seal TARGET`: a hash a tensor, in the format of sha256sum. */
+/** `mlfs seal TARGET`: prints the SHA-256 of every tensor, in the format of sha256sum. */
 export function registerSeal(program: Command): void {
   program
     .command('seal')
@@ -21,7 +21,7 @@ export function registerSeal(program: Command): void {
     .action(sealTarget);
 }
 
-/** Replaces a regular file; without --output the shell decides where the text goes. */
+/** Replaces a regular file; without --output the text goes to stdout. */
 async function writeSeal(path: string, text: string): Promise<void> {
   const [{ NewFile }, { refuseLocked, refuseStateDirectory }] = await Promise.all([
     import('../storage/new-file.ts'),

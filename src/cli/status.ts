@@ -10,7 +10,7 @@ interface StatusFlags {
   readonly json?: boolean;
 }
 
-/** `mlfs status TARGET`: what is edited and not committed. */
+/** `mlfs status TARGET`: lists the uncommitted edits. */
 export function registerStatus(program: Command): void {
   program
     .command('status')

@@ -1,10 +1,11 @@
 import { readFile } from 'node:fs/promises';
 
 /**
- * Throws ERR_MLFS_FUSE when one of the words of a command is a path in a mount of ours whose server is stopped: every call on it would wait for ever.
+ * Throws ERR_MLFS_FUSE when an argument of a command is a path in an MLFS mount whose server is stopped: every call on it would wait for
+ * ever.
  */
 export async function refuseStoppedMounts(words: readonly unknown[]): Promise<void> {
-  // Most machines have no mount of ours most of the time, and then nothing else is loaded.
+  // Most machines usually have no MLFS mount, and then nothing else is loaded.
   if (!(await readFile('/proc/self/mountinfo', 'utf8')).includes(' fuse.mlfs ')) return;
   const [{ mountAround }, { refuseStopped }] = await Promise.all([
     import('../targets/find-mount.ts'),

@@ -1,4 +1,4 @@
-/** A real mount of a small checkpoint in a temporary folder, served by a child, and everything taken away again. */
+/** A real mount of a small checkpoint in a temporary folder, served by a child and removed afterwards. */
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,8 +15,8 @@ export interface Trial {
 }
 
 /**
- * A temporary folder for the time of `use`. A signal that ends the process aborts `interrupted` and ends it when `use` has returned and the folder is
- * gone.
+ * A temporary folder while `use` runs. A signal aborts `interrupted`; the process ends by that signal when `use` has returned and the
+ * folder is removed.
  */
 export async function withTemporaryFolder<T>(
   use: (folder: string, interrupted: AbortSignal) => Promise<T>,
@@ -34,7 +34,7 @@ export async function withTemporaryFolder<T>(
   }
 }
 
-/** Mounts `checkpoint` inside `folder` while `use` runs, which is not waited for once `interrupted` is aborted. */
+/** Mounts `checkpoint` inside `folder` while `use` runs. When `interrupted` is aborted, `use` is not awaited any more. */
 export async function withMount<T>(
   checkpoint: string,
   folder: string,

@@ -46,16 +46,16 @@ async function unmount(directory: string, options: { readonly lazy?: boolean }):
     }
     throw new MlfsError('ERR_MLFS_BUSY', `${directory}: is in use`, {
       path: directory,
-      advice: `mlfs umount --lazy ${directory}, which ends when its last user closes it; fuser -vm ${directory} shows who uses it`,
+      advice: `mlfs umount --lazy ${directory} detaches it now, and it ends when nothing uses it any more; fuser -vm ${directory} shows who uses it`,
       cause,
     });
   }
 }
 
 /**
- * A mount that writes back commits now, so that a failure is seen here and the mount stays; another keeps its edits, which is said. When
- * what keeps them is gone, the mount stays too: they can still be read from it. A mount that cannot be read is taken away all the
- * same, and so is one that does not answer when it is `lazy`: its edits are in the journal.
+ * Before unmounting, a mount that writes back commits, so that a failure is reported here and the mount stays. Other mounts keep their
+ * edits, and a notice says so; if the state directory is gone, the mount stays, because the edits can still be read from it. A mount that
+ * cannot be read is unmounted all the same. So is one that does not answer when `lazy` is set: its edits are in the journal.
  */
 async function beforeUnmount(mountpoint: string, lazy: boolean): Promise<void> {
   const [{ statusOf }, { MountClient }, { journalBytesIn }] = await Promise.all([
@@ -77,7 +77,7 @@ async function beforeUnmount(mountpoint: string, lazy: boolean): Promise<void> {
   const edits = `${exactBytes(status.dirty_bytes)} of edits`;
   const { state_directory: kept = '', bytes = 0 } = status.journal ?? {};
   if ((await journalBytesIn(kept)) >= bytes) {
-    notice(`${edits} are kept in ${kept}; mlfs commit ${path} makes them part of it`);
+    notice(`${edits} are kept in ${kept}; mlfs commit ${path} writes them into the file`);
     return;
   }
   const gone = `${kept} was removed or moved`;

@@ -3,7 +3,7 @@ import { inspectUncommittedEdits } from '../targets/uncommitted-edits.ts';
 import { notice } from './notice.ts';
 import { exactBytes } from './printable.ts';
 
-/** For what reads the checkpoint file as it is: a line on stderr when edits are waiting that it does not have. */
+/** For commands that read the checkpoint file as it is: a line on stderr when there are uncommitted edits. */
 export async function noteUncommittedEdits(path: string): Promise<void> {
   try {
     const kept = await inspectUncommittedEdits(path);
@@ -13,7 +13,7 @@ export async function noteUncommittedEdits(path: string): Promise<void> {
       );
     } else if (kept !== undefined && kept.dirtyBytes > 0) {
       const edits = `${exactBytes(kept.dirtyBytes)} of uncommitted edits in ${kept.stateDirectory}`;
-      notice(`${path}: ${edits} are not shown; mlfs commit ${path} makes them part of the file`);
+      notice(`${path}: ${edits} are not shown; mlfs commit ${path} writes them into the file`);
     }
   } catch (cause) {
     if (!(cause instanceof MlfsError)) throw cause;

@@ -7,7 +7,7 @@ import { printJson, printLine } from './output.ts';
 import { plural } from './printable.ts';
 import { progressBar } from './progress-bar.ts';
 
-/** `mlfs verify TARGET --seal SEAL`: names what is not as it was sealed, a line each; exit code 3 when there is anything. */
+/** `mlfs verify TARGET --seal SEAL`: lists every difference from the seal, one a line; exit code 3 if there is any. */
 export async function verifySeal(name: string, sealFile: string, json: boolean): Promise<void> {
   const text = await readFile(sealFile, 'utf8').catch((cause: NodeJS.ErrnoException) => {
     throw diskError(sealFile, 'the seal cannot be read', cause);

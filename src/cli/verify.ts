@@ -10,7 +10,7 @@ interface VerifyOptions {
   readonly seal?: string;
 }
 
-/** `mlfs verify CHECKPOINT`: reads everything and compares checksums; with `--seal`, the hashes of tensors. */
+/** `mlfs verify CHECKPOINT`: reads everything and compares checksums; with `--seal`, compares the hashes of tensors. */
 export function registerVerify(program: Command): void {
   program
     .command('verify')
@@ -50,7 +50,7 @@ async function verify(path: string, options: VerifyOptions): Promise<void> {
   if (!report.ok) process.exitCode = EXIT.malformed;
 }
 
-/** A bar on stderr while somebody looks at it. */
+/** A progress bar on stderr, if stderr is a terminal. */
 async function showProgress(): Promise<{ update(progress: VerifyProgress): void; stop(): void }> {
   if (!process.stderr.isTTY) return { update: () => undefined, stop: () => undefined };
   const { SingleBar } = await import('cli-progress');

@@ -1,12 +1,12 @@
-/** What the kernel lets this process do, from /proc/self/status: a container takes capabilities away from root, too. */
+/** The capabilities of this process, from /proc/self/status: a container takes capabilities away from root, too. */
 import { readFile } from 'node:fs/promises';
 
-/** Bits of linux/capability.h. */
+/** Bit numbers from linux/capability.h. */
 export const CAPABILITIES = { SYS_ADMIN: 21n, MKNOD: 27n } as const;
 
 /**
- * Whether root has the capability here: this process, when it is root; otherwise one that a setuid program or sudo starts, which gets
- * no more than the bounding set. True when the kernel does not say.
+ * Whether root has the capability here. When this process is root, its own set counts; otherwise the bounding set, which limits what a
+ * setuid program or sudo gets. True when the kernel does not say.
  */
 export async function rootHas(capability: keyof typeof CAPABILITIES): Promise<boolean> {
   const status = await readFile('/proc/self/status', 'utf8').catch(() => '');

@@ -1,4 +1,4 @@
-/** Is FUSE usable here, and what to do if not: facts about the machine, without mounting anything. */
+/** Is FUSE usable here, and if not, what to do: facts about the machine, found without mounting anything. */
 import { constants, existsSync, type Stats } from 'node:fs';
 import { access, open, readFile, stat } from 'node:fs/promises';
 import { release } from 'node:os';
@@ -48,7 +48,7 @@ function nodeFinding(): Finding {
     : { name: 'node', state: 'problem', detail, advice: 'install Node 20 or newer' };
 }
 
-/** FUSE 7.31, the oldest protocol we speak in full, came with Linux 5.4. */
+/** FUSE 7.31, the oldest protocol we support in full, came with Linux 5.4. */
 const OLDEST_KERNEL = [5, 4] as const;
 
 function kernelFinding(): Finding {
@@ -59,7 +59,7 @@ function kernelFinding(): Finding {
         name: 'kernel',
         state: 'note',
         detail: release(),
-        advice: 'Linux 5.4 or newer is what mlfs is tested with',
+        advice: 'use Linux 5.4 or newer: mlfs is not tested with older kernels',
       }
     : { name: 'kernel', state: 'ok', detail: release() };
 }
@@ -70,13 +70,13 @@ async function nativeFinding(): Promise<Finding> {
   return {
     name: 'addon',
     state: 'note',
-    detail: `the kernel transport is not there: ${nativeLoadError()}`,
+    detail: `the kernel transport is not available: ${nativeLoadError()}`,
     command: buildAddonCommand(await missingBuildTools()),
     advice: 'until it is built, mounts use fuse-native, which is slower',
   };
 }
 
-/** What node-gyp builds with; the programs have the names of Debian's packages. */
+/** The programs that node-gyp needs, under the names of Debian's packages. */
 async function missingBuildTools(): Promise<string[]> {
   const missing: string[] = [];
   for (const program of ['g++', 'make', 'python3']) {
@@ -106,19 +106,20 @@ async function deviceFindings(): Promise<Finding[]> {
   );
   const fusermount = await programFinding(root);
   const name = DEVICE;
-  if (failure === undefined) return [{ name, state: 'ok', detail: 'there, and may be opened' }, fusermount];
+  if (failure === undefined) return [{ name, state: 'ok', detail: 'exists and can be opened' }, fusermount];
   if (failure.code === 'ENOENT') {
-    return [{ name, state: 'problem', detail: 'is not there', command: await deviceCommand() }, fusermount];
+    return [{ name, state: 'problem', detail: 'does not exist', command: await deviceCommand() }, fusermount];
   }
   if (failure.code === 'ENODEV' || failure.code === 'ENXIO') {
     return [{ name, state: 'problem', detail: 'has no driver', command: await deviceCommand() }, fusermount];
   }
-  // EPERM: the container's list of devices. Otherwise it is the mode; fusermount3 opens the device as the user who called it.
+  // EPERM comes from the container's list of devices; any other error from the file's mode. fusermount3 opens the device as the calling
+  // user.
   const command = failure.code === 'EPERM' ? privilegeCommand() : asRoot(`chmod 666 ${DEVICE}`);
   return [{ name, state: 'problem', detail: `cannot be opened: ${failure.code}`, command }, fusermount];
 }
 
-/** mount(2) wants CAP_SYS_ADMIN, of root and of the setuid program fusermount3. */
+/** mount(2) needs CAP_SYS_ADMIN, for root and for the setuid program fusermount3. */
 async function privilegeFindings(): Promise<Finding[]> {
   if (await rootHas('SYS_ADMIN')) return [];
   const detail = 'mounting is not allowed here: CAP_SYS_ADMIN was taken away, as containers do';
@@ -142,13 +143,13 @@ async function programFinding(root: boolean): Promise<Finding> {
     };
   }
   if (!root && !existsSync(MOUNT_TABLE)) {
-    const detail = `cannot unmount: ${MOUNT_TABLE} is not there`;
+    const detail = `cannot unmount: ${MOUNT_TABLE} does not exist`;
     return { name, state: 'problem', detail, command: asRoot(`ln -s ../proc/self/mounts ${MOUNT_TABLE}`) };
   }
   return { name, state: 'ok', detail: found.path };
 }
 
-/** fusermount3 looks up there whose mount it is. Debian makes it when it is booted for the first time. */
+/** fusermount3 reads this file to find the owner of a mount. Debian makes it at the first boot. */
 const MOUNT_TABLE = '/etc/mtab';
 
 const SETUID = 0o4000;
@@ -168,7 +169,7 @@ async function findProgram(name: string): Promise<{ path: string; stats: Stats }
 
 async function allowOtherFinding(): Promise<Finding> {
   const name = '-o allow_other';
-  if (process.getuid?.() === 0) return { name, state: 'ok', detail: 'root may always' };
+  if (process.getuid?.() === 0) return { name, state: 'ok', detail: 'root may always let other users in' };
   const text = await readFile('/etc/fuse.conf', 'utf8').catch(() => '');
   if (/^\s*user_allow_other\s*$/m.test(text))
     return { name, state: 'ok', detail: 'user_allow_other is in /etc/fuse.conf' };

@@ -1,11 +1,11 @@
-/** What one check of `mlfs doctor` found. */
+/** The result of one check of `mlfs doctor`. */
 export interface Finding {
   readonly name: string;
-  /** `note`: something does not work that is not always needed. */
+  /** `note`: something that is not always needed does not work. */
   readonly state: 'ok' | 'note' | 'problem';
   readonly detail: string;
-  /** What to do, when there is something. */
+  /** Advice, when there is any. */
   readonly advice?: string | undefined;
-  /** What puts it right, as a shell takes it. */
+  /** The shell command that repairs it. */
   readonly command?: string;
 }

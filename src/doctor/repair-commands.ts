@@ -1,31 +1,31 @@
-/** Commands that make mounting possible, as a shell takes them. */
+/** Shell commands that make mounting possible. */
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { rootHas } from './capabilities.ts';
 import type { Finding } from './finding.ts';
 
-/** Of the package: where package.json and native/ are. */
+/** The package's root: the folder of package.json and native/. */
 const PACKAGE = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
 
-/** A container cannot let itself mount: whoever starts it has to. */
+/** A container cannot allow itself to mount: the user who starts it has to. */
 const START_CONTAINER = 'docker run --device /dev/fuse --cap-add SYS_ADMIN IMAGE';
 
-/** FUSE's device has the major number of miscellaneous devices and a minor number of its own (linux/miscdevice.h, FUSE_MINOR). */
+/** The major number of miscellaneous devices and FUSE's minor number (linux/miscdevice.h, FUSE_MINOR). */
 const MAKE_DEVICE = 'mknod -m 666 /dev/fuse c 10 229';
 
-/** `packages`: Debian's names. A new machine has no lists of packages, and old lists name files that are gone. */
+/** `packages`: Debian's names. A new machine has no package lists, and old lists name files that no longer exist. */
 export function installCommand(packages: readonly string[]): string {
   return `${asRoot('apt-get update')} && ${asRoot(`apt-get install -y ${packages.join(' ')}`)}`;
 }
 
-/** Builds the addon where this MLFS is installed. `packages`: what is missing for that. */
+/** Builds the addon where this MLFS is installed. `packages`: the missing packages that it needs. */
 export function buildAddonCommand(packages: readonly string[]): string {
   const build = `npm --prefix ${quoted(PACKAGE)} run install`;
   return packages.length === 0 ? build : `${installCommand(packages)} && ${build}`;
 }
 
-/** Makes `/dev/fuse` be there and work. */
+/** Makes `/dev/fuse` exist and work. */
 export async function deviceCommand(): Promise<string> {
   const hasDriver = /\tfuse$/m.test(await readFile('/proc/filesystems', 'utf8').catch(() => ''));
   if (hasDriver && (await rootHas('SYS_ADMIN')) && (await rootHas('MKNOD'))) return asRoot(MAKE_DEVICE);
@@ -45,7 +45,7 @@ export function quoted(path: string): string {
   return /^[\w/.@+-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
 }
 
-/** One command that puts right every problem found; undefined when none is known. */
+/** One command that repairs every problem found; undefined when none is known. */
 export function repairCommand(findings: readonly Finding[]): string | undefined {
   const commands = findings.flatMap(({ state, command }) =>
     state === 'problem' && command !== undefined ? [command] : [],

@@ -1,10 +1,10 @@
-/** Lines in a period. */
+/** Number of lines in a period. */
 const MOST_LINES = 16;
 const PERIOD_MS = 60_000;
 
 /**
- * Log lines that a program can cause by the thousand (`chmod -R`, `rm -r`): the first of a minute are said, so that they do not push all
- * others out of the log. A line is made only when it is said, because finding a path goes through the tree.
+ * Limits log lines that a program can cause by the thousand (`chmod -R`, `rm -r`). Only the first lines of a minute are logged, so that
+ * they do not displace all others. A line is composed only when it is logged, because finding a path searches the tree.
  */
 export class FewLines {
   readonly #log: (message: string) => void;

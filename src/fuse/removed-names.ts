@@ -1,34 +1,34 @@
 /**
- * Names of the tree that a program removed. Many programs replace a file by removing it and making it again (tar, unzip, install, git checkout,
- * cp --remove-destination, mv from another file system). The tensors of a checkpoint cannot be removed, so a removal is taken for the first
- * half of a replacement: the name is hidden, the bytes stay. When the name is made again, the new file replaces the bytes as one
- * opened with O_TRUNC does. When nothing comes in time, the name is back and the log says so.
+ * Names of the tree that a program removed. Many programs replace a file by removing it and making it again (tar, unzip, install, git
+ * checkout, cp --remove-destination, mv from another file system). Tensors of a checkpoint cannot be removed, so a removal is treated as
+ * the first half of a replacement: the name is hidden, and the bytes stay. When the name is made again, the new file replaces the bytes,
+ * like a file opened with O_TRUNC. When that does not happen in time, the name reappears and the log says so.
  *
  * Invariants:
  * - Removing a name changes no byte, and nothing of it outlives the mount.
- * - A hidden name comes back under its old inode and in its old place in the listing.
+ * - A hidden name reappears under its old inode and in its old place in the listing.
  */
 import type { DirectoryInode, FileInode, Inode } from '../inode.ts';
 
-/** Programs make the file again at once. Long against a busy machine, short against the patience of whoever looks for the tensor. */
+/** Programs make the file again at once. The time is long for a busy machine, and short for a user who misses the tensor. */
 const REPLACEMENT_DEADLINE_MS = 10_000;
 
 export interface RemovedNamesOptions {
-  /** Names that came back because no file was made in time. */
+  /** Names that reappeared because no file was made in time. */
   readonly expired: (names: readonly RemovedName[]) => void;
 }
 
 export interface RemovedName {
   readonly directory: DirectoryInode;
   readonly name: string;
-  /** By the clock that nobody sets: `performance.now()`. */
+  /** By a clock that cannot be set: `performance.now()`. */
   readonly deadlineMs: number;
 }
 
 export class RemovedNames {
   readonly #expired: (names: readonly RemovedName[]) => void;
   readonly #hidden = new Map<DirectoryInode, Map<string, RemovedName>>();
-  /** Those of `#hidden`, the earliest deadline first. */
+  /** The names in `#hidden`, the earliest deadline first. */
   readonly #queue = new Set<RemovedName>();
   #timer: NodeJS.Timeout | undefined;
 
@@ -36,12 +36,12 @@ export class RemovedNames {
     this.#expired = expired;
   }
 
-  /** What a name in a folder leads to. */
+  /** The inode of a visible name in a folder. */
   child(directory: DirectoryInode, name: string): Inode | undefined {
     return this.#hides(directory, name) ? undefined : directory.children.get(name);
   }
 
-  /** The file whose name is hidden, waiting to be replaced. */
+  /** The file whose name is hidden and may be replaced. */
   waiting(directory: DirectoryInode, name: string): FileInode | undefined {
     return this.#hides(directory, name) ? (directory.children.get(name) as FileInode) : undefined;
   }
@@ -59,7 +59,7 @@ export class RemovedNames {
     this.#timer ??= this.#expireIn(REPLACEMENT_DEADLINE_MS);
   }
 
-  /** The name is seen again. */
+  /** Makes the name visible again. */
   show(directory: DirectoryInode, name: string): void {
     const hidden = this.#hidden.get(directory);
     const removed = hidden?.get(name);
@@ -69,14 +69,14 @@ export class RemovedNames {
     if (hidden.size === 0) this.#hidden.delete(directory);
   }
 
-  /** Every name of a folder is seen again. Returns how many were hidden. */
+  /** Makes every name of a folder visible again. Returns how many were hidden. */
   showAll(directory: DirectoryInode): number {
     const names = [...(this.#hidden.get(directory)?.keys() ?? [])];
     for (const name of names) this.show(directory, name);
     return names.length;
   }
 
-  /** Another tree is shown: nobody finds the names of the old one. */
+  /** Another tree is shown: the names of the old tree cannot be reached any more. */
   clear(): void {
     this.#hidden.clear();
     this.#queue.clear();

@@ -1,28 +1,28 @@
-/** What a mount was asked and what it answered, for `--debug`. */
+/** The requests of a mount and their results, for `--debug`. */
 import { ERRNO } from './protocol/errno.ts';
 import { OPCODES, opcodeName } from './protocol/opcodes.ts';
 import { BODY, NAME_MAX } from './protocol/request.ts';
 
 export interface TracedRequest {
   readonly opcode: string;
-  /** The inode that was asked; of a transport that speaks of paths, `path` instead. */
+  /** The inode of the request. A transport that works with paths gives `path` instead. */
   readonly nodeid?: number;
   readonly path?: string;
-  /** The names in the request: two of a rename. */
+  /** The names in the request: a rename has two. */
   readonly name?: string;
   readonly newName?: string;
-  /** Of reads and writes. */
+  /** For reads and writes. */
   readonly offset?: number;
   readonly size?: number;
   readonly pid?: number;
-  /** `OK`, or why it was refused. */
+  /** `OK`, or the errno. */
   readonly errno: string;
   readonly microseconds: number;
 }
 
 export type Trace = (request: TracedRequest) => void;
 
-/** Where the names begin in the body of a request. */
+/** Offset of the names in the body of a request, by opcode. */
 const NAMES_AT = new Map<number, number>([
   [OPCODES.LOOKUP, 0],
   [OPCODES.UNLINK, 0],
@@ -38,7 +38,7 @@ const NAMES_AT = new Map<number, number>([
   [OPCODES.RENAME2, 16],
 ]);
 const RENAMES: ReadonlySet<number> = new Set([OPCODES.RENAME, OPCODES.RENAME2]);
-/** Offset and size stand at 8 and 16 of fuse_read_in and fuse_write_in. */
+/** Offset and size are at 8 and 16 of fuse_read_in and fuse_write_in. */
 const PLACED: ReadonlySet<number> = new Set([
   OPCODES.READ,
   OPCODES.WRITE,
@@ -48,7 +48,7 @@ const PLACED: ReadonlySet<number> = new Set([
 
 const ERRNO_NAMES = new Map(Object.entries(ERRNO).map(([name, number]) => [number, name]));
 
-/** `errno`: 0 or the positive number. `beganMs`: of `performance.now()`. Says what there is of a message that is broken. */
+/** `errno`: 0 or the positive number. `beganMs`: from `performance.now()`. For a malformed message, describes the part that can be read. */
 export function traced(message: Buffer, errno: number, beganMs: number): TracedRequest {
   const opcode = message.readUInt32LE(4);
   const namesAt = NAMES_AT.get(opcode);
@@ -75,7 +75,7 @@ export function microsecondsSince(beganMs: number): number {
   return Math.round((performance.now() - beganMs) * 1000);
 }
 
-/** The first two NUL-terminated names from an offset on, bytes that are not UTF-8 as U+FFFD. */
+/** The first two NUL-terminated names from an offset on; bytes that are not UTF-8 become U+FFFD. */
 function names(message: Buffer, from: number): string[] {
   const found: string[] = [];
   for (let at = from; at < message.length && found.length < 2; ) {

@@ -1,6 +1,6 @@
 /**
- * Watches the checkpoint file of a mount from outside: by name, because what was opened may be another file by now. Nothing is
- * read, only stat'ed: when its folder says that something happened to the name, now and then, and whenever somebody asks. Neither timer nor
+ * Watches the checkpoint file of a mount from outside. It looks at the file by name, because the name may lead to another file by now. It
+ * only calls stat and reads nothing: when the folder reports a change of the name, at intervals, and on request. Neither the timer nor the
  * watch keeps the process alive.
  */
 import { type FSWatcher, watch } from 'node:fs';
@@ -13,20 +13,20 @@ export type BaseState =
   | { readonly stale: true; readonly reason: 'gone' | 'replaced' | 'truncated' | 'changed' };
 
 export interface BaseWatchOptions {
-  /** Of the file that is served now. A commit of ours changes it. */
+  /** Identity of the file that is served now. Our own commits change it. */
   readonly opened: () => Fingerprint;
-  /** While a commit of ours is writing the file its changes mean nothing. */
+  /** Whether our own commit is writing the file; changes mean nothing meanwhile. */
   readonly writing?: () => boolean;
-  /** Hears of every change of state, first when it is no longer what was opened. */
+  /** Called at every change of state, the first time when the file is no longer the one that was opened. */
   readonly onChange: (state: BaseState) => void;
-  /** Hears of every look that found it stale. */
+  /** Called after every look that found the file stale. */
   readonly onStale?: () => void;
   readonly intervalMs?: number | undefined;
 }
 
-/** Where the folder cannot be watched (a network file system, no inotify left), this is how late we are. */
+/** Maximum delay where the folder cannot be watched (a network file system, no inotify watches left). */
 const INTERVAL_MS = 5000;
-/** A file that is being written tells of every write: one look for all of them. */
+/** A file that is being written reports every write; this groups them into one look. */
 const GATHER_MS = 50;
 
 export class BaseWatch {
@@ -47,7 +47,7 @@ export class BaseWatch {
     this.#folder = this.#watchFolder();
   }
 
-  /** How it was when it was last looked at. */
+  /** The file's state at the last look. */
   get stale(): boolean {
     return this.#last !== '';
   }
@@ -96,7 +96,7 @@ export class BaseWatch {
     const state = await compareWith(this.#path, before);
     const opened = this.#options.opened();
     if (this.#options.writing?.()) return { stale: false };
-    // A commit of ours ended, or a reload, between the two: what was seen is neither the one nor the other.
+    // Our own commit or a reload ended between the two: what was seen belongs to neither state.
     return opened === before ? state : compareWith(this.#path, opened);
   }
 }
@@ -116,13 +116,13 @@ async function compareWith(path: string, opened: Fingerprint): Promise<BaseState
   return { stale: false };
 }
 
-/** Tells one state of the file of a name from another; undefined when there is none. */
+/** Distinguishes the states of the file with this name; undefined when there is no file. */
 export async function identifyFile(path: string): Promise<string | undefined> {
   const found = await bigintStat(path).catch(() => undefined);
   return found && `${found.dev} ${found.ino} ${found.size} ${found.mtimeNs} ${found.ctimeNs}`;
 }
 
-/** Whether a file is the one that was opened, as it was then. */
+/** Whether a file is the one that was opened, unchanged. */
 export function isSameState(one: Fingerprint, other: Fingerprint): boolean {
   return (
     one.dev === other.dev && one.ino === other.ino && one.size === other.size && one.mtimeNs === other.mtimeNs

@@ -2,7 +2,7 @@ import type { Transport } from '../fuse/transport/transport.ts';
 
 export type TransportChoice = 'auto' | Transport['name'];
 
-/** `auto`: our own kernel transport where its addon was built, else the portable one. Loads only what it chooses. */
+/** `auto` is the kernel transport where its addon was built, otherwise fuse-native. Only the chosen one is loaded. */
 export async function chooseTransport(choice: TransportChoice): Promise<Transport> {
   if (choice === 'fuse-native') return fuseNative();
   if (choice === 'auto') {

@@ -1,8 +1,8 @@
 /**
- * /sys/control: a line is a command, its answer one JSON document that the same descriptor reads. A command that fails is the write's
- * errno, a line of the log, and `last_failure` in status.json, where the reason and what to do are found.
+ * /sys/control: each line is a command. Its answer is one JSON document, read from the same descriptor. When a command fails, the write
+ * fails with its errno, and the log and `last_failure` in status.json say why and what to do.
  *
- * What decides about the edits (commit, discard, reload) is done one at a time; `status` and `flush` do not wait for it.
+ * Commands that change the edits (commit, discard, reload) run one at a time; `status` and `flush` do not wait for them.
  */
 import { MlfsError, messageOf } from '../errors.ts';
 import type { CommandContent } from '../storage/content.ts';
@@ -13,7 +13,7 @@ import type { FailedCommand } from '../targets/status-document.ts';
 import type { Log } from '../telemetry/log.ts';
 import { visibleJson } from '../visible-text.ts';
 
-/** What the commands do. Each throws MlfsError. */
+/** The implementations of the commands. Each throws MlfsError. */
 export interface ControlActions {
   commit(options: { readonly dryRun: boolean }): Promise<CommitReport>;
   commitTo(
@@ -56,12 +56,12 @@ export class Control implements CommandContent {
     }
   }
 
-  /** As the command, for who is no client of the file. */
+  /** Runs a command for callers inside the server, who have no open file. */
   reload(): Promise<object> {
     return this.#mutex.run(() => this.#actions.reload());
   }
 
-  /** Resolves when the commands that were given are done, or failed. */
+  /** Resolves when the commands given so far have succeeded or failed. */
   settled(): Promise<void> {
     return this.#mutex.run(() => Promise.resolve());
   }

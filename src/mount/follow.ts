@@ -1,9 +1,10 @@
 /**
- * `--follow`: when the checkpoint file is another one, or other bytes, the mount shows that. A file renamed over the checkpoint is
- * whole and is taken at once. One that is being rewritten in place is taken when nothing happened to it for a second. What cannot
- * be opened is said once and the old content stays; so it is while there are uncommitted edits, which would have nowhere to go.
+ * `--follow`: when the checkpoint is replaced or rewritten, the mount shows the new content. A file that is renamed over the checkpoint is
+ * complete and is taken at once. A file that is rewritten in place is taken after a second without changes. When the new file cannot be
+ * opened, that is logged once and the old content stays. The old content also stays while there are uncommitted edits, because they belong
+ * to it.
  *
- * One attempt at a time; `look` may be called as often as somebody likes.
+ * One attempt runs at a time; `look` may be called at any time.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MlfsError, messageOf } from '../errors.ts';
@@ -12,13 +13,13 @@ import type { BaseState } from './base-watch.ts';
 
 export interface FollowSources {
   readonly state: () => Promise<BaseState>;
-  /** Tells one state of the file by that name from another; undefined when there is none. */
+  /** Distinguishes the states of the file with this name; undefined when there is no file. */
   readonly identify: () => Promise<string | undefined>;
   /** Makes the file the mount's content. Throws ERR_MLFS_BUSY while there are edits. */
   readonly reload: () => Promise<unknown>;
   readonly log: Log;
   readonly quietMs?: number;
-  /** Hears that there is nothing more to do until somebody looks again. */
+  /** Called when there is nothing more to do until the next look. */
   readonly onIdle?: () => void;
 }
 
@@ -28,14 +29,14 @@ export class Follow {
   readonly #sources: FollowSources;
   readonly #stopped = new AbortController();
   #pursuing = false;
-  /** What was looked at and could not be taken: it is not tried again until something changes. */
+  /** The state that could not be taken. It is not tried again until the file changes. */
   #refused: string | undefined;
 
   constructor(sources: FollowSources) {
     this.#sources = sources;
   }
 
-  /** Something happened to the file, or may have. */
+  /** The file has changed, or may have changed. */
   look(): void {
     if (this.#pursuing || this.#stopped.signal.aborted) return;
     this.#pursuing = true;
@@ -49,7 +50,7 @@ export class Follow {
       });
   }
 
-  /** The edits that were in the way may be gone. */
+  /** The edits that blocked a new file may be gone. */
   retry(): void {
     this.#refused = undefined;
     this.look();
@@ -70,7 +71,7 @@ export class Follow {
       const refusal = await this.#take();
       if (refusal === undefined) return;
       if ((await this.#sources.identify()) !== found) continue;
-      // Made under its final name instead of renamed there: it may be half written.
+      // The file was created under its final name instead of renamed to it, so it may be incomplete.
       if (state.reason === 'replaced' && !isBusy(refusal) && !(await this.#isQuiet(found))) continue;
       this.#refuse(found, refusal);
       return;
@@ -82,7 +83,7 @@ export class Follow {
     return (await this.#sources.identify()) === found;
   }
 
-  /** Returns why it could not be taken. */
+  /** Returns why the file could not be taken. */
   async #take(): Promise<unknown> {
     try {
       await this.#sources.reload();
@@ -95,7 +96,9 @@ export class Follow {
   #refuse(found: string, cause: unknown): void {
     this.#refused = found;
     const advice = cause instanceof MlfsError ? cause.advice : undefined;
-    const why = isBusy(cause) ? 'the new file waits' : 'the new file cannot be followed, the old one stays';
+    const why = isBusy(cause)
+      ? 'the new file is not shown yet'
+      : 'the new file cannot be shown, the old one stays';
     this.#sources.log.warn(`${why}: ${messageOf(cause)}`, { advice });
   }
 }

@@ -5,12 +5,11 @@ import { MlfsError } from '../errors.ts';
 import { quoteName } from '../visible-text.ts';
 
 /**
- * /metrics over HTTP, for a Prometheus that scrapes.
+ * /metrics over HTTP, for Prometheus.
  *
- * Any process of this machine, and any page in a browser on it, can connect. So the server bounds what a client costs the mount: few
- * connections at a time, the oldest one giving way to a new one; one request a connection; short headers, and little time for each. And it
- * answers only requests that name an address or name that it was given, so that a page whose own name was made to lead here (DNS
- * rebinding) reads nothing.
+ * Every process on this machine, and every page in a browser on it, can connect. So the server bounds what a client costs the mount: few
+ * connections, where a new one replaces the oldest; one request a connection; short headers and short timeouts. It answers only requests
+ * whose Host is an address or a name that it was given, so that a page cannot read it by DNS rebinding.
  */
 export interface MetricsServer {
   /** `http://127.0.0.1:9464/metrics` */
@@ -24,19 +23,22 @@ export interface ListenAddress {
 }
 
 const LOOPBACK = '127.0.0.1';
-/** Prometheus' text format. */
+/** The media type of Prometheus' text format. */
 const CONTENT_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 
-/** Connections that are open at a time. A scrape takes milliseconds, so this many are only ever open when clients do not end theirs. */
+/** Maximum number of open connections. A scrape takes milliseconds, so this many are open only when clients do not close theirs. */
 export const MOST_CONNECTIONS = 32;
-/** Request line and headers together. Prometheus sends about 400 bytes. */
+/** Maximum size of the request line and headers. Prometheus sends about 400 bytes. */
 const MOST_HEADER_BYTES = 8 * 1024;
 const HEADERS_TIMEOUT_MS = 5000;
-/** For the whole request, and for a client that takes nothing of its answer. */
+/** Timeout for the whole request, and for a client that does not read its answer. */
 const REQUEST_TIMEOUT_MS = 10_000;
 const CHECK_INTERVAL_MS = 1000;
 
-/** `9464`, `127.0.0.1:9464`, `[::1]:9464`; without a host the loopback. Port 0 takes a free one. Throws ERR_MLFS_USAGE. */
+/**
+ * Reads `9464`, `127.0.0.1:9464` or `[::1]:9464`. Without a host it is the loopback address. Port 0 chooses a free port. Throws
+ * ERR_MLFS_USAGE.
+ */
 export function parseListenAddress(text: string): ListenAddress {
   const [, bracketed, plain, digits] = /^(?:(?:\[([^\]]+)\]|([^:[\]]*)):)?(\d{1,5})$/.exec(text) ?? [];
   const port = Number(digits);
@@ -49,8 +51,8 @@ export function parseListenAddress(text: string): ListenAddress {
 }
 
 /**
- * Answers GET /metrics until it is closed. Throws ERR_MLFS_BUSY when somebody else listens there, ERR_MLFS_USAGE when nobody can. What goes
- * wrong later is told to `warn`: the mount does not end for it.
+ * Answers GET /metrics until it is closed. Throws ERR_MLFS_BUSY when the address is in use, ERR_MLFS_USAGE when it cannot be used. Later
+ * failures are passed to `warn` and do not end the mount.
  */
 export async function serveMetrics(
   { host, port }: ListenAddress,
@@ -64,13 +66,13 @@ export async function serveMetrics(
     connectionsCheckingInterval: CHECK_INTERVAL_MS,
   };
   const server = createServer(limits, (request, response) => {
-    // Requests that a client sends behind its first are not answered: many at once would hold up the mount.
+    // Pipelined requests after the first are not answered: many at once would delay the mount.
     response.shouldKeepAlive = false;
     if (!isAddressedTo(request.headers.host, host, request.socket)) {
       return refuse(
         response,
         421,
-        `the metrics are for requests to the address that they are served at, to localhost, or to the name in --metrics HOST:PORT`,
+        `the Host of a request must be the address of the server, localhost, or the name in --metrics HOST:PORT`,
       );
     }
     const path = request.url?.split('?')[0];
@@ -83,15 +85,15 @@ export async function serveMetrics(
     try {
       text = render();
     } catch (cause) {
-      warn(`the metrics could not be told: ${cause}`);
-      return refuse(response, 500, 'the metrics could not be told; the log says why');
+      warn(`the metrics could not be written: ${cause}`);
+      return refuse(response, 500, 'the metrics could not be written; the log says why');
     }
     response.setHeader('Content-Type', CONTENT_TYPE);
     response.end(request.method === 'HEAD' ? undefined : text);
   });
   server.maxRequestsPerSocket = 1;
   server.timeout = REQUEST_TIMEOUT_MS;
-  // What connects while so many are being closed is turned away.
+  // Connections beyond this are rejected while the old ones are being closed.
   server.maxConnections = 2 * MOST_CONNECTIONS;
   keepNewest(server);
   server.listen(port, host);
@@ -103,10 +105,10 @@ export async function serveMetrics(
     throw new MlfsError(
       taken ? 'ERR_MLFS_BUSY' : 'ERR_MLFS_USAGE',
       taken ? `${host}:${port}: another program listens there` : `${host}:${port}: ${message}`,
-      { cause, advice: 'port 0 takes a free one, and it is printed' },
+      { cause, advice: 'port 0 chooses a free port and prints it' },
     );
   }
-  // No descriptor left for another connection, say.
+  // For example, no descriptor is left for another connection.
   server.on('error', (cause) => warn(`the metrics' address: ${cause.message}`));
   const { address, port: own, family } = server.address() as AddressInfo;
   return {
@@ -120,7 +122,7 @@ export async function serveMetrics(
   };
 }
 
-/** Closes the oldest connection when there are too many: clients that hold theirs open do not keep the next one out. */
+/** Closes the oldest connections when there are too many, so that clients that keep theirs open do not block new ones. */
 function keepNewest(server: Server): void {
   const open = new Set<Socket>();
   server.on('connection', (socket: Socket) => {
@@ -134,14 +136,14 @@ function keepNewest(server: Server): void {
 }
 
 /**
- * Whether a Host header names this server. The port is not looked at: a tunnel has another one, and a page's name is what rebinding changes.
+ * Whether a Host header names this server. The port is not compared: it differs behind a tunnel, and DNS rebinding changes only the name.
  */
 function isAddressedTo(header: string | undefined, listening: string, { localAddress }: Socket): boolean {
   if (header === undefined) return false;
   const [, bracketed, plain] = /^(?:\[([^\]]+)\]|([^:[\]]+))(?::\d*)?$/.exec(header) ?? [];
   const name = (bracketed ?? plain ?? '').toLowerCase();
   if (name === 'localhost' || name === listening.toLowerCase()) return true;
-  // Where every address of the machine is listened on, the one that the client connected to.
+  // When the server listens on all addresses, the address that the client connected to is accepted.
   return isIP(name) !== 0 && name === localAddress?.replace(/^::ffff:(?=\d+\.)/, '');
 }
 

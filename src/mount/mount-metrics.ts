@@ -1,4 +1,4 @@
-/** What /sys/metrics says. Names and units as Prometheus wants them: https://prometheus.io/docs/practices/naming/ */
+/** The contents of /sys/metrics. Names and units follow Prometheus' rules: https://prometheus.io/docs/practices/naming/ */
 import { RoomTraffic } from '../fuse/traffic.ts';
 import type { NativeReads } from '../fuse/transport/transport.ts';
 import type { Metric } from '../telemetry/metrics.ts';
@@ -17,13 +17,13 @@ function* mountItself(sources: StatusSources): Iterable<Metric> {
   const { checkpoint, tensors, tensorBytes, inodes } = sources.served();
   yield {
     name: 'build_info',
-    help: 'What serves; always 1.',
+    help: 'Versions of mlfs and Node; always 1.',
     value: 1,
     labels: { version: sources.version, node: process.versions.node },
   };
   yield {
     name: 'mount_info',
-    help: 'What is mounted, and how; always 1.',
+    help: 'The mount, as labels; always 1.',
     value: 1,
     labels: {
       checkpoint: sources.checkpointPath,
@@ -33,8 +33,8 @@ function* mountItself(sources: StatusSources): Iterable<Metric> {
       mode: sources.readOnly ? 'read-only' : 'read-write',
     },
   };
-  yield { name: 'tensors', help: 'Tensors, those with several names once.', value: tensors };
-  yield { name: 'tensor_bytes', help: 'Bytes of all tensors, tied ones once.', value: tensorBytes };
+  yield { name: 'tensors', help: 'Tensors; one with several names counts once.', value: tensors };
+  yield { name: 'tensor_bytes', help: 'Bytes of all tensors; tied ones count once.', value: tensorBytes };
   yield { name: 'inodes', help: 'Inodes of the mount.', value: inodes };
   yield { name: 'start_time_seconds', help: 'When the mount began.', value: sources.startedMs / 1000 };
   const { residentBytes, heapBytes, externalBytes } = processMemory();
@@ -54,7 +54,7 @@ function* mountItself(sources: StatusSources): Iterable<Metric> {
   };
   yield {
     name: 'reloads_total',
-    help: 'Files that took the place of another.',
+    help: 'Checkpoint files that replaced another one in the mount.',
     value: sources.reloadsTotal(),
   };
 }
@@ -62,8 +62,16 @@ function* mountItself(sources: StatusSources): Iterable<Metric> {
 function* edits(sources: StatusSources): Iterable<Metric> {
   const status = sources.served().edits?.status;
   const { bytes = 0, segments = 0, appendsTotal = 0, syncsTotal = 0 } = status?.journal ?? {};
-  yield { name: 'dirty_bytes', help: 'Edited and not committed.', value: status?.dirtyBytes ?? 0 };
-  yield { name: 'dirty_ranges', help: 'Runs of such bytes.', value: status?.dirtyRanges ?? 0 };
+  yield {
+    name: 'dirty_bytes',
+    help: 'Edited bytes that were not committed.',
+    value: status?.dirtyBytes ?? 0,
+  };
+  yield {
+    name: 'dirty_ranges',
+    help: 'Ranges of edited bytes that were not committed.',
+    value: status?.dirtyRanges ?? 0,
+  };
   yield { name: 'journal_bytes', help: 'Bytes of the journal on disk.', value: bytes };
   yield { name: 'journal_segments', help: 'Files of the journal.', value: segments };
   yield { name: 'journal_appends_total', help: 'Appends to the journal.', value: appendsTotal };
@@ -77,7 +85,7 @@ function* edits(sources: StatusSources): Iterable<Metric> {
 
 const NOT_READ: NativeReads = { bytes: 0, seconds: new RoomTraffic().readSeconds.counts };
 
-/** `plane`: data for what native code answers, control for what goes through JavaScript. */
+/** `plane`: `data` for requests that native code answers, `control` for those that go through JavaScript. */
 function* traffic({ traffic, nativeReads }: StatusSources): Iterable<Metric> {
   const unseen = 'What the kernel answers from its page cache, or by passthrough, is not seen.';
   const bytes = { name: 'read_bytes_total', help: `Bytes read from the server, by room. ${unseen}` };
@@ -93,7 +101,7 @@ function* traffic({ traffic, nativeReads }: StatusSources): Iterable<Metric> {
   for (const [room, { readBytes, readSeconds, writes, writeBytes, openFiles }] of traffic.rooms) {
     yield {
       name: 'open_files',
-      help: 'Opened and not released, by room.',
+      help: 'Open file handles, by room.',
       labels: { room },
       value: openFiles,
     };
@@ -106,20 +114,20 @@ function* traffic({ traffic, nativeReads }: StatusSources): Iterable<Metric> {
 
 function* pageCache({ cache }: StatusSources): Iterable<Metric> {
   const { hits, misses, evictions, bytes, maxBytes } = cache.counters;
-  yield { name: 'page_cache_hits_total', help: 'Pages found in the LRU page cache.', value: hits };
-  yield { name: 'page_cache_misses_total', help: 'Pages that had to be made.', value: misses };
-  yield { name: 'page_cache_evictions_total', help: 'Pages dropped for others.', value: evictions };
-  yield { name: 'page_cache_bytes', help: 'Bytes in the LRU page cache.', value: bytes };
-  yield { name: 'page_cache_max_bytes', help: 'Budget of the LRU page cache.', value: maxBytes };
+  yield { name: 'page_cache_hits_total', help: 'Rendered pages found in memory.', value: hits };
+  yield { name: 'page_cache_misses_total', help: 'Rendered pages that had to be computed.', value: misses };
+  yield { name: 'page_cache_evictions_total', help: 'Rendered pages dropped for others.', value: evictions };
+  yield { name: 'page_cache_bytes', help: 'Bytes of rendered pages in memory.', value: bytes };
+  yield { name: 'page_cache_max_bytes', help: 'Maximum bytes of rendered pages in memory.', value: maxBytes };
 }
 
-/** Those that the transports have beside the requests by operation. */
+/** Counters of the transports besides the requests by operation. */
 const REQUEST_HELP: Readonly<Record<string, string>> = {
   request_errors_total: 'Requests that were refused or failed.',
   requests_pending: 'Requests that wait for their answer.',
   inodes_known: 'Inodes that the kernel refers to.',
   passthrough_opens_total: 'Opens of files that the kernel reads and writes by itself.',
-  plain_backed_opens_total: 'Opens of files that it could not.',
+  plain_backed_opens_total: 'Opens of files that the kernel cannot read and write by itself.',
   native_read_errors_total: 'READ requests that native code answered with an error.',
   near_periods_total: 'Times a lone reader was served from its own processor.',
 };

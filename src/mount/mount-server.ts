@@ -1,13 +1,13 @@
 /**
- * The life of one mount: `open` what is served, `attach` it to the mount point, `end` all of it. Whatever is begun says at once how it ends, and
- * `end` goes through that from the last to the first. So a mount that fails on the way ends like one that was served:
+ * The life of one mount: `open` what is served, `attach` it to the mount point, `end` all of it. Each step that begins something registers
+ * at once how it ends, and `end` runs these in reverse order. So a mount that fails half-way ends in the same way as one that was served:
  *
- * - Opening or attaching fails: everything begun so far ends, and the failure is what `start` rejects with.
- * - The mount point is gone, by whoever's umount, a signal or the end of the connection: `finish` waits for the commands under way, commits
- *   when edits are to be written back, and ends everything; `closed` tells how that went. Edits that were not committed stay in the journal.
+ * - When opening or attaching fails, everything begun so far ends, and `start` rejects with that failure.
+ * - When the mount point is gone (an umount by anyone, a signal, the end of the connection), `finish` waits for running commands, commits
+ *   if edits are to be written back, and ends everything. `closed` tells the result. Edits that were not committed stay in the journal.
  *
- * Invariants: nothing is asked of the checkpoint after it was closed; a failure on the way does not keep the rest from ending, and the first one
- * is the one that is told.
+ * Invariants: nothing uses the checkpoint after it was closed; a failure in one step does not keep the other steps from ending, and the
+ * first failure is the one that is reported.
  */
 import { resolve } from 'node:path';
 import { activationsRoom } from '../activations/activations.ts';
@@ -42,22 +42,22 @@ import { requestLog } from './request-log.ts';
 import type { OpenedFile, ServedCheckpoint } from './served-checkpoint.ts';
 import { type StatusSources, statusDocument } from './status.ts';
 
-/** What a mount is made of besides its options. */
+/** What a mount needs besides its options. */
 export interface MountParts {
-  /** Absolute. */
+  /** Absolute path. */
   readonly checkpointPath: string;
-  /** An existing directory, absolute, without symbolic links. */
+  /** An existing directory: an absolute path without symbolic links. */
   readonly mountpoint: string;
   readonly transport: Transport;
   readonly log: Log;
-  /** Tells the user and the log. */
+  /** Writes a message for the user and the log. */
   readonly notice: (message: string) => void;
   readonly startedMs: number;
 }
 
-/** How often a checkpoint that is followed is looked at where its folder cannot be watched. */
+/** Interval between two looks at a followed checkpoint whose folder cannot be watched. */
 const FOLLOW_INTERVAL_MS = 1000;
-/** How long a read in /rpc waits for its answer. */
+/** Default for how long a read in /rpc waits for its answer. */
 const DEFAULT_RPC_TIMEOUT_MS = 60_000;
 
 export class MountServer implements Mounted {
@@ -74,15 +74,15 @@ export class MountServer implements Mounted {
   readonly #traffic = new Traffic();
   readonly #supplies: Supplies;
   readonly #status: StatusSources;
-  /** What ends what was begun, in the order in which it was begun. */
+  /** How to end each thing that was begun, in the order in which they were begun. */
   readonly #endings: (() => void | Promise<void>)[] = [];
-  // From here on: there once `open` has come to it.
+  // Set by `open`.
   #metrics: MetricsServer | undefined;
   #served!: ServedCheckpoint;
   #watch!: BaseWatch;
   #follow: Follow | undefined;
   #stale = false;
-  // There once `attach` has come to it.
+  // Set by `attach`.
   #filesystem!: TreeFilesystem;
   #session: TransportSession | undefined;
   #summary!: MountSummary;
@@ -95,7 +95,7 @@ export class MountServer implements Mounted {
       await server.#open();
       await server.#attach();
     } catch (cause) {
-      // The first failure is the one to tell.
+      // The first failure is the one to report.
       await server.#end().catch((failure: Error) => parts.log.error(failure.message));
       throw cause;
     }
@@ -136,7 +136,7 @@ export class MountServer implements Mounted {
 
   async discard(): Promise<CommitReport> {
     const report = await this.#served.discard();
-    // Edits hold up a new file.
+    // Edits block a new file.
     this.#follow?.retry();
     return report;
   }
@@ -153,7 +153,7 @@ export class MountServer implements Mounted {
     return statusDocument(this.#status);
   }
 
-  /** The metrics' address first: one that is taken is said before anything else is tried. */
+  /** Starts the metrics server first, so that an address in use is reported before anything else is tried. */
   async #open(): Promise<void> {
     const { metricsAddress } = this.#options;
     if (metricsAddress !== undefined) await this.#serveMetrics(metricsAddress);
@@ -184,7 +184,7 @@ export class MountServer implements Mounted {
       build: (opened, firstNodeid) => this.#buildTree(opened, firstNodeid),
     });
     this.#endings.push(async () => {
-      // A reload would leave a file open that nobody closes.
+      // A reload would open a file that nothing closes.
       await this.#control.settled();
       await served.close();
     });
@@ -279,11 +279,11 @@ export class MountServer implements Mounted {
     log.info('mounted', { checkpoint: checkpointPath, mountpoint, ...this.#summary });
     ownMounts.add(mountpoint);
     this.#closed = session.closed.then(() => this.#finish());
-    // Who does not wait for it has the log.
+    // A caller that does not await `closed` finds the failure in the log.
     this.#closed.catch((cause: Error) => log.error(cause.message));
   }
 
-  /** The rooms that are file systems of their own. */
+  /** Rooms that are file systems of their own. */
   #openRooms(): readonly Graft[] {
     if (this.#readOnly) return [];
     const supplies = this.#supplies;

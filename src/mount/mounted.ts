@@ -4,28 +4,28 @@ import type { CommitRequest } from '../targets/edit-target.ts';
 import type { StatusDocument } from '../targets/status-document.ts';
 
 export interface MountSummary {
-  /** Tensors by name. */
+  /** Number of tensors by name. */
   readonly tensors: number;
-  /** Their bytes, tied ones once. */
+  /** Their bytes; tied tensors count once. */
   readonly bytes: number;
   readonly milliseconds: number;
   readonly transport: Transport['name'];
-  /** Where the metrics are scraped, when an address was given. */
+  /** Address of the metrics server, when there is one. */
   readonly metricsUrl?: string | undefined;
 }
 
 export interface Mounted {
-  /** Absolute, without symbolic links. */
+  /** Absolute path without symbolic links. */
   readonly mountpoint: string;
   readonly summary: MountSummary;
   /**
-   * Resolves when the mount is gone, whoever unmounted it, and the checkpoint is closed. Rejects when it was to write back and could not:
-   * the edits are in the journal then.
+   * Resolves when the mount is gone, whoever unmounted it, and the checkpoint is closed. Rejects when edits were to be written back and
+   * could not be; they are in the journal then.
    */
   readonly closed: Promise<void>;
-  /** Throws ERR_MLFS_BUSY while somebody uses the mount, unless `lazy`: then it vanishes from sight now and ends with its last user. */
+  /** Throws ERR_MLFS_BUSY while the mount is in use. With `lazy` the mount is detached at once and ends when its last user is done. */
   unmount(options?: { readonly lazy?: boolean }): Promise<void>;
-  /** Folds the edits into the checkpoint file, or with `to` into a new one. */
+  /** Folds the edits into the checkpoint file, or with `to` writes a new file. */
   commit(request?: CommitRequest): Promise<CommitReport>;
   /** Drops the edits. */
   discard(): Promise<CommitReport>;
@@ -33,6 +33,6 @@ export interface Mounted {
   flush(): Promise<void>;
   /** Shows the file that has the checkpoint's name now. */
   reload(): Promise<object>;
-  /** What /sys/status.json says. */
+  /** The contents of /sys/status.json. */
   status(): Promise<StatusDocument>;
 }

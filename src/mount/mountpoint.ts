@@ -1,6 +1,6 @@
 /**
- * What must be true of a directory before something is mounted on it. The mount table is asked first: a dead mount answers
- * every call with ENOTCONN, and one that hangs does not answer at all.
+ * What must be true of a directory before it is mounted on. The mount table is read first, because a dead mount answers every call with
+ * ENOTCONN and a hanging mount does not answer at all.
  */
 import { opendir, readFile, realpath, stat, statfs } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
@@ -10,11 +10,11 @@ import { pathUpTo } from '../targets/find-mount.ts';
 import { refuseStopped } from '../targets/server-process.ts';
 
 export interface MountpointOptions {
-  /** Absolute. It must not end up under the mount: the server would wait for itself. */
+  /** Absolute path of the checkpoint. It must not lie under the mount point: the server would wait for itself. */
   readonly checkpointPath: string;
-  /** Mount over a directory that has entries. */
+  /** Mount over a directory that is not empty. */
   readonly nonEmpty: boolean;
-  /** Hears of a dead mount that was detached. */
+  /** Called after a dead mount was detached. */
   readonly onNotice: (message: string) => void;
   readonly detach: (mountpoint: string) => Promise<void>;
 }
@@ -52,7 +52,7 @@ export async function mountedOn(path: string): Promise<MountTableEntry | undefin
   return mountTableEntry(await readFile('/proc/self/mountinfo', 'utf8'), path);
 }
 
-/** Works on a dead mount too, which cannot be looked at itself, and on one that does not answer. */
+/** Also works on a dead mount, which cannot be accessed, and on one that does not answer. */
 export async function resolveMountpoint(mountpoint: string): Promise<string> {
   const table = parseMountTable(await readFile('/proc/self/mountinfo', 'utf8'));
   const mounted = new Set(
@@ -76,7 +76,7 @@ async function refuseOrDetach(
   options: MountpointOptions,
 ): Promise<void> {
   await refuseStopped(path);
-  // stat may be answered from the kernel's cache, statfs asks the server.
+  // stat may be answered from the kernel's cache; statfs always asks the server.
   const dead = await statfs(path).then(
     () => false,
     (cause: NodeJS.ErrnoException) => cause.code === 'ENOTCONN' || cause.code === 'ECONNABORTED',

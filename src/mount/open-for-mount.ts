@@ -6,18 +6,17 @@ import { inspectUncommittedEdits } from '../targets/uncommitted-edits.ts';
 import { ServedCheckpoint, type ServedOptions } from './served-checkpoint.ts';
 
 export interface MountedOptions extends ServedOptions {
-  /** Hears what the user should know: edits that were brought back, or are not shown. */
+  /** Receives notices for the user: edits that were restored, or that are not shown. */
   readonly notice: (message: string) => void;
 }
 
-/** Opens a checkpoint for a mount, and says what becomes of edits that are waiting. Throws as ServedCheckpoint.open does. */
+/** Opens a checkpoint for a mount and reports what happens to waiting edits. Throws what ServedCheckpoint.open throws. */
 export async function openForMount(options: MountedOptions): Promise<ServedCheckpoint> {
   if (options.readOnly) await lookAtUncommittedEdits(options);
   const served = await ServedCheckpoint.open(options).catch(async (cause: unknown) => {
     throw await explained(cause, options);
   });
-  if (served.finishedCommit)
-    options.notice(`${options.path}: a commit had been interrupted; it is finished now`);
+  if (served.finishedCommit) options.notice(`${options.path}: an interrupted commit was finished`);
   const shared = options.readOnly ? undefined : await sharedFileWarning(options.path);
   if (shared !== undefined) options.notice(shared);
   const { dirtyBytes = 0, dirtyRanges = 0, stateDirectory = '' } = served.edits?.status ?? {};
@@ -28,7 +27,7 @@ export async function openForMount(options: MountedOptions): Promise<ServedCheck
   return served;
 }
 
-/** A read-only mount shows the file as it is, which must be whole. */
+/** A read-only mount shows the file as it is, so the file must be whole. */
 async function lookAtUncommittedEdits({ path, editing, notice }: MountedOptions): Promise<void> {
   const kept = await inspectUncommittedEdits(path, editing.stateDirectory).catch((cause: unknown) => {
     if (!(cause instanceof MlfsError)) throw cause;
@@ -50,7 +49,7 @@ async function lookAtUncommittedEdits({ path, editing, notice }: MountedOptions)
   }
 }
 
-/** A lock knows a process; what the user knows is where it is mounted. */
+/** The lock names a process; the user knows the mount point. */
 async function explained(cause: unknown, { path, mountpoint }: MountedOptions): Promise<unknown> {
   if (!(cause instanceof MlfsError) || cause.code !== 'ERR_MLFS_BUSY') return cause;
   const found = await readWriteMountOf(path, ownMounts);

@@ -5,8 +5,9 @@ import type { Level, Log } from '../telemetry/log.ts';
 const LOG_ROOM = 'logs';
 
 /**
- * A line of the log for each request, of a mount whose log keeps debug lines; undefined otherwise, so that nothing is measured. Requests for the
- * log itself have none: who reads it to the end would make it longer with each read and never come there. Nor have the server's own.
+ * Logs each request of a mount whose log keeps debug lines. Undefined otherwise, so that nothing is measured. Requests for the log itself
+ * are left out: reading the log would make it longer with each read, so a reader would never reach its end. The server's own requests are
+ * left out, too.
  */
 export function requestLog(
   log: Log,

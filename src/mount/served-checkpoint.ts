@@ -1,8 +1,8 @@
 /**
- * The checkpoint behind a mount, and what can be done with its edits: what /sys/control, the signals and the library call. Its file may
- * be replaced while it is served: `reload` opens the new one, with a tree of its own, and puts it in the old one's place in one step.
+ * The checkpoint behind a mount and what can be done with its edits: the functions that /sys/control, the signals and the library call. The
+ * file may be replaced while it is served: `reload` opens the new file, builds its tree, and replaces the old one in one step.
  *
- * Invariants: what is served was opened and has a tree; the old one is let go when nobody can ask for it any more; edits are never
+ * Invariants: what is served was opened and has a tree; the old checkpoint is closed when no request can reach it any more; edits are never
  * carried over to another file.
  */
 import { realpath } from 'node:fs/promises';
@@ -23,42 +23,42 @@ import type { Log } from '../telemetry/log.ts';
 import type { BuiltTree, TreeEditing } from '../tree/build-tree.ts';
 import { type BaseState, isSameState } from './base-watch.ts';
 
-/** What was opened: with edits, or to be looked at only. */
+/** What was opened: with edits, or read-only. */
 export interface OpenedFile {
   readonly checkpoint: Checkpoint;
   readonly edits: Edits | undefined;
-  /** What the tree must know to be writable. */
+  /** What the tree needs to be writable. */
   readonly editing: Omit<TreeEditing, 'control'> | undefined;
-  /** A nameless file, gone with this process. */
+  /** A nameless file that disappears with this process. */
   makeScratch(): StateFile;
-  /** Where the files of /activations are, or would be. */
+  /** The path of the files of /activations, which need not exist yet. */
   readonly activationsPath: string;
-  /** A descriptor of that folder for the caller to close; undefined where only the path leads there. Throws ERR_MLFS_NOT_FOUND. */
+  /** A descriptor of that folder, which the caller closes; undefined where there is only a path. Throws ERR_MLFS_NOT_FOUND. */
   openActivations(): Promise<number | undefined>;
   makeActivations(): Promise<void>;
-  /** A commit had been interrupted, and opening finished it. */
+  /** Whether opening finished an interrupted commit. */
   readonly finishedCommit: boolean;
-  /** Gives up the edits and the lock; the file can still be read. */
+  /** Releases the edits and the lock; the file can still be read. */
   stopEditing(): Promise<void>;
   close(): Promise<void>;
 }
 
 /** What shows a tree: the mounted file system. */
 export interface Stage {
-  /** Resolves when nobody finds the old tree by its names any more. */
+  /** Resolves when the old tree cannot be reached by its names any more. */
   replaceTree(tree: InodeTree): Promise<void>;
-  /** Whether anybody can ask for an inode of this tree. */
+  /** Whether a request can still name an inode of this tree. */
   serves(tree: InodeTree): boolean;
 }
 
 export interface ServedOptions {
-  /** As the user named it. */
+  /** The path as the user gave it. */
   readonly path: string;
   readonly mountpoint: string;
   readonly readOnly: boolean;
   readonly editing: EditingOptions;
   readonly log: Log;
-  /** `firstNodeid`: those below were given out. */
+  /** `firstNodeid`: smaller nodeids are in use. */
   readonly build: (opened: OpenedFile, firstNodeid: number) => BuiltTree;
 }
 
@@ -67,7 +67,7 @@ export class ServedCheckpoint {
   #opened: OpenedFile;
   #built: BuiltTree;
   #stage: Stage | undefined;
-  /** Replaced by another file; who has one of their files open goes on reading it. */
+  /** Checkpoints that were replaced; a process that has one of their files open can still read it. */
   #retired: { readonly opened: OpenedFile; readonly tree: InodeTree }[] = [];
   #sweep: NodeJS.Timeout | undefined;
   #nextNodeid = ROOT_NODEID + 1;
@@ -112,17 +112,17 @@ export class ServedCheckpoint {
     return this.#reloads;
   }
 
-  /** Whether the checkpoint file is being changed by ourselves. */
+  /** Whether we are writing the checkpoint file ourselves. */
   get committing(): boolean {
     return this.#commitsUnderWay > 0 || (this.edits?.status.unfinishedCommit ?? false);
   }
 
-  /** Where the tree is shown, and a later one in its place. */
+  /** Sets where the tree, and each later tree, is shown. */
   showOn(stage: Stage): void {
     this.#stage = stage;
   }
 
-  /** What the watch on the file found: edits of a file that is not there any more are refused. */
+  /** The result of watching the file: edits are refused when the file has been replaced. */
   judge(state: BaseState): void {
     if (this.edits !== undefined) this.edits.stale = state.stale;
   }
@@ -159,12 +159,12 @@ export class ServedCheckpoint {
     return report;
   }
 
-  /** A nameless file, gone with this process. */
+  /** A nameless file that disappears with this process. */
   makeScratch(): StateFile {
     return this.#opened.makeScratch();
   }
 
-  /** Where the files of /activations lie: in the state directory. `makeFolder` makes it, with all above it. */
+  /** The folder of /activations in the state directory. `makeFolder` makes it and its parents. */
   activations(): FoldersOptions {
     return {
       folder: this.#opened.activationsPath,
@@ -177,7 +177,7 @@ export class ServedCheckpoint {
     await this.edits?.flush();
   }
 
-  /** What edits may still take: of the disk that the state directory is on, or of the journal's limit. 0 when nothing is edited. */
+  /** Free bytes for edits: of the state directory's disk, or of the journal's limit. 0 on a read-only mount. */
   async freeBytes(): Promise<number> {
     const status = this.edits?.status;
     if (status === undefined) return 0;
@@ -187,12 +187,12 @@ export class ServedCheckpoint {
   }
 
   /**
-   * Makes the file that has the checkpoint's name now the content of the mount. Throws ERR_MLFS_BUSY when there are edits, and what
-   * opening throws; then everything stays as it is.
+   * Makes the file that has the checkpoint's name now the content of the mount. Throws ERR_MLFS_BUSY when there are edits, and what opening
+   * throws; in both cases nothing changes.
    */
   async reload(): Promise<object> {
     const { edits, checkpoint } = this.#opened;
-    // Whether it is a checkpoint at all, before anything is given up for it.
+    // Check that it is a checkpoint before anything is released for it.
     const probe = await openCheckpoint(this.#options.path);
     const { fingerprint } = probe.image.base;
     await probe.close();
@@ -231,7 +231,7 @@ export class ServedCheckpoint {
     }
   }
 
-  /** Closes the files that nobody can ask for any more. */
+  /** Closes the files that no request can reach any more. */
   async #letGo(): Promise<void> {
     const unused = this.#retired.filter(({ tree }) => this.#stage?.serves(tree) === false);
     this.#retired = this.#retired.filter((retired) => !unused.includes(retired));
@@ -247,9 +247,9 @@ export class ServedCheckpoint {
     });
   }
 
-  /** Refuses to leave edits behind. What was begun before is waited for. */
+  /** Refuses when edits would be left behind. Waits for operations that have begun. */
   async #settle(edits: Edits, { image }: Checkpoint): Promise<void> {
-    // The base is another one already: nothing new is accepted, and when it is this one's turn nothing is under way.
+    // Updates are refused from here on, so none is running when this task's turn comes.
     edits.stale = true;
     await image.update(async () => undefined).catch(() => undefined);
     const { dirtyBytes, dirtyRanges, unfinishedCommit } = edits.status;
@@ -261,7 +261,7 @@ export class ServedCheckpoint {
       `${path}: ${dirtyBytes} bytes of edits in ${ranges} belong to the file that was there before`,
       {
         path,
-        advice: `mlfs commit ${mountpoint} --to NEW.pt keeps them in a file of their own, mlfs discard ${mountpoint} drops them`,
+        advice: `mlfs commit ${mountpoint} --to NEW.pt writes them to a new file, mlfs discard ${mountpoint} drops them`,
       },
     );
   }
@@ -284,7 +284,7 @@ export class ServedCheckpoint {
 
 const SWEEP_MS = 5000;
 
-/** Whoever has a file of a checkpoint that was replaced open may read it and not write it. */
+/** A file of a replaced checkpoint that is still open can be read and not written. */
 const REPLACED: ImageEditor = {
   update: () => Promise.reject(errno('ESTALE', 'the checkpoint was replaced')),
 };

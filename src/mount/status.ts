@@ -1,4 +1,4 @@
-/** What /sys/status.json says. */
+/** The contents of /sys/status.json. */
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import type { Traffic } from '../fuse/traffic.ts';
 import type { NativeReads } from '../fuse/transport/transport.ts';
@@ -14,7 +14,7 @@ import {
 import { residentBytes } from '../telemetry/process-memory.ts';
 import type { BaseState } from './base-watch.ts';
 
-/** What is served now; a reload puts another in its place. */
+/** What is served now; a reload replaces it. */
 export interface Served {
   readonly checkpoint: Checkpoint;
   readonly tensors: number;
@@ -37,7 +37,7 @@ export interface StatusSources {
   readonly startedMs: number;
   readonly cache: RenderedPages;
   readonly baseState: () => Promise<BaseState>;
-  /** What was found when it was last looked at. */
+  /** The result of the last look at the file. */
   readonly stale: () => boolean;
   readonly lastFailure: () => FailedCommand | undefined;
   readonly reloadsTotal: () => number;
@@ -45,11 +45,11 @@ export interface StatusSources {
   /** Counters of the transport and of the operations. */
   readonly counters: () => Readonly<Record<string, number>>;
   readonly traffic: Traffic;
-  /** By room; undefined where nothing is read natively. */
+  /** Reads by room; undefined where nothing is read natively. */
   readonly nativeReads: () => ReadonlyMap<string, NativeReads> | undefined;
 }
 
-/** Globals that are listed; `mlfs info --json` has all. */
+/** Maximum number of globals that are listed; `mlfs info --json` lists all. */
 const LISTED = 1000;
 
 export async function statusDocument(sources: StatusSources): Promise<StatusDocument> {

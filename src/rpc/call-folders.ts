@@ -17,21 +17,21 @@ export interface CallFolder {
   readonly call: Call;
   readonly uid: number;
   readonly gid: number;
-  /** What `input` is called in full: `input.npy`. */
+  /** The full name of the input: `input.npy`. */
   inputName: string | undefined;
-  /** `input.npy` is answered by `output.npy`, `input.json` by `output.json`. */
+  /** The name of the output: `output.npy` for `input.npy`, `output.json` for `input.json`. */
   outputName: string;
-  /** Made for a descriptor of `call.npy`: nobody sees it but the worker. */
+  /** Made for a descriptor of `call.npy`: only the worker sees it. */
   readonly hidden: boolean;
 }
 
 export interface CallFoldersOptions {
-  /** Their nodeids are below it. */
+  /** All nodeids of the folders are below it. */
   readonly nodeidLimit: number;
   readonly makeFile: (uid: number) => CallFile;
 }
 
-/** The folders in /rpc: which there are, what is in each of them, under which names and nodeids. */
+/** The folders in /rpc, with the names and nodeids of their files. */
 export class CallFolders {
   readonly #options: CallFoldersOptions;
   readonly #byName = new Map<string, CallFolder>();
@@ -55,16 +55,16 @@ export class CallFolders {
     return this.#add(name, uid, gid, false);
   }
 
-  /** A folder that is not listed. */
+  /** Makes a folder that is not listed. */
   makeHidden({ uid, gid }: { readonly uid: number; readonly gid: number }): CallFolder {
     return this.#add(`call-${this.#last + 1}`, uid, gid, true);
   }
 
   #add(name: string, uid: number, gid: number, hidden: boolean): CallFolder {
-    if (this.#byName.size >= MOST_FOLDERS) throw errno('ENOSPC', `${MOST_FOLDERS} calls are there already`);
+    if (this.#byName.size >= MOST_FOLDERS) throw errno('ENOSPC', `${MOST_FOLDERS} calls exist already`);
     const number = this.#last + 1;
     if (nodeidOf(number + 1, 'folder') >= this.#options.nodeidLimit)
-      throw errno('ENOSPC', 'this mount has had all its calls');
+      throw errno('ENOSPC', 'this mount has no nodeids left for more calls');
     this.#last = number;
     const call = new Call(name, () => this.#options.makeFile(uid));
     const folder = { number, name, call, uid, gid, inputName: undefined, outputName: 'output.npy', hidden };
@@ -78,7 +78,7 @@ export class CallFolders {
     this.#byNumber.delete(folder.number);
   }
 
-  /** Throws ENOTDIR for a file, ESTALE for what is not there any more. */
+  /** Throws ENOTDIR for a file, ESTALE for a folder that no longer exists. */
   folderAt(nodeid: number): CallFolder {
     const { folder, part } = this.partAt(nodeid);
     if (part !== 'folder') throw errno('ENOTDIR');
@@ -106,7 +106,7 @@ export function nodeidIn({ number, inputName, outputName }: CallFolder, name: st
   return undefined;
 }
 
-/** Opening an output that is not there yet waits for it: it can be named before, and is listed once it can be read. */
+/** The listed names. An output is listed when it can be read; before that, opening it by name waits for it. */
 export function namesIn({ inputName, outputName, call }: CallFolder): string[] {
   return [
     ...(inputName === undefined ? [] : [inputName]),
@@ -117,13 +117,13 @@ export function namesIn({ inputName, outputName, call }: CallFolder): string[] {
   ];
 }
 
-/** What `status` or `error` says. */
+/** The contents of `status` or `error`. */
 export function textOf({ call }: CallFolder, part: 'status' | 'error'): Buffer {
   if (part === 'status') return Buffer.from(`${call.state}\n`);
   return Buffer.from(call.error === '' ? '' : `${visibleLines(call.error)}\n`);
 }
 
-/** The folder is its caller's; what a worker writes belongs to `workersUid`. */
+/** The folder belongs to its caller; the files that a worker writes belong to `workersUid`. */
 export function attrOf(folder: CallFolder, part: Part, workersUid: number): Attr {
   const { number, call, uid, gid } = folder;
   const nodeid = nodeidOf(number, part);

@@ -2,9 +2,9 @@ import { errno } from '../errors.ts';
 import type { Call } from './call.ts';
 import { Waiting } from './waiting.ts';
 
-/** More calls than this waiting at once are refused. */
+/** Maximum number of waiting calls; more are refused. */
 export const MOST_QUEUED = 256;
-/** A call that so many workers left without an answer has none. */
+/** After so many workers left a call without an answer, it fails. */
 const MOST_ATTEMPTS = 3;
 
 /** A call that a worker has taken. */
@@ -14,15 +14,15 @@ export interface Lease {
 }
 
 /**
- * Calls that wait for a worker, and workers that wait for a call. A worker takes a call by a lease and gives it back by answering or by leaving; a call that
- * was left is the next one again, a few times.
+ * Calls that wait for a worker, and workers that wait for a call. A worker takes a call by a lease and returns it by answering or by
+ * leaving. A call that a worker left is the next one again, a few times.
  */
 export class CallQueue {
   readonly #queued: Call[] = [];
   readonly #leases = new Set<Lease>();
   readonly #waiting = new Waiting<Call>();
 
-  /** Workers that wait or compute. */
+  /** Number of workers that wait or compute. */
   get workers(): number {
     return this.#waiting.count + this.#leases.size;
   }
@@ -35,13 +35,13 @@ export class CallQueue {
     return this.#leases.size;
   }
 
-  /** The input is whole. Throws EAGAIN when too many wait. */
+  /** The input is complete. Throws EAGAIN when too many calls wait. */
   submit(call: Call): void {
     if (this.#queued.length >= MOST_QUEUED) throw errno('EAGAIN', `${MOST_QUEUED} calls are waiting already`);
     this.#put(call, false);
   }
 
-  /** The next call, or nothing within so long. Throws the signal's reason. */
+  /** The next call; undefined when none arrives in time. Throws the signal's reason. */
   async take(withinMs: number, signal: AbortSignal): Promise<Lease | undefined> {
     const call = this.#queued.shift() ?? (await this.#waiting.wait(withinMs, signal));
     if (call === undefined) return undefined;
@@ -51,7 +51,7 @@ export class CallQueue {
     return lease;
   }
 
-  /** The worker is done with it, one way or the other. */
+  /** The worker has answered the call, or reports why it cannot. */
   answer(call: Call, error?: string): void {
     const lease = [...this.#leases].find((one) => one.call === call && one.version === call.version);
     if (lease === undefined) throw errno('EINVAL', `${call.id}: no worker has taken the call`);
@@ -59,7 +59,7 @@ export class CallQueue {
     call.settle(error);
   }
 
-  /** The worker let go of the call. */
+  /** The worker left the call. */
   leave(lease: Lease): void {
     if (!this.#leases.delete(lease)) return;
     const { call, version } = lease;
@@ -69,7 +69,7 @@ export class CallQueue {
     else call.settle(`${MOST_ATTEMPTS} workers took the call and left without an answer`);
   }
 
-  /** The call is not asked any more. */
+  /** The call was withdrawn. */
   withdraw(call: Call): void {
     const index = this.#queued.indexOf(call);
     if (index !== -1) this.#queued.splice(index, 1);

@@ -8,24 +8,24 @@ export type CallFile = StoredContent & { close(): Promise<void> };
 /**
  * idle: the input is not written yet, or is being written again.
  * queued: it waits for a worker. running: a worker has it.
- * done, failed: the answer is there, or why there is none.
+ * done: the answer is there. failed: there is none, and `error` says why.
  */
 export type CallState = 'idle' | 'queued' | 'running' | 'done' | 'failed';
 
-/** One question and its answer. Whoever waits for the answer waits here. */
+/** One question and its answer. Callers wait here for the answer. */
 export class Call {
   readonly id: string;
   readonly input: CallFile;
-  /** The answer; what a worker writes while it is not given is `draft`. */
+  /** The answer. `draft` is what a worker has written so far. */
   output: CallFile;
   draft: CallFile;
-  /** Later with every change: one of the transports tells old pages by a file's time. */
+  /** Increases with every change: one of the transports recognises stale pages by a file's time. */
   changedMs = Date.now();
   #state: CallState = 'idle';
   error = '';
-  /** Rises with every new input: an answer to an older one is nobody's. */
+  /** Increases with every new input: an answer to an older input is ignored. */
   version = 0;
-  /** How often a worker took it and left without a word. */
+  /** How often a worker took it and left without an answer. */
   abandoned = 0;
   readonly #waiting = new Waiting<true>();
   readonly #makeFile: () => CallFile;
@@ -47,7 +47,7 @@ export class Call {
     this.changedMs = Math.max(Date.now(), this.changedMs + 1);
   }
 
-  /** The input is being written again: what was answered is void. */
+  /** The input is being written again: the previous answer is superseded. */
   async reset(): Promise<void> {
     if (this.state === 'idle') return;
     this.state = 'idle';
@@ -60,7 +60,7 @@ export class Call {
     for (const file of old) await file.close();
   }
 
-  /** The answer, or with `error` why there is none. */
+  /** Sets the answer, or with `error` why there is none. */
   settle(error?: string): void {
     this.state = error === undefined ? 'done' : 'failed';
     this.error = error ?? '';
@@ -69,8 +69,8 @@ export class Call {
   }
 
   /**
-   * Resolves when there is an answer. Throws EIO when the worker could not give one, ETIMEDOUT after so long, EAGAIN at once with a timeout of 0, and
-   * the signal's reason.
+   * Resolves when there is an answer. Throws EIO when the worker could not give one, ETIMEDOUT after the timeout, EAGAIN at once with a
+   * timeout of 0, and the signal's reason.
    */
   async answered(timeoutMs: number, signal: AbortSignal): Promise<void> {
     const endMs = Date.now() + timeoutMs;
@@ -83,9 +83,9 @@ export class Call {
     }
   }
 
-  /** Nobody can ask for it any more. */
+  /** Closes the files of a call that cannot be reached any more. */
   async close(): Promise<void> {
-    if (this.state !== 'done') this.settle('the call was taken back');
+    if (this.state !== 'done') this.settle('the call was withdrawn');
     for (const file of [this.input, this.output, this.draft]) await file.close();
   }
 }

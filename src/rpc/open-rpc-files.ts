@@ -6,7 +6,7 @@ import type { CallFolder } from './call-folders.ts';
 import type { Lease } from './call-queue.ts';
 import type { WorkerFile } from './workers.ts';
 
-/** What an open file of /rpc is. */
+/** The kinds of open files of /rpc. */
 export type RpcHandle =
   | {
       readonly kind: 'worker';
@@ -21,7 +21,7 @@ export type RpcHandle =
   | { readonly kind: 'answer'; readonly folder: CallFolder; text: Buffer }
   | { readonly kind: 'one file'; readonly folder: CallFolder; readonly flags: number };
 
-/** The open files of /rpc, and what each of them takes from the server. */
+/** The open files of /rpc, and the supplies that each of them uses. */
 export class OpenRpcFiles {
   readonly #supplies: Pick<Supplies, 'openFiles' | 'openBytes'>;
   readonly #handles = new Map<number, RpcHandle>();
@@ -32,9 +32,9 @@ export class OpenRpcFiles {
     this.#supplies = supplies;
   }
 
-  /** Opens a file that keeps so many bytes in memory on a user's account. Throws ENFILE, before anything is done. */
+  /** Opens a file that keeps so many bytes in memory, and charges them to a user. Throws ENFILE before anything is done. */
   async opening(uid: number, bytes: number, open: () => Promise<OpenReply>): Promise<OpenReply> {
-    // First: who waits to open a file counts as if he had it open.
+    // Claimed before the open, so that a user whose open waits is charged, too.
     const claim = claimOpenFile(this.#supplies, uid, bytes);
     try {
       const reply = await open();

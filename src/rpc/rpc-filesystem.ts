@@ -1,11 +1,12 @@
 /**
- * /rpc: a folder a call. Whoever asks makes one, writes `input.npy` and reads `output.npy`, which waits. A worker opens a file of its own in `workers`
- * for reading and writing, which waits for a call and says which; it writes that call's output and then its `answer`. As long as it has its file open
- * the call is its own; if it closes the file without an answer the call is queued again. docs/RPC.md is the protocol.
+ * /rpc: one folder for each call. The caller makes it, writes `input.npy` and reads `output.npy`, which waits. A worker opens a file of its
+ * own in `workers` for reading and writing; the open waits for a call, and the file says which. The worker writes that call's output and
+ * then its `answer`. The call is its own while the file is open; if it closes the file without an answer, the call is queued again.
+ * docs/RPC.md is the protocol.
  *
- * Invariants: nothing here ever waits but an open of `output` and of a worker's file and a read of `call.npy`, each with a bound and
- * interruptible; bytes lie in nameless files and never in the heap; an answer belongs to the input that was asked, not to a later one.
- * Reading changes nothing: what a listing names can be opened for reading and read at once, and no call is taken, no size and no time changes by it.
+ * Invariants: only these operations wait, each for a bounded time and interruptibly: an open of `output` or of a worker's file, and a read
+ * of `call.npy`. Bytes lie in nameless files and never in the heap. An answer belongs to the input that was asked, not to a later one.
+ * Reading changes nothing: every listed name can be opened for reading and read at once, which takes no call and changes no size or time.
  */
 import { errno } from '../errors.ts';
 import type {
@@ -33,7 +34,7 @@ import { MOST_WORKER_FILES, type WorkerFile, Workers } from './workers.ts';
 
 export interface RpcFilesystemOptions {
   readonly timeoutMs: number;
-  /** A file on a user's account. */
+  /** Makes a file that is charged to a user. */
   readonly makeFile: (uid: number) => CallFile;
   readonly supplies: Pick<Supplies, 'openFiles' | 'openBytes'>;
   readonly log: (level: 'info' | 'warn', message: string) => void;
@@ -43,13 +44,13 @@ const ROOT = 1;
 const WORKERS = 2;
 const STATUS = 3;
 const ONE_FILE = 4;
-/** Files of workers have the last ones of a graft's range. */
+/** Workers' files have the last nodeids of a graft's range. */
 const FIRST_WORKER = 2 ** 28 - MOST_WORKER_FILES;
-/** open(2)'s, as asm-generic/fcntl.h has them on Linux. */
+/** Flags of open(2), as in Linux's asm-generic/fcntl.h. */
 const O_RDWR = 2;
 const O_NONBLOCK = 0o4000;
 
-/** A worker that waits asks again: nobody waits in the kernel for longer. */
+/** Maximum time that a worker waits in the kernel; it then asks again. */
 const POLL_MS = 1000;
 const ANSWER_BYTES = 64 * 1024;
 
@@ -62,7 +63,7 @@ export class RpcFilesystem extends RefusingFilesystem {
   readonly #folders: CallFolders;
   readonly #files: OpenRpcFiles;
   readonly #startedMs = Date.now();
-  /** What `status` said last, and since when. */
+  /** The last contents of `/rpc/status`, and when they became so. */
   #status = { bytes: Buffer.alloc(0), sinceMs: Date.now() };
 
   constructor(options: RpcFilesystemOptions) {
@@ -78,7 +79,7 @@ export class RpcFilesystem extends RefusingFilesystem {
     });
   }
 
-  /** For the metrics. */
+  /** Counters for the metrics. */
   counters() {
     const { queued, running } = this.#queue;
     return { workers: this.#workers.count, queued, running, done: this.#done, failed: this.#failed };
@@ -105,7 +106,7 @@ export class RpcFilesystem extends RefusingFilesystem {
       else if (part === 'output') await folder.call.draft.truncate(change.size);
       else if (part !== 'answer') throw errno('EPERM');
     }
-    // Times and modes are accepted and not kept: cp -p and touch are content.
+    // Changes of times and modes succeed without effect, for cp -p and touch.
     return this.getattr(nodeid);
   }
 
@@ -120,7 +121,7 @@ export class RpcFilesystem extends RefusingFilesystem {
     );
   }
 
-  /** What a handle may keep in memory. */
+  /** Maximum memory that a handle keeps, in bytes. */
   #bytesKept(nodeid: number): number {
     if (nodeid === STATUS) return this.#statusNow().bytes.length;
     if (nodeid === ONE_FILE) return 0;
@@ -231,7 +232,7 @@ export class RpcFilesystem extends RefusingFilesystem {
         if (!hidden) names.push([name, nodeidOf(number, 'folder')]);
       }
     } else if (nodeid !== WORKERS) {
-      // Files of workers come and go too quickly for who walks through names, and are not listed.
+      // Workers' files appear and disappear too quickly to be listed.
       const folder = this.#folders.folderAt(nodeid);
       for (const name of namesIn(folder)) names.push([name, nodeidIn(folder, name) as number]);
     }
@@ -278,7 +279,7 @@ export class RpcFilesystem extends RefusingFilesystem {
     const folder = this.#folders.folderAt(parent);
     this.#require(parent, W_OK | X_OK, context);
     if (nodeidIn(folder, name) === undefined) throw errno('ENOENT');
-    // What the room shows by itself goes with the folder: `rm -r` is content.
+    // Removing the other files succeeds without effect, for `rm -r`: they go with the folder.
     if (name !== folder.inputName) return;
     this.#queue.withdraw(folder.call);
     await this.#cutInput(folder, 0);
@@ -294,13 +295,13 @@ export class RpcFilesystem extends RefusingFilesystem {
     await this.#remove(folder);
   }
 
-  /** Everybody who waits hears that it is over. */
+  /** Ends every wait. */
   async close(): Promise<void> {
     this.#workers.end();
     for (const folder of [...this.#folders.all]) await this.#remove(folder);
   }
 
-  /** Tells of a call that got its answer, or none. */
+  /** Reports a call that was answered or failed. */
   #settled({ id, state, error }: Call): void {
     if (state === 'done') this.#done++;
     if (state !== 'failed') return;
@@ -323,12 +324,12 @@ export class RpcFilesystem extends RefusingFilesystem {
     if (hasRawBytes(name)) throw errno('EINVAL', 'the name is not UTF-8');
     if (this.#workers.named(name) !== undefined && (flags & O_EXCL) !== 0) throw errno('EEXIST');
     const opened = await this.#takeCall(name, flags, context);
-    // It stays as long as it is open.
+    // The file exists while it is open.
     const { nodeid } = this.#workers.named(name) as WorkerFile;
     return { entry: this.#entry(nodeid), opened };
   }
 
-  /** Waits for a call, which is the worker's until the handle is released. */
+  /** Waits for a call, which belongs to the worker until the handle is released. */
   async #takeCall(name: string, flags: number, context: RequestContext): Promise<OpenReply> {
     if ((flags & O_ACCMODE) !== O_RDWR)
       throw errno('EINVAL', "a worker's file is opened for reading and writing");
@@ -372,7 +373,7 @@ export class RpcFilesystem extends RefusingFilesystem {
 
   #openOneFile(flags: number, context: RequestContext): OpenReply {
     const access = flags & O_ACCMODE;
-    // Who only reads has asked nothing.
+    // A descriptor without write access has asked nothing.
     if (access === O_RDONLY) return this.#files.add({ kind: 'document', bytes: NOTHING });
     if (access !== O_RDWR) throw errno('EINVAL', 'call.npy is opened for reading and writing');
     const folder = this.#folders.makeHidden(context);
@@ -380,7 +381,7 @@ export class RpcFilesystem extends RefusingFilesystem {
     return this.#files.add({ kind: 'one file', folder, flags });
   }
 
-  /** What was written comes first, and then the answer: a descriptor that wrote a request reads on behind it. */
+  /** One stream: the question, followed by the answer. A descriptor that wrote a question continues reading after it. */
   async #readOneFile(
     { folder, flags }: Extract<RpcHandle, { kind: 'one file' }>,
     offset: number,
@@ -420,7 +421,7 @@ export class RpcFilesystem extends RefusingFilesystem {
     this.#settled(call);
   }
 
-  /** It has the time at which it began to say what it says. */
+  /** Its time is when its contents last changed. */
   #statusNow(): { readonly bytes: Buffer; readonly sinceMs: number } {
     const calls = [...this.#folders.all].map(({ name, call }) => ({ id: name, state: call.state }));
     const { queued, running } = this.#queue;

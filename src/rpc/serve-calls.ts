@@ -1,6 +1,6 @@
 /**
- * The other side of /rpc: takes calls from a mount and has a worker compute them. It talks to the mount through files alone, with whatever rights the
- * user has, so it may be any process on the machine; several of them share the calls.
+ * The worker's side of /rpc: takes calls from a mount and lets a worker compute them. It uses only files of the mount, with the rights of
+ * its user, so it may be any process on the machine; several of them share the calls.
  */
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
@@ -13,21 +13,23 @@ import { WorkerProcess } from './worker-process.ts';
 
 export interface ServeOptions {
   readonly mountpoint: string;
-  /** For the shell. */
+  /** The worker's command, run by a shell. */
   readonly worker: string;
   readonly signal: AbortSignal;
   readonly log: (message: string) => void;
-  /** Hears of every call. */
+  /** Called for every call. */
   readonly onCall?: ((id: string, milliseconds: number, error: string | undefined) => void) | undefined;
 }
 
-/** A worker that ends so often without having answered anything is not started again. */
+/** A worker that ends so often in a row without an answer is not started again. */
 const MOST_FAILED_STARTS = 3;
 const RESTART_MS = 500;
 const CALL_BYTES = 64 * 1024;
 
-/** Resolves when the signal is aborted or the mount is gone. Throws ERR_MLFS_USAGE when the worker keeps ending, and what opening a file in
- * /rpc/workers throws. */
+/**
+ * Resolves when the signal is aborted or the mount is gone. Throws ERR_MLFS_USAGE when the worker keeps ending, and what opening a file in
+ * /rpc/workers throws.
+ */
 export async function serveCalls(options: ServeOptions): Promise<void> {
   const { mountpoint, signal, log } = options;
   const name = `${process.pid}-${randomBytes(4).toString('hex')}`;
@@ -44,7 +46,7 @@ export async function serveCalls(options: ServeOptions): Promise<void> {
         await sleep(RESTART_MS);
         worker = startWorker(options);
       }
-      // A name that was never there: no cache on the way, of sshfs for one, has anything under it.
+      // A new name for each call, so that no cache on the way (such as that of sshfs) knows it.
       const taken = await takeCall(join(mountpoint, 'rpc/workers', `${name}.${++takes}`));
       if (taken === 'gone') return;
       try {
@@ -62,7 +64,7 @@ function startWorker({ worker, mountpoint, log }: ServeOptions): WorkerProcess {
   return new WorkerProcess(worker, mountpoint, (line) => log(`worker: ${line}`));
 }
 
-/** Waits in the kernel, for at most a second, for a call. */
+/** Waits in the kernel for a call, for at most a second. */
 async function takeCall(path: string): Promise<FileHandle | 'gone'> {
   try {
     return await open(path, constants.O_RDWR | constants.O_CREAT, 0o600);
@@ -73,7 +75,7 @@ async function takeCall(path: string): Promise<FileHandle | 'gone'> {
   }
 }
 
-/** Whether the worker answered a call. As long as `taken` is open the call is ours. */
+/** Whether the worker answered the call. The call is ours while `taken` is open. */
 async function serveOne(taken: FileHandle, worker: WorkerProcess, options: ServeOptions): Promise<boolean> {
   const { mountpoint, signal, log, onCall } = options;
   const { buffer, bytesRead } = await taken.read(Buffer.alloc(CALL_BYTES), 0, CALL_BYTES, 0);
@@ -88,13 +90,15 @@ async function serveOne(taken: FileHandle, worker: WorkerProcess, options: Serve
     signal.addEventListener('abort', () => resolve(undefined), { once: true });
   });
   const answer = await Promise.race([worker.ask(request), stopped]);
-  // Left without an answer: another worker gets the call.
+  // Without an answer, another worker gets the call.
   if (answer === undefined) return false;
   const { ok, error } = answer;
   try {
     await writeFile(join(folder, answerFile), JSON.stringify({ ok, error }), { flag: 'r+' });
   } catch (cause) {
-    log(`${id}: the answer is not wanted any more (${(cause as NodeJS.ErrnoException).code})`);
+    log(
+      `${id}: the call was withdrawn, and its answer is dropped (${(cause as NodeJS.ErrnoException).code})`,
+    );
   }
   onCall?.(id, Date.now() - startedMs, ok ? undefined : (error ?? 'the worker gave no reason'));
   return worker.end === undefined;

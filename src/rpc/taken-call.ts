@@ -1,9 +1,9 @@
 import { visibleJson } from '../visible-text.ts';
 
-/** A worker's file has this size whatever it says. */
+/** The size of a worker's file, whatever it contains. */
 export const TAKEN_CALL_BYTES = 2048;
 
-/** What a worker reads of the call that it took: the call's folder in /rpc, and names in that folder. */
+/** What a worker reads about its call: the call's folder in /rpc, and names in that folder. */
 export interface TakenCall {
   readonly id: string;
   readonly input: string | undefined;
@@ -19,5 +19,5 @@ export function takenCallDocument(call: TakenCall | Record<string, never>): Buff
   return bytes;
 }
 
-/** There was no call. */
+/** The contents when no call came. */
 export const NO_CALL = takenCallDocument({});

@@ -1,4 +1,4 @@
-/** Those who wait for something, the first to come first. To come and to go cost the same however many wait. */
+/** A FIFO queue of waiting callers. Joining and leaving cost the same however many wait. */
 export class Waiting<T> {
   readonly #resolvers = new Set<(value: T | undefined) => void>();
 
@@ -6,7 +6,7 @@ export class Waiting<T> {
     return this.#resolvers.size;
   }
 
-  /** What came, or undefined after so long. Throws the signal's reason. */
+  /** The value, or undefined after the timeout. Throws the signal's reason. */
   wait(withinMs: number, signal: AbortSignal): Promise<T | undefined> {
     return new Promise((resolve, reject) => {
       const end = () => {
@@ -29,14 +29,14 @@ export class Waiting<T> {
     });
   }
 
-  /** Gives it to who came first; false when nobody waits. */
+  /** Gives the value to the first in the queue; false when nobody waits. */
   give(value: T): boolean {
     const [first] = this.#resolvers;
     first?.(value);
     return first !== undefined;
   }
 
-  /** Gives it to everybody. */
+  /** Gives the value to everybody who waits. */
   giveAll(value: T): void {
     for (const one of [...this.#resolvers]) one(value);
   }

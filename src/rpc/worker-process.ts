@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { AppendedLines } from '../telemetry/appended-lines.ts';
 import { cutTo } from '../telemetry/cut-text.ts';
 
-/** What a worker is asked: a line of JSON on its stdin. Paths are absolute. */
+/** A request to a worker: a line of JSON on its stdin. Paths are absolute. */
 export interface WorkerRequest {
   readonly id: string;
   readonly mount: string;
@@ -13,25 +13,25 @@ export interface WorkerRequest {
   readonly output: string;
 }
 
-/** What it answers: a line of JSON on its stdout. */
+/** A worker's answer: a line of JSON on its stdout. */
 export interface WorkerAnswer {
   readonly id: string;
   readonly ok: boolean;
   readonly error?: string;
 }
 
-/** For a worker that was told to end, and for what an ended one has printed. */
+/** Time for a worker to end after it was told to, and for reading the rest of its output. */
 const PATIENCE_MS = 5000;
-/** Of a line that is kept while it is not ended; what is longer is cut, and is no answer. */
+/** Maximum size of a line that is kept while it is incomplete; a longer line is cut and is not an answer. */
 const MOST_LINE_BYTES = 1024 * 1024;
-/** Of a line that is printed. */
+/** Maximum size of a line that is printed. */
 const MOST_PRINTED_BYTES = 8 * 1024;
-/** Of the reason in an answer: it fits into the file `answer` whatever has to be escaped in it. */
+/** Maximum size of the reason in an answer: it fits into the file `answer` however much of it must be escaped. */
 const MOST_REASON_BYTES = 8 * 1024;
 
 /**
- * A program that computes: one request at a time, by lines of JSON. Lines on its stdout that are no answer are its own affair and are passed on
- * to `said`; its stderr is the terminal's. What it prints is read as fast as it is dealt with, and no line of it is kept beyond a bound.
+ * A worker program, which gets one request at a time, in lines of JSON. Lines on its stdout that are not answers are passed to `said`; its
+ * stderr is the terminal's. Its output is read only as fast as it is handled, and the part of a line that is kept is bounded.
  */
 export class WorkerProcess {
   readonly #child: ChildProcess;
@@ -39,10 +39,10 @@ export class WorkerProcess {
   readonly #ended: Promise<string>;
   #waiting: { readonly id: string; readonly resolve: (answer: WorkerAnswer) => void } | undefined;
   #end: string | undefined;
-  /** That were read. */
+  /** Number of lines that were read. */
   #lines = 0;
 
-  /** `command` is for the shell; it finds the mount in $MLFS_MOUNT. */
+  /** `command` is run by a shell; it finds the mount in $MLFS_MOUNT. */
   constructor(command: string, mountpoint: string, said: (line: string) => void) {
     this.#said = said;
     this.#child = spawn(`exec ${command}`, {
@@ -50,7 +50,7 @@ export class WorkerProcess {
       stdio: ['pipe', 'pipe', 'inherit'],
       env: { ...process.env, MLFS_MOUNT: mountpoint },
     });
-    // A worker that is gone is noticed by its end.
+    // The exit event reports a worker that is gone.
     this.#child.stdin?.on('error', () => undefined);
     const allRead = readLines(this.#child.stdout as Readable, (line) => this.#take(line));
     this.#ended = Promise.race([
@@ -66,12 +66,12 @@ export class WorkerProcess {
     });
   }
 
-  /** Why there is no worker any more. */
+  /** Why the worker has ended. */
   get end(): string | undefined {
     return this.#end;
   }
 
-  /** Resolves with the worker's answer, or with one that says how it ended. Not called while another is asked. */
+  /** Resolves with the worker's answer, or with one that says how the worker ended. Must not be called while a request is running. */
   ask(request: WorkerRequest): Promise<WorkerAnswer> {
     if (this.#end !== undefined) return Promise.resolve({ id: request.id, ok: false, error: this.#end });
     return new Promise((resolve) => {
@@ -86,7 +86,7 @@ export class WorkerProcess {
     });
   }
 
-  /** SIGTERM, and SIGKILL for who does not hear it. */
+  /** Sends SIGTERM, and SIGKILL when the worker does not end. */
   async stop(): Promise<void> {
     if (this.#end !== undefined) return;
     this.#child.kill('SIGTERM');
@@ -95,7 +95,10 @@ export class WorkerProcess {
     clearTimeout(timer);
   }
 
-  /** The last answer may still be on the way. A program that the worker left behind can keep the pipe open: it is waited for as long as lines come. */
+  /**
+   * Waits for the last answer, which may still be in the pipe. A program that the worker left behind can keep the pipe open, so this waits
+   * only as long as lines arrive.
+   */
   async #lastLines(allRead: Promise<void>): Promise<void> {
     let read = false;
     const all = allRead.then(() => {
@@ -115,7 +118,7 @@ export class WorkerProcess {
   }
 }
 
-/** Hands on line after line; while many wait to be dealt with no more are read. Resolves when the last one was handed on. */
+/** Passes on line after line, and pauses reading while many lines wait to be handled. Resolves after the last line. */
 function readLines(stream: Readable, take: (line: string) => void): Promise<void> {
   const lines = new AppendedLines(MOST_LINE_BYTES, (text) => {
     for (const line of text.slice(0, -1).split('\n')) take(line.endsWith('\r') ? line.slice(0, -1) : line);

@@ -1,39 +1,39 @@
 import { errno } from '../errors.ts';
 
-/** A file in /rpc/workers. It is there while somebody has it open. */
+/** A file in /rpc/workers. It exists while it is open. */
 export interface WorkerFile {
   readonly name: string;
   readonly nodeid: number;
-  /** What it says: the call that was taken last. */
+  /** Its contents: the call that was taken last. */
   bytes: Buffer;
-  /** When it began to say that. */
+  /** When the contents became so. */
   changedMs: number;
-  /** Descriptors. */
+  /** Number of open descriptors. */
   opens: number;
 }
 
 export interface WorkersOptions {
-  /** Nodeids of their files: from here on, `MOST_WORKER_FILES` of them. */
+  /** First nodeid of the files; `MOST_WORKER_FILES` follow. */
   readonly firstNodeid: number;
-  /** How long a worker that has no file open still counts: it closes one before it opens the next. */
+  /** How long a worker without an open file still counts: it closes one file before it opens the next. */
   readonly patienceMs: number;
-  /** Somebody serves, or nobody does any more. */
+  /** Called when the first worker arrives and when the last has gone. */
   readonly said: (present: boolean) => void;
 }
 
-/** Files of workers that are there at a time. */
+/** Maximum number of workers' files. */
 export const MOST_WORKER_FILES = 1024;
 
 /**
- * The files in /rpc/workers and the workers behind them. A worker is what stands before the first dot of a name: `gpu0.1` and `gpu0.2` are two
- * files of one worker. It is present while it has a file open and for a little while afterwards, so that a worker that takes call after call is
- * counted all the time.
+ * The files in /rpc/workers and the workers behind them. The part of a name before its first dot names the worker: `gpu0.1` and `gpu0.2`
+ * are two files of one worker. A worker counts as present while it has a file open and for a short time afterwards, so that a worker that
+ * takes call after call counts without a break.
  */
 export class Workers {
   readonly #options: WorkersOptions;
   readonly #byName = new Map<string, WorkerFile>();
   readonly #byNodeid = new Map<number, WorkerFile>();
-  /** Open files of each worker that is present. */
+  /** Number of open files of each worker that is present. */
   readonly #present = new Map<string, number>();
   readonly #leaving = new Map<string, NodeJS.Timeout>();
   #last = 0;
@@ -43,7 +43,7 @@ export class Workers {
     this.#options = options;
   }
 
-  /** Workers that are present. */
+  /** Number of workers that are present. */
   get count(): number {
     return this.#present.size;
   }
@@ -56,7 +56,7 @@ export class Workers {
     return this.#byNodeid.get(nodeid);
   }
 
-  /** One more descriptor of the file, which is made when it is not there. Throws ENOSPC. */
+  /** Adds a descriptor of the file, and makes the file if necessary. Throws ENOSPC. */
   open(name: string, bytes: Buffer): WorkerFile {
     const file = this.#byName.get(name) ?? this.#make(name, bytes);
     file.opens++;
@@ -64,7 +64,7 @@ export class Workers {
     return file;
   }
 
-  /** One less. */
+  /** Removes a descriptor of the file. */
   close(file: WorkerFile): void {
     if (--file.opens === 0) {
       this.#byName.delete(file.name);

@@ -7,14 +7,11 @@ import type { StateDirectory } from './state-directory.ts';
 
 /** What `abandonEdits` dropped. */
 export interface AbandonReport extends CommitReport {
-  /** A commit was interrupted: the checkpoint file, if it is the one that it was for, may be half written. */
+  /** A commit was interrupted; if the checkpoint file is the one it was for, the file may be half written. */
   readonly interruptedCommit: boolean;
 }
 
-/**
- * Drops the edits of a checkpoint that need not be there, or need not fit, any more; also when the journal is damaged. Throws
- * ERR_MLFS_BUSY.
- */
+/** Drops the edits of a checkpoint that may be gone or may no longer match them. Works for a damaged journal, too. Throws ERR_MLFS_BUSY. */
 export async function abandonEdits(state: StateDirectory): Promise<AbandonReport> {
   const startedMs = Date.now();
   if (!state.exists()) return { ...report([], 0, startedMs), interruptedCommit: false };

@@ -1,13 +1,13 @@
 /**
- * The one rule that says whether the edits of a journal may go into a file. A mount, `commit`, `commit --dry-run` and `status` all ask it, so
- * what one of them accepts no other refuses. Nothing is written here.
+ * The one rule that says whether the edits of a journal may go into a file. A mount, `commit`, `commit --dry-run` and `status` all use it,
+ * so that they always agree. Nothing is written here.
  *
  * - The edits were made by this user or by root.
- * - The file is the one that base.json describes: of the same size and structure, and, where the structure holds no checksums of the contents,
- *   unchanged since (the same modification time).
- * - A commit that was interrupted has changed the file's times already, and may have changed its checksums. The structure is then compared with
- *   that of the commit mark, and where it holds no checksums the file must be the very inode.
- * - They change nothing but storages, and the checksums that follow from these.
+ * - The file is the one that base.json describes: its size and structure are the same. Where the structure holds no checksums of the
+ *   contents, the modification time must be the same, too.
+ * - An interrupted commit has already changed the file's times and may have changed its checksums. The structure is then compared with that
+ *   of the commit mark; where it holds no checksums, the inode must be the same.
+ * - The edits change only storages, and the checksums that follow from them.
  */
 import { MlfsError } from '../errors.ts';
 import type { BaseRecord } from './base-record.ts';
@@ -22,23 +22,23 @@ import type { Overlay, Piece } from './overlay.ts';
 /** The open file that the edits are to go into. */
 export type EditedFile = Pick<ImageBase, 'path' | 'size' | 'fingerprint' | 'read'>;
 
-/** What a state directory says of the edits in it. */
+/** What a state directory says about its edits. */
 export interface RecordedEdits {
   readonly stateDirectory: string;
-  /** What base.json says; undefined when there is none. */
+  /** The contents of base.json; undefined when it does not exist. */
   readonly base: BaseRecord | undefined;
 }
 
-/** A commit that an earlier process decided, and that is not known to be done. */
+/** A commit that an earlier process decided and that may be unfinished. */
 export interface InterruptedCommit {
-  /** What the commit mark says. */
+  /** The contents of the commit mark. */
   readonly note: string;
   readonly overlay: Overlay;
 }
 
-/** What is to be written to finish such a commit. */
+/** What must be written to finish such a commit. */
 export interface AdmittedCommit {
-  /** Which file it was made for. */
+  /** The file that the commit was made for. */
   readonly base: BaseRecord;
   readonly note: CommitNote;
   /** The parts that lie in storages. */
@@ -88,8 +88,8 @@ export async function admitInterrupted(
 }
 
 /**
- * Both in one, for callers that only look: throws what finishing the interrupted commit and then mounting would throw. Edits that were made
- * after an interrupted commit are of the file that the finished commit leaves, so base.json says nothing about them yet.
+ * Both checks in one, for callers that only look: throws what finishing the interrupted commit and then mounting would throw. Edits made
+ * after an interrupted commit refer to the file that the finished commit leaves, so base.json does not describe it yet.
  */
 export async function refuseForeignEdits(
   edits: RecordedEdits & {
@@ -114,7 +114,7 @@ export function isOfAnotherUser({ uid }: BaseRecord): boolean {
   return uid !== undefined && uid !== 0 && caller !== undefined && uid !== caller;
 }
 
-/** Edits of another user would become the caller's own writes. */
+/** Without this check, another user's edits would be written in the caller's name. */
 function refuseOfAnotherUser(base: BaseRecord, stateDirectory: string, checkpoint: string): void {
   if (!isOfAnotherUser(base)) return;
   throw new MlfsError(
@@ -141,14 +141,14 @@ async function isUnchanged(
 }
 
 /**
- * Files of one model after another have the same structure where it holds no checksums of the contents: there a half-written file is known
+ * Where the structure holds no checksums of the contents, all files of one model have the same structure. A half-written file is then known
  * by its inode alone.
  */
 function isCommitTarget({ size, ino }: BaseRecord, file: EditedFile, structure: FileStructure): boolean {
   return size === file.size && (holdsChecksums(structure) || ino === String(file.fingerprint.ino));
 }
 
-/** Where the structure holds checksums of all content, an equal structure means an equal file, wherever it was copied from. */
+/** Where the structure holds checksums of all contents, an equal structure means an equal file, wherever it was copied from. */
 function holdsChecksums({ identity, checksums }: FileStructure): boolean {
   return identity.length > 0 && checksums.fields.length > 0;
 }
@@ -163,10 +163,10 @@ function sameSpans(a: readonly FileSpan[], b: readonly FileSpan[]): boolean {
 function anotherFile(path: string): MlfsError {
   return new MlfsError(
     'ERR_MLFS_RECOVERY',
-    `${path}: a commit was interrupted, and this is not the file that it was for`,
+    `${path}: a commit was interrupted, and it was for another file`,
     {
       path,
-      advice: `put the file back that was there, or drop the edits: mlfs discard ${path}`,
+      advice: `put the old file back, or drop the edits: mlfs discard ${path}`,
     },
   );
 }

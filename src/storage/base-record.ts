@@ -1,6 +1,6 @@
 /**
- * base.json of a state directory: which file the journal's offsets refer to, and who made the journal. Version 2; version 1, which
- * names neither the device nor the user, can still be read.
+ * base.json of a state directory: the file that the journal's offsets refer to, and the user who made the journal. The version is 2.
+ * Version 1, without device and user, can still be read.
  */
 import { MlfsError } from '../errors.ts';
 import { structureOf } from './commit-note.ts';
@@ -10,30 +10,30 @@ import type { ImageBase } from './image.ts';
 export interface BaseRecord {
   /** Absolute path, for people. */
   readonly path: string;
-  /** Device number, decimal. For people, too: the numbers of some file systems change from boot to boot. Version 1 has none. */
+  /** Device number, decimal. For people only: some file systems change it at each boot. Version 1 has none. */
   readonly dev?: string;
   readonly ino: string;
   readonly size: number;
   readonly mtimeNs: string;
   /** CRC-32C of the parts that say what the file is (a zip's central directory, a header); 8 hexadecimal digits. */
   readonly structure: string;
-  /** The effective user id of the process that wrote it. Version 1 has none. */
+  /** Effective user id of the process that wrote it. Version 1 has none. */
   readonly uid?: number;
 }
 
 const VERSION = 2;
-/** Linux' largest path, escaped, with room for the numbers. */
+/** Linux's longest path, escaped, with space for the numbers. */
 export const MAX_BASE_BYTES = 64 * 1024;
 const DECIMAL = /^\d{1,20}$/;
 const STRUCTURE = /^[0-9a-f]{8}$/;
 
-/** A record that names no device or no user is of version 1. */
+/** A record without a device or a user is of version 1. */
 export function encodeBase({ path, dev, ino, size, mtimeNs, structure, uid }: BaseRecord): string {
   const version = dev === undefined || uid === undefined ? 1 : VERSION;
   return `${JSON.stringify({ version, path, dev, ino, size, mtimeNs, structure, uid })}\n`;
 }
 
-/** Throws ERR_MLFS_RECOVERY. No message repeats what the file holds. */
+/** Throws ERR_MLFS_RECOVERY. No message repeats the file's contents. */
 export function decodeBase(text: string, path: string): BaseRecord {
   const refuse = (reason: string) =>
     new MlfsError('ERR_MLFS_RECOVERY', `${path}: ${reason}`, {
@@ -49,7 +49,7 @@ export function decodeBase(text: string, path: string): BaseRecord {
   if (typeof fields !== 'object' || fields === null) throw refuse('is not a JSON object');
   const { version, path: checkpoint, dev, ino, size, mtimeNs, structure, uid } = fields;
   if (version !== 1 && version !== VERSION) {
-    const said = typeof version === 'number' ? `is of version ${version}` : 'has no version';
+    const said = typeof version === 'number' ? `has version ${version}` : 'has no version';
     throw refuse(`${said}; this mlfs knows versions 1 and ${VERSION}`);
   }
   if (typeof checkpoint !== 'string') throw refuse('its path is not a string');
@@ -66,7 +66,7 @@ export function decodeBase(text: string, path: string): BaseRecord {
   return { ...record, dev, uid };
 }
 
-/** The record of an open file, for edits of the user who runs this process. */
+/** The record for an open file and the user of this process. */
 export async function describeBase(
   path: string,
   base: Pick<ImageBase, 'fingerprint' | 'read'>,
@@ -84,7 +84,7 @@ export async function describeBase(
   };
 }
 
-/** The user that base.json names: who runs this process. */
+/** The user that base.json names: the user of this process. */
 export const OWN_USER: { readonly uid: number } = { uid: process.geteuid?.() ?? 0 };
 
 function isCount(value: unknown): value is number {

@@ -1,6 +1,6 @@
 /** A random-access run of bytes of a known size: what parsers read from. */
 export interface ByteSource {
-  /** What messages call it. */
+  /** Name of the source in messages. */
   readonly path: string;
   readonly size: number;
   /**
@@ -9,8 +9,8 @@ export interface ByteSource {
    */
   read(offset: number, length: number): Promise<Buffer>;
   /**
-   * The same at once, blocking: for many small reads of what is probably cached, where handing each to another thread would cost
-   * twenty times the read. Sources that cannot be quick do not have it.
+   * Reads synchronously, for many small reads that are probably cached: a thread would cost twenty times as much as the read. Sources that
+   * may block for long do not have it.
    */
   readNow?(offset: number, length: number): Buffer;
 }

@@ -1,51 +1,50 @@
 /**
- * Checksums that follow the edits. A file may hold ranges with a CRC-32 written down elsewhere in it (a zip's entries). CRC-32
- * is linear: what a change of some bytes does to it follows from the bytes before and after and their distance from the range's
- * end, so nothing else is read. A range may lie inside another (an archive in an archive): the inner one's written CRC is then
- * content of the outer.
+ * Checksums that follow the edits. A file may hold ranges whose CRC-32 is stored elsewhere in it (a zip's entries). CRC-32 is linear: its
+ * change follows from the old bytes, the new bytes and their distance from the range's end, so nothing else is read. A range may lie inside
+ * another one (an archive in an archive); the stored CRC of the inner range is then content of the outer.
  *
- * Invariant: a range's difference is the XOR of all its changes since what is written in the file, and zero when there was none.
+ * Invariant: a range's difference is the XOR of all its changes since the stored value, and zero when there was none.
  */
 import { crc32, crc32Shift } from './crc32.ts';
 import type { DirtyRange } from './overlay.ts';
 import { partitionPoint } from './partition-point.ts';
 
-/** Bytes of the base whose CRC-32 is written at `fields`, each 4 bytes little-endian. */
+/** Bytes of the base whose CRC-32 is stored at `fields`, each 4 bytes little-endian. */
 export interface CheckedRange {
   readonly offset: number;
   readonly length: number;
   readonly crc32: number;
   readonly fields: readonly number[];
   /**
-   * A field that holds another value, so that edits leave it as it is. A commit that was interrupted may have made it so: recovery
-   * writes it, too.
+   * A field whose value is not the range's CRC, so that edits leave it unchanged. An interrupted commit may have caused that: recovery
+   * writes such a field, too.
    */
   readonly differingField?: number;
 }
 
-/** Bytes that belong at `offset` of the file so that a checksum is right. */
+/** Bytes to write at `offset` of the file to make a checksum right. */
 export interface ChecksumPatch {
   readonly offset: number;
   readonly bytes: Buffer;
 }
 
-/** What the changes of one update do to the checksums; `Checksums.apply` makes them count. */
+/** How one update changes the checksums. `Checksums.apply` puts it into effect. */
 export type ChecksumChanges = Map<number, number>;
 
-/** What a commit is about to write, and the changes that are in it. */
+/** What a commit is about to write, and the changes that it includes. */
 export interface ChecksumMark {
   readonly patches: readonly ChecksumPatch[];
   readonly differences: ReadonlyMap<number, number>;
 }
 
 export class Checksums {
-  /** By offset; a range stands before those inside it. */
+  /** Sorted by offset; a range comes before those inside it. */
   readonly #ranges: readonly CheckedRange[];
-  /** Index of the range that each one lies in, -1 for none. */
+  /** For each range, the index of the range that contains it, or -1. */
   readonly #around: readonly number[];
-  /** What is written in the file, where a commit made it differ from the range's own. */
+  /** The stored value, where a commit made it differ from the range's own. */
   readonly #written = new Map<number, number>();
-  /** Differences of the CRCs from what is written, by index. */
+  /** By index: the XOR of the current and the stored CRC. */
   readonly #differences: ChecksumChanges = new Map();
   #patches: readonly ChecksumPatch[] | undefined;
 
@@ -54,14 +53,14 @@ export class Checksums {
     this.#around = nesting(this.#ranges);
   }
 
-  /** Where checksums are written, ascending: 4 bytes each. */
+  /** Offsets of the stored checksums, ascending: 4 bytes each. */
   get fields(): Float64Array {
     const all: number[] = [];
     for (const { fields } of this.#ranges) for (const field of fields) all.push(field);
     return new Float64Array(all).sort();
   }
 
-  /** Where the checksums are written that a change of these bytes changes. Each range lies inside one whose checksum is written, or in none. */
+  /** Offsets of the checksums that a change of these bytes affects. A range lies inside one other range with a checksum, or in none. */
   fieldsOf(changed: Iterable<DirtyRange>): Set<number> {
     const fields = new Set<number>();
     for (const { start, end } of changed) {
@@ -75,7 +74,7 @@ export class Checksums {
     return fields;
   }
 
-  /** Adds to `changes` that `before` at `offset` of the file becomes `after`, of the same length. */
+  /** Adds a change of the file to `changes`: `before` at `offset` becomes `after`, of the same length. */
   change(changes: ChecksumChanges, offset: number, before: Uint8Array, after: Uint8Array): void {
     this.#add(changes, offset, before.byteLength, crc32(before) ^ crc32(after));
   }
@@ -87,13 +86,13 @@ export class Checksums {
     }
   }
 
-  /** The fields whose value differs from what is written in the file, ascending, with the value that is right now. */
+  /** The fields whose right value differs from the stored one, ascending, with the right value. */
   patches(): readonly ChecksumPatch[] {
     this.#patches ??= this.#makePatches();
     return this.#patches;
   }
 
-  /** What belongs into the field at `offset`, if it is not what is written there. */
+  /** The right value of the field at `offset`, if it differs from the stored one. */
   patchAt(offset: number): Buffer | undefined {
     const patches = this.patches();
     const found = partitionPoint(
@@ -104,12 +103,12 @@ export class Checksums {
     return patch?.offset === offset ? patch.bytes : undefined;
   }
 
-  /** What a commit of now has to write. */
+  /** What a commit at this moment has to write. */
   mark(): ChecksumMark {
     return { patches: this.patches(), differences: new Map(this.#differences) };
   }
 
-  /** The commit of that mark is in the file. Changes since then go on counting. */
+  /** The commit of that mark is in the file. Later changes remain. */
   settle({ patches, differences }: ChecksumMark): void {
     const values = new Map(patches.map(({ offset, bytes }) => [offset, bytes.readUInt32LE(0)]));
     this.#ranges.forEach(({ fields: [field] }, index) => {
@@ -119,7 +118,7 @@ export class Checksums {
     this.apply(differences);
   }
 
-  /** Nothing was changed after all. */
+  /** Discards all changes. */
   reset(): void {
     this.#differences.clear();
     this.#patches = undefined;
@@ -128,7 +127,7 @@ export class Checksums {
   #makePatches(): ChecksumPatch[] {
     const differences = new Map(this.#differences);
     const patches: ChecksumPatch[] = [];
-    // From the inside out: what an inner range's field becomes is a change of the outer one, which stands before it.
+    // From the inside out: a changed field of an inner range is a change of the outer range, which comes before it.
     const touched = new Set([...differences.keys()].flatMap((index) => [...this.#outward(index)]));
     for (const index of [...touched].sort((a, b) => b - a)) {
       const difference = differences.get(index) ?? 0;
@@ -145,7 +144,7 @@ export class Checksums {
     return patches.sort((a, b) => a.offset - b.offset);
   }
 
-  /** Adds a change of `length` bytes at `offset`, whose own CRC differs by `difference`, to every range that holds it. */
+  /** Adds a change of `length` bytes at `offset`, whose own CRC differs by `difference`, to every range that contains it. */
   #add(changes: ChecksumChanges, offset: number, length: number, difference: number): void {
     const end = offset + length;
     for (const index of this.#outward(this.#lastAtOrBefore(offset))) {

@@ -5,13 +5,13 @@ import type { ChecksumPatch } from './checksums.ts';
 import { crc32c } from './crc32c.ts';
 
 /**
- * What the commit mark says besides "it was decided": which file the dirty ranges go into, and the checksums that go with them.
- * With it a commit can be finished by somebody who knows nothing of the file's format.
+ * The payload of a commit mark: the file that the dirty ranges go into, and the checksums that go with them. With it, a process that knows
+ * nothing of the file's format can finish the commit.
  */
 export interface CommitNote {
   readonly size: number;
   readonly identity: readonly FileSpan[];
-  /** CRC-32C of the identity ranges as they are when the commit is done. */
+  /** CRC-32C of the identity ranges after the commit. */
   readonly structure: string;
   readonly patches: readonly ChecksumPatch[];
 }
@@ -31,7 +31,7 @@ const MAX_NOTE_CHARACTERS = 64 * 1024 * 1024;
 const CHECKSUM_BYTES = 4;
 const STRUCTURE = /^[0-9a-f]{8}$/;
 
-/** Throws ERR_MLFS_RECOVERY for what this version did not write: every field is looked at, and every place lies inside `size`. */
+/** Throws ERR_MLFS_RECOVERY for anything that this version did not write: every field is checked, and every offset lies inside `size`. */
 export function decodeCommitNote(text: string, path: string): CommitNote {
   const refuse = (reason: string) =>
     new MlfsError(
@@ -47,7 +47,7 @@ export function decodeCommitNote(text: string, path: string): CommitNote {
   if (note === undefined) throw refuse('is not a JSON object');
   const { version, size, identity, structure, checksums } = note;
   if (version !== 1) {
-    const said = typeof version === 'number' ? `is of version ${version}` : 'has no version';
+    const said = typeof version === 'number' ? `has version ${version}` : 'has no version';
     throw new MlfsError('ERR_MLFS_RECOVERY', `${path}: a commit was interrupted, and its note ${said}`, {
       path,
       advice: 'Finish it with the version of mlfs that began it.',
@@ -99,7 +99,7 @@ function isCount(value: unknown): value is number {
 
 const SLICE_BYTES = 1024 * 1024;
 
-/** CRC-32C over ranges of a file as it is once the patches are in it: 8 hexadecimal digits. The same before, during and after a commit. */
+/** CRC-32C over ranges of a file with the patches applied: 8 hexadecimal digits. It is the same before, during and after a commit. */
 export async function structureOf(
   file: Pick<ByteSource, 'read'>,
   ranges: readonly FileSpan[],
@@ -117,7 +117,7 @@ export async function structureOf(
   return crc.toString(16).padStart(8, '0');
 }
 
-/** Copies the part of a patch that falls into `bytes`, which begin at `start` of the file. */
+/** Copies the part of a patch that lies in `bytes`, which begin at `start` of the file. */
 function place(bytes: Buffer, start: number, patch: ChecksumPatch): void {
   const from = Math.max(start, patch.offset);
   const to = Math.min(start + bytes.byteLength, patch.offset + patch.bytes.byteLength);

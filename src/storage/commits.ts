@@ -1,11 +1,11 @@
 /**
- * What becomes of dirty ranges: they are committed into the file, written to a copy, or discarded.
+ * The ways out for dirty ranges: they are committed into the file, written to a copy, or discarded.
  *
- * A commit is a redo log. The decision is one durable record of the journal, the commit mark, which carries the new checksums; from there
- * on the dirty ranges and checksums are copied into the base, as often as it takes until base.json and the removal of the segments say that it
- * is done. Writing goes on meanwhile, into later segments.
+ * A commit is a redo log. The decision is one durable record of the journal, the commit mark, which carries the new checksums. After it,
+ * the dirty ranges and checksums are copied into the base, and copied again after each failure, until base.json is updated and the segments
+ * are removed. New edits go into later segments meanwhile.
  *
- * Invariants: the caller runs one of these at a time. A commit that was decided is finished before anything else is decided. Segments are
+ * Invariants: the caller runs one of these operations at a time. A decided commit is finished before anything else is decided. Segments are
  * dropped only when no piece of the overlay lies in them.
  */
 import { describeBase } from './base-record.ts';
@@ -26,16 +26,16 @@ import type { StateDirectory } from './state-directory.ts';
 
 export interface FoldOptions {
   readonly onProgress?: (progress: Progress) => void;
-  /** Says what would be done and does nothing. */
+  /** Report what would be done and change nothing. */
   readonly dryRun?: boolean;
 }
 
 export interface CommitToOptions extends FoldOptions {
-  /** Replace a file that is there. */
+  /** Replace an existing file. */
   readonly overwrite?: boolean;
 }
 
-/** What a decided commit has to put into the base. */
+/** What a decided commit has to write into the base. */
 interface Decided {
   readonly segment: number;
   readonly pieces: readonly Piece[];
@@ -44,13 +44,13 @@ interface Decided {
 
 export interface CommittedEdits {
   readonly medium: Medium;
-  /** Of the checkpoint. */
+  /** Path of the checkpoint. */
   readonly path: string;
   readonly state: StateDirectory;
   readonly journal: Journal;
   readonly image: Image;
   readonly structure: FileStructure;
-  /** One update at a time. */
+  /** Runs one update at a time. */
   readonly updates: Mutex;
 }
 
@@ -69,7 +69,7 @@ export class Commits {
     return this.#progress;
   }
 
-  /** A commit was decided and is not known to be done. */
+  /** A commit was decided and may be unfinished. */
   get pending(): boolean {
     return this.#decided !== undefined;
   }
@@ -87,7 +87,7 @@ export class Commits {
       await updates.run(() => this.dropSuperseded());
       return report([], 0, startedMs);
     }
-    // Whether it can be written is found out before anything is decided.
+    // Check that the file can be written before anything is decided.
     const file = await openBase(medium, path, image.base, { begun: false });
     try {
       const { decided, outcome } = await updates.run(() => this.#decide(startedMs));
@@ -98,7 +98,7 @@ export class Commits {
     }
   }
 
-  /** Writes the image with right checksums to a new file, which appears when it is whole; the edits stay as they are. */
+  /** Writes the image with right checksums to a new file, which appears when it is complete; the edits stay as they are. */
   async commitTo(path: string, options: CommitToOptions): Promise<CommitReport> {
     const startedMs = Date.now();
     const { medium, state, image, structure, updates } = this.#edits;
@@ -143,7 +143,7 @@ export class Commits {
     });
   }
 
-  /** Removes a journal none of whose records counts: replacements that did not come to their end. To be called between updates. */
+  /** Removes a journal in which no record counts: replacements that were never completed. Must be called between updates. */
   async dropSuperseded(): Promise<void> {
     const { journal, image } = this.#edits;
     if (!image.overlay.empty || this.pending || journal.counters.bytes === 0) return;
@@ -166,7 +166,7 @@ export class Commits {
     return { decided, outcome };
   }
 
-  /** Carries out what was decided when it could not be done. */
+  /** Carries out a decided commit that failed before. */
   async #finish(decided: Decided, options: FoldOptions): Promise<void> {
     const { medium, path, image } = this.#edits;
     const file = await openBase(medium, path, image.base, { begun: true });
@@ -193,8 +193,8 @@ export class Commits {
         this.#total++;
         image.changed({ ranges: [], chunks });
       });
-      // It is done, whether or not the segments can be removed: they go with the next ones, or when the journal is opened again,
-      // which folds them in once more.
+      // The commit is done even if the segments cannot be removed. They go with the next ones, or when the journal is opened again, which
+      // folds them in once more.
       await journal.dropThrough(segment).catch(() => undefined);
     } finally {
       this.#progress = undefined;

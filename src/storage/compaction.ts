@@ -1,6 +1,6 @@
 /**
- * Keeps the journal small and the overlay cheap. Compaction rewrites what is live when most of the journal is superseded, and drops the old
- * segments; defragmentation joins the pieces of a chunk that lie near each other. Neither changes a byte of the image.
+ * Keeps the journal small and the overlay cheap. Compaction rewrites the live records when most of the journal is superseded, and drops the
+ * old segments. Defragmentation joins pieces of a chunk that lie near each other. Neither changes a byte of the image.
  */
 import type { FileStructure } from './file-structure.ts';
 import type { Image } from './image.ts';
@@ -8,11 +8,11 @@ import type { AppendOptions, Journal } from './journal/journal.ts';
 import type { Mutex } from './mutex.ts';
 import type { DirtyRange, Piece, Placement } from './overlay.ts';
 
-/** Below this the journal is not worth compacting. */
+/** A journal smaller than this is not compacted. */
 const COMPACT_FROM_BYTES = 64 * 1024 * 1024;
 /** A chunk with more pieces than this is defragmented: on average they lie within 512 bytes of each other. */
 const FRAGMENTED_PIECES = 2048;
-/** What may lie between two pieces that become one: no chunk has more than half as many pieces afterwards. */
+/** Maximum gap between two pieces that are joined; no chunk keeps more than half as many pieces. */
 const JOINED_GAP_BYTES = 1024;
 
 export interface CompactionOptions {
@@ -20,9 +20,9 @@ export interface CompactionOptions {
   readonly image: Image;
   readonly structure: FileStructure;
   readonly limitBytes: number;
-  /** One update at a time. */
+  /** Runs one update at a time. */
   readonly updates: Mutex;
-  /** One commit, discard or compaction at a time. */
+  /** Runs one commit, discard or compaction at a time. */
   readonly decisions: Mutex;
   /** Whether the journal is closed. */
   readonly ended: () => boolean;
@@ -38,12 +38,12 @@ export class Compaction {
     this.#options = options;
   }
 
-  /** Resolves when a compaction that is running or waiting is over. */
+  /** Resolves when a running or waiting compaction is over. */
   async finished(): Promise<void> {
     await this.#running;
   }
 
-  /** Begins to rewrite what is live when most of the journal is superseded. */
+  /** Begins to rewrite the live records when most of the journal is superseded. */
   startWhenWorth(): void {
     const { journal, image, decisions, limitBytes } = this.#options;
     const { bytes } = journal.counters;
@@ -51,18 +51,18 @@ export class Compaction {
     if (this.#running !== undefined || bytes < from || image.overlay.bytes * 2 > bytes) return;
     this.#running = decisions
       .run(() => this.#compact())
-      // No room to compact, or a medium that fails: the next update says so to whom it concerns.
+      // No room to compact, or a failing medium: the next update reports it to its caller.
       .catch(() => undefined)
       .finally(() => {
         this.#running = undefined;
       });
   }
 
-  /** Joins, after the updates before, the pieces of chunks that have too many: each change of a chunk costs as much as it has pieces. */
+  /** After the updates before, joins the pieces of chunks that have too many: the cost of a change grows with the pieces of its chunk. */
   defragment(chunks: Iterable<number>): void {
     for (const index of chunks) {
       if (!this.#isFragmented(index)) continue;
-      // A medium that fails says so to the next update.
+      // The next update reports a failing medium.
       this.#options.updates.run(() => this.#defragment(index)).catch(() => undefined);
     }
   }
@@ -78,7 +78,7 @@ export class Compaction {
       end - start <= JOINED_GAP_BYTES && structure.writable.contains(start, end);
     const pieces = image.overlay.chunk(index);
     const ranges = joined(pieces, joinable);
-    // Pieces of many small tensors stay apart: to rewrite them with every change would be worse than to have them.
+    // Pieces of many small tensors stay apart: rewriting them with every change would cost more than keeping them.
     if (ranges.length * 2 <= pieces.length) await this.#rewrite(ranges);
   }
 
@@ -97,7 +97,7 @@ export class Compaction {
     await updates.run(() => journal.dropThrough(segment));
   }
 
-  /** Journals ranges once more, as they are. A chunk has 1 MiB at most. */
+  /** Journals ranges again, unchanged. A chunk has 1 MiB at most. */
   async #rewrite(ranges: readonly DirtyRange[], options: AppendOptions = {}): Promise<void> {
     const { journal, image } = this.#options;
     const writes = await Promise.all(
@@ -113,7 +113,7 @@ export class Compaction {
   }
 }
 
-/** Ranges of ascending pieces, those between which the bytes are joinable as one. */
+/** Ranges of ascending pieces, where pieces with joinable bytes between them become one. */
 function joined(
   pieces: readonly DirtyRange[],
   joinable: (start: number, end: number) => boolean,

@@ -1,6 +1,6 @@
 /**
- * What a journal may do to a checkpoint, whatever it says: change the bytes of storages, and the checksums that follow from them. Its
- * records are data that anybody may have made; only the file itself, as it was parsed, says which of its bytes these are.
+ * The limits of what any journal may do to a checkpoint: change the bytes of storages, and the checksums that follow from them. Journal
+ * records are untrusted; only the parsed file says which of its bytes these are.
  */
 import { MlfsError } from '../errors.ts';
 import type { ByteSource } from './byte-source.ts';
@@ -9,12 +9,12 @@ import type { FileStructure } from './file-structure.ts';
 import { inParallel } from './in-parallel.ts';
 import type { Piece } from './overlay.ts';
 
-/** Pieces that are read at one time; each is 1 MiB at most. */
+/** Number of pieces that are read at a time; each is 1 MiB at most. */
 const PIECES_AT_ONCE = 16;
 
 /**
- * The parts of the pieces that lie in storages. Bytes of a piece outside of them must be what the file has there: mlfs 0.1.0 joined pieces
- * that lay near each other, with the bytes between them. Throws ERR_MLFS_RECOVERY for a piece that would change anything else.
+ * The parts of the pieces that lie in storages. Bytes outside of them must equal those of the file: mlfs 0.1.0 joined neighbouring pieces
+ * together with the bytes between them. Throws ERR_MLFS_RECOVERY for a piece that would change anything else.
  */
 export async function confinePieces(
   pieces: Iterable<Piece>,
@@ -38,7 +38,7 @@ export async function confinePieces(
     }
   }
   if (outside.length === 0) return confined;
-  // A commit that was interrupted may have written these already.
+  // An interrupted commit may have written these already.
   const fields = checksums.fieldsOf(confined);
   await inParallel(outside, PIECES_AT_ONCE, async ({ start, end, file: segment, fileOffset }) => {
     if (end > file.size) throw forbidden(file.path, start, end);
@@ -54,7 +54,7 @@ export async function confinePieces(
   return confined;
 }
 
-/** Throws ERR_MLFS_RECOVERY for a checksum whose place is not one that these pieces, which are confined, can change. */
+/** Throws ERR_MLFS_RECOVERY for a checksum that these confined pieces cannot change. */
 export function refuseForeignPatches(
   patches: readonly ChecksumPatch[],
   pieces: readonly Piece[],
@@ -72,15 +72,15 @@ const CHECKSUM_BYTES = 4;
 function forbidden(path: string, start: number, end: number): MlfsError {
   return new MlfsError(
     'ERR_MLFS_RECOVERY',
-    `${path}: its journal would change bytes ${start} to ${end}, which are no tensor's`,
+    `${path}: its journal would change bytes ${start} to ${end}, which belong to no tensor`,
     {
       path,
-      advice: `No mount makes such a journal, and nothing of it was written. Drop it: mlfs discard ${path}`,
+      advice: `No mount writes such a journal, and none of it was written to the file. To drop it: mlfs discard ${path}`,
     },
   );
 }
 
-/** Makes the checksums follow what pieces change, which lie in storages of the file. */
+/** Updates the checksums for pieces that lie in storages of the file. */
 export function followPieces(
   pieces: readonly Piece[],
   base: Pick<ByteSource, 'read'>,

@@ -16,9 +16,9 @@ import { refuseLocked, refuseStateDirectory } from './protected-files.ts';
 
 export interface CopyTarget {
   readonly path: string;
-  /** Replace a regular file that is there. */
+  /** Replace an existing regular file. */
   readonly overwrite: boolean;
-  /** Of the checkpoint. Nothing is written into it. */
+  /** The checkpoint's descriptor. Nothing is written to it. */
   readonly stateDirectory: string;
 }
 
@@ -29,12 +29,13 @@ export interface CopyOptions extends CopyTarget {
 }
 
 const SLICE_BYTES = 1024 * 1024;
-/** Between two of them the copy tells how far it is, and can be ended. */
+/** Bytes copied between two progress reports, where the copy can also be aborted. */
 const KERNEL_SLICE_BYTES = 64 * 1024 * 1024;
 
 /**
- * Copies a file to a new name, durably; the name appears when the copy is whole. It has the mode of the file, without set-id bits. Throws EEXIST,
- * ENOSPC, ERR_MLFS_USAGE (something is there that is not to be replaced), ERR_MLFS_BUSY (a mounted checkpoint is), ERR_MLFS_ACCESS.
+ * Copies a file to a new name, durably; the name appears when the copy is complete. The copy has the file's mode without set-id bits.
+ * Throws EEXIST, ENOSPC, ERR_MLFS_USAGE (the existing target must not be replaced), ERR_MLFS_BUSY (the target is a mounted checkpoint),
+ * ERR_MLFS_ACCESS.
  */
 export async function writeCopy(medium: Medium, base: ImageBase, options: CopyOptions): Promise<void> {
   if (base.fd === undefined) return writeCopyOnMedium(medium, base, options);
@@ -71,11 +72,11 @@ function refuseItself(path: string, { stat }: FileInTheWay, { fingerprint }: Ima
   if (stat.dev !== fingerprint.dev || stat.ino !== fingerprint.ino) return;
   throw new MlfsError('ERR_MLFS_USAGE', `${path}: is the checkpoint itself`, {
     path,
-    advice: 'mlfs commit without --to puts the edits into it',
+    advice: 'mlfs commit without --to writes the edits into it',
   });
 }
 
-/** On a medium that is not this machine's disk: by its own names. */
+/** Copies by names, on a medium that is not this machine's disk. */
 async function writeCopyOnMedium(
   medium: Medium,
   base: ImageBase,
@@ -83,7 +84,7 @@ async function writeCopyOnMedium(
 ): Promise<void> {
   const names = await medium.list(dirname(path));
   if (!overwrite && names.includes(path.slice(path.lastIndexOf('/') + 1))) {
-    throw new MlfsError('ERR_MLFS_USAGE', `${path}: is there already`, { path, errno: 'EEXIST' });
+    throw new MlfsError('ERR_MLFS_USAGE', `${path}: already exists`, { path, errno: 'EEXIST' });
   }
   const partial = `${path}.partial-${process.pid}`;
   if (names.some((name) => partial.endsWith(`/${name}`))) await medium.remove(partial);
@@ -112,7 +113,7 @@ async function copyBytes(
   await copySlices(base, file, copied, onProgress);
 }
 
-/** Returns how many bytes are there; the rest is for `copySlices`, which says what is wrong if something is. */
+/** Returns how many bytes were copied. `copySlices` copies the rest, and reports the reason if that fails. */
 async function copyInKernel(
   from: number,
   to: number,
@@ -136,7 +137,7 @@ async function copyInKernel(
       onProgress({ done, total });
     }
   } catch {
-    // The kernel cannot copy between these file systems, or there is no room: that is found again.
+    // The kernel cannot copy between these file systems, or there is no space, which the copy in slices finds again.
   }
   return done;
 }

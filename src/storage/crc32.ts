@@ -16,7 +16,7 @@ const TABLE = makeTable();
 /** x^(8·2^k), for every k that a safe integer has. */
 const SQUARES = makeSquares();
 
-/** CRC-32 of `bytes`, going on from the CRC of what came before. */
+/** CRC-32 of `bytes`, continuing from the CRC of the bytes before. */
 export const crc32: (bytes: Uint8Array, previous?: number) => number =
   typeof zlib.crc32 === 'function' ? (bytes, previous = 0) => zlib.crc32(bytes, previous) : crc32ByTable;
 

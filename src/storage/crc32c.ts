@@ -1,6 +1,6 @@
 /**
- * CRC-32C (Castagnoli: reflected polynomial 0x82F63B78, start and final value all ones): what guards the records of the journal. The
- * addon has the processor's own instruction; without it eight tables take eight bytes a step ("slicing by 8").
+ * CRC-32C (Castagnoli: reflected polynomial 0x82F63B78, start and final value all ones), the checksum of the journal's records. The addon
+ * uses the processor's instruction; without it, eight tables take eight bytes a step ("slicing by 8").
  */
 import { loadNative } from './native.ts';
 
@@ -8,7 +8,7 @@ const POLYNOMIAL = 0x82f63b78;
 
 let chosen: ((bytes: Uint8Array, previous: number) => number) | undefined;
 
-/** CRC-32C of `bytes`, going on from the CRC of what came before. */
+/** CRC-32C of `bytes`, continuing from the CRC of the bytes before. */
 export function crc32c(bytes: Uint8Array, previous = 0): number {
   chosen ??= choose();
   return chosen(bytes, previous);
@@ -16,13 +16,13 @@ export function crc32c(bytes: Uint8Array, previous = 0): number {
 
 function choose(): (bytes: Uint8Array, previous: number) => number {
   const addon = loadNative();
-  // An addon of an older build has no such function.
+  // An addon from an older build lacks this function.
   return typeof addon?.crc32c === 'function'
     ? (bytes, previous) => addon.crc32c(bytes, previous)
     : crc32cByTables;
 }
 
-/** The portable way. */
+/** The portable implementation. */
 export function crc32cByTables(bytes: Uint8Array, previous = 0): number {
   tables ??= makeTables();
   const [t0, t1, t2, t3, t4, t5, t6, t7] = tables;

@@ -4,12 +4,12 @@ export interface Run {
   readonly end: number;
 }
 
-/** What is compared at once before a difference is looked for byte by byte. */
+/** Bytes that are compared at once before a difference is searched byte by byte. */
 const BLOCK_BYTES = 4096;
 
 /**
- * Where two byte strings of equal length differ: runs that begin and end with a differing byte, ascending. Equal stretches of up to
- * `gap` bytes stay inside a run.
+ * Where two byte strings of equal length differ: ascending runs that begin and end with a differing byte. Equal stretches of up to `gap`
+ * bytes stay inside a run.
  */
 export function differingRuns(before: Uint8Array, after: Uint8Array, gap: number): Run[] {
   const runs: Run[] = [];
@@ -18,7 +18,7 @@ export function differingRuns(before: Uint8Array, after: Uint8Array, gap: number
   while (start < length) {
     let last = start;
     for (;;) {
-      // A stretch of more than `gap` equal bytes behind `last` shows when looking back from its far end.
+      // Looking back from its far end finds a stretch of more than `gap` equal bytes after `last`.
       let probe = Math.min(length - 1, last + gap + 1);
       while (probe > last && before[probe] === after[probe]) probe--;
       if (probe === last) break;

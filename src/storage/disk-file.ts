@@ -1,4 +1,4 @@
-/** Files of the disk by their descriptors, and the errors of node:fs as a medium's own. */
+/** Files of the disk by descriptor, and node:fs errors as MlfsError. */
 import * as fs from 'node:fs';
 import { promisify } from 'node:util';
 import { type ErrnoName, MlfsError, messageOf } from '../errors.ts';
@@ -16,23 +16,23 @@ const LOCAL_TYPES: readonly number[] = [
   0xef53, 0x58465342, 0x9123683e, 0x01021994, 0x794c7630, 0x2fc12fc1, 0xf2f52010, 0xca451a4e,
 ];
 
-/** Whether a path lies on a file system that never waits for another machine or process; false for one that is not known. */
+/** Whether a path lies on a file system that never waits for another machine or process; false when its type is unknown. */
 export async function isLocal(path: string): Promise<boolean> {
-  // Some systems give the type as a signed number of 32 bits.
+  // Some systems return the type as a signed 32-bit number.
   return LOCAL_TYPES.includes((await statfs(path)).type >>> 0);
 }
 
-/** A file of the disk, by its descriptor, which it owns. */
+/** A file of the disk. Owns its descriptor. */
 export class DiskFile implements MediumFile {
   readonly path: string;
   readonly fd: number;
   readonly #place: FilePlace | undefined;
-  /** Calls under way use the bare descriptor, which must not be closed, and given to another file, under them. */
+  /** Running calls use the bare descriptor. It must not be closed, and reused for another file, while they run. */
   #pending = 0;
   #closing: Promise<void> | undefined;
   #drained: (() => void) | undefined;
 
-  /** `place`: of a file that should keep its name; one without a name has none to lose. */
+  /** `place`: for a file whose name matters; absent for one without a name. */
   constructor(path: string, fd: number, place?: FilePlace) {
     this.path = path;
     this.fd = fd;
@@ -93,7 +93,7 @@ export class DiskFile implements MediumFile {
     return this.#call<void>('sync', (done) => (times ? fs.fsync : fs.fdatasync)(this.fd, done));
   }
 
-  /** Waits for the calls under way; later ones fail with ERR_MLFS_IO. */
+  /** Waits for running calls; later ones fail with ERR_MLFS_IO. */
   close(): Promise<void> {
     this.#closing ??= this.#closeWhenDrained();
     return this.#closing;
@@ -160,7 +160,7 @@ export function codeOf(cause: unknown): string | undefined {
   return (cause as NodeJS.ErrnoException).code;
 }
 
-/** Errnos that say more than EIO to whoever wrote. */
+/** Errnos that tell the writer more than EIO. */
 const TOLD: Record<string, ErrnoName> = {
   ENOSPC: 'ENOSPC',
   EDQUOT: 'ENOSPC',
@@ -176,7 +176,7 @@ const TOLD: Record<string, ErrnoName> = {
   ENFILE: 'ENFILE',
 };
 
-/** The error of a call of node:fs, as this medium's own are. */
+/** The error of a node:fs call as MlfsError. */
 export function diskError(path: string, what: string, cause: unknown): MlfsError {
   if (cause instanceof MlfsError) return cause;
   const reason = withoutCall(messageOf(cause));
@@ -196,7 +196,7 @@ export function diskError(path: string, what: string, cause: unknown): MlfsError
   });
 }
 
-/** Node's message ends with the call and the path that it was given, which may be that of a descriptor: ours names the file itself. */
+/** Node's message ends with the call and the path, which may be a descriptor's path; our message names the file itself. */
 function withoutCall(message: string): string {
   return message.replace(/, \w+( '.*)?$/s, '');
 }

@@ -1,4 +1,4 @@
-/** Folders of the disk by their paths. */
+/** Folders of the disk by path. */
 import * as fs from 'node:fs';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
@@ -9,7 +9,7 @@ const open = promisify(fs.open);
 const fsync = promisify(fs.fsync);
 const close = promisify(fs.close);
 
-/** With its parents, whose names are durable then; that of `path` itself is for the caller to make durable. Mode 0700. */
+/** Makes a folder and its parents, mode 0700. The parents' names are then durable; the caller makes the name of `path` itself durable. */
 export async function makeFolders(path: string): Promise<void> {
   try {
     const first = await mkdir(path, { recursive: true, mode: 0o700 });
@@ -22,7 +22,7 @@ export async function makeFolders(path: string): Promise<void> {
   }
 }
 
-/** Makes the names in a folder durable. `at` leads to it, `path` is what messages call it. */
+/** Makes the names in a folder durable. `at` leads to it; messages show `path`. */
 export async function syncFolder(path: string, at = path): Promise<void> {
   try {
     const fd = await open(at, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY);

@@ -1,7 +1,7 @@
 /**
- * The medium that is a file system: node:fs with callbacks, which costs a fraction of FileHandle's promises. A write goes on after a short
- * count until everything is written; a file is closed when nothing is under way on it any more. Paths lead where the file system says;
- * what lies in a state directory is reached through `ownFolder` (own-folder.ts) instead.
+ * The medium for a real file system: node:fs with callbacks, which cost much less than FileHandle's promises. A short write is continued
+ * until everything is written. A file is closed when no call on it is running. Paths are resolved as usual; what lies in a state directory
+ * is reached through `ownFolder` (own-folder.ts) instead.
  */
 import * as fs from 'node:fs';
 import { promisify } from 'node:util';
@@ -17,7 +17,7 @@ const unlink = promisify(fs.unlink);
 const removeDirectory = promisify(fs.rmdir);
 
 const { O_CREAT, O_EXCL, O_NONBLOCK, O_RDONLY, O_RDWR } = fs.constants;
-/** A pipe that somebody put there is not waited for. */
+/** O_NONBLOCK: an open must not wait for a pipe that another user put there. */
 const FLAGS = {
   read: O_RDONLY | O_NONBLOCK,
   write: O_RDWR | O_NONBLOCK,

@@ -1,15 +1,14 @@
 /**
- * The edits of one checkpoint: what makes its image writable, and what becomes of the dirty ranges. Wires together state directory,
- * journal, overlay and checksums.
+ * The edits of one checkpoint: what makes its image writable, and the operations on its dirty ranges. Connects state directory, journal,
+ * overlay and checksums.
  *
- * What a journal says is data: an edit or a commit that it holds is carried out only as far as it changes storages of the file as it was parsed, and
- * the checksums that follow (confined-edits.ts). So a journal is replayed first, then the file is parsed, then a commit that was
- * interrupted is finished, and then the edits are attached.
+ * A journal is untrusted: its edits and commits are carried out only where they change storages of the parsed file and the checksums that
+ * follow (confined-edits.ts). So the order is: replay the journal, parse the file, finish an interrupted commit, attach the edits.
  *
  * Invariants:
- * - Updates are made one at a time; what the journal replays is what the overlay holds, in the same order.
+ * - Updates run one at a time; the journal replays what the overlay holds, in the same order.
  * - Commit, discard (commits.ts) and compaction (compaction.ts) exclude each other.
- * - A commit that was decided is finished before anything else is decided, by this process or by the next one that recovers.
+ * - A decided commit is finished before anything else is decided, by this process or by the next one that recovers.
  */
 import { errno, MlfsError } from '../errors.ts';
 import { admitUncommitted, type InterruptedCommit } from './admit-edits.ts';
@@ -48,12 +47,12 @@ export interface EditsStatus {
   };
   /** Present while a commit is under way. */
   readonly commit: Progress | undefined;
-  /** A commit was decided and could not be finished; the next one finishes it. */
+  /** A commit was decided and could not be finished; the next commit finishes it. */
   readonly unfinishedCommit: boolean;
   readonly commitsTotal: number;
 }
 
-/** The image that the edits are of, and what is done with them. */
+/** The image of the edits, and what operates on it. */
 interface Attached {
   readonly image: Image;
   readonly structure: FileStructure;
@@ -61,11 +60,11 @@ interface Attached {
   readonly compaction: Compaction;
 }
 
-/** Of the journal's limit: from here on an update waits for a compaction. */
+/** Part of the journal's limit beyond which an update waits for a compaction. */
 const ALMOST_FULL = 0.75;
 
 export class Edits implements ImageEditor {
-  /** Set by who watches the checkpoint file: it is not the one that was opened any more. Updates are then ESTALE. */
+  /** Set by the watch on the checkpoint file when the file is not the one that was opened any more. Updates then fail with ESTALE. */
   stale = false;
   readonly #medium: Medium;
   readonly #path: string;
@@ -76,11 +75,11 @@ export class Edits implements ImageEditor {
   readonly #journal: Journal;
   /** The update that is running. */
   #changes: ImageChanges | undefined;
-  /** What replay found, until an image takes it over. */
+  /** The edits that replay found, until an image takes them over. */
   #replayed: Overlay;
   #attached: Attached | undefined;
   #ready = false;
-  /** What replay found of a commit that an earlier process decided. */
+  /** The commit of an earlier process that replay found. */
   #interrupted: (InterruptedCommit & { readonly segment: number }) | undefined;
   #closing: Promise<void> | undefined;
   #closed = false;
@@ -103,8 +102,8 @@ export class Edits implements ImageEditor {
   }
 
   /**
-   * To be called before the checkpoint is parsed: takes the lock if there is a state directory, and replays its journal. The checkpoint is not
-   * written. Throws ERR_MLFS_BUSY, ERR_MLFS_RECOVERY.
+   * Takes the lock if there is a state directory, and replays its journal. Must be called before the checkpoint is parsed. Does not write
+   * to the checkpoint. Throws ERR_MLFS_BUSY, ERR_MLFS_RECOVERY.
    */
   static async recover(
     medium: Medium,
@@ -130,13 +129,13 @@ export class Edits implements ImageEditor {
     }
   }
 
-  /** A commit was decided by an earlier process, and the file may be half written. */
+  /** An earlier process decided a commit, and the file may be half written. */
   get interruptedCommit(): boolean {
     return this.#interrupted !== undefined;
   }
 
   /**
-   * Finishes the commit that an earlier process decided. The checkpoint is to be parsed once more afterwards: its checksums are others.
+   * Finishes the commit that an earlier process decided. Its checksums have changed afterwards, so the checkpoint must be parsed again.
    * Throws ERR_MLFS_RECOVERY, ERR_MLFS_STALE, ERR_MLFS_ACCESS, ERR_MLFS_IO.
    */
   async finishInterrupted(base: ImageBase, structure: FileStructure): Promise<void> {
@@ -149,8 +148,8 @@ export class Edits implements ImageEditor {
   }
 
   /**
-   * Makes the image writable and gives it the edits that the journal holds. A journal that holds none is dropped. Throws ERR_MLFS_RECOVERY when
-   * the edits are of another file or another user, or would change what is no storage.
+   * Makes the image writable and gives it the edits of the journal. A journal without edits is dropped. Throws ERR_MLFS_RECOVERY when the
+   * edits belong to another file or another user, or would change anything but storages.
    */
   async attach(image: Image, structure: FileStructure): Promise<void> {
     if (this.#interrupted !== undefined)
@@ -168,7 +167,7 @@ export class Edits implements ImageEditor {
       image.changed({ ranges: [...image.overlay.ranges()], chunks });
     }
     this.#replayed = new Overlay();
-    // On a medium that cannot be written the mount is still good for reading, and a later commit or discard drops it.
+    // On a medium that cannot be written, the mount can still be read; a later commit or discard drops the journal.
     if (image.overlay.empty) await attached.commits.dropSuperseded().catch(() => undefined);
     image.makeWritable(this);
   }
@@ -200,7 +199,7 @@ export class Edits implements ImageEditor {
 
   async update<T>(task: (update: ImageUpdate) => Promise<T>, { atomic = false }: UpdateOptions): Promise<T> {
     if (this.#closing !== undefined) throw this.#closedError();
-    // Room that can be made is waited for, when there is not much left.
+    // When little space is left, wait for a compaction to free some.
     if (this.#journal.counters.bytes > ALMOST_FULL * this.#limitBytes) {
       this.#attached?.compaction.startWhenWorth();
       await this.#attached?.compaction.finished();
@@ -217,7 +216,7 @@ export class Edits implements ImageEditor {
         this.#publish(attached, changes);
         return result;
       } catch (cause) {
-        // What a plain update journalled before it failed will be replayed, so it counts now, too.
+        // Replay applies what a plain update journalled before it failed, so it counts now, too.
         if (atomic) await changes.withdraw();
         else this.#publish(attached, changes);
         throw cause;
@@ -227,7 +226,7 @@ export class Edits implements ImageEditor {
     });
   }
 
-  /** Every acknowledged edit is durable when it resolves. */
+  /** Resolves when every acknowledged edit is durable. */
   flush(): Promise<void> {
     return this.#journal.sync();
   }
@@ -237,7 +236,7 @@ export class Edits implements ImageEditor {
     return this.#inTurn((commits) => commits.commit(options));
   }
 
-  /** Writes the image with right checksums to a new file, which appears when it is whole; the edits stay as they are. */
+  /** Writes the image with right checksums to a new file, which appears when it is complete; the edits stay as they are. */
   commitTo(path: string, options: CommitToOptions = {}): Promise<CommitReport> {
     return this.#inTurn((commits) => commits.commitTo(path, options));
   }
@@ -247,10 +246,7 @@ export class Edits implements ImageEditor {
     return this.#inTurn((commits) => commits.discard());
   }
 
-  /**
-   * Lets go of the state directory when everything that was asked for before is done: a commit that is running ends as it would have. What
-   * is asked for from here on fails with EROFS.
-   */
+  /** Releases the state directory after everything that was requested before, a running commit included. Later requests fail with EROFS. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -270,7 +266,7 @@ export class Edits implements ImageEditor {
     );
   }
 
-  /** Commits and discards, one at a time. */
+  /** Runs commits and discards one at a time. */
   async #inTurn<T>(task: (commits: Commits) => Promise<T>): Promise<T> {
     if (this.#closing !== undefined) throw this.#closedError();
     return this.#decisions.run(async () => task(this.#requireAttached().commits));
@@ -319,7 +315,7 @@ export class Edits implements ImageEditor {
     compaction.startWhenWorth();
   }
 
-  /** The journal, with the state directory made and base.json saying which file the journal's offsets refer to. */
+  /** The journal; first makes the state directory and base.json, which names the file that the journal's offsets refer to. */
   async #readyJournal(): Promise<Journal> {
     if (this.#ready) return this.#journal;
     const { image, structure } = this.#requireAttached();

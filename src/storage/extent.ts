@@ -1,8 +1,8 @@
 import type { Image } from './image.ts';
 
 /**
- * A run of a mounted file: bytes of an image, bytes kept inline (a header), or a few bytes that are computed at each read
- * (a checksum that follows the edits). Offsets and lengths in bytes.
+ * A run of a mounted file: bytes of an image, inline bytes (a header), or a few bytes that are computed at each read (a checksum that
+ * follows the edits). Offsets and lengths are in bytes.
  */
 export type Extent =
   | { readonly kind: 'image'; readonly image: Image; readonly offset: number; readonly length: number }
@@ -10,7 +10,7 @@ export type Extent =
   | {
       readonly kind: 'computed';
       readonly length: number;
-      /** Exactly [offset, offset + length) of this run, as of now. */
+      /** Exactly [offset, offset + length) of this run, in its present state. */
       readonly read: (offset: number, length: number) => Promise<Uint8Array>;
     };
 

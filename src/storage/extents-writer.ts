@@ -6,7 +6,8 @@ import type { Image } from './image.ts';
 type ImageExtent = Extract<Extent, { kind: 'image' }>;
 
 /**
- * Writes through a list of extents into their image; bytes that are not the image's are EPERM. `extents` is asked for at the first write: there may be thousands for a file that nobody writes.
+ * Writes through a list of extents into their image; other bytes fail with EPERM. `extents` is called at the first write, because a file
+ * that is never written may have thousands.
  */
 export function extentsWriter(image: Image, extents: () => readonly Extent[]): ContentWriter {
   return {

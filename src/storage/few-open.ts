@@ -1,13 +1,13 @@
-/** Something with a descriptor that it can do without for a while. */
+/** Something with a descriptor that can be closed for a while. */
 interface Closable {
   /** Closes the descriptor; the next use opens it again. */
   letGo(): Promise<void>;
 }
 
-/** Keeps few files open of many that are in use: the least recently used one lets go of its descriptor when there are too many. */
+/** Keeps few descriptors open for many files in use: when there are too many, the least recently used file closes its own. */
 export class FewOpen {
   readonly #most: number;
-  /** The least recently used first. */
+  /** The least recently used file comes first. */
   readonly #open = new Set<Closable>();
 
   constructor(most: number) {
@@ -21,7 +21,7 @@ export class FewOpen {
     const [oldest] = this.#open;
     if (oldest === undefined) return;
     this.#open.delete(oldest);
-    // Its bytes were written; what is not durable is so after an fsync of the file, whichever descriptor that has.
+    // Its bytes were written; a later fsync of the file makes them durable through any descriptor.
     oldest.letGo().catch(() => undefined);
   }
 

@@ -10,9 +10,8 @@ export interface PlacedName extends Pick<fs.Stats, 'dev' | 'ino'> {
 const lstat = promisify(fs.lstat);
 
 /**
- * Where an open file should be found: its own path, and those of the folders that were opened one after the other to reach it. A look at the
- * file's path alone would believe whatever takes the place of a folder above it: a link to where the folder was moved, or another folder with
- * a hard link of the file.
+ * Where an open file should be found: its own path, and the paths of the folders that were opened to reach it. Checking the file's path
+ * alone is not enough: a folder above could be replaced by a link to its old self, or by a folder with a hard link of the file.
  */
 export class FilePlace {
   readonly #names: readonly PlacedName[];
@@ -33,7 +32,7 @@ export class FilePlace {
       );
   }
 
-  /** Looks at once where that cannot wait for another machine: a thread's detour costs more than the write that it goes along with. */
+  /** Looks synchronously where that cannot wait for another machine: a thread would cost more than the write that follows. */
   isInPlace(): boolean | Promise<boolean> {
     if (this.#native !== undefined) return this.#native.isInPlace();
     return this.#local ? this.#names.every(isInPlaceNow) : this.#areInPlace();

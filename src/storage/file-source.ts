@@ -4,7 +4,7 @@ import { MlfsError, messageOf } from '../errors.ts';
 import type { ByteSource } from './byte-source.ts';
 import { readIfCached } from './read-if-cached.ts';
 
-/** What tells one state of a file from another without reading it. */
+/** Distinguishes states of a file without reading it. */
 export interface Fingerprint {
   readonly dev: bigint;
   readonly ino: bigint;
@@ -12,12 +12,12 @@ export interface Fingerprint {
   readonly mtimeNs: bigint;
 }
 
-/** A regular file opened read-only. Reads are pread, so that a truncated file is an error and not a signal. */
+/** A regular file opened read-only. It is read with pread, so that a truncated file gives an error and not a signal. */
 export class FileSource implements ByteSource {
   readonly path: string;
   #fingerprint: Fingerprint;
   readonly #handle: FileHandle;
-  /** Reads under way use the bare descriptor, which must not be closed, and given to another file, under them. */
+  /** Running reads use the bare descriptor. It must not be closed, and reused for another file, while they run. */
   #pending = 0;
   #closing: Promise<void> | undefined;
   #drained: (() => void) | undefined;
@@ -32,7 +32,7 @@ export class FileSource implements ByteSource {
   static async open(path: string): Promise<FileSource> {
     let handle: FileHandle;
     try {
-      // Without O_NONBLOCK the open of a FIFO waits for its writer; for a regular file it means nothing.
+      // O_NONBLOCK: without it, opening a FIFO waits for its writer. It has no effect on a regular file.
       handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
     } catch (cause) {
       throw openError(path, cause);
@@ -53,7 +53,7 @@ export class FileSource implements ByteSource {
     return this.#fingerprint;
   }
 
-  /** Takes the fingerprint again, after the file was changed by us. */
+  /** Updates the fingerprint after our own change of the file. */
   async refresh(): Promise<void> {
     this.#fingerprint = await fingerprintOf(this.#handle, this.path);
   }
@@ -100,7 +100,7 @@ export class FileSource implements ByteSource {
     return new MlfsError(
       'ERR_MLFS_TRUNCATED',
       `${this.path}: the file ended at byte ${offset}; it had ${this.size} bytes when it was opened`,
-      { path: this.path, advice: 'The file was truncated by somebody else; open it again.' },
+      { path: this.path, advice: 'Another program truncated the file; open it again.' },
     );
   }
 
@@ -120,7 +120,7 @@ export class FileSource implements ByteSource {
     }
   }
 
-  /** fs.read with a callback: with many reads under way it takes a fifth of the time of FileHandle.read. */
+  /** fs.read with a callback takes a fifth of the time of FileHandle.read when many reads are running. */
   #readOnce(buffer: Buffer, at: number, length: number, position: number): Promise<number> {
     return new Promise((resolve, reject) => {
       if (this.#closing !== undefined) {
@@ -136,7 +136,7 @@ export class FileSource implements ByteSource {
     });
   }
 
-  /** Waits for the reads under way; later ones fail with ERR_MLFS_IO. */
+  /** Waits for running reads; later ones fail with ERR_MLFS_IO. */
   close(): Promise<void> {
     this.#closing ??= this.#closeWhenDrained();
     return this.#closing;

@@ -3,16 +3,16 @@ import { inParallel } from './in-parallel.ts';
 import type { MediumFile } from './medium.ts';
 import type { Piece } from './overlay.ts';
 
-/** Bytes that are done, of all that there are to do. */
+/** Progress: bytes done and bytes in total. */
 export interface Progress {
   readonly done: number;
   readonly total: number;
 }
 
-/** A piece lies in one chunk of the overlay: this many are 16 MiB in flight at most. */
+/** Pieces in flight. A piece lies in one chunk of the overlay, so this is 16 MiB at most. */
 const PIECES_AT_ONCE = 16;
 
-/** Copies dirty ranges and checksums into a file. Doing it twice gives the same, which is what makes a commit repeatable. Does not sync. */
+/** Copies dirty ranges and checksums into a file. Copying twice gives the same result, so a commit can be repeated. Does not sync. */
 export async function foldInto(
   file: MediumFile,
   pieces: readonly Piece[],

@@ -1,7 +1,7 @@
 import { statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
-/** Bytes that the caller may still write where `path` is, or would be: on the file system of the first folder above it that is there. */
+/** Bytes that the caller may still write at `path`, which need not exist: on the file system of its nearest existing folder. */
 export async function freeBytesAt(path: string): Promise<number> {
   for (let place = path; ; place = dirname(place)) {
     try {

@@ -1,15 +1,15 @@
 /**
  * File names for gradients, reversible for any string. Letters, digits, `_`, `-` and inner dots stand for themselves; every other UTF-16
- * unit is `%` and four hexadecimal digits. A name of more than 240 bytes goes on in a folder: `first part%+/rest`.
+ * unit is `%` and four hexadecimal digits. A name of more than 240 bytes is split over folders: `first part%+/rest`.
  */
 
 const MAX_PART = 240;
-/** No escape sequence ends so. */
+/** No escape sequence ends with it. */
 export const CONTINUED = '%+';
 
-/** The path below the folder of gradients, one part or more. */
+/** The path below the folder of gradients, in one or more parts. */
 export function gradientPath(name: string): string[] {
-  // A dot in front would hide the file, or be `.` or `..`; no name at all would be the folder.
+  // A leading dot would hide the file or make it `.` or `..`; an empty name would be the folder.
   const escaped = name === '' ? '%' : name.replace(/^\.|[^A-Za-z0-9_.-]/g, escapeUnit);
   const parts: string[] = [];
   let rest = escaped;

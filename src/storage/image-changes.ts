@@ -11,21 +11,23 @@ import {
   type Placement,
 } from './overlay.ts';
 
-/** Equal bytes between two differing runs are journalled with them when a record of its own would cost more: its header's bytes. */
+/**
+ * Equal bytes between two differing runs are journalled with them up to the size of a record's header, which a separate record would cost.
+ */
 const GAP_BYTES = 40;
 
 /**
- * One update of an image on its way: compares, journals what differs, and remembers where it lies until it is published. Until
- * then no reader sees anything of it.
+ * One running update of an image: compares, journals what differs, and remembers its place until it is published. Until then no reader sees
+ * any of it.
  */
 export class ImageChanges implements ImageUpdate {
   readonly #image: Image;
   readonly #checksums: Checksums;
-  /** The journal, with the state directory made if need be: called when the first difference is found. */
+  /** The journal, called at the first difference; makes the state directory if necessary. */
   readonly #journal: () => Promise<Journal>;
   readonly #atomic: boolean;
   #placed: PlacedRange[] = [];
-  /** The same, for what this update itself reads: the first `#shown` of them. Most updates are a single write. */
+  /** The same for what this update itself reads: the first `#shown` placements. Most updates are a single write. */
   readonly #pending = new Overlay();
   #shown = 0;
   readonly #checksumChanges: ChecksumChanges = new Map();
@@ -79,14 +81,14 @@ export class ImageChanges implements ImageUpdate {
     if (this.#batch !== undefined) await (await this.#journal()).endBatch(this.#batch);
   }
 
-  /** After an atomic update failed: gives back the room that its records take. Without success they count for nothing all the same. */
+  /** After a failed atomic update, frees the space of its records. Even if that fails, they do not count. */
   async withdraw(): Promise<void> {
     if (this.#batch === undefined) return;
     const journal = await this.#journal();
     await journal.withdraw(this.#batch).catch(() => undefined);
   }
 
-  /** What was journalled lies elsewhere now. */
+  /** Journalled bytes were moved. */
   move(moved: readonly MovedBytes[]): void {
     this.#pending.move(moved, new Set());
     this.#placed = this.#placed.map(({ start, end, placement }) => ({
@@ -96,7 +98,10 @@ export class ImageChanges implements ImageUpdate {
     }));
   }
 
-  /** Switches the overlay; what it returns is to be told to the image's listeners at once. Undefined when nothing differed. */
+  /**
+   * Switches the overlay and returns the change, which the caller must pass to the image's listeners at once. Undefined when nothing
+   * differed.
+   */
   publish(): ImageChange | undefined {
     const placed = this.#placed;
     this.#placed = [];

@@ -1,10 +1,10 @@
 /**
- * The bytes of one checkpoint file as they are now: base ⊕ overlay. The base is never written through this object; dirty ranges
- * live in the journal, and the overlay says where.
+ * The present bytes of one checkpoint file: base ⊕ overlay. The base is never written through this object; dirty ranges live in the
+ * journal, and the overlay says where.
  *
- * Updates happen one at a time and in order. Within one, bytes are compared with what the image holds and only what differs is
- * journalled. An update is visible to every reader at once when it is whole, and `onChange` is told before it is
- * acknowledged to whoever asked for it. An image that nobody made writable refuses updates with EROFS.
+ * Updates run one at a time and in order. An update compares its bytes with the image and journals only what differs. It becomes visible to
+ * every reader in one step when it is complete, and `onChange` runs before its caller is acknowledged. An image that was not made writable
+ * refuses updates with EROFS.
  */
 import { errno } from '../errors.ts';
 import type { ByteSource } from './byte-source.ts';
@@ -19,15 +19,15 @@ export interface ImageUpdate {
 }
 
 export interface UpdateOptions {
-  /** After a crash either the whole update is there or nothing of it. */
+  /** After a crash either the whole update is there or none of it. */
   readonly atomic?: boolean;
 }
 
 /** What an update changed. */
 export interface ImageChange {
-  /** Ascending; exact, so that nothing else needs to be invalidated. */
+  /** The changed ranges, ascending and exact, so that nothing else has to be invalidated. */
   readonly ranges: readonly DirtyRange[];
-  /** Chunks of the overlay that have other pieces now, for the data plane. */
+  /** Chunks of the overlay with new pieces, for the data plane. */
   readonly chunks: ReadonlySet<number>;
 }
 
@@ -36,12 +36,12 @@ export interface ImageEditor {
   update<T>(task: (update: ImageUpdate) => Promise<T>, options: UpdateOptions): Promise<T>;
 }
 
-/** The file under an image: a FileSource, or what a test puts in its place. */
+/** The file under an image: a FileSource, or a replacement in a test. */
 export interface ImageBase extends ByteSource {
-  /** For the data plane to duplicate. */
+  /** The descriptor, for the data plane to duplicate. */
   readonly fd: number | undefined;
   readonly fingerprint: Fingerprint;
-  /** Takes the fingerprint again: the file was changed by us. */
+  /** Updates the fingerprint after our own change of the file. */
   refresh(): Promise<void>;
   readNow(offset: number, length: number): Buffer;
   close(): Promise<void>;
@@ -49,7 +49,7 @@ export interface ImageBase extends ByteSource {
 
 export class Image implements ByteSource {
   readonly base: ImageBase;
-  /** Changed by the editor alone, which calls `changed` afterwards. */
+  /** Only the editor changes it, and calls `changed` afterwards. */
   readonly overlay = new Overlay();
   readonly #listeners = new Set<(change: ImageChange) => void>();
   #editor: ImageEditor | undefined;
@@ -81,7 +81,7 @@ export class Image implements ByteSource {
     return this.#assemble(offset, length, dirty);
   }
 
-  /** As `read`, blocking; dirty ranges are not quick, so only clean ones have it. */
+  /** Like `read`, synchronously. Only clean ranges have it, because dirty ranges may be slow. */
   readNow(offset: number, length: number): Buffer {
     if (this.overlay.touches(offset, offset + length)) {
       throw new Error(`bytes ${offset} to ${offset + length} are dirty: they cannot be read at once`);
@@ -90,21 +90,21 @@ export class Image implements ByteSource {
   }
 
   /**
-   * Runs `task` after the updates before it; what it wrote is there for everybody when the promise resolves, and survives the
-   * death of this process. Throws EROFS, ENOSPC (the journal's limit or the disk), ESTALE (the base was replaced).
+   * Runs `task` after the updates before it. When the promise resolves, its writes are visible to every reader and survive the death of
+   * this process. Throws EROFS, ENOSPC (the journal's limit or the disk), ESTALE (the base was replaced).
    */
   update<T>(task: (update: ImageUpdate) => Promise<T>, options: UpdateOptions = {}): Promise<T> {
     if (this.#editor === undefined) return Promise.reject(errno('EROFS', `${this.path}: is not writable`));
     return this.#editor.update(task, options);
   }
 
-  /** Returns the function that ends the listening. */
+  /** Returns a function that removes the listener. */
   onChange(listener: (change: ImageChange) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  /** For the editor: tells everybody who listens. */
+  /** Called by the editor to inform all listeners. */
   changed(change: ImageChange): void {
     for (const listener of this.#listeners) listener(change);
   }

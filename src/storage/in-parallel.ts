@@ -1,6 +1,6 @@
 /**
- * Runs `task` for every item, at most `width` at a time, and rejects with the first failure after the
- * running ones have settled. 64 concurrent preads keep libuv's threads busy: 20,000 take some 30 ms against 200 ms one by one.
+ * Runs `task` for every item, at most `width` at a time, and rejects with the first failure after the running ones have settled. 64
+ * concurrent preads keep libuv's threads busy: 20,000 take some 30 ms, and 200 ms one by one.
  */
 export async function inParallel<T>(
   items: readonly T[],

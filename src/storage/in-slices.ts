@@ -1,10 +1,10 @@
-/** Longer nothing else of the mount waits, however many documents are being made. */
+/** Maximum time of a slice: nothing else of the mount waits longer, however many documents are being made. */
 const SLICE_MS = 8;
 
-/** Works that are under way: they share the slice. */
+/** Number of running works, which share the slice. */
 let running = 0;
 
-/** Runs work that yields between its parts, and lets the event loop go on now and then. */
+/** Runs work that yields between its parts, and lets the event loop run in between. */
 export async function inSlices<T>(work: Generator<void, T>): Promise<T> {
   running++;
   try {
@@ -21,7 +21,7 @@ export async function inSlices<T>(work: Generator<void, T>): Promise<T> {
   }
 }
 
-/** The same at once: for what is small. */
+/** Runs small work in one go. */
 export function atOnce<T>(work: Generator<void, T>): T {
   for (;;) {
     const { done, value } = work.next();

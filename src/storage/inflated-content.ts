@@ -5,8 +5,8 @@ import { equalPages, type RenderedPages, readPaged } from './rendered-pages.ts';
 const PAGE_BYTES = 256 * 1024;
 
 /**
- * The inflated bytes of a deflated run, through the rendered pages. Reading on continues the running inflater; a page behind it that the
- * cache has dropped starts a new pass. Any number of readers may read at once: one inflates, the others wait for their page.
+ * The inflated bytes of a deflated run, through the rendered pages. A sequential read continues the running inflater; a page before it that
+ * the cache has dropped starts a new pass. Any number of readers may read at once: one inflates, the others wait for their page.
  */
 export class InflatedContent implements RenderedContent {
   readonly kind = 'rendered';
@@ -14,7 +14,7 @@ export class InflatedContent implements RenderedContent {
   readonly #run: DeflatedRun;
   readonly #cache: RenderedPages;
   readonly #content: number;
-  /** The tail of the queue of those who want to inflate. */
+  /** Tail of the queue of callers that want to inflate. */
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(run: DeflatedRun, cache: RenderedPages) {
@@ -33,7 +33,7 @@ export class InflatedContent implements RenderedContent {
 
   #inTurn<T>(task: () => Promise<T>): Promise<T> {
     const result = this.#turn.then(task);
-    // The failure is its reader's; the next in the queue starts afresh.
+    // Only its own reader gets the failure; the next in the queue starts a new pass.
     this.#turn = result.catch(() => undefined);
     return result;
   }

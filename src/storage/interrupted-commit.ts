@@ -7,10 +7,13 @@ import type { Medium } from './medium.ts';
 import { identityOf, openBase } from './stale.ts';
 import type { StateDirectory } from './state-directory.ts';
 
-/** base.json tells the file by its times where it has no checksums: they must not be older after a power loss. */
+/** Without checksums, base.json identifies the file by its times, which must not go back after a power loss. */
 export const WITH_TIMES = { times: true } as const;
 
-/** Writes into the file under `file` and nothing else. Throws ERR_MLFS_RECOVERY, with nothing written, when the journal asks for more. */
+/**
+ * Finishes a commit in the file under `file` and writes nothing else. Throws ERR_MLFS_RECOVERY before writing when the journal asks for
+ * more.
+ */
 export async function finishCommit(
   medium: Medium,
   path: string,

@@ -1,7 +1,7 @@
-/** Bytes that are copied between two yields: less than a millisecond, page faults included. */
+/** Bytes copied between two yields: less than a millisecond, page faults included. */
 const SLICE_BYTES = 1024 * 1024;
 
-/** The pieces as one buffer. Yields between its parts: `Buffer.concat` of 64 MiB holds the event loop for 50 ms. */
+/** The pieces as one buffer. Yields between its parts: `Buffer.concat` of 64 MiB blocks the event loop for 50 ms. */
 export function* joinedBytes(pieces: readonly Uint8Array[]): Generator<void, Buffer> {
   let size = 0;
   for (const piece of pieces) size += piece.byteLength;

@@ -1,6 +1,7 @@
 /**
- * Who holds an flock(2) on a file, from /proc. Whoever can read a file can lock it, so a lock says little: it counts when the caller, root
- * or the file's owner has it. The real user counts as well as the effective one: a lock outlives the execution of a set-user-id program.
+ * Finds who holds an flock(2) on a file, from /proc. Whoever can read a file can lock it, so a lock counts only when the caller, root or
+ * the file's owner holds it. The real user counts as well as the effective one, because a lock survives the execution of a set-user-id
+ * program.
  */
 import { type BigIntStats, fstat, readdir, readFile } from 'node:fs';
 import { promisify } from 'node:util';
@@ -12,11 +13,11 @@ const statOf = promisify(fstat) as (fd: number, options: { bigint: true }) => Pr
 export interface LockHolder {
   readonly pid: number;
   readonly exclusive: boolean;
-  /** `gone`: that process has ended, or does not have the lock; another that it started may have it. */
+  /** `gone`: that process has ended or does not have the lock; a child that it started may have it. */
   readonly standing: 'trusted' | 'stranger' | 'gone';
 }
 
-/** Those that /proc/locks names: processes of this pid namespace and those below it. */
+/** The processes that /proc/locks names: those of this pid namespace and those below it. */
 export async function lockHolders(fd: number): Promise<LockHolder[]> {
   const file = await statOf(fd, { bigint: true });
   const found = locksOf(await read('/proc/locks', 'utf8').catch(() => ''), file);
@@ -25,13 +26,13 @@ export async function lockHolders(fd: number): Promise<LockHolder[]> {
   );
 }
 
-/** Descriptors that are looked at in search of an heir: some seconds. A process may have a million of them. */
+/** Maximum number of descriptors that are checked in search of an heir, some seconds' work. One process may have a million. */
 const MOST_DESCRIPTORS = 50_000;
 
 /**
- * Which process has the lock though another one took it and has ended: its child. Only a process whose lock counts is looked for, so that
- * another user's processes cost a look at their owner and no more, whatever they have open. `undecided`: there were too many descriptors to
- * look at.
+ * Finds the process that holds a lock whose first holder has ended: a child of it. Only processes whose lock counts are searched, so that
+ * processes of other users cost one look at their owner each, however many files they have open. `undecided`: there were too many
+ * descriptors to check.
  */
 export async function inheritedHolder(
   fd: number,
@@ -43,7 +44,7 @@ export async function inheritedHolder(
     const pid = Number(name);
     if (!Number.isInteger(pid) || !isTrusted(await usersOf(pid), file)) continue;
     const descriptors = await descriptorsOf(pid);
-    // The caller may not look into it: root's, or one that is not dumpable.
+    // The caller may not inspect it: a process of root, or one that is not dumpable.
     if (descriptors === undefined) continue;
     if (await hasLock(pid, file, descriptors.slice(0, left))) return { pid };
     left -= descriptors.length;
@@ -53,8 +54,7 @@ export async function inheritedHolder(
 }
 
 /**
- * Field 22 of /proc/PID/stat; the name before it may hold spaces and brackets. Undefined when there is no such process, or only what is
- * left of one until its parent asks: a zombie.
+ * Field 22 of /proc/PID/stat; the name before it may contain spaces and brackets. Undefined when there is no such process or only a zombie.
  */
 export async function startTimeOf(pid: number): Promise<string | undefined> {
   const text = await read(`/proc/${pid}/stat`, 'utf8').catch(() => '');
@@ -64,12 +64,12 @@ export async function startTimeOf(pid: number): Promise<string | undefined> {
 
 async function standingOf(pid: number, file: BigIntStats): Promise<LockHolder['standing']> {
   const users = await usersOf(pid);
-  // One that /proc hides (hidepid) may be root's, and so counts.
+  // A process that /proc hides (hidepid) may be root's, and so counts.
   if (users === undefined) return exists(pid) ? 'trusted' : 'gone';
   if ((await startTimeOf(pid)) === undefined) return 'gone';
   if (!isTrusted(users, file)) return 'stranger';
   const descriptors = await descriptorsOf(pid);
-  // Numbers of processes are used again. Of one that cannot be looked into, what /proc/locks says is believed.
+  // Process ids are reused. Where a process cannot be inspected, /proc/locks is believed.
   return descriptors === undefined || (await hasLock(pid, file, descriptors)) ? 'trusted' : 'gone';
 }
 
@@ -79,7 +79,7 @@ function isTrusted(users: readonly bigint[] | undefined, file: BigIntStats): boo
   return users?.every((user) => trusted.includes(user)) ?? false;
 }
 
-/** Whether there is such a process, whatever /proc shows of it. */
+/** Whether the process exists, even if /proc hides it. */
 function exists(pid: number): boolean {
   try {
     return process.kill(pid, 0);
@@ -95,7 +95,7 @@ async function usersOf(pid: number): Promise<readonly bigint[] | undefined> {
   return real === undefined || effective === undefined ? undefined : [BigInt(real), BigInt(effective)];
 }
 
-/** Names of its open descriptors; undefined when the caller may not look. */
+/** Names of its open descriptors; undefined when the caller may not list them. */
 function descriptorsOf(pid: number): Promise<string[] | undefined> {
   return list(`/proc/${pid}/fdinfo`).catch(() => undefined);
 }
@@ -115,7 +115,7 @@ function locksOf(text: string, { ino, dev }: BigIntStats): { pid: number; exclus
     .split('\n')
     .map((line) => /: FLOCK +ADVISORY +(READ|WRITE) +(\d+) +([0-9a-f]+):([0-9a-f]+):(\d+) /.exec(line))
     .filter((match) => match !== null && BigInt(match[5] as string) === ino) as RegExpExecArray[];
-  // Some file systems show another device there than to stat(2).
+  // Some file systems show another device there than in stat(2).
   const exact = ofInode.filter((match) => deviceOf(match) === dev);
   return (exact.length > 0 ? exact : ofInode).map((match) => ({
     pid: Number(match[2]),
@@ -123,7 +123,7 @@ function locksOf(text: string, { ino, dev }: BigIntStats): { pid: number; exclus
   }));
 }
 
-/** As the kernel puts major and minor into st_dev. */
+/** The kernel's encoding of major and minor in st_dev. */
 function deviceOf(match: RegExpExecArray): bigint {
   const major = BigInt(`0x${match[3]}`);
   const minor = BigInt(`0x${match[4]}`);

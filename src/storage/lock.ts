@@ -1,11 +1,11 @@
 /**
- * Who may write: one process a checkpoint. Two locks hold that. An flock(2) on the checkpoint file itself, from the mount to its end, needs
- * nothing to be made; the `lock` file of a state directory says in words who has it, and holds where the addon was not built.
- * Both end with the process.
+ * Who may write: one process a checkpoint. Two locks ensure that. An flock(2) on the checkpoint file itself is held as long as the mount,
+ * and needs no file to be made. The `lock` file of a state directory says in words who holds it, and works without the addon. Both end with
+ * the process.
  *
- * Whoever can read the checkpoint can lock it, and must not keep its users from it: a lock of somebody who is neither the caller nor root nor
- * the file's owner does not count (lock-holders.ts). Nobody else can open the lock file of a state directory, so that one always counts,
- * and it is taken at once where the other cannot be.
+ * Whoever can read the checkpoint can lock it, and must not lock out its users: a lock held by anyone but the caller, root or the file's
+ * owner does not count (lock-holders.ts). Nobody else can open the lock file of a state directory, so that lock always counts. Where the
+ * first lock cannot be taken, the second is taken at once.
  */
 import { readFile } from 'node:fs';
 import { realpath } from 'node:fs/promises';
@@ -23,27 +23,27 @@ export interface FileLock {
   release(): Promise<void>;
 }
 
-/** What a lock file says of who has it. */
+/** What a lock file says about its holder. */
 export interface Holder {
   readonly pid: number;
-  /** Start time in clock ticks since the machine's own: a pid alone may be somebody else's by now. */
+  /** Start time in clock ticks since the machine started: the pid alone may belong to another process by now. */
   readonly startTime: string;
   readonly mountpoint?: string;
 }
 
 /** The lock of a checkpoint file. */
 export interface BaseLock extends FileLock {
-  /** Present when a process that does not count has the file locked: nothing is locked then, and what else locks must do. */
+  /** Present when another user's process, whose lock does not count, holds the file. Nothing is locked then, and the other lock must do. */
   readonly stranger: Stranger | undefined;
 }
 
-/** A process of another user, who can read the file and so could lock it. */
+/** A process of another user who can read the file and so could lock it. */
 export interface Stranger {
   /** Undefined when the process cannot be found. */
   readonly pid: number | undefined;
 }
 
-/** Locks a checkpoint until it is released. Throws ERR_MLFS_BUSY that names the other's pid, ERR_MLFS_NOT_FOUND, ERR_MLFS_ACCESS. */
+/** Locks a checkpoint until it is released. Throws ERR_MLFS_BUSY that names the holder's pid, ERR_MLFS_NOT_FOUND, ERR_MLFS_ACCESS. */
 export async function lockFile(path: string): Promise<BaseLock> {
   const file = await diskMedium.open(path, 'read');
   try {
@@ -70,8 +70,8 @@ export async function isFileLocked(path: string): Promise<boolean> {
 }
 
 /**
- * The same with a descriptor that is open already; the lock lasts until it and its duplicates are closed. Where there is no addon, or a file
- * system that cannot lock, nothing is locked. Returns who has the file locked and does not count.
+ * Locks with an open descriptor; the lock lasts until it and its duplicates are closed. Without the addon, or on a file system without
+ * locks, nothing is locked. Returns the holder whose lock does not count, if there is one.
  */
 export async function lockBase(fd: number, path: string, shared = false): Promise<Stranger | undefined> {
   const start = Date.now();
@@ -79,14 +79,14 @@ export async function lockBase(fd: number, path: string, shared = false): Promis
     const waited = Date.now() - start;
     const holders = await lockHolders(fd);
     const trusted = holders.find(({ standing }) => standing === 'trusted');
-    // A shared lock is one of somebody who looks whether the file is locked.
+    // A shared lock belongs to a command that checks whether the file is locked.
     if (trusted !== undefined && (trusted.exclusive || waited > DYING_MS)) {
       throw busy(path, trusted.pid, await mountpointOf(path));
     }
     const stranger = holders.find(({ standing }) => standing === 'stranger');
     if (trusted === undefined && stranger !== undefined && waited > LOOKING_MS) return stranger;
     if (waited > DYING_MS) {
-      // Nobody is named: a process outside of this pid namespace has it. Whose that is cannot be known, so it counts.
+      // No holder is found: it is a process outside of this pid namespace. Its user is unknown, so its lock counts.
       const heir = holders.length === 0 ? 'undecided' : await inheritedHolder(fd);
       if (heir === 'none') return { pid: undefined };
       throw busy(path, heir === 'undecided' ? undefined : heir.pid, await mountpointOf(path));
@@ -96,16 +96,16 @@ export async function lockBase(fd: number, path: string, shared = false): Promis
   return undefined;
 }
 
-/** Another user's lock that is gone after this was one of a command that only looked. */
+/** Another user's lock that is gone after this time belonged to a command that only checked. */
 const LOOKING_MS = 200;
-/** How long a process that was killed may take to let go of its descriptors before its lock counts as held. */
+/** Time for a killed process to close its descriptors before its lock counts as held. */
 const DYING_MS = 3000;
 const DYING_POLL_MS = 20;
 
-/** Paths of the lock files that this process has: without the addon nothing else tells its own locks apart. */
+/** Paths of the lock files that this process holds: without the addon nothing else identifies its own locks. */
 const held = new Set<string>();
 
-/** Takes the lock file of a state directory, which is made if need be. Throws ERR_MLFS_BUSY. */
+/** Takes the lock file of a state directory and makes it if necessary. Throws ERR_MLFS_BUSY. */
 export async function takeLock(
   medium: Medium,
   path: string,
@@ -145,10 +145,10 @@ async function openLocked(medium: Medium, path: string): Promise<MediumFile> {
       const locked = file.fd === undefined ? undefined : tryLock(file.fd, false);
       const holder = await readHolder(file);
       const alive = holder !== undefined && (await isAlive(holder, path, locked === true));
-      // Without words in it, the file is locked by a command that only looks, or by one that is about to say who it is.
+      // An empty lock file is locked by a command that only checks, or by a process that is about to write its name.
       const dying = locked === false && !alive && Date.now() < deadline;
       if (alive || (locked === false && !dying)) throw busy(path, holder?.pid, holder?.mountpoint);
-      // The one who had it may have removed the file while this one was being opened.
+      // The last holder may have removed the file while it was being opened here.
       if (!dying && (await file.isInPlace?.()) !== false) return file;
       if (dying) await setTimeout(DYING_POLL_MS);
     } catch (cause) {
@@ -202,7 +202,7 @@ function tryLock(fd: number, shared: boolean): boolean | undefined {
   try {
     return addon.tryLock(fd, shared);
   } catch {
-    // ENOLCK, EOPNOTSUPP, or NFS, which wants a descriptor for writing: the file system's own limit.
+    // ENOLCK, EOPNOTSUPP, or NFS, which needs a descriptor for writing: limits of the file system.
     return undefined;
   }
 }
@@ -218,7 +218,7 @@ async function readHolder(file: MediumFile): Promise<Holder | undefined> {
       ...(typeof holder.mountpoint === 'string' ? { mountpoint: holder.mountpoint } : {}),
     };
   } catch {
-    // Empty, or half written by somebody who is gone.
+    // Empty, or half written by a dead process.
     return undefined;
   }
 }
@@ -229,7 +229,7 @@ async function isAlive({ pid, startTime }: Holder, path: string, locked: boolean
   return now !== undefined && now === startTime;
 }
 
-/** Where a checkpoint is mounted for writing; undefined when that is not one place. */
+/** Where a checkpoint is mounted for writing; undefined unless there is exactly one place. */
 async function mountpointOf(path: string): Promise<string | undefined> {
   const names = new Set([resolve(path), await realpath(path).catch(() => resolve(path))]);
   const mounts = await promisify(readFile)('/proc/self/mountinfo', 'utf8').catch(() => '');

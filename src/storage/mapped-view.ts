@@ -2,7 +2,7 @@ import { createRequire } from 'node:module';
 import { MlfsError } from '../errors.ts';
 import type { ImageBase } from './image.ts';
 
-/** What is used of the optional package mmap-io. */
+/** The part of the optional package mmap-io that is used. */
 interface MmapIo {
   readonly PROT_READ: number;
   readonly PROT_WRITE: number;
@@ -15,16 +15,16 @@ interface MmapIo {
 const FIRST_WRONG_NUMBER = 2 ** 31;
 
 /**
- * A zero-copy view of a run of a file: a private mapping, so that writing to it changes nothing but the view.
+ * A zero-copy view of a run of a file: a private mapping, so that writing to it changes only the view.
  *
- * Unlike everything else here it is memory of a file: if somebody truncates the file while the view is in use, touching
- * it ends this process with SIGBUS. That is why nothing in MLFS uses it, and why it is the caller's choice.
+ * If the file is truncated while the view is in use, touching the view ends this process with SIGBUS. That is why MLFS itself never uses it
+ * and leaves the choice to the caller.
  *
- * Throws ERR_MLFS_USAGE without the package mmap-io, and for runs it cannot map.
+ * Throws ERR_MLFS_USAGE without the package mmap-io, and for runs that it cannot map.
  */
 export function mappedView(file: ImageBase, offsetBytes: number, lengthBytes: number): Buffer {
   const mmap = loadMmapIo(file.path);
-  // A mapping starts at a page boundary: take the one below, and cut the difference off again.
+  // A mapping starts at a page boundary: map from the page before, and cut the difference off.
   const delta = offsetBytes % mmap.PAGESIZE;
   const start = offsetBytes - delta;
   const length = lengthBytes + delta;

@@ -1,25 +1,25 @@
 /**
- * Where durable bytes live: the few operations of a file system that journal, state directory and commit are built from. The real
- * one is `disk-medium.ts`; the crash tests have one that remembers what was synced and forgets, keeps or tears the rest.
+ * Where durable bytes live: the few file system operations that journal, state directory and commit need. The real one is `disk-medium.ts`;
+ * the crash tests use one that remembers what was synced and forgets, keeps or tears the rest.
  *
- * What is assumed of a medium: bytes of `write` are there for every later `read` of any process; after `sync` they are there after
- * a power loss, and before it each 512-byte sector of them may be there or not; a name made, renamed or removed is durable after
- * `syncDirectory` of its folder; `rename` is atomic.
+ * Assumptions about a medium: bytes of `write` are visible to every later `read` of any process. After `sync` they survive a power loss;
+ * without it each 512-byte sector may survive or not. A name that was made, renamed or removed is durable after `syncDirectory` of its
+ * folder. `rename` is atomic.
  */
 export interface Medium {
-  /** `read` and `write` open what is there (`write` reads too); `create` makes an empty file, mode 0600, and fails if there is one. */
+  /** `read` and `write` open an existing file (`write` reads, too); `create` makes an empty file with mode 0600 and fails if it exists. */
   open(path: string, how: 'read' | 'write' | 'create'): Promise<MediumFile>;
-  /** Names in a folder, sorted; none if there is no such folder. */
+  /** Names in a folder, sorted; empty if the folder does not exist. */
   list(directory: string): Promise<string[]>;
-  /** With its parents; mode 0700. */
+  /** Makes a folder and its parents, mode 0700. */
   makeDirectory(path: string): Promise<void>;
   rename(from: string, to: string): Promise<void>;
-  /** A file, or a folder that is empty. */
+  /** Removes a file or an empty folder. */
   remove(path: string): Promise<void>;
   syncDirectory(path: string): Promise<void>;
   /**
-   * The medium for what lies in one folder that must be the caller's own: what another user made, or could change, is ERR_MLFS_ACCESS. A
-   * medium that knows no users, as a test's, has no such thing.
+   * The medium for one folder that must be the caller's own: what another user made, or could change, fails with ERR_MLFS_ACCESS. Absent on
+   * a medium without users, such as a test's.
    */
   ownFolder?(path: string, options?: OwnFolderOptions): FolderMedium;
 }
@@ -29,33 +29,36 @@ export interface OwnFolderOptions {
   readonly ownParent?: boolean;
 }
 
-/** A folder is opened when it is first used, and stays the same one whatever becomes of its path, until `close`. */
+/** The folder is opened at its first use, and stays the same folder until `close`, even if its path changes. */
 export interface FolderMedium extends Medium {
-  /** A descriptor of a folder in it, which is the caller's to close. Throws ERR_MLFS_NOT_FOUND. */
+  /** A descriptor of a folder in it, which the caller closes. Throws ERR_MLFS_NOT_FOUND. */
   openDirectory(path: string): Promise<number>;
-  /** Lets go of the descriptor. The next use opens the folder again. */
+  /** Closes the descriptor. The next use opens the folder again. */
   close(): Promise<void>;
 }
 
-/** All failures are MlfsError: ERR_MLFS_NOT_FOUND, ERR_MLFS_ACCESS, ERR_MLFS_TRUNCATED, else ERR_MLFS_IO with the errno of the cause (ENOSPC stays ENOSPC). */
+/**
+ * All failures are MlfsError: ERR_MLFS_NOT_FOUND, ERR_MLFS_ACCESS, ERR_MLFS_TRUNCATED, otherwise ERR_MLFS_IO with the errno of the cause
+ * (ENOSPC stays ENOSPC).
+ */
 export interface MediumFile {
   readonly path: string;
-  /** For the data plane to duplicate; a test's medium has none. */
+  /** The descriptor, for the data plane to duplicate; a test's medium has none. */
   readonly fd: number | undefined;
   size(): Promise<number>;
-  /** Exactly `length` bytes. */
+  /** Reads exactly `length` bytes. */
   read(offset: number, length: number): Promise<Buffer>;
-  /** All pieces one after the other from `offset`, or it throws; then what is there is unknown. */
+  /** Writes all pieces one after the other from `offset`. If it throws, the contents there are undefined. */
   write(offset: number, pieces: readonly Uint8Array[]): Promise<void>;
   truncate(size: number): Promise<void>;
   /** fdatasync(2), or fsync(2). */
   sync(options?: SyncOptions): Promise<void>;
-  /** Whether its path still leads to it. A medium on which nobody else removes or moves files has no such thing. */
+  /** Whether its path still leads to it. Absent on a medium where nobody else removes or moves files. */
   isInPlace?(): boolean | Promise<boolean>;
   close(): Promise<void>;
 }
 
 export interface SyncOptions {
-  /** The file's times are durable, too, which costs more. */
+  /** Makes the file's times durable, too, which costs more. */
   readonly times?: boolean;
 }

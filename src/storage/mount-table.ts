@@ -1,19 +1,19 @@
 /**
- * Reads /proc/self/mountinfo (proc(5)): fields 3 `major:minor`, 5 mount point with octal escapes, then after ` - ` the type, the source and
- * the super options. The mount itself is never accessed: this process might serve it.
+ * Reads /proc/self/mountinfo (proc(5)): field 3 is `major:minor`, field 5 the mount point with octal escapes; after ` - ` come the type,
+ * the source and the super options. The mount itself is never accessed: this process might serve it.
  */
 export interface MountTableEntry {
   readonly device: string;
   readonly mountpoint: string;
   readonly type: string;
   readonly source: string;
-  /** This mount itself, whatever its file system may: `rw` among the options of the mount point. */
+  /** Whether this mount is writable: `rw` among the options of the mount point, whatever the file system allows. */
   readonly writable: boolean;
-  /** The `user_id` of a FUSE mount: the user who mounted it, and who answers its requests. */
+  /** `user_id` of a FUSE mount: the user who mounted it and serves it. */
   readonly userId: number | undefined;
 }
 
-/** Every mount, in the order they were made. */
+/** Every mount, in the order in which they were made. */
 export function parseMountTable(mountinfo: string): MountTableEntry[] {
   const entries: MountTableEntry[] = [];
   for (const line of mountinfo.split('\n')) {
@@ -49,7 +49,10 @@ export function deviceNumberOf(mountinfo: string, mountpoint: string): string | 
   return mountTableEntry(mountinfo, mountpoint)?.device;
 }
 
-/** Space, tab, newline, `#` and backslash are written as \040, \011, \012, \043 and \134: ASCII alone, so that UTF-8 names survive. */
+/**
+ * Space, tab, newline, `#` and backslash are written as \040, \011, \012, \043 and \134. Only ASCII is escaped, so UTF-8 names are
+ * unchanged.
+ */
 function unescapeOctal(field: string): string {
   if (!field.includes('\\')) return field;
   return field.replace(/\\([0-7]{3})/g, (_, digits: string) =>

@@ -2,24 +2,24 @@ import { createRequire } from 'node:module';
 import { messageOf } from '../errors.ts';
 
 /**
- * The addon in native/, typed. Everything that moves bulk bytes without JavaScript is behind this one door; when it was
- * not built, `loadNative` says why and the fuse-native transport serves instead.
+ * The addon in native/, typed: everything that moves bulk bytes without JavaScript. Where it was not built, `loadNative` returns undefined,
+ * `nativeLoadError` says why, and the fuse-native transport serves instead.
  */
 export interface NativeAddon {
-  /** mount(2) of a new /dev/fuse: returns the device's descriptor. Throws an Error with `errno`. */
+  /** mount(2) of a new /dev/fuse: returns the descriptor of the device. Throws an Error with `errno`. */
   mountDirectly(options: NativeMountOptions): number;
-  /** The same through the setuid program `fusermount3`, which hands the descriptor over a socket. */
+  /** The same through the setuid program `fusermount3`, which passes the descriptor over a socket. */
   mountWithFusermount(options: NativeMountOptions, program: string): number;
-  /** Drops clean cached pages of an open file; length 0 is to its end. Throws an Error with `errno`. */
+  /** Drops clean cached pages of an open file; length 0 means to its end. Throws an Error with `errno`. */
   evictFromPageCache(fd: number, offsetBytes: number, lengthBytes: number): void;
-  /** Reads into `buffer` what is in the page cache, at once: the number of bytes, or -1 when it would wait for the disk. */
+  /** Reads what is in the page cache into `buffer`, without waiting: the number of bytes, or -1 when it would wait for the disk. */
   readIfCached(fd: number, buffer: Uint8Array, offsetBytes: number): number;
-  /** CRC-32C (Castagnoli) of bytes, going on from that of what came before; by the processor's own instruction where it has one. */
+  /** CRC-32C (Castagnoli) of bytes, continuing from the CRC of the bytes before; uses the processor's instruction where it has one. */
   crc32c(bytes: Uint8Array, previous: number): number;
-  /** flock(LOCK_EX | LOCK_NB), or LOCK_SH, of a descriptor: false when somebody else holds it. Throws an Error with `errno`. */
+  /** flock(LOCK_EX | LOCK_NB), or LOCK_SH, of a descriptor: false when another process holds the lock. Throws an Error with `errno`. */
   tryLock(fd: number, shared: boolean): boolean;
   /**
-   * utimensat(2) of what a descriptor leads to, one of a place (O_PATH) too. Seconds since 1970 may be negative; the nanoseconds may be
+   * utimensat(2) of what a descriptor, even one opened with O_PATH, leads to. Seconds since 1970 may be negative; the nanoseconds may be
    * UTIME_NOW or UTIME_OMIT. Rejects with an Error with `errno`.
    */
   setTimes(
@@ -29,15 +29,17 @@ export interface NativeAddon {
     modifiedSeconds: number,
     modifiedNanoseconds: number,
   ): Promise<void>;
-  /** Makes a file share the blocks of another, as cp --reflink does. Rejects with an Error with `errno` where that cannot be done. */
+  /** Makes a file share the blocks of another, like cp --reflink. Rejects with an Error with `errno` where that is impossible. */
   cloneFile(fromFd: number, toFd: number): Promise<void>;
-  /** Copies bytes to the same place of another file, inside the kernel: how many, 0 at the end. Rejects with an Error with `errno`. */
+  /**
+   * Copies bytes to the same offset of another file, inside the kernel. Returns how many, 0 at the end. Rejects with an Error with `errno`.
+   */
   copyFileBytes(fromFd: number, toFd: number, offsetBytes: number, lengthBytes: number): Promise<number>;
-  /** Whether the elements of a dtype are numbers: what the three below accept. */
+  /** Whether the elements of a dtype are numbers, which the three functions below require. */
   isNumber(dtype: string): boolean;
   /**
-   * Elements as text, `columns` a line. With `outer` (the sizes of the dimensions before the last two) each slice of `rows` lines begins with a
-   * comment that names it. The bytes must not change meanwhile.
+   * Formats elements as text, `columns` a line. With `outer` (the sizes of the dimensions before the last two) each slice of `rows` lines
+   * begins with a comment that names it. The bytes must not change meanwhile.
    */
   renderElements(
     dtype: string,
@@ -47,7 +49,7 @@ export interface NativeAddon {
     outer: readonly number[],
     rows: number,
   ): Promise<Buffer>;
-  /** Reads as many elements as `elements` has room for into it; resolves with what is wrong with the text. */
+  /** Parses text into `elements` until it is full; resolves with an error in the text, if any. */
   parseElements(
     dtype: string,
     text: Uint8Array,
@@ -56,8 +58,8 @@ export interface NativeAddon {
     separator: string,
   ): Promise<{ readonly line: number; readonly column: number; readonly reason: string } | undefined>;
   /**
-   * Names that should lead to certain files and folders: of each path, which is not followed, device and inode, one after the other in
-   * `numbers`.
+   * Checks that names still lead to certain files and folders. `numbers` holds device and inode for each path, one after the other. Links
+   * are not followed.
    */
   readonly FilePlace: new (
     paths: readonly string[],
@@ -78,21 +80,21 @@ export interface NativeMountOptions {
 export interface NativeSessionOptions {
   readonly threads: number;
   readonly maxWriteBytes: number;
-  /** Serve a lone reader of small blocks from its own processor (native/near_server.h). */
+  /** Serves a lone reader of small blocks from its own processor (native/near_server.h). */
   readonly nearServer: boolean;
 }
 
 /** Statistics of one tensor, block by block; `block` is its number in the tensor's order. Blocks are whole elements. */
 export interface NativeStatistics {
   add(block: number, bytes: Uint8Array): Promise<void>;
-  /** The same of a run of a file. Rejects with an Error with `errno`. */
+  /** The same for a run of a file. Rejects with an Error with `errno`. */
   addFromFile(block: number, fd: number, offsetBytes: number, lengthBytes: number): Promise<void>;
   result(): {
     readonly count: number;
     readonly zeros: number;
     readonly nans: number;
     readonly infs: number;
-    /** Of the finite elements, when there are any. `min` and `max` of 64-bit integers are bigints. */
+    /** Over the finite elements, if there are any. `min` and `max` of 64-bit integers are bigints. */
     readonly min: number | bigint;
     readonly max: number | bigint;
     readonly mean: number;
@@ -107,7 +109,9 @@ export interface NativeStatistics {
 
 /** The session threads of one mount. Takes ownership of the device descriptor. */
 export interface NativeSession {
-  /** `onNotified` gets the number of a notification and 0 or an errno. `onEnd` is called once, last, with 0 after an unmount or an errno. */
+  /**
+   * `onNotified` gets the number of a notification and 0 or an errno. `onEnd` is called once, last, with 0 after an unmount or an errno.
+   */
   start(
     onMessage: (message: Buffer) => void,
     onNotified: (number: number, errno: number) => void,
@@ -115,41 +119,41 @@ export interface NativeSession {
   ): void;
   /** Sends one whole reply; returns 0 or an errno (ENOENT: the request was aborted). */
   reply(message: Uint8Array): number;
-  /** Sends a message of the server's own, on a thread that answers no request, after those before it. Not after the end. */
+  /** Sends a notification after those before it, on a thread that answers no requests. Must not be called after the end. */
   notify(number: number, message: Uint8Array): void;
   /**
-   * Lets the kernel read and write a file by itself: returns an id for replies to OPEN and CREATE, or a negative errno. The descriptor may be
-   * closed then.
+   * Registers a file that the kernel may read and write by itself. Returns an id for replies to OPEN and CREATE, or a negative errno. The
+   * descriptor may be closed then.
    */
   openBacking(fd: number): number;
   closeBacking(id: number): void;
   /** Duplicates the descriptor and returns the index by which extents and pieces name the file. */
   addFile(fd: number, sizeBytes: number): number;
-  /** Closes the duplicate when no reader holds it. Nothing published may name it. */
+  /** Closes the duplicate when no reader holds it. Nothing published may refer to it. */
   removeFile(file: number): void;
   /** `chunks`: (index, count, then count times start, end, file, offset) of an image's overlay. Each READ sees all of them switched or none. */
   switchOverlay(file: number, chunks: Float64Array): void;
   /**
-   * `extents`: (file, offset, length) triples; file -1 is a run of `inline`, -2 is computed: a READ that touches it is a message.
-   * READ of `nodeid` without a handle is answered natively from now on, and counted with the others of the room (0–15).
+   * `extents`: (file, offset, length) triples; file -1 is a run of `inline`, -2 is computed: a READ that touches it becomes a message. READ
+   * of `nodeid` without a handle is answered natively from now on, and counted for the room (0–15).
    */
   publish(nodeid: number, extents: Float64Array, inline: Uint8Array, room: number): void;
   withdraw(nodeid: number): void;
   counters(): Record<string, number>;
   readTally(): NativeReadTally;
-  /** Ends the threads, if they have not ended, and gives back every descriptor. Nothing else may be called any more. */
+  /** Ends the threads if they are still running, and closes every descriptor. Nothing else may be called afterwards. */
   close(): void;
 }
 
-/** The READs that were answered natively. */
+/** Counters of the READs that were answered natively. */
 export interface NativeReadTally {
-  /** Of durations, in seconds. */
+  /** Durations in seconds. */
   readonly bounds: readonly number[];
   readonly rooms: readonly {
     readonly bytes: number;
-    /** All durations together. */
+    /** Sum of all durations. */
     readonly seconds: number;
-    /** How many READs were in each class of duration; beyond the last bound is one more. */
+    /** Number of READs in each class of duration; the last class is for everything beyond the last bound. */
     readonly durations: readonly number[];
   }[];
 }

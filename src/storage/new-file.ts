@@ -1,7 +1,7 @@
 /**
- * A file that appears under its name when it is whole, in a folder that somebody else may write to. It is written under a name that nobody can
- * guess, by the descriptor that O_EXCL made, with mode 0600 until its end; the folder is held open, and the names are looked up in it. Whoever
- * can write to the folder can take the file away, but cannot make us write into another one.
+ * A file that appears under its name when it is complete, in a folder that others may write to. It is written under a random name, through
+ * the descriptor that O_EXCL made, with mode 0600 until the end. The folder is held open, and names are looked up in it. Others who can
+ * write to the folder can remove the file, but cannot make us write to another one.
  */
 import { randomBytes } from 'node:crypto';
 import * as fs from 'node:fs';
@@ -23,20 +23,20 @@ const statOfDescriptor = promisify(fs.fstat) as StatOf<number>;
 const statOfName = promisify(fs.lstat) as StatOf<string>;
 
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_RDONLY, O_RDWR } = fs.constants;
-/** The longest part of the name that is kept: with what follows it stays a file name. */
+/** Maximum length of the kept part of the name, so that with the suffix it is still a file name. */
 const KEPT_NAME_BYTES = 200;
 
-/** What is at the name already. */
+/** What the name leads to already. */
 export interface FileInTheWay {
   readonly stat: fs.BigIntStats;
-  /** Leads to it in the folder that is held. */
+  /** A path of it in the folder that is held open. */
   readonly path: string;
 }
 
 export interface NewFileOptions {
-  /** Replace a regular file that is there. */
+  /** Replace an existing regular file. */
   readonly overwrite: boolean;
-  /** Throws for a folder, or a file in the way, that must stay as it is. Asked at the beginning and right before the name is given. */
+  /** Throws for a folder, or an existing file, that must stay as it is. Called at the beginning and just before the name is given. */
   readonly refuse?: (folder: string, inTheWay: FileInTheWay | undefined) => Promise<void>;
 }
 
@@ -61,7 +61,7 @@ export class NewFile {
     this.#options = options;
   }
 
-  /** Throws EEXIST, ERR_MLFS_USAGE (what is there is not a regular file), ERR_MLFS_ACCESS, and what `refuse` throws. */
+  /** Throws EEXIST, ERR_MLFS_USAGE (the target is not a regular file), ERR_MLFS_ACCESS, and what `refuse` throws. */
   static async begin(path: string, options: NewFileOptions): Promise<NewFile> {
     const folder = await HeldFolder.open(dirname(resolve(path)));
     try {
@@ -85,7 +85,7 @@ export class NewFile {
     }
   }
 
-  /** Throws what `begin` throws for the target alone, and makes nothing. */
+  /** Throws what `begin` throws because of the target, and makes nothing. */
   static async check(path: string, options: NewFileOptions): Promise<void> {
     const folder = await HeldFolder.open(dirname(resolve(path)));
     try {
@@ -95,7 +95,7 @@ export class NewFile {
     }
   }
 
-  /** Gives it its mode and its name, durably, and closes it. When that fails it is gone. */
+  /** Gives the file its mode and its name, durably, and closes it. If that fails, the file is removed. */
   async publish(mode: number): Promise<void> {
     try {
       await this.file.sync();
@@ -112,12 +112,12 @@ export class NewFile {
     await this.#folder.close();
   }
 
-  /** Closes and removes it, if its name is still its own. */
+  /** Closes the file, and removes it if its name still leads to it. */
   async abandon(): Promise<void> {
     try {
       if (await this.#isOurs()) await this.#folder.call(this.#partialName, (name) => unlink(name));
     } catch {
-      // Somebody took it away meanwhile, or the file system fails: the error that led here says more.
+      // Another process removed it, or the file system fails: the error that led here says more.
     } finally {
       await this.file.close();
       await this.#folder.close();
@@ -129,7 +129,7 @@ export class NewFile {
     const target = this.#folder.at(basename(this.path));
     if (this.#options.overwrite) return rename(partial, target);
     try {
-      // Unlike a rename this never replaces a file that was made meanwhile.
+      // Unlike a rename, a link never replaces a file that was made meanwhile.
       await link(partial, target);
     } catch (cause) {
       const { code } = cause as NodeJS.ErrnoException;
@@ -156,10 +156,10 @@ export class NewFile {
   }
 }
 
-/** A folder by its descriptor: its name may lead elsewhere later. */
+/** A folder held by its descriptor: its name may lead elsewhere later. */
 class HeldFolder {
   readonly fd: number;
-  /** Where it is; for looking at its place, not for going there. */
+  /** Its path, for looking at the place and not for access. */
   readonly realPath: string;
 
   private constructor(fd: number, realPath: string) {
@@ -176,7 +176,7 @@ class HeldFolder {
     }
   }
 
-  /** A path of a name in it, whose last part alone is looked up. */
+  /** A path of a name in it; only its last part is looked up. */
   at(name: string): string {
     return `/proc/self/fd/${this.fd}/${name}`;
   }
@@ -231,9 +231,9 @@ function kindOf(stat: fs.BigIntStats): string {
 }
 
 function isThere(path: string): MlfsError {
-  return new MlfsError('ERR_MLFS_USAGE', `${path}: is there already`, {
+  return new MlfsError('ERR_MLFS_USAGE', `${path}: already exists`, {
     path,
     errno: 'EEXIST',
-    advice: 'choose another name, or say --force',
+    advice: 'choose another name, or add --force',
   });
 }

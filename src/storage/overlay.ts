@@ -1,10 +1,10 @@
 /**
- * Which bytes of an image are dirty, and where they are now: an interval map from the image's address space to places in the
- * journal's segments, exact to the byte.
+ * Which bytes of an image are dirty, and where they are now: an interval map from the image's address space to places in the journal's
+ * segments, exact to the byte.
  *
- * It is cut at chunks of 1 MiB: a change replaces the pieces of the chunks it touches and no others, and a chunk is what is published
- * to the data plane. Invariants: the pieces of a chunk are sorted, do not overlap and lie inside it; an array of pieces is
- * never modified once it is in the map; `bytes` is the sum of all pieces.
+ * The map is cut into chunks of 1 MiB: a change replaces only the pieces of the chunks that it touches, and chunks are what is published to
+ * the data plane. Invariants: the pieces of a chunk are sorted, do not overlap and lie inside it; an array of pieces is never modified once
+ * it is in the map; `bytes` is the sum of all pieces.
  */
 import type { MediumFile } from './medium.ts';
 import { partitionPoint } from './partition-point.ts';
@@ -14,18 +14,18 @@ export const CHUNK_BYTES = 1024 * 1024;
 /** Where journalled bytes lie. */
 export interface Placement {
   readonly file: MediumFile;
-  /** Of the first byte, in `file`. */
+  /** Offset of the first byte in `file`. */
   readonly fileOffset: number;
   /** Number of the journal segment that `file` is. */
   readonly segment: number;
 }
 
-/** A range and where its bytes were journalled. */
+/** A range and the place of its journalled bytes. */
 export interface PlacedRange extends DirtyRange {
   readonly placement: Placement;
 }
 
-/** Bytes [start, end) of a journal segment that lie in another file now. */
+/** Bytes [start, end) of a journal segment that were moved to another file. */
 export interface MovedBytes {
   readonly segment: number;
   readonly start: number;
@@ -50,7 +50,7 @@ export class Overlay {
   #bytes = 0;
   #pieceCount = 0;
 
-  /** Dirty bytes. */
+  /** Number of dirty bytes. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -68,7 +68,7 @@ export class Overlay {
     return this.#chunks.get(index) ?? NO_PIECES;
   }
 
-  /** Indexes of the chunks that are dirty, ascending. */
+  /** Indexes of the dirty chunks, ascending. */
   chunkIndexes(): number[] {
     return [...this.#chunks.keys()].sort((a, b) => a - b);
   }
@@ -78,7 +78,7 @@ export class Overlay {
     for (const index of this.chunkIndexes()) yield* this.chunk(index);
   }
 
-  /** The dirty ranges, ascending; neighbours are one. */
+  /** The dirty ranges, ascending; adjacent ones are joined. */
   *ranges(): Iterable<DirtyRange> {
     let start = -1;
     let end = -1;
@@ -107,7 +107,7 @@ export class Overlay {
     return found;
   }
 
-  /** Whether any byte of [start, end) is dirty. For long ranges of a clean image this is quick. */
+  /** Whether any byte of [start, end) is dirty. Fast for long ranges of a clean image. */
   touches(start: number, end: number): boolean {
     if (this.empty) return false;
     const first = Math.floor(start / CHUNK_BYTES);
@@ -127,7 +127,7 @@ export class Overlay {
     return piece !== undefined && piece.start < end;
   }
 
-  /** Makes ranges dirty, one after the other: where two overlap the later one counts. Adds the chunks that changed to `changed`. */
+  /** Makes ranges dirty, one after the other: where two overlap, the later one counts. Adds the chunks that changed to `changed`. */
   setAll(placed: readonly PlacedRange[], changed: Set<number>): void {
     const byChunk = new Map<number, Piece[]>();
     for (const { start, end, placement } of placed) {
@@ -157,7 +157,7 @@ export class Overlay {
     this.setAll([{ start, end: start + length, placement }], changed);
   }
 
-  /** The same bytes lie elsewhere now. */
+  /** Updates places after bytes were moved. */
   move(moved: readonly MovedBytes[], changed: Set<number>): void {
     for (const [index, pieces] of this.#chunks) {
       const now = pieces.map((piece) => movedPlacement(piece, piece.end - piece.start, moved));
@@ -167,7 +167,7 @@ export class Overlay {
     }
   }
 
-  /** Forgets the pieces that lie in segments up to `segment`: they are in the base now. */
+  /** Removes the pieces that lie in segments up to `segment`: they are in the base now. */
   dropThrough(segment: number, changed: Set<number>): void {
     for (const [index, pieces] of this.#chunks) {
       const kept = pieces.filter((piece) => piece.segment > segment);
@@ -181,7 +181,7 @@ export class Overlay {
   }
 }
 
-/** Where `length` bytes are after a move; the same object when they were not moved. */
+/** Where `length` bytes are after a move; returns the same object when they were not moved. */
 export function movedPlacement<T extends Placement>(
   placed: T,
   length: number,
@@ -197,7 +197,7 @@ export function movedPlacement<T extends Placement>(
 
 const NO_PIECES: readonly Piece[] = [];
 
-/** Index of the first piece whose end is beyond `position`. */
+/** Index of the first piece that ends after `position`. */
 function firstEndingAfter(pieces: readonly Piece[], position: number): number {
   return partitionPoint(pieces.length, (index) => (pieces[index] as Piece).end > position);
 }
@@ -213,20 +213,20 @@ function lengthOf(pieces: readonly Piece[]): number {
   return bytes;
 }
 
-/** Whether they are ascending and do not overlap. */
+/** Whether the pieces are ascending and do not overlap. */
 function inOrder(pieces: readonly Piece[]): boolean {
   return pieces.every((piece, index) => index === 0 || (pieces[index - 1] as Piece).end <= piece.start);
 }
 
 /**
- * What is there once each piece was laid over those before it: ascending pieces that do not overlap. From the last to the first each takes
- * what nobody after it took, which costs as much as sorting them does, however they overlap.
+ * The result of laying each piece over those before it: ascending pieces that do not overlap. Going from the last piece to the first, each
+ * takes what no later piece took. The cost is that of sorting, however the pieces overlap.
  */
 function lastOfEach(pieces: readonly Piece[]): readonly Piece[] {
   const bounds = [...new Set(pieces.flatMap(({ start, end }) => [start, end]))].sort((a, b) => a - b);
   const indexes = new Map(bounds.map((bound, index) => [bound, index]));
   const owners: (Piece | undefined)[] = new Array(bounds.length);
-  /** The first interval from here on that nobody took; shortened as it is followed. */
+  /** The first free interval from here on; the path is shortened as it is followed. */
   const free = Int32Array.from(bounds.keys());
   const firstFree = (from: number): number => {
     let at = from;
@@ -254,7 +254,7 @@ function lastOfEach(pieces: readonly Piece[]): readonly Piece[] {
   return result;
 }
 
-/** What is there once `above` lies over `below`, both in order. Neighbours that continue each other in the journal become one. */
+/** The result of laying `above` over `below`, both sorted. Neighbours that are adjacent in the journal, too, become one. */
 function laidOver(below: readonly Piece[], above: readonly Piece[]): readonly Piece[] {
   const result: Piece[] = [];
   const push = (piece: Piece) => {

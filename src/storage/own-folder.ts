@@ -1,10 +1,11 @@
 /**
- * The medium below one folder that must be the caller's own, as a state directory must: it may lie in a folder that another user can write
- * to, who may put links, pipes or files of his there, or swap what is there while it is used.
+ * The medium for one folder that must be the caller's own, such as a state directory. Its parent may be writable for another user, who may
+ * put links, pipes or files there, or swap them while they are used.
  *
  * Invariants: the folder is opened once, without following a link, and everything in it is reached from its descriptor, one name at a time,
- * without following links. What is opened is a regular file, what is passed through is a folder, and both are the caller's or root's and not
- * writable for anybody else (foreign.ts); nothing is read, cut, renamed or removed before that is known. No open waits for a pipe or a device.
+ * without following links. Opened files are regular files, folders on the way are folders, and both belong to the caller or root and are
+ * not writable for others (foreign.ts); nothing is read, truncated, renamed or removed before that is known. No open waits for a pipe or a
+ * device.
  */
 import * as fs from 'node:fs';
 import { basename, dirname, relative, sep } from 'node:path';
@@ -23,13 +24,13 @@ const FLAGS = {
   write: O_RDWR | O_NOFOLLOW | O_NONBLOCK,
   create: O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW,
 } as const;
-/** All paths it is given are that of the folder, or below it; `syncDirectory` and `remove` take that of the folder above, too. */
+/** All paths that it is given are the folder or below it; `syncDirectory` and `remove` also take the parent folder. */
 export class OwnFolder implements FolderMedium {
   readonly path: string;
   readonly #root: OwnRoot;
   #local: boolean | undefined;
 
-  /** Opens nothing yet. With `ownParent` the folder above must be the caller's own, too, and is made and removed with it. */
+  /** Opens nothing yet. With `ownParent` the parent folder must be the caller's own, too, and is made and removed with it. */
   constructor(path: string, { ownParent = false }: OwnFolderOptions = {}) {
     this.path = path;
     this.#root = new OwnRoot(path, ownParent);
@@ -37,7 +38,7 @@ export class OwnFolder implements FolderMedium {
 
   async open(path: string, how: 'read' | 'write' | 'create'): Promise<MediumFile> {
     return this.#in(path, 'cannot be opened', async (folder, name, folders) => {
-      // What opening alone would do to a device is not tried.
+      // Merely opening a device can have an effect, so it is not opened.
       if (how !== 'create') refuse(path, await call.lstat(pathIn(folder, name)), 'file');
       const fd = await call.open(pathIn(folder, name), FLAGS[how], 0o600);
       try {
@@ -108,7 +109,7 @@ export class OwnFolder implements FolderMedium {
       for (const [index, name] of parts.entries()) {
         const made = `${this.path}/${parts.slice(0, index + 1).join('/')}`;
         const isNew = await told(made, 'cannot be made', makeIn(folder, name));
-        // The name of the last one is for the caller to make durable.
+        // The caller makes the name of the last one durable.
         if (isNew && index + 1 < parts.length) await syncFolder(dirname(made), `${pathOf(folder)}/.`);
         folder = await openIn(folder, name, made);
         opened.push(folder);
@@ -118,7 +119,7 @@ export class OwnFolder implements FolderMedium {
     }
   }
 
-  /** The folders that lead to a file: the one above that must be the caller's own, this one, and those below it that were opened. */
+  /** The folders that lead to a file: the parent, if it must be the caller's own, this folder, and the opened ones below it. */
   async #namesOf(folders: readonly OpenFolder[]): Promise<PlacedName[]> {
     const names: PlacedName[] = [];
     if (this.#root.parent !== undefined) {
@@ -130,7 +131,7 @@ export class OwnFolder implements FolderMedium {
     return names;
   }
 
-  /** With the descriptor of a folder: this one, or one below it. */
+  /** Runs with the descriptor of a folder: this one, or one below it. */
   #inside<T>(directory: string, what: string, use: UseOfFolder<T>): Promise<T> {
     return this.#root.using(() => this.#walk(directory, what, use));
   }
@@ -153,7 +154,7 @@ export class OwnFolder implements FolderMedium {
     }
   }
 
-  /** With a name and the descriptor of the folder that has it. */
+  /** Runs with a name and the descriptor of its folder. */
   #in<T>(
     path: string,
     what: string,
@@ -177,7 +178,7 @@ interface OpenFolder {
   readonly fd: number;
 }
 
-/** With the folder's descriptor, and those of the folders that led to it, itself included. */
+/** Runs with the folder's descriptor, and those of the folders that led to it, itself included. */
 type UseOfFolder<T> = (fd: number, folders: readonly OpenFolder[]) => Promise<T>;
 
 function placed(path: string, { dev, ino }: fs.Stats): PlacedName {

@@ -1,4 +1,4 @@
-/** Names in folders that must be the caller's own: made, opened and looked at one at a time, without following links. */
+/** Names in folders that must be the caller's own: made, opened and checked one at a time, without following links. */
 import * as fs from 'node:fs';
 import { promisify } from 'node:util';
 import { MlfsError } from '../errors.ts';
@@ -29,7 +29,7 @@ export function refuse(path: string, stat: fs.Stats, wanted: 'file' | 'directory
   if (reason !== undefined) throw foreignError(path, reason);
 }
 
-/** Whether it was not there before. */
+/** Whether it was made now. */
 export async function makeIn(folder: number, name: string): Promise<boolean> {
   try {
     await call.mkdir(pathIn(folder, name), { mode: MODE });
@@ -46,7 +46,7 @@ export async function openIn(folder: number, name: string, path: string): Promis
   return fd;
 }
 
-/** `at` leads to it, `path` is what messages call it. Undefined when it is not there. Throws ERR_MLFS_ACCESS when it is somebody else's. */
+/** `at` leads to it; messages show `path`. Undefined when it does not exist. Throws ERR_MLFS_ACCESS when it is not the caller's own. */
 export async function openFolder(at: string, path: string): Promise<number | undefined> {
   let fd: number;
   try {
@@ -70,12 +70,12 @@ export function notThere(path: string, what: string): MlfsError {
   return new MlfsError('ERR_MLFS_NOT_FOUND', `${path}: ${what}: no such file`, { path });
 }
 
-/** Its failure as an error of ours: `path` and `what` say what failed. */
+/** The failure as MlfsError: `path` and `what` say what failed. */
 export async function told<T>(path: string, what: string, result: Promise<T>): Promise<T> {
   try {
     return await result;
   } catch (cause) {
-    // It became a link, or a socket, since it was looked at.
+    // It was replaced by a link or a socket since it was checked.
     if (codeOf(cause) === 'ELOOP') throw foreignError(path, 'is a symbolic link, which is not followed');
     if (codeOf(cause) === 'ENXIO') throw foreignError(path, 'is not a regular file');
     throw diskError(path, what, cause);

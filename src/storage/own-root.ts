@@ -1,6 +1,6 @@
 /**
- * A folder that must be the caller's own, by its descriptor: found or made once, and kept until `close`. With a parent that must be the
- * caller's own, too, that one is found, made and removed with it.
+ * A folder that must be the caller's own, by its descriptor: found or made once, and kept until `close`. If its parent must be the caller's
+ * own, too, the parent is found, made and removed with it.
  */
 import { constants } from 'node:fs';
 import { basename, dirname } from 'node:path';
@@ -11,15 +11,15 @@ import { call, makeIn, openFolder, openIn, told } from './own-names.ts';
 
 const { O_DIRECTORY } = constants;
 
-/** Of a parent that another process takes away as often as it is made. */
+/** Attempts to make a parent that another process keeps removing. */
 const MAKING_TRIES = 10;
 
 export class OwnRoot {
   readonly path: string;
-  /** The folder above, where it must be the caller's own. */
+  /** The parent folder, where it must be the caller's own. */
   readonly parent: string | undefined;
   #fd: number | undefined;
-  /** Calls under way use the bare descriptor, which must not be closed, and given to another file, under them. */
+  /** Running calls use the bare descriptor. It must not be closed, and reused for another file, while they run. */
   #pending = 0;
   #retired: number[] = [];
 
@@ -39,7 +39,7 @@ export class OwnRoot {
     for (const fd of this.#retired.splice(0)) await call.close(fd);
   }
 
-  /** Keeps the descriptor open while `task` runs, though the folder be closed meanwhile. */
+  /** Keeps the descriptor open while `task` runs, even if the folder is closed meanwhile. */
   async using<T>(task: () => Promise<T>): Promise<T> {
     this.#pending++;
     try {
@@ -49,7 +49,7 @@ export class OwnRoot {
     }
   }
 
-  /** The descriptor of the folder, which is made if need be. */
+  /** The descriptor of the folder, which is made if necessary. */
   async make(): Promise<number> {
     for (let tries = 1; ; tries++) {
       const known = await this.opened();
@@ -57,14 +57,14 @@ export class OwnRoot {
       try {
         return await this.#keep(await this.#makeIn(await this.#madeParent()));
       } catch (cause) {
-        // Another process found the parent empty and took it away.
+        // Another process found the parent empty and removed it.
         const gone = cause instanceof MlfsError && cause.code === 'ERR_MLFS_NOT_FOUND';
         if (!gone || this.parent === undefined || tries === MAKING_TRIES) throw cause;
       }
     }
   }
 
-  /** A descriptor of the folder above. */
+  /** A descriptor of the parent folder. */
   async #madeParent(): Promise<number> {
     const above = dirname(this.path);
     if (this.parent === undefined) {
@@ -82,7 +82,7 @@ export class OwnRoot {
     }
   }
 
-  /** Makes it in the folder above, whose descriptor is closed. */
+  /** Makes it in the parent folder, whose descriptor is closed. */
   async #makeIn(parent: number): Promise<number> {
     try {
       const name = basename(this.path);
@@ -99,7 +99,7 @@ export class OwnRoot {
     }
   }
 
-  /** Throws ERR_MLFS_NOT_FOUND when another folder has its name. */
+  /** Throws ERR_MLFS_NOT_FOUND when the name leads to another folder. */
   async remove(): Promise<void> {
     const what = 'cannot be removed';
     const fd = await this.opened();
@@ -123,14 +123,14 @@ export class OwnRoot {
     await this.close();
   }
 
-  /** The descriptor of the folder; undefined while it is not there. Throws ERR_MLFS_ACCESS when it is somebody else's. */
+  /** The descriptor of the folder; undefined while it does not exist. Throws ERR_MLFS_ACCESS when it is not the caller's own. */
   async opened(): Promise<number | undefined> {
     if (this.#fd !== undefined) return this.#fd;
     const fd = await this.#find();
     return fd === undefined ? undefined : this.#keep(fd);
   }
 
-  /** The descriptor that stays: that of whoever asked first, when two asked at the same time. */
+  /** The descriptor to keep: the first caller's, when two asked at the same time. */
   async #keep(fd: number): Promise<number> {
     if (this.#fd === undefined) this.#fd = fd;
     else await call.close(fd);

@@ -5,21 +5,21 @@ import type { ByteSource } from './byte-source.ts';
 import { crc32 } from './crc32.ts';
 import type { PooledStream } from './stream-pool.ts';
 
-/** A raw deflate stream that lies in a source, and what must come out of it. */
+/** A raw deflate stream in a source, and what must come out of it. */
 export interface DeflatedRun {
   readonly image: ByteSource;
   readonly offset: number;
   readonly compressedLength: number;
   readonly length: number;
-  /** Of the inflated bytes; checked when a pass from the start reaches the end. */
+  /** CRC of the inflated bytes; checked when a pass from the start reaches the end. */
   readonly crc32?: number;
 }
 
 const COMPRESSED_CHUNK = 64 * 1024;
 
 /**
- * One pass over a deflated run, page after page. Inflating happens on libuv's threads; between two pages the stream waits with a
- * few chunks in hand, so a run of any length costs the same memory.
+ * One pass over a deflated run, page after page. Inflating happens on libuv's threads. Between two pages the stream pauses with a few
+ * chunks in memory, so a run of any length costs the same memory.
  */
 export class PageInflater implements PooledStream {
   /** Index of the page that next() returns. */
@@ -35,12 +35,12 @@ export class PageInflater implements PooledStream {
     this.#run = run;
     this.#pageBytes = pageBytes;
     this.#inflate = createInflateRaw({ chunkSize: COMPRESSED_CHUNK });
-    // A failure destroys the inflater with its cause, and reading from it then throws that.
+    // A failure destroys the inflater with its cause, and later reads throw that.
     pipeline(Readable.from(compressedChunks(run), { objectMode: false }), this.#inflate, () => {});
     this.#chunks = this.#inflate[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
   }
 
-  /** The next page: pageBytes long, or what is left. Throws ERR_MLFS_ZIP or ERR_MLFS_CRC, and must not be used after that. */
+  /** The next page: pageBytes long, or what is left. Throws ERR_MLFS_ZIP or ERR_MLFS_CRC; must not be used after that. */
   async next(): Promise<Uint8Array> {
     const start = this.nextPage * this.#pageBytes;
     const page = Buffer.allocUnsafeSlow(Math.min(this.#pageBytes, this.#run.length - start));

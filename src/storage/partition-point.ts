@@ -1,4 +1,7 @@
-/** The first index from 0 to `length` that is `beyond`, which is false up to some index and true from there on; `length` when none is. */
+/**
+ * The first index from 0 to `length` for which `beyond` is true; `length` when there is none. `beyond` must be false up to some index and
+ * true from there on.
+ */
 export function partitionPoint(length: number, beyond: (index: number) => boolean): number {
   let low = 0;
   let high = length;

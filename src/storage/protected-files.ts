@@ -1,4 +1,4 @@
-/** Files that MLFS writes for a user never take the place of these. */
+/** Files that output files of MLFS never replace. */
 import { constants, lstat, open } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
@@ -7,12 +7,12 @@ import { DiskFile, diskError } from './disk-file.ts';
 import { lockBase } from './lock.ts';
 import type { FileInTheWay } from './new-file.ts';
 
-/** By these a state directory is known: its lock and anything else, or the two that edits need. */
+/** What identifies a state directory: its lock and anything else, or the two files that edits need. */
 const STATE_FILES = ['lock', 'base.json', 'journal', 'grads', 'activations'];
 
 /**
- * MLFS's own files are not for anybody else to write, nor is anything put beside them: a state directory with other files never goes. `own`: one
- * that need not be there yet. Throws ERR_MLFS_USAGE.
+ * Refuses a target that is one of MLFS's own files or lies beside them: a state directory with other files in it is never removed. `own`: a
+ * state directory that need not exist yet. Throws ERR_MLFS_USAGE.
  */
 export async function refuseStateDirectory(path: string, folder: string, own?: string): Promise<void> {
   for (let at = join(folder, basename(path)); ; at = dirname(at)) {
@@ -46,14 +46,14 @@ export async function refuseLocked(path: string, inTheWay: FileInTheWay): Promis
   try {
     fd = await promisify(open)(inTheWay.path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
   } catch (cause) {
-    // One that cannot be read cannot be mounted by us either, and the folder says whether it may be replaced.
+    // A checkpoint that we cannot read we cannot have mounted either; the folder decides whether it may be replaced.
     if ((cause as NodeJS.ErrnoException).code === 'EACCES') return;
     throw diskError(path, 'cannot be looked at', cause);
   }
   const file = new DiskFile(path, fd);
   try {
     const stranger = await lockBase(file.fd, path);
-    // Behind a lock that does not count there may be a mount that only its state directory tells.
+    // A lock that does not count may hide a mount, which only its state directory shows.
     if (stranger !== undefined) {
       throw new MlfsError('ERR_MLFS_BUSY', `${path}: is locked by a process of another user`, {
         path,

@@ -39,7 +39,7 @@ async function readExtent(extent: Extent, offset: number, length: number): Promi
   }
 }
 
-/** Where each extent begins in the file. An export has an extent for each of thousands of tensors. */
+/** Start offset of each extent in the file. An export has an extent for each of thousands of tensors. */
 const STARTS = new WeakMap<readonly Extent[], Float64Array>();
 
 function startsOf(extents: readonly Extent[]): Float64Array {
@@ -56,7 +56,7 @@ function startsOf(extents: readonly Extent[]): Float64Array {
   return starts;
 }
 
-/** Index of the last extent that begins at `offset` or before. */
+/** Index of the last extent that begins at or before `offset`. */
 function indexAt(starts: Float64Array, offset: number): number {
   const after = partitionPoint(starts.length, (index) => (starts[index] as number) > offset);
   return Math.max(0, after - 1);

@@ -1,20 +1,20 @@
 /**
- * The rendered pages, least recently used first to go: bytes that the kernel cannot cache for us before they exist, such as inflated entries
- * and gathers of strided tensors. Bounded in bytes. A page belongs to a content (a number this cache hands out) and has an index; how large pages
- * are is the content's own choice, so that a transposed matrix can be rendered in tiles.
+ * The rendered pages, an LRU cache: bytes that the kernel cannot cache for us because they must be computed, such as inflated entries and
+ * gathers of strided tensors. Bounded in bytes. A page belongs to a content (a number that this cache gives out) and has an index. Each
+ * content chooses its page size, so that a transposed matrix can be rendered in tiles.
  *
- * Invariants: a page is loaded by one loader at a time, however many ask for it; pages are never modified once they are
- * in; what was loading while its content was forgotten does not come back.
+ * Invariants: each page is loaded by one loader at a time, however many callers ask for it; cached pages are never modified; a page whose
+ * content was forgotten while it was loading is not cached.
  */
 import { LRUCache } from 'lru-cache';
 import { StreamPool } from './stream-pool.ts';
 
 export interface RenderedPagesCounters {
-  /** Pages that were there, or that somebody else was already loading. */
+  /** Pages that were cached, or that another caller was already loading. */
   readonly hits: number;
   readonly misses: number;
   readonly evictions: number;
-  /** Held now. */
+  /** Bytes held now. */
   readonly bytes: number;
   readonly pages: number;
   readonly maxBytes: number;
@@ -23,7 +23,7 @@ export interface RenderedPagesCounters {
 export const DEFAULT_RENDERED_PAGES_BYTES = 256 * 1024 * 1024;
 
 export class RenderedPages {
-  /** Decoders kept open between reads, so that reading on continues instead of starting over. */
+  /** Decoders kept open between reads, so that a sequential read continues instead of starting over. */
   readonly streams = new StreamPool();
   readonly #maxBytes: number;
   readonly #pages: LRUCache<string, Uint8Array>;
@@ -55,22 +55,22 @@ export class RenderedPages {
     };
   }
 
-  /** A content's name in this cache. */
+  /** Gives out the number of a content in this cache. */
   newContent(): number {
     return this.#nextContent++;
   }
 
-  /** The page, if it is here; counts nothing. */
+  /** The page, if it is cached; does not count as a hit or miss. */
   peek(content: number, page: number): Uint8Array | undefined {
     return this.#pages.get(keyOf(content, page));
   }
 
-  /** Keeps a page that came up on the way to another. `bytes` must own its memory and not change any more. */
+  /** Caches a page that was computed on the way to another. `bytes` must own its memory and never change. */
   put(content: number, page: number, bytes: Uint8Array): void {
     this.#pages.set(keyOf(content, page), bytes);
   }
 
-  /** The page from memory, or loaded once for everybody who asks meanwhile. A failed load is not remembered. */
+  /** The cached page, or one that is loaded once for all concurrent callers. A failed load is not remembered. */
   get(content: number, page: number, load: () => Promise<Uint8Array>): Promise<Uint8Array> {
     const key = keyOf(content, page);
     const cached = this.#pages.get(key);
@@ -101,7 +101,7 @@ export class RenderedPages {
     return loading;
   }
 
-  /** Drops every page of a content, also those under way. */
+  /** Drops every page of a content, including those being loaded. */
   forget(content: number): void {
     const prefix = keyOf(content, '');
     for (const key of [...this.#pages.keys()]) if (key.startsWith(prefix)) this.#pages.delete(key);
@@ -113,14 +113,14 @@ function keyOf(content: number, page: number | ''): string {
   return `${content}:${page}`;
 }
 
-/** Where a page lies in its content, in bytes. */
+/** Position of a page in its content, in bytes. */
 export interface PageSpan {
   readonly index: number;
   readonly start: number;
   readonly end: number;
 }
 
-/** The spans of pages that are all equally long but the last. */
+/** The spans of pages that are all equally long except the last. */
 export function equalPages(pageBytes: number, size: number): (offset: number) => PageSpan {
   return (offset) => {
     const index = Math.floor(offset / pageBytes);
@@ -128,10 +128,7 @@ export function equalPages(pageBytes: number, size: number): (offset: number) =>
   };
 }
 
-/**
- * The bytes [offset, end) of a content that is cut into pages. A read within one page is a view of it: do not write to what is
- * returned.
- */
+/** The bytes [offset, end) of a content that is cut into pages. A read within one page returns a view of it: do not write to the result. */
 export async function readPaged(
   offset: number,
   end: number,

@@ -11,8 +11,8 @@ const statOf = promisify(fstat) as (fd: number, options: { bigint: true }) => Pr
 const FLAGS = { read: constants.O_RDONLY, write: constants.O_RDWR } as const;
 
 /**
- * Opens the file that a descriptor is of once more, whatever its name leads to by now. The new descriptor has a place, a mode and locks of its
- * own. `path` is for messages. Throws ERR_MLFS_ACCESS, ERR_MLFS_IO.
+ * Opens the file of a descriptor again, wherever its name leads by now. The new descriptor has its own position, mode and locks. `path` is
+ * for messages. Throws ERR_MLFS_ACCESS, ERR_MLFS_IO.
  */
 export async function reopen(fd: number, path: string, how: 'read' | 'write'): Promise<DiskFile> {
   let own: number;
@@ -29,7 +29,7 @@ export async function reopen(fd: number, path: string, how: 'read' | 'write'): P
   });
 }
 
-/** Locks an open checkpoint file until it is released: the lock is on a descriptor of its own. Throws ERR_MLFS_BUSY, ERR_MLFS_ACCESS. */
+/** Locks an open checkpoint file until it is released. The lock has a descriptor of its own. Throws ERR_MLFS_BUSY, ERR_MLFS_ACCESS. */
 export async function lockOpenFile(fd: number, path: string): Promise<BaseLock> {
   const file = await reopen(fd, path, 'read');
   try {

@@ -1,15 +1,17 @@
 /**
- * What the records of a journal add up to: the edits that were not committed, and those of a commit that was decided and is not known to be
- * done. Recovery, `status` and whoever inspects a journal replay it with this visitor, so they see the same edits. Time and memory stay proportional to the journal, whatever its records are: writes are collected by chunk and laid over
- * one another when there are as many of them as the chunk has pieces, and a journal of too many pieces is refused.
+ * What the records of a journal add up to: the uncommitted edits, and those of a decided commit that may be unfinished. Recovery, `status`
+ * and `inspectJournal` all replay with this visitor, so they see the same edits.
+ *
+ * Time and memory stay proportional to the journal, whatever its records are: writes are collected for each chunk and merged when there are
+ * as many as the chunk has pieces. A journal with too many pieces is refused.
  */
 import { MlfsError } from '../errors.ts';
 import type { JournalVisitor } from './journal/replay.ts';
 import { CHUNK_BYTES, Overlay, type PlacedRange, type Placement } from './overlay.ts';
 
-/** Some 800 MB of objects. Mounts join pieces that are near each other, and so stay far below it. */
+/** Some 800 MB of objects. Mounts join neighbouring pieces, and so stay far below it. */
 const MAX_PIECES = 8 * 1024 * 1024;
-/** As many writes of a chunk are cheap to keep, and worth being laid over it at once. */
+/** Writes of a chunk are collected up to at least this number before they are merged. */
 const COLLECTED = 64;
 
 export class ReplayedEdits implements JournalVisitor {
@@ -19,13 +21,13 @@ export class ReplayedEdits implements JournalVisitor {
   #writes = new CollectedWrites();
   #writesTotal = 0;
 
-  /** `path`: of the journal, for the message. */
+  /** `path`: the journal's path, for the message. */
   constructor(path: string, maxPieces: number = MAX_PIECES) {
     this.#path = path;
     this.#maxPieces = maxPieces;
   }
 
-  /** Writes that count: those before a discard do not. */
+  /** Number of writes that count: those before a discard do not. */
   get writesTotal(): number {
     return this.#writesTotal;
   }
@@ -66,7 +68,7 @@ export class ReplayedEdits implements JournalVisitor {
     return this.#writes.finished();
   }
 
-  /** Every edit that the base may lack: those of a commit that was decided, and over them those after it. */
+  /** Every edit that the base may lack: those of a decided commit, and over them those made after it. */
   all(): Overlay {
     const all = new Overlay();
     for (const overlay of [this.decided?.overlay, this.uncommitted]) {
@@ -87,7 +89,7 @@ export class ReplayedEdits implements JournalVisitor {
   #refusal(what: string): MlfsError {
     return new MlfsError('ERR_MLFS_RECOVERY', `${this.#path}: has ${what}`, {
       path: this.#path,
-      advice: 'No mount makes such a journal. Restore it from a copy, or drop its edits: mlfs discard.',
+      advice: 'No mount writes such a journal. Restore it from a copy, or drop its edits: mlfs discard.',
     });
   }
 }
@@ -98,7 +100,7 @@ class CollectedWrites {
   readonly #waiting = new Map<number, PlacedRange[]>();
   #waitingCount = 0;
 
-  /** At most: those that wait may overlap. */
+  /** An upper bound: waiting writes may overlap. */
   get pieceCount(): number {
     return this.#overlay.pieceCount + this.#waitingCount;
   }

@@ -1,8 +1,8 @@
 import { atOnce, inSlices } from './in-slices.ts';
 
 /**
- * A value that takes long to work out. Who can wait gets it made in slices, once for all who wait; who asks for it before that gets it at
- * once, and holds the event loop.
+ * A value that takes long to compute. Callers that can wait share one computation in slices. A caller that asks for it earlier gets it at
+ * once, which blocks the event loop.
  */
 export class Sliced<T extends object> {
   readonly #work: () => Generator<void, T>;

@@ -11,9 +11,9 @@ const statOfDescriptor = promisify(fstat) as StatOf<number>;
 const statOfPath = promisify(stat) as StatOf<string>;
 
 /**
- * Opens the file under an image for writing: the very file that is open and locked, never what its name leads to by now. Throws
- * ERR_MLFS_STALE when the name leads to another file, because nobody would find the commit there, or when somebody else changed the file; by
- * ourselves it may have been changed when a commit has `begun`. On a medium that has no descriptors a file is never stale.
+ * Opens the file under an image for writing: the file that is open and locked, wherever its name leads now. Throws ERR_MLFS_STALE when the
+ * name leads to another file, because nobody would find the commit there, or when another process changed the file. When a commit has
+ * `begun`, our own changes are expected. On a medium without descriptors a file is never stale.
  */
 export async function openBase(
   medium: Medium,
@@ -32,7 +32,7 @@ export async function openBase(
     const now = await statOfDescriptor(file.fd, { bigint: true });
     const { size, mtimeNs } = base.fingerprint;
     const changed = now.size !== BigInt(size) || (!begun && now.mtimeNs !== mtimeNs);
-    if (changed) throw staleError(path, 'was changed by somebody else');
+    if (changed) throw staleError(path, 'was changed by another program');
     return file;
   } catch (cause) {
     await file.close();
@@ -47,7 +47,7 @@ function staleError(path: string, reason: string): MlfsError {
   });
 }
 
-/** What base.json says of an open file; of one that is no file of this system, what it said before. */
+/** The base.json record for an open file; on another medium, the previous record. */
 export async function identityOf(
   file: MediumFile,
   recorded: BaseRecord,

@@ -1,10 +1,10 @@
 /**
- * The state directory `<checkpoint>.mlfs/`: lock, base.json, journal/, grads/, activations/. Made at the first write and not before. Where it is,
- * or would be, is found by state-place.ts. docs/FORMATS.md has the files.
+ * The state directory `<checkpoint>.mlfs/`: lock, base.json, journal/, grads/, activations/. It is made at the first write. state-place.ts
+ * decides where it is; docs/FORMATS.md describes its files.
  *
- * Invariants: base.json is durable before the first record of the journal is; it is replaced in one step. Nothing is removed by a process that does
- * not have the lock, and a directory that keeps nothing is taken away. Whatever lies in it is reached through `medium`, which refuses what
- * is not the caller's own (own-folder.ts).
+ * Invariants: base.json is durable before the first record of the journal; it is replaced in one step. Only the process that holds the lock
+ * removes anything, and an empty directory is removed. Everything in it is reached through `medium`, which refuses what is not the caller's
+ * own (own-folder.ts).
  */
 import { basename, dirname, join } from 'node:path';
 import { MlfsError } from '../errors.ts';
@@ -17,17 +17,17 @@ import { StateFile } from './state-file.ts';
 import { findStatePlace, type StatePlace } from './state-place.ts';
 import { unnamedFile } from './unnamed-file.ts';
 
-/** Where a checkpoint's state is, or would be. */
+/** Options that decide where a checkpoint's state directory is. */
 export interface StateOptions {
   /** `--state DIR`: the state directory itself. */
   readonly directory?: string | undefined;
-  /** Who holds the lock, for the message that somebody else gets. */
+  /** The holder of the lock, for the message that another process gets. */
   readonly mountpoint?: string | undefined;
-  /** Hears that a state directory of somebody else was passed over. */
+  /** Called when another user's state directory was skipped. */
   readonly onNotice?: ((message: string) => void) | undefined;
 }
 
-/** A model has a gradient for each tensor, and any of them may be read at any time. */
+/** Maximum number of open gradients. A model has one for each tensor, and any of them may be read at any time. */
 const MOST_GRADIENTS_OPEN = 64;
 const LOCK = 'lock';
 const BASE = 'base.json';
@@ -35,7 +35,7 @@ const BASE_DRAFT = 'base.json.new';
 const JOURNAL = 'journal';
 const GRADIENTS = 'grads';
 const ACTIVATIONS = 'activations';
-/** What may be in a directory that keeps nothing. */
+/** Names in a directory that keeps nothing. */
 const OWN_NAMES: readonly string[] = [LOCK, BASE, BASE_DRAFT, JOURNAL, GRADIENTS, ACTIVATIONS];
 
 export class StateDirectory {
@@ -47,7 +47,7 @@ export class StateDirectory {
   #exists: boolean;
   #lock: FileLock | undefined;
   #made: Promise<void> | undefined;
-  /** As base.json has it, durably. */
+  /** The durable contents of base.json. */
   #base: string | undefined;
   #closed = false;
 
@@ -59,7 +59,7 @@ export class StateDirectory {
     this.#mountpoint = mountpoint;
   }
 
-  /** Finds the place and whether it is there; makes nothing. Throws ERR_MLFS_ACCESS when it is somebody else's. */
+  /** Finds the directory's place and whether it exists; makes nothing. Throws ERR_MLFS_ACCESS when it is another user's. */
   static async locate(
     medium: Medium,
     checkpointPath: string,
@@ -68,7 +68,7 @@ export class StateDirectory {
     return new StateDirectory(await findStatePlace(medium, checkpointPath, directory, onNotice), mountpoint);
   }
 
-  /** For what lies in the directory. */
+  /** The medium for the directory's contents. */
   get medium(): Medium {
     return this.#medium;
   }
@@ -77,14 +77,14 @@ export class StateDirectory {
     return join(this.path, JOURNAL);
   }
 
-  /** Where the files of /activations are, or would be. */
+  /** The folder of /activations, which need not exist yet. */
   get activationsPath(): string {
     return join(this.path, ACTIVATIONS);
   }
 
   /**
-   * A descriptor of that folder, which is the caller's to close. Throws ERR_MLFS_NOT_FOUND while it is not there, ERR_MLFS_ACCESS when it is
-   * somebody else's. Undefined on a medium without descriptors.
+   * A descriptor of that folder, which the caller closes. Throws ERR_MLFS_NOT_FOUND when it does not exist, ERR_MLFS_ACCESS when it is
+   * another user's. Undefined on a medium without descriptors.
    */
   async openActivations(): Promise<number | undefined> {
     return 'openDirectory' in this.#medium ? this.#medium.openDirectory(this.activationsPath) : undefined;
@@ -99,24 +99,24 @@ export class StateDirectory {
     return isLockTaken(this.#medium, join(this.path, LOCK));
   }
 
-  /** Takes the lock of an existing directory; throws ERR_MLFS_BUSY that names the other's pid and mount point. */
+  /** Takes the lock of an existing directory; throws ERR_MLFS_BUSY that names the holder's pid and mount point. */
   async lock(): Promise<void> {
     this.#lock ??= await takeLock(this.#medium, join(this.path, LOCK), this.#mountpoint);
   }
 
-  /** Makes the directory, if need be, and takes the lock. */
+  /** Makes the directory, if necessary, and takes the lock. */
   claim(): Promise<void> {
     return this.#ensureFolder();
   }
 
-  /** Makes the directory with base.json, durably, and takes the lock. Does nothing when it did so before. */
+  /** Makes the directory with base.json, durably, and takes the lock. Later calls do nothing. */
   async ensure(base: BaseRecord): Promise<void> {
     if (this.#base === encodeBase(base)) return;
     await this.#ensureFolder();
     await this.#inPlace(() => this.writeBase(base));
   }
 
-  /** Undefined when there is none; ERR_MLFS_RECOVERY when it cannot be read. */
+  /** Undefined when it does not exist; throws ERR_MLFS_RECOVERY when it cannot be read. */
   async readBase(): Promise<BaseRecord | undefined> {
     if (!(await this.#medium.list(this.path)).includes(BASE)) return undefined;
     const path = join(this.path, BASE);
@@ -156,14 +156,14 @@ export class StateDirectory {
     this.#base = text;
   }
 
-  /** Names and sizes of the gradients that are there. */
+  /** Names and sizes of the existing gradients. */
   async gradients(): Promise<ReadonlyMap<string, number>> {
     const found = new Map<string, number>();
     await this.#collectGradients([], found);
     return found;
   }
 
-  /** The gradient of a tensor; `name` is any string and is escaped. Its file is made at the first write. */
+  /** The gradient of a tensor; `name` is any string and is escaped. The file is made at the first write. */
   gradient(name: string, size: number, maxSize: number): StateFile {
     return new StateFile({
       open: (again) => this.#openGradient(gradientPath(name), again),
@@ -174,7 +174,7 @@ export class StateDirectory {
     });
   }
 
-  /** Makes the folder of /activations, if need be, and takes the lock. */
+  /** Makes the folder of /activations, if necessary, and takes the lock. */
   async makeActivations(): Promise<void> {
     await this.#ensureFolder();
     await this.#inPlace(async () => {
@@ -183,7 +183,7 @@ export class StateDirectory {
     });
   }
 
-  /** A file without a name, gone with this process. */
+  /** A nameless file that disappears with this process. */
   scratch(): StateFile {
     return new StateFile({
       open: () => unnamedFile(this.path),
@@ -193,12 +193,12 @@ export class StateDirectory {
   }
 
   /**
-   * Releases the lock, and takes the directory away again if nothing is kept in it (no journal record, no gradient, no activation). Another
-   * process may have the lock from here on: whoever still has a gradient open can read it and not write it.
+   * Releases the lock, and removes the directory if it keeps nothing (no journal record, gradient or activation). Another process may take
+   * the lock from here on, so a gradient that is still open can be read and not written.
    */
   async close(): Promise<void> {
     this.#closed = true;
-    // A gradient may be making the folder right now, and taking the lock.
+    // A gradient may be making the folder and taking the lock right now.
     await this.#made?.catch(() => undefined);
     const lock = this.#lock;
     this.#lock = undefined;
@@ -214,13 +214,13 @@ export class StateDirectory {
 
   #refuseClosed(): void {
     if (!this.#closed) return;
-    throw new MlfsError('ERR_MLFS_STALE', `${this.path}: was given up; nothing is written`, {
+    throw new MlfsError('ERR_MLFS_STALE', `${this.path}: was closed; nothing is written`, {
       path: this.path,
       advice: 'open the file again',
     });
   }
 
-  /** The folder and its lock, without base.json: gradients do not refer to the checkpoint's bytes. */
+  /** Makes the folder and takes its lock, without base.json: gradients do not refer to the checkpoint's bytes. */
   async #ensureFolder(): Promise<void> {
     this.#refuseClosed();
     this.#made ??= this.#makeFolder().catch((cause: unknown) => {
@@ -238,7 +238,7 @@ export class StateDirectory {
   }
 
   async #openGradient(parts: readonly string[], again: boolean): Promise<MediumFile> {
-    // The folder below would be opened once more, and nobody would close it.
+    // Otherwise the folder below would be opened again and never closed.
     this.#refuseClosed();
     const path = join(this.path, GRADIENTS, ...parts);
     const folder = dirname(path);
@@ -260,7 +260,7 @@ export class StateDirectory {
     });
   }
 
-  /** A change in the folder that was made, or found, and locked. Throws ERR_MLFS_STALE when somebody removed it since. */
+  /** Makes a change in the locked folder. Throws ERR_MLFS_STALE when another process removed the folder. */
   async #inPlace<T>(change: () => Promise<T>): Promise<T> {
     try {
       return await change();
@@ -304,7 +304,7 @@ export class StateDirectory {
     return [...sizes].every((size) => size === 0);
   }
 
-  /** The lock file goes last, and its lock after it: who waits for it finds another file there, or none. */
+  /** The lock file is removed last and unlocked after that: a process that waits for it finds another file, or none. */
   async #takeAway(): Promise<void> {
     await this.#removeAllIn(join(this.path, GRADIENTS));
     const names = await this.#medium.list(this.path);
@@ -313,7 +313,7 @@ export class StateDirectory {
     }
     if (names.length > 0) await this.#medium.remove(this.path);
     this.#exists = false;
-    // It has the directories of other checkpoints, too.
+    // Other checkpoints have their state directories in it, too.
     if (this.#parent !== undefined) await this.#medium.remove(this.#parent).catch(() => undefined);
   }
 

@@ -5,20 +5,20 @@ import type { MediumFile } from './medium.ts';
 import { Mutex } from './mutex.ts';
 
 export interface StateFileOptions {
-  /** Opens or makes the file for reading and writing. `again`: it was open before, and must be found as it was left. */
+  /** Opens or makes the file for reading and writing. `again`: it was open before, and must be found unchanged. */
   readonly open: (again: boolean) => Promise<MediumFile>;
   /** Throws when the file must not be changed any more. */
   readonly refuseChange?: () => void;
-  /** What it has already. */
+  /** Size of the file at the beginning. */
   readonly size: number;
   readonly maxSize: number;
-  /** With it the descriptor may be closed between two uses. */
+  /** Allows the descriptor to be closed between two uses. */
   readonly fewOpen?: FewOpen;
 }
 
 /**
- * An ordinary file of the state directory: a gradient, a scratch file. Sparse where nothing was written. It is made when it is first
- * written to, so that looking at it leaves nothing behind.
+ * An ordinary file of the state directory: a gradient, a scratch file. It is sparse where nothing was written. It is made at the first
+ * write, so that reading it leaves nothing behind.
  */
 export class StateFile implements StoredContent {
   readonly kind = 'stored';
@@ -72,7 +72,7 @@ export class StateFile implements StoredContent {
     });
   }
 
-  /** What was written before is durable when it resolves; reads and writes go on meanwhile. */
+  /** Resolves when earlier writes are durable; reads and writes continue meanwhile. */
   async sync(): Promise<void> {
     const file = await this.#mutex.run(async () =>
       this.#wasOpen && !this.#closed ? this.#opened() : undefined,
@@ -115,7 +115,7 @@ export class StateFile implements StoredContent {
   }
 }
 
-/** What is written to a file that nobody finds again must not be acknowledged. */
+/** A write to a file that cannot be found again must not be acknowledged. */
 async function inPlace(file: MediumFile, write: () => Promise<void>): Promise<void> {
   await write();
   if ((await file.isInPlace?.()) !== false) return;

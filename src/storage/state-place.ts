@@ -1,9 +1,10 @@
 /**
- * Where the state directory of a checkpoint is, or would be: where `--state` says; else beside the checkpoint; else, where that place cannot be
- * written to or is taken by somebody else's directory, in the caller's own XDG state directory.
+ * Decides where the state directory of a checkpoint is: the place that `--state` names; otherwise beside the checkpoint; otherwise, where
+ * that place is not writable or is taken by another user's directory, in the caller's XDG state directory.
  *
- * A directory that is not the caller's own (foreign.ts) is never used. One beside the checkpoint is passed over, which the caller is told, unless it may
- * hold edits: the caller must know of those before the file is edited, and names a directory with `--state`.
+ * A directory that is not the caller's own (foreign.ts) is never used. Beside the checkpoint it is skipped with a notice, unless it may
+ * hold edits. In that case opening fails, because the caller must know of those edits before editing the file; `--state` then names a
+ * directory.
  */
 import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
@@ -15,17 +16,17 @@ import type { FolderMedium, Medium } from './medium.ts';
 
 export interface StatePlace {
   readonly path: string;
-  /** For what lies in it, and in `parent`. */
+  /** The medium for the directory's contents, and for `parent`. */
   readonly medium: FolderMedium | Medium;
   readonly exists: boolean;
-  /** A folder for state directories only, which goes with the last of them. */
+  /** A folder for state directories only, which is removed with the last of them. */
   readonly parent: string | undefined;
 }
 
-/** What is in a directory that has edits. */
+/** Names in a directory that has edits. */
 const SIGNS_OF_EDITS: readonly string[] = ['base.json', 'journal'];
 
-/** Throws ERR_MLFS_ACCESS when the place is taken by what is not the caller's own. */
+/** Throws ERR_MLFS_ACCESS when the place is not the caller's own. */
 export async function findStatePlace(
   medium: Medium,
   checkpointPath: string,
@@ -50,7 +51,7 @@ export async function findStatePlace(
   return elsewhere;
 }
 
-/** Throws ERR_MLFS_USAGE when it is not UTF-8: a state directory that is named after it would be another file's, too. */
+/** Throws ERR_MLFS_USAGE for a path that is not UTF-8: its state directory could be that of another file, too. */
 async function realPathOf(path: string): Promise<string> {
   const bytes = await realpath(path, { encoding: 'buffer' }).catch(() => Buffer.from(resolve(path)));
   if (isUtf8(bytes)) return bytes.toString();
@@ -64,7 +65,7 @@ async function realPathOf(path: string): Promise<string> {
   );
 }
 
-/** Of a place that was looked at and is not used. */
+/** Closes a place that is not used. */
 async function letGo({ medium }: StatePlace): Promise<void> {
   if ('close' in medium) await medium.close();
 }
@@ -75,13 +76,16 @@ async function lookAt(medium: Medium, path: string, ownParent = false): Promise<
   return { path, medium: own, exists, parent: ownParent ? dirname(path) : undefined };
 }
 
-/** The refusal of what is not the caller's own, as a value; other failures are thrown. */
+/** Returns the refusal of what is not the caller's own; throws other failures. */
 function asForeign(cause: unknown): MlfsError {
   if (cause instanceof MlfsError && cause.code === 'ERR_MLFS_ACCESS') return cause;
   throw cause;
 }
 
-/** Of a directory that is not used. A link of the caller's own may lead to edits, and so may a directory that cannot be listed. */
+/**
+ * Whether a skipped directory may hold edits. A link of the caller's own may lead to edits, and a directory that cannot be listed may hold
+ * some.
+ */
 async function mayHoldEdits(path: string): Promise<boolean> {
   const found = await lstat(path);
   if (found.isSymbolicLink()) return found.uid === (process.geteuid?.() ?? 0);
@@ -90,23 +94,23 @@ async function mayHoldEdits(path: string): Promise<boolean> {
   return names.some((name) => SIGNS_OF_EDITS.includes(name));
 }
 
-/** `${XDG_STATE_HOME}/mlfs/NAME-HASH`, the hash being that of the absolute path. */
+/** `${XDG_STATE_HOME}/mlfs/NAME-HASH`, with the hash of the absolute path. */
 function inUserState(checkpoint: string): string {
   const { XDG_STATE_HOME: configured } = process.env;
-  // The specification says to ignore one that is not absolute.
+  // The specification says to ignore a path that is not absolute.
   const home =
     configured !== undefined && isAbsolute(configured) ? configured : join(homedir(), '.local', 'state');
   const hash = createHash('sha256').update(checkpoint).digest('hex').slice(0, 16);
   return join(home, 'mlfs', `${basename(checkpoint).slice(0, 100)}-${hash}`);
 }
 
-/** False on a file system that is mounted read-only, too. */
+/** Also false on a file system that is mounted read-only. */
 async function isWritable(directory: string): Promise<boolean> {
   try {
     await access(directory, constants.W_OK);
     return true;
   } catch (cause) {
-    // A folder of a medium that is not this machine's disk: its own errors will tell.
+    // A folder on another medium: its own errors are reported later.
     return (cause as NodeJS.ErrnoException).code === 'ENOENT';
   }
 }

@@ -4,10 +4,10 @@ export interface PooledStream {
   close(): void;
 }
 
-/** An inflater holds some 300 KiB (window, chunks in flight); beyond this many the longest unused one is closed. */
+/** Maximum number of open inflaters; the least recently used one is closed. Each takes some 300 KiB (window, chunks in flight). */
 const OPEN_STREAMS = 16;
 
-/** Decoders that nobody reads from at the moment, each in the place its next sequential read will want. */
+/** Idle decoders, each positioned for its next sequential read. */
 export class StreamPool {
   readonly #idle = new LRUCache<object, PooledStream>({
     max: OPEN_STREAMS,
@@ -16,7 +16,7 @@ export class StreamPool {
     },
   });
 
-  /** Hands the owner its stream back for exclusive use. */
+  /** Gives the owner its stream for exclusive use. */
   take(owner: object): PooledStream | undefined {
     const stream = this.#idle.get(owner);
     this.#idle.delete(owner);

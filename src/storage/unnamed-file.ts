@@ -9,16 +9,16 @@ import type { MediumFile } from './medium.ts';
 const open = promisify(openCallback);
 const unlink = promisify(unlinkCallback);
 
-/** Linux's O_TMPFILE, which Node does not name: one bit of its own, and O_DIRECTORY. */
+/** O_TMPFILE of Linux, which Node does not name: one bit of its own, and O_DIRECTORY. */
 const O_TMPFILE = 0o20000000 | constants.O_DIRECTORY;
 
 /**
- * A file without a name, which is gone with its descriptor, on the file system of `directory`: in it, or in the nearest folder above it
- * that is there; in the system's folder for temporary files if nobody may write there.
+ * A nameless file that disappears with its descriptor, on the file system of `directory`: in it, or in its nearest existing parent. Where
+ * that is not writable, it is made in the system's folder for temporary files.
  */
 export async function unnamedFile(directory: string): Promise<MediumFile> {
   for (let folder = directory; ; folder = dirname(folder)) {
-    // `directory` may have become a link to a file system of somebody else's; the folders above it are reached as the user reaches them.
+    // Another user may have replaced `directory` with a link; the folders above it are resolved as usual.
     const follow = folder === directory ? constants.O_NOFOLLOW : 0;
     const file = await unnamedIn(folder, follow).catch((cause: NodeJS.ErrnoException) => {
       const above = folder !== dirname(folder);
@@ -40,7 +40,7 @@ async function unnamedIn(folder: string, flags: number): Promise<MediumFile> {
     const { code } = cause as NodeJS.ErrnoException;
     if (code !== 'EOPNOTSUPP' && code !== 'EISDIR' && code !== 'EINVAL') throw cause;
   }
-  // A file system that has no such thing.
+  // The file system does not support O_TMPFILE.
   const fd = await open(path, 'wx+', 0o600);
   await unlink(path);
   return new DiskFile(path, fd);

@@ -1,24 +1,24 @@
-/** Characters that are encoded at once. */
+/** Number of characters that are encoded at once. */
 const PIECE = 64 * 1024;
 
-/** A long text as it grows, in UTF-8: pieces outside of the JavaScript heap, each encoded when it is long enough. */
+/** A growing long text in UTF-8, in pieces outside of the JavaScript heap. Each piece is encoded when it is long enough. */
 export class Utf8Pieces {
   readonly #pieces: Buffer[] = [];
   #text = '';
   #bytes = 0;
 
-  /** Of all pieces; what was added last may be missing before the end. */
+  /** Bytes of all encoded pieces; the latest additions may be missing before the end. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** Whole characters: a surrogate pair is not split between two. */
+  /** Appends whole characters: a surrogate pair is not split between two calls. */
   add(text: string): void {
     this.#text += text;
     if (this.#text.length >= PIECE) this.#encode();
   }
 
-  /** The pieces, each of which has bytes. */
+  /** The pieces; none is empty. */
   end(): readonly Buffer[] {
     this.#encode();
     return this.#pieces;

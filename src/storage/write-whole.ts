@@ -2,14 +2,14 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { FixedContent } from './content.ts';
 import type { ImageUpdate } from './image.ts';
 
-/** What is in memory of bytes that lie somewhere already. */
+/** Slice size for content whose bytes are stored as they are. */
 const SLICE_BYTES = 1024 * 1024;
-/** Each slice of a transposed tensor goes through the whole of its storage: few and large ones are much faster. */
+/** Slice size for computed content: each slice of a transposed tensor reads its whole storage, so few and large slices are much faster. */
 const GATHERED_SLICE_BYTES = 8 * 1024 * 1024;
 
 /**
- * Puts other bytes in the place of all of a content's, slice by slice, as part of an update of its image. `read` says what they are. The event loop
- * turns between slices. The content must have a writer.
+ * Replaces all bytes of a content, slice by slice, as part of an update of its image. `read` provides the new bytes. The event loop runs
+ * between slices. The content must have a writer.
  */
 export async function writeWhole(
   { kind, size, writer }: FixedContent,

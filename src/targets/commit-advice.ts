@@ -1,6 +1,6 @@
 import { MlfsError } from '../errors.ts';
 
-/** What to do about a commit that failed, where the failure itself does not say. `target`: what the user would name. */
+/** Advice for a failed commit, where the failure has none of its own. `target`: the name the user gave. */
 export function adviseCommit(cause: unknown, target: string): unknown {
   if (!(cause instanceof MlfsError) || cause.advice !== undefined) return cause;
   const advice = adviceFor(cause, target);

@@ -1,4 +1,4 @@
-/** What `commit --dry-run` says of a checkpoint that nobody has mounted: found out without a lock and without writing anything. */
+/** What `commit --dry-run` prints for a checkpoint that is not mounted. Takes no lock and writes nothing. */
 import { fileStructure } from '../checkpoint/file-structure.ts';
 import { openCheckpoint } from '../checkpoint/open.ts';
 import { refuseForeignEdits } from '../storage/admit-edits.ts';
@@ -9,7 +9,7 @@ import { readUncommittedEdits, type UncommittedEdits } from './uncommitted-edits
 
 export interface CommitPreview {
   readonly report: CommitReport;
-  /** A commit was interrupted: what the report counts includes it, and the file may be half written. */
+  /** A commit was interrupted: the report includes it, and the file may be half written. */
   readonly interruptedCommit: boolean;
 }
 

@@ -1,7 +1,7 @@
 import { isAbsolute } from 'node:path';
 import { MlfsError } from '../errors.ts';
 
-/** What /sys/control understands, a line each. */
+/** The commands of /sys/control, one a line. */
 export type ControlCommand =
   | { readonly name: 'commit'; readonly dryRun: boolean }
   | {
@@ -15,8 +15,8 @@ export type ControlCommand =
 const WORDS = 'commit [--dry-run] [--force] [--to /absolute/path], discard, flush, reload, status';
 
 /**
- * Reads one line. The path of `--to` is the rest of the line, blanks and all, or a JSON string when it begins with `"`. Throws
- * ERR_MLFS_USAGE naming the word.
+ * Parses one line. The path of `--to` is the rest of the line, spaces included, or a JSON string when it begins with `"`. Throws
+ * ERR_MLFS_USAGE that names the word.
  */
 export function parseControl(line: string): ControlCommand {
   const [, name = '', rest = ''] = /^\s*(\S*)\s*(.*?)\s*$/s.exec(line) ?? [];

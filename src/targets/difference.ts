@@ -29,7 +29,7 @@ export interface DifferenceProgress {
 
 const BLOCK_BYTES = 1024 * 1024;
 
-/** In the order of `before`, what was added last. */
+/** In the order of `before`; tensors that only `after` has come last. */
 export async function* differences(
   before: Pick<TensorTarget, 'tensors'>,
   after: Pick<TensorTarget, 'tensors'>,
@@ -66,7 +66,7 @@ function isAlike(one: TargetTensor, other: TargetTensor): boolean {
   );
 }
 
-/** Undefined when all bytes are the same. */
+/** Undefined when all bytes are equal. */
 async function distanceOf(a: TargetTensor, b: TargetTensor): Promise<Distance | undefined> {
   const sums = new DistanceSums(a.dtype);
   const others = blocksOf(b.content, BLOCK_BYTES);

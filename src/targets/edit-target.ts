@@ -1,10 +1,10 @@
-/** What can be done with the uncommitted edits of a checkpoint, whoever holds them. */
+/** Operations on the uncommitted edits of a checkpoint, mounted or not. */
 import type { CommitReport } from '../storage/edits.ts';
 import type { Progress } from '../storage/fold.ts';
 import type { TargetStatus } from './status-document.ts';
 
 export interface EditTarget {
-  /** Of the mount that is asked. */
+  /** The mount point of the mount that is asked. */
   readonly mountpoint: string | undefined;
   commit(request: CommitRequest): Promise<CommitReport>;
   discard(): Promise<CommitReport>;
@@ -13,9 +13,9 @@ export interface EditTarget {
 }
 
 export interface CommitRequest {
-  /** Absolute: write the checkpoint with its edits there, and leave both as they are. */
+  /** Absolute path: write the checkpoint with its edits there, and leave both unchanged. */
   readonly to?: string | undefined;
-  /** Replace a file that is at `to`. */
+  /** Replace an existing file at `to`. */
   readonly overwrite?: boolean;
   readonly dryRun?: boolean;
   readonly onProgress?: (progress: Progress) => void;

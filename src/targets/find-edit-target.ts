@@ -1,7 +1,6 @@
 /**
- * Whose edits `mlfs commit`, `discard`, `status` and `flush` are about. A mount is asked through its /sys/control; a checkpoint that
- * nobody has mounted read-write is opened here. One that somebody has mounted read-write is that mount's business: it holds the
- * lock, and is found and asked.
+ * Finds the edits for `mlfs commit`, `discard`, `status` and `flush`. A mount is asked through its /sys/control. A checkpoint that is not
+ * mounted read-write is opened here. When a checkpoint is mounted read-write, its mount holds the lock, so that mount is found and asked.
  */
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
@@ -14,7 +13,7 @@ import { UnmountedCheckpoint } from './unmounted-checkpoint.ts';
 export interface TargetOptions {
   /** `--state DIR`, where the edits of a checkpoint are not at their usual place. */
   readonly stateDirectory?: string | undefined;
-  /** Hears that the mount of a checkpoint is asked instead. */
+  /** Called when the mount of a checkpoint is asked instead. */
   readonly onNotice?: ((message: string) => void) | undefined;
   /** Mounts that this process serves itself. */
   readonly ownMounts?: ReadonlySet<string>;
@@ -36,7 +35,7 @@ export async function findEditTarget(target: string, options: TargetOptions = {}
   const unmounted = new UnmountedCheckpoint(path, options);
   if (!(await unmounted.isLocked())) return unmounted;
   const mount = await readWriteMountOf(path, options.ownMounts);
-  // Somebody's lock and nobody's mount: the lock's own words are the best there are.
+  // A lock is held but no mount was found: the lock's own message is the best there is.
   if (mount === undefined) return unmounted;
   options.onNotice?.(`${target} is mounted at ${mount.mountpoint}; the mount carries it out`);
   return new MountClient(mount.mountpoint);

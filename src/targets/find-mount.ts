@@ -1,4 +1,4 @@
-/** Finding the mounts of this machine that are ours, from outside: by the mount table, and by what their /sys/status.json says. */
+/** Finds MLFS mounts on this machine from outside: by the mount table, and by their /sys/status.json. */
 import { readFile, readlink, realpath, stat } from 'node:fs/promises';
 import { join, resolve, sep } from 'node:path';
 import { MlfsError } from '../errors.ts';
@@ -12,8 +12,8 @@ export interface FoundMount {
 }
 
 /**
- * The mount point of the mount of ours that a path lies in, or is; undefined when it is in none. The mount itself is not asked: its server may
- * be stopped.
+ * The mount point of the MLFS mount that contains a path; undefined when there is none. The mount itself is not accessed: its server may be
+ * stopped.
  */
 export async function mountAround(path: string): Promise<string | undefined> {
   const mountpoints = await mlfsMountpoints();
@@ -26,7 +26,7 @@ export async function mountAround(path: string): Promise<string | undefined> {
   return innermost;
 }
 
-/** The path without the symbolic links on the way to the first of `mountpoints`; what comes after that is left as it is. */
+/** Resolves the symbolic links of a path up to the first of `mountpoints`; the rest of the path stays as it is. */
 export async function pathUpTo(path: string, mountpoints: ReadonlySet<string>): Promise<string> {
   let links = 0;
   let done = '/';
@@ -46,12 +46,12 @@ export async function pathUpTo(path: string, mountpoints: ReadonlySet<string>): 
   return done;
 }
 
-/** As many as the kernel follows. */
+/** As many links as the kernel follows. */
 const MOST_LINKS = 40;
 
 /**
- * The read-write mount that holds the edits of a checkpoint. Asks the mounts of ours, so a process that serves one names it in
- * `except`. Mounts of users who are neither the caller nor root nor the file's owner are not asked: they could answer anything, or never.
+ * The read-write mount that holds the edits of a checkpoint. It asks the MLFS mounts, so a process that serves one names it in `except`.
+ * Mounts of users other than the caller, root and the file's owner are not asked: they could answer anything, or never.
  */
 export async function readWriteMountOf(
   checkpointPath: string,
@@ -62,7 +62,7 @@ export async function readWriteMountOf(
   const trusted = [process.geteuid?.() ?? 0, 0, ...(file === undefined ? [] : [Number(file.uid)])];
   const mountpoints = (await mlfsMountpoints(trusted)).filter((mountpoint) => !except.has(mountpoint));
   const answers = await Promise.all(
-    // One that does not answer may be of any checkpoint: the lock's own words are what is left to say.
+    // A mount that does not answer may serve any checkpoint: only the lock's own message is left.
     mountpoints.map((mountpoint) => statusOf(mountpoint).catch(() => undefined)),
   );
   const mounts = answers.filter((found) => found?.status.mode === 'read-write');
@@ -73,7 +73,7 @@ export async function readWriteMountOf(
   return sameFile ?? mounts.find((found) => found?.status.image.path === path);
 }
 
-/** What a command says that was given a path where mlfs has mounted nothing. `wanted`: what it takes. */
+/** The error of a command whose path is in no MLFS mount. `wanted`: what the command takes. */
 export function notAMount(path: string, wanted = 'a mount point'): MlfsError {
   return new MlfsError('ERR_MLFS_NOT_FOUND', `${path}: is not a mount of mlfs`, {
     path,
@@ -81,16 +81,16 @@ export function notAMount(path: string, wanted = 'a mount point'): MlfsError {
   });
 }
 
-/** What a mount says of itself; undefined for one that cannot be read. Throws ERR_MLFS_FUSE for one that does not answer. */
+/** The status document of a mount; undefined when it cannot be read. Throws ERR_MLFS_FUSE when the mount does not answer. */
 export async function statusOf(mountpoint: string): Promise<FoundMount | undefined> {
   const text = await readFromMount(mountpoint, join(mountpoint, 'sys', 'status.json'));
   return text === undefined ? undefined : { mountpoint, status: JSON.parse(text) as StatusDocument };
 }
 
-/** Both transports name their type so. */
+/** The file system type that both transports use. */
 export const MLFS_TYPE = 'fuse.mlfs';
 
-/** All of them, or those of some users. */
+/** All MLFS mounts, or those of some users. */
 async function mlfsMountpoints(users?: readonly number[]): Promise<string[]> {
   const table = parseMountTable(await readFile('/proc/self/mountinfo', 'utf8'));
   return table

@@ -10,10 +10,10 @@ import type { CommitRequest, EditTarget } from './edit-target.ts';
 import { statusOf } from './find-mount.ts';
 import type { StatusDocument, TargetStatus } from './status-document.ts';
 
-/** How often a long command is asked how far it is. */
+/** Interval for asking a long command about its progress. */
 const PROGRESS_MS = 200;
 
-/** The edits of a mount, through its /sys/control. Never to be used by the process that serves it. */
+/** The edits of a mount, through its /sys/control. The process that serves the mount must not use this. */
 export class MountClient implements EditTarget {
   readonly mountpoint: string;
 
@@ -63,7 +63,7 @@ export class MountClient implements EditTarget {
     };
   }
 
-  /** All of its status.json. */
+  /** The whole status.json. */
   async document(): Promise<StatusDocument> {
     const found = await statusOf(this.mountpoint);
     if (found !== undefined) return found.status;
@@ -75,16 +75,16 @@ export class MountClient implements EditTarget {
 
   async #ask(command: ControlCommand, onProgress?: (progress: Progress) => void): Promise<object> {
     const line = controlLine(command);
-    // A command may take as long as it needs, but a server that is stopped does not even begin.
+    // A command may take as long as it needs, but a stopped server would not even begin.
     await statusOf(this.mountpoint);
     const control = await this.#openControl();
     const done = new AbortController();
     const watching = onProgress === undefined ? undefined : this.#watch(onProgress, done.signal);
     try {
       await control.write(`${line}\n`, 0);
-      // What this descriptor said, and after it the answer, which is one line.
+      // The descriptor reads what it was answered before, and then the new answer, which is one line.
       const answer = (await wholeText(control)).trimEnd().split('\n').at(-1);
-      // By fuse-native a descriptor is a path, and after a reload that is a file which has not said anything yet.
+      // With fuse-native a descriptor is a path, and after a reload that path is a new file without answers.
       return (answer ? JSON.parse(answer) : { command: command.name, reloaded: true }) as object;
     } catch (cause) {
       throw await this.#reasonOf(line, cause);
@@ -102,12 +102,16 @@ export class MountClient implements EditTarget {
     } catch (cause) {
       const { code } = cause as NodeJS.ErrnoException;
       if (code === 'EACCES' || code === 'EPERM') {
-        throw new MlfsError('ERR_MLFS_ACCESS', `${this.mountpoint}: only who mounted it may do that`, {
-          path: this.mountpoint,
-          cause,
-        });
+        throw new MlfsError(
+          'ERR_MLFS_ACCESS',
+          `${this.mountpoint}: only the user who mounted it may do that`,
+          {
+            path: this.mountpoint,
+            cause,
+          },
+        );
       }
-      // A read-only mount has none.
+      // A read-only mount has no edits.
       if (code === 'EROFS' || code === 'ENOENT') {
         throw new MlfsError('ERR_MLFS_USAGE', `${this.mountpoint}: is mounted read-only`, {
           path: this.mountpoint,
@@ -129,9 +133,9 @@ export class MountClient implements EditTarget {
     }
   }
 
-  /** A write has only an errno; the mount knows why. */
+  /** A write returns only an errno; the mount's status has the reason. */
   async #reasonOf(line: string, cause: unknown): Promise<unknown> {
-    // By number: ESTALE has no name for libuv.
+    // Compared by number: libuv has no name for ESTALE.
     const { code, errno: number } = cause as NodeJS.ErrnoException;
     if (number === undefined) return cause;
     const failure = (await statusOf(this.mountpoint))?.status.last_failure;

@@ -1,2 +1,2 @@
-/** Mount points that this process serves: it must not ask them anything by their paths. */
+/** Mount points that this process serves. It must not access them by path. */
 export const ownMounts = new Set<string>();

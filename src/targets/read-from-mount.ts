@@ -1,16 +1,16 @@
 /**
- * Reading a document of a mount whose server may never answer. A read that waits for the server cannot be given up by the process that
- * waits, and keeps it from ending, so a child reads.
+ * Reads a document of a mount whose server may never answer. A read that waits for the server cannot be cancelled and would keep the
+ * process alive, so a child process reads.
  */
 import { spawn } from 'node:child_process';
 import { MlfsError } from '../errors.ts';
 import { serverOfMount, stoppedError } from './server-process.ts';
 
-/** A server under load answers a small document within milliseconds; after this long it is worth looking at the server. */
+/** A server under load answers a small document within milliseconds; after this time the server's state is checked. */
 const LOOK_AFTER_MS = 2000;
-/** How often the server is looked at after that. */
+/** Interval of the checks after that. */
 const LOOK_AGAIN_MS = 1000;
-/** Longer than the longest work that holds a healthy server up. */
+/** Longer than the longest work that blocks a healthy server. */
 const GIVE_UP_MS = 60_000;
 
 /**
@@ -30,7 +30,7 @@ export async function readFromMount(mountpoint: string, path: string): Promise<s
     return await Promise.race([text, noAnswer(mountpoint, patience.signal)]);
   } finally {
     patience.abort();
-    // One that waits in the kernel may not end now; nobody waits for it.
+    // A child that waits in the kernel may not end now; it is not waited for.
     child.kill('SIGKILL');
     child.stdout.destroy();
     child.unref();
@@ -61,7 +61,7 @@ function silentError(mountpoint: string, pid: number | undefined): MlfsError {
     `${mountpoint}: ${who} did not answer for ${GIVE_UP_MS / 1000} seconds`,
     {
       path: mountpoint,
-      advice: `mlfs umount --lazy ${mountpoint} takes the mount away; edits that were acknowledged are kept`,
+      advice: `mlfs umount --lazy ${mountpoint} removes the mount; acknowledged edits are kept`,
     },
   );
 }

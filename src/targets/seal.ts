@@ -1,6 +1,6 @@
 /**
- * A seal: the SHA-256 of every tensor in the format of sha256sum(1), with paths as in the mount, so that `cd MOUNT && sha256sum -c SEAL` checks it,
- * too. A name with a backslash or a line break is escaped, and its line begins with a backslash, as sha256sum does.
+ * A seal: the SHA-256 of every tensor in the format of sha256sum(1), with paths as in the mount, so that `cd MOUNT && sha256sum -c SEAL`
+ * checks it as well. As in sha256sum, a name with a backslash or a line break is escaped, and its line begins with a backslash.
  */
 import { createHash } from 'node:crypto';
 import { MlfsError } from '../errors.ts';
@@ -18,7 +18,7 @@ export interface HashProgress {
 }
 
 const BLOCK_BYTES = 4 * 1024 * 1024;
-/** Reading one tensor goes on while another is hashed. */
+/** While one tensor is hashed, the next is read. */
 const AT_ONCE = 2;
 
 /** In the order of the target's tensors. Throws what reading throws. */
@@ -57,7 +57,7 @@ function escapedLine(path: string, sha256: string): string {
 const ESCAPES: Readonly<Record<string, string>> = { '\\': '\\\\', '\n': '\\n', '\r': '\\r' };
 const MEANINGS: Readonly<Record<string, string>> = { '\\': '\\', n: '\n', r: '\r' };
 
-/** `name` is the seal's own, for messages. Throws ERR_MLFS_FORMAT with the line that is none of sha256sum's. */
+/** `name` is the seal's name for messages. Throws ERR_MLFS_FORMAT with the first line that is not in the format of sha256sum. */
 export function parseSeal(text: string, name: string): SealedTensor[] {
   const sealed: SealedTensor[] = [];
   const seen = new Set<string>();
@@ -83,9 +83,9 @@ export function parseSeal(text: string, name: string): SealedTensor[] {
 
 export interface SealReport {
   readonly changed: readonly string[];
-  /** Sealed, and not there any more. */
+  /** In the seal and missing now. */
   readonly missing: readonly string[];
-  /** There, and not sealed. */
+  /** Present and not in the seal. */
   readonly added: readonly string[];
   readonly intact: number;
 }

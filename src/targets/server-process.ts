@@ -1,6 +1,6 @@
 /**
- * The process behind a mount, found from outside: it has /dev/fuse open with the mount's connection, whose number is that of the mount's device.
- * For the case that it does not answer, so the mount itself is not asked.
+ * The process behind a mount, found from outside: it has /dev/fuse open, and the number of that connection is the mount's device number.
+ * The mount itself is not accessed, because it may not answer.
  */
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { MlfsError } from '../errors.ts';
@@ -8,17 +8,17 @@ import { parseMountTable } from '../storage/mount-table.ts';
 
 export interface MountServer {
   readonly pid: number;
-  /** By SIGSTOP, a terminal or a debugger: it answers nothing until it is continued. */
+  /** Stopped by SIGSTOP, a terminal or a debugger: it answers nothing until it is continued. */
   readonly stopped: boolean;
 }
 
-/** Undefined when it cannot be found: it has ended, or the caller may not look into it, or the kernel is older than the field. */
+/** Undefined when the process cannot be found: it has ended, the caller may not inspect it, or the kernel is too old to show the field. */
 export async function serverOfMount(mountpoint: string): Promise<MountServer | undefined> {
   const table = parseMountTable(await readFile('/proc/self/mountinfo', 'utf8'));
   const device = table.findLast((entry) => entry.mountpoint === mountpoint)?.device;
   if (device === undefined) return undefined;
   const [major, minor] = device.split(':').map(Number);
-  // As the kernel puts them together inside itself.
+  // The kernel's internal encoding.
   const connection = (major as number) * 2 ** 20 + (minor as number);
   for (const name of await readdir('/proc')) {
     const pid = Number(name);
@@ -27,17 +27,17 @@ export async function serverOfMount(mountpoint: string): Promise<MountServer | u
   return undefined;
 }
 
-/** Throws ERR_MLFS_FUSE when the process that serves a mount is stopped, so that a call on the mount would wait for ever. */
+/** Throws ERR_MLFS_FUSE when the process that serves a mount is stopped, because a call on the mount would wait for ever. */
 export async function refuseStopped(mountpoint: string): Promise<void> {
   const server = await serverOfMount(mountpoint);
   if (server?.stopped) throw stoppedError(mountpoint, server.pid);
 }
 
-/** `pid` serves the mount and is stopped. */
+/** Error for a mount that the stopped process `pid` serves. */
 export function stoppedError(mountpoint: string, pid: number): MlfsError {
   return new MlfsError('ERR_MLFS_FUSE', `${mountpoint}: process ${pid}, which serves it, is stopped`, {
     path: mountpoint,
-    advice: `kill -CONT ${pid} lets it go on; mlfs umount --lazy ${mountpoint} takes the mount away, and edits that were acknowledged are kept`,
+    advice: `kill -CONT ${pid} lets it continue; mlfs umount --lazy ${mountpoint} removes the mount, and acknowledged edits are kept`,
   });
 }
 

@@ -1,15 +1,15 @@
-/** What a mount and `mlfs status` say of a checkpoint and its uncommitted edits, and the part that both have in common. */
+/** What a mount and `mlfs status` report about a checkpoint and its uncommitted edits, and the part that both share. */
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import type { Edits } from '../storage/edits.ts';
 import type { Progress } from '../storage/fold.ts';
 
-/** What is dirty in a checkpoint, as status.json and `mlfs status --json` have it. Bytes. */
+/** The dirty parts of a checkpoint, as in status.json and `mlfs status --json`. Sizes are in bytes. */
 export interface EditsReport {
   readonly dirty_bytes: number;
-  /** Of the checkpoint file, ascending, end excluded; the first thousand. */
+  /** Ranges of the checkpoint file, ascending, end excluded; the first thousand. */
   readonly dirty_ranges: readonly { readonly start: number; readonly end: number }[];
   readonly dirty_ranges_total: number;
-  /** The first thousand, in the checkpoint's order. Ranges that several tensors share are counted for each. */
+  /** The first thousand, in the checkpoint's order. A range that several tensors share counts for each. */
   readonly dirty_tensors: readonly DirtyTensorReport[];
   readonly dirty_tensors_total: number;
   readonly journal: JournalReport | null;
@@ -34,20 +34,20 @@ export interface JournalReport {
   readonly syncs_total: number;
 }
 
-/** What `mlfs status --json` says of a mount or a checkpoint. */
+/** The document of `mlfs status --json`. */
 export interface TargetStatus extends EditsReport {
   readonly checkpoint: string;
   readonly mountpoint: string | null;
-  /** Of the process that serves the mount. */
+  /** Process id of the server. */
   readonly pid: number | null;
   readonly mode: 'read-only' | 'read-write' | 'unmounted';
-  /** Where its metrics are scraped, when it was given an address. */
+  /** Address of the metrics server, when there is one. */
   readonly metrics_url: string | null;
   readonly state: 'current' | 'stale' | 'committing';
   readonly stale_reason: string | null;
 }
 
-/** What /sys/status.json says of its mount. Bytes, and counters since the mount began. */
+/** The document of /sys/status.json. Sizes are in bytes; counters begin with the mount. */
 export interface StatusDocument extends EditsReport {
   readonly version: string;
   readonly pid: number;
@@ -75,7 +75,7 @@ export interface StatusDocument extends EditsReport {
   readonly reloads_total: number;
   readonly last_failure: FailedCommand | null;
   readonly cache: Readonly<Record<'hits' | 'misses' | 'evictions' | 'bytes' | 'pages' | 'maxBytes', number>>;
-  /** Of the transport and of the operations. */
+  /** Counters of the transport and of the operations. */
   readonly counters: Readonly<Record<string, number>>;
   readonly rss_bytes: number;
   readonly warnings: readonly { readonly code: string; readonly message: string }[];

@@ -1,6 +1,6 @@
 /**
- * The tensors of a checkpoint file or of a mount, each with its path in the mount: what `mlfs seal`, `verify --seal`, `diff` and `check` are about. A
- * mount is read through its own files, edits included; a file is opened here and read as it is.
+ * The tensors of a checkpoint file or of a mount, each with its path in the mount: the target of `mlfs seal`, `verify --seal`, `diff` and
+ * `check`. A mount is read through its own files, edits included; a file is opened here and read as it is.
  */
 import { open, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -25,7 +25,7 @@ import { mountAround, notAMount } from './find-mount.ts';
 import { refuseStopped } from './server-process.ts';
 
 export interface TargetTensor {
-  /** In the mount, without a leading slash: `model/fc/weight.bin`. Of a tensor with several names the first. */
+  /** Path in the mount, without a leading slash: `model/fc/weight.bin`. The first one when the tensor has several names. */
   readonly path: string;
   readonly dtype: DType;
   readonly shape: readonly number[];
@@ -39,10 +39,10 @@ export interface TargetGradient {
 }
 
 export interface TensorTarget {
-  /** As the user named it. */
+  /** The target as the user gave it. */
   readonly name: string;
   readonly tensors: readonly TargetTensor[];
-  /** Of every parameter, empty ones too. */
+  /** Gradients of all parameters, empty ones included. */
   gradients(): Promise<readonly TargetGradient[]>;
   close(): Promise<void>;
 }
@@ -58,7 +58,7 @@ export async function tensorTarget(name: string): Promise<TensorTarget> {
 
 const GRADIENT_SUFFIX = '.grad';
 
-/** One line of /sys/tensors.json, as far as it matters here. */
+/** One line of /sys/tensors.json, with the fields that are needed here. */
 interface ListedTensor {
   readonly dtype: DType;
   readonly shape: readonly number[];
@@ -113,10 +113,10 @@ async function mountedTarget(name: string, mountpoint: string): Promise<TensorTa
   };
 }
 
-/** PATH_MAX of Linux without its NUL: no call takes a longer path. */
+/** PATH_MAX of Linux without its NUL: no system call takes a longer path. */
 const PATH_BYTES = 4095;
 
-/** Throws ERR_MLFS_LIMIT for a path that no program can name. */
+/** Throws ERR_MLFS_LIMIT for a path that is too long for any program. */
 function pathInMount(name: string, mountpoint: string, file: string): string {
   const path = join(mountpoint, file);
   if (Buffer.byteLength(path) > PATH_BYTES) throw tooLong(name, path);
@@ -131,12 +131,12 @@ function tooLong(name: string, path: string, cause?: unknown): MlfsError {
   );
 }
 
-/** The error of a call of node:fs on a file of the mount. */
+/** The error of a node:fs call on a file of the mount. */
 function readError(name: string, path: string, cause: unknown): MlfsError {
   return codeOf(cause) === 'ENAMETOOLONG' ? tooLong(name, path, cause) : diskError(path, 'read', cause);
 }
 
-/** A file that is opened for each read: a mount has more of them than a process has descriptors. */
+/** A file that is opened for each read: a mount can have more files than a process has descriptors. */
 function fileContent(name: string, path: string, size: number): FixedContent {
   return {
     kind: 'rendered',
@@ -217,14 +217,14 @@ async function keptGradients(path: string): Promise<ReadonlyMap<string, number>>
   }
 }
 
-/** Blocks of a content in order; the next one is read while the caller works on the one before. */
+/** The blocks of a content in order; the next block is read while the caller works on this one. */
 export async function* blocksOf(content: FixedContent, blockBytes: number): AsyncGenerator<Uint8Array> {
   let next = content.size > 0 ? readContent(content, 0, blockBytes) : undefined;
   for (let offset = 0; next !== undefined; ) {
     const block = await next;
     offset += block.byteLength;
     next = offset < content.size ? readContent(content, offset, blockBytes) : undefined;
-    // Whoever stops early must not leave a rejection behind.
+    // A caller that stops early must not leave an unhandled rejection.
     next?.catch(() => undefined);
     yield block;
   }

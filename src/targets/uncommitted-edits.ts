@@ -1,4 +1,4 @@
-/** What a checkpoint's journal holds, found out without a lock and without changing anything, whoever is writing it. */
+/** What a checkpoint's journal holds. Takes no lock and changes nothing, so it also works while another process writes the journal. */
 import { lstat, readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { InterruptedCommit } from '../storage/admit-edits.ts';
@@ -25,10 +25,10 @@ export async function inspectUncommittedEdits(
   }
 }
 
-/** How many bytes of segments lie in a state directory now, whoever it belongs to. Looks at names and sizes only. */
+/** Total size of the segments in a state directory, whoever owns it. Looks at names and sizes only. */
 export async function journalBytesIn(stateDirectory: string): Promise<number> {
   const folder = join(stateDirectory, 'journal');
-  // The next mount follows no link to where somebody moved them, and finds nothing.
+  // The next mount does not follow a link to a moved state directory, so its edits are not counted.
   for (const path of [stateDirectory, folder]) {
     const found = await lstat(path).catch(() => undefined);
     if (found?.isDirectory() !== true) return 0;
@@ -49,17 +49,17 @@ export interface UncommittedEdits {
   readonly stateDirectory: string;
   /** Every edit that the file may lack. Pieces can be read until `close`. */
   readonly overlay: Overlay;
-  /** Those of them that no commit was decided for. */
+  /** The edits that are not part of a decided commit. */
   readonly uncommitted: Overlay;
-  /** A commit was decided and is not known to be done: the checkpoint file may be half written. */
+  /** A commit was decided and may be unfinished: the checkpoint file may be half written. */
   readonly interrupted: InterruptedCommit | undefined;
-  /** Which file the edits were made of. */
+  /** The file that the edits belong to. */
   readonly base: BaseRecord | undefined;
   readonly journal: { readonly bytes: number; readonly segments: number };
   close(): Promise<void>;
 }
 
-/** The same with every range, for a checkpoint that nobody is editing. */
+/** The same with every range, for a checkpoint that no process is editing. */
 export async function readUncommittedEdits(
   checkpointPath: string,
   directory?: string,

@@ -19,11 +19,11 @@ import { WritableCheckpoint } from './writable-checkpoint.ts';
 
 export interface UnmountedOptions {
   readonly stateDirectory?: string | undefined;
-  /** Hears what was done besides. */
+  /** Receives notices about what else was done. */
   readonly onNotice?: ((message: string) => void) | undefined;
 }
 
-/** The edits of a checkpoint that no mount holds: each call opens it, does its work and closes it. */
+/** The edits of a checkpoint that is not mounted: each call opens it, does its work and closes it. */
 export class UnmountedCheckpoint implements EditTarget {
   readonly mountpoint = undefined;
   readonly #path: string;
@@ -61,7 +61,7 @@ export class UnmountedCheckpoint implements EditTarget {
     });
   }
 
-  /** Works for edits of a file that is not there any more, too. Throws ERR_MLFS_NOT_FOUND when neither is there. */
+  /** Also works for edits of a file that no longer exists. Throws ERR_MLFS_NOT_FOUND when there are no edits either. */
   async discard(): Promise<CommitReport> {
     try {
       return await this.#opened(({ edits }) => edits.discard());
@@ -75,14 +75,14 @@ export class UnmountedCheckpoint implements EditTarget {
       const { interruptedCommit, ...report } = await abandonEdits(state);
       if (interruptedCommit) {
         this.#options.onNotice?.(
-          `${this.#path}: a commit had been interrupted and was dropped; if this is the file that it was for, it may be half written`,
+          `${this.#path}: an interrupted commit was dropped; if it was for this file, the file may be half written`,
         );
       }
       return report;
     }
   }
 
-  /** Changes nothing: a commit that was interrupted stays so, and is told. */
+  /** Changes nothing: an interrupted commit stays interrupted and is reported. */
   async #preview(to: string | undefined, overwrite: boolean): Promise<CommitReport> {
     const { stateDirectory, onNotice } = this.#options;
     const target = to === undefined ? { overwrite } : { to, overwrite };
@@ -99,7 +99,7 @@ export class UnmountedCheckpoint implements EditTarget {
     await this.#opened(({ edits }) => edits.flush());
   }
 
-  /** Changes nothing: a commit that was interrupted stays so. */
+  /** Changes nothing: an interrupted commit stays interrupted. */
   async status(): Promise<TargetStatus> {
     const checkpoint = await openCheckpoint(this.#path);
     const kept = await readUncommittedEdits(this.#path, this.#options.stateDirectory);
@@ -148,7 +148,7 @@ export class UnmountedCheckpoint implements EditTarget {
     const opened = await WritableCheckpoint.open(this.#path, { stateDirectory, onNotice });
     try {
       if (opened.finishedCommit) {
-        this.#options.onNotice?.(`${this.#path}: a commit had been interrupted; it is finished now`);
+        this.#options.onNotice?.(`${this.#path}: an interrupted commit was finished`);
       }
       return await use(opened);
     } finally {
@@ -173,7 +173,7 @@ async function refusalOf(kept: UncommittedEdits, checkpoint: Checkpoint): Promis
   }
 }
 
-/** The checkpoint is another one than the edits are of, or none: what is to be dropped can be dropped all the same. */
+/** The checkpoint was replaced or removed: its edits can be dropped all the same. */
 function canAbandon({ code, exitCode }: MlfsError): boolean {
   return code === 'ERR_MLFS_RECOVERY' || code === 'ERR_MLFS_NOT_FOUND' || exitCode === EXIT.malformed;
 }

@@ -1,8 +1,12 @@
 /**
- * A checkpoint opened for writing: the file, its lock, its state directory, its edits. The file is opened by its name once; everything
- * later goes by that descriptor, because the name may lead to another file by then. In this order, because each step relies on the one
- * before: the lock on the file (one process a checkpoint), the replay of the journal, the file's own contents, the end of a commit that was
- * interrupted (which only the contents say how to bound, and after which they are read again), and then the edits on top of them.
+ * A checkpoint opened for writing: the file, its lock, its state directory and its edits. The file is opened by name once; every later step
+ * uses that descriptor, because the name may lead to another file by then. The order matters, since each step relies on the one before:
+ *
+ * 1. Lock the file (one process a checkpoint).
+ * 2. Replay the journal.
+ * 3. Parse the file.
+ * 4. Finish an interrupted commit, within the bounds that the parsed file gives, and parse the file again.
+ * 5. Attach the edits.
  */
 import { resolve } from 'node:path';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
@@ -20,18 +24,18 @@ export interface EditingOptions {
   /** `--state DIR`. */
   readonly stateDirectory?: string | undefined;
   readonly journalLimitBytes?: number | undefined;
-  /** For the message that somebody else gets. */
+  /** For the message that another process gets. */
   readonly mountpoint?: string | undefined;
-  /** Hears of what another user left in the way, and what is done about it. */
+  /** Receives notices about what another user left in the way, and what is done about it. */
   readonly onNotice?: ((message: string) => void) | undefined;
 }
 
 export class WritableCheckpoint {
   readonly checkpoint: Checkpoint;
   readonly edits: Edits;
-  /** What the tree must know to be writable. */
+  /** What the tree needs to be writable. */
   readonly editing: Omit<TreeEditing, 'control'>;
-  /** A commit had been interrupted, and opening finished it. */
+  /** Whether opening finished an interrupted commit. */
   readonly finishedCommit: boolean;
   readonly state: StateDirectory;
   readonly #lock: FileLock;
@@ -49,7 +53,7 @@ export class WritableCheckpoint {
     this.#lock = lock;
   }
 
-  /** Throws ERR_MLFS_BUSY (somebody else has it), ERR_MLFS_RECOVERY, and what opening a checkpoint throws. */
+  /** Throws ERR_MLFS_BUSY (another process has it), ERR_MLFS_RECOVERY, and what opening a checkpoint throws. */
   static async open(path: string, options: EditingOptions = {}): Promise<WritableCheckpoint> {
     const source = await openSource(path);
     const undo: (() => Promise<void>)[] = [() => source.close()];
@@ -64,7 +68,7 @@ export class WritableCheckpoint {
       undo.push(() => state.close());
       if (lock.stranger !== undefined) {
         options.onNotice?.(ignoredLock(path, lock.stranger));
-        // The lock file of the state directory locks instead, and from now on.
+        // The lock file of the state directory locks instead, from now on.
         await state.claim();
       }
       const { journalLimitBytes: limitBytes } = options;
@@ -85,13 +89,13 @@ export class WritableCheckpoint {
       };
       return new WritableCheckpoint({ checkpoint, edits, editing, finishedCommit }, state, lock);
     } catch (cause) {
-      // The first failure is the one to tell; each step is done all the same.
+      // Every step runs; the first failure is the one to report.
       for (const step of undo.reverse()) await step().catch(() => undefined);
       throw cause;
     }
   }
 
-  /** A nameless file, gone with this process. */
+  /** A nameless file that disappears with this process. */
   makeScratch(): StateFile {
     return this.state.scratch();
   }
@@ -108,7 +112,7 @@ export class WritableCheckpoint {
     return this.state.makeActivations();
   }
 
-  /** The edits stay in the journal. Somebody else may have them now; the file can still be read here. */
+  /** The edits stay in the journal. Another process may take them now; the file can still be read here. */
   async stopEditing(): Promise<void> {
     try {
       await this.edits.close();
@@ -128,5 +132,5 @@ export class WritableCheckpoint {
 
 function ignoredLock(path: string, { pid }: Stranger): string {
   const who = pid === undefined ? 'a process of another user' : `process ${pid} of another user`;
-  return `${path}: ${who} has locked it, which does not count`;
+  return `${path}: ${who} has locked it, and this lock is ignored`;
 }

@@ -189,7 +189,7 @@ for (const transport of TRANSPORTS) {
     assert.deepEqual(await tensorOf(at.checkpoint), WEIGHT);
     const again = await runMlfs(['commit', at.checkpoint, '--to', copy]);
     assert.equal(again.code, 2);
-    assert.match(again.stderr, /is there already\n {2}try: .*--force/);
+    assert.match(again.stderr, /already exists\n {2}try: .*--force/);
     await mlfs('commit', at.checkpoint, '--to', copy, '--force');
     await mlfs('verify', copy);
     assert.match((await mlfs('commit', at.checkpoint)).stdout, /committed 2 bytes/);
@@ -293,7 +293,7 @@ for (const transport of TRANSPORTS) {
       const bytes = await readFile(path);
       await writeFile(at.checkpoint, bytes.subarray(0, bytes.length - 30));
       const log = () => readFile(join(at.mountpoint, 'logs/fuse.log'), 'utf8');
-      await eventually('the half file is refused', async () => /cannot be followed/.test(await log()));
+      await eventually('the half file is refused', async () => /cannot be shown/.test(await log()));
       await writeFile(at.checkpoint, bytes);
       await eventually('the whole file shows', async () => (await readFile(weightOf(at))).equals(OTHER));
     },

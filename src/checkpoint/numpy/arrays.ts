@@ -1,8 +1,8 @@
 /**
- * NumPy's arrays: `_reconstruct(class, (0,), b'b')` with the state (version, shape, dtype, is_fortran, bytes), `_frombuffer(bytes,
- * dtype, shape, order)` of protocol 5, and masked arrays. One whose elements torch has a dtype for is a tensor over the bytes in the pickle,
- * which are an extent of the file where they lie in it as they are. What is left stays an object: elements that are Python objects or
- * records, and what does not fit together, such as a shape that the bytes do not fill. Nothing is ever allocated because a shape says so.
+ * NumPy arrays: `_reconstruct(class, (0,), b'b')` with the state (version, shape, dtype, is_fortran, bytes), `_frombuffer(bytes, dtype,
+ * shape, order)` of protocol 5, and masked arrays. An array whose dtype torch knows becomes a tensor over the bytes in the pickle, which
+ * are an extent of the file where they are stored unchanged there. Other arrays stay objects: those of Python objects or records, and
+ * inconsistent ones, such as a shape that does not match the number of bytes. A shape alone never causes an allocation.
  */
 import type { Account } from '../pickle/account.ts';
 import { items } from '../pickle/builtin-reconstructors.ts';
@@ -21,7 +21,7 @@ import { dataBytes } from './scalar.ts';
 const RECONSTRUCT = /^numpy\.(_?core)\.multiarray\._reconstruct$/;
 const MASKED = /^numpy\.ma\.(core\.)?_mareconstruct$/;
 const NDARRAY = 'numpy.ndarray';
-/** NumPy has 64 at most. */
+/** NumPy's own maximum is 64. */
 const MAX_DIMENSIONS = 64;
 
 /** The arrays of one pickle. */
@@ -32,16 +32,16 @@ export class NumpyArrays {
   ].map((path) => [path, (args, account) => this.#fromBuffer(args, account)]);
   readonly #storages: StorageTable;
   readonly #origin: PickleOrigin | undefined;
-  /** Arrays may share the bytes that they are made from. */
+  /** Arrays may share the same bytes. */
   readonly #stored = new Map<PyBytes, Storage>();
 
-  /** `origin`: where the pickle lies in the file, when it lies there as it is. */
+  /** `origin`: the offset of the pickle in the file, if the file holds it unchanged. */
   constructor(storages: StorageTable, origin?: PickleOrigin) {
     this.#storages = storages;
     this.#origin = origin;
   }
 
-  /** BUILD on what `_reconstruct` or `_mareconstruct` made: the array, or undefined when it is none. */
+  /** BUILD on the result of `_reconstruct` or `_mareconstruct`: the array, or undefined when it is not an array. */
   finish(object: PyObject, state: Value, account: Account): Value | undefined {
     const name = object.className ?? '';
     const [type] = items(object.args) ?? [];
@@ -95,7 +95,7 @@ export class NumpyArrays {
     return new TorchTensor({ ...view, dtype: dtype.tensor, storage }, false, false, { note });
   }
 
-  /** The bytes of `count` elements; undefined when there are not as many. */
+  /** The bytes of `count` elements; undefined when there are fewer. */
   #storage(data: Value | undefined, dtype: NumpyDtype, count: number, account: Account): Storage | undefined {
     if (dtype.tensor === undefined) return undefined;
     const nbytes = count * DTYPES[dtype.tensor];
@@ -104,7 +104,7 @@ export class NumpyArrays {
       return shared;
     }
     if (typeof data === 'string') {
-      // A forged file may make arrays of one long text, again and again.
+      // A forged file may make many arrays of one long text.
       account.steps(data.length >>> 4);
       account.heap(data.length);
     }
@@ -141,7 +141,7 @@ export class NumpyArrays {
     };
   }
 
-  /** Where bytes of the pickle lie in the file. */
+  /** Where the bytes of the pickle lie in the file. */
   #offsetOf(bytes: Uint8Array): number | undefined {
     if (this.#origin === undefined) return undefined;
     const { bytes: pickle, offset } = this.#origin;
@@ -151,12 +151,12 @@ export class NumpyArrays {
   }
 }
 
-/** Bytes that are in no file as they are stay in memory, as the pickle that they are part of does. */
+/** Bytes that no file holds unchanged stay in memory, like the pickle that they are part of. */
 function kept(bytes: Uint8Array): StorageBytes {
   return {
     kind: 'decoded',
     length: bytes.length,
-    // A copy: who reads elements wants them at a multiple of their size.
+    // Copied, because elements must be aligned to their size.
     read: async (offset, length) => Uint8Array.prototype.slice.call(bytes, offset, offset + length),
   };
 }
@@ -171,11 +171,11 @@ interface ArrayDescription {
   readonly dtype: Value | typeof MASK | undefined;
   readonly bytes: Value | undefined;
   readonly order: 'C' | 'F' | 'K';
-  /** Of order K: which dimension of `shape` each of the array's is. */
+  /** For order K: for each dimension of the array, the index of its dimension in `shape`. */
   readonly axes?: Value | undefined;
 }
 
-/** Python 2 has 0 and 1. */
+/** Python 2 stores 0 or 1. */
 function orderOf(fortran: Value | undefined): 'C' | 'F' {
   return fortran === true || fortran === 1 ? 'F' : 'C';
 }
@@ -190,7 +190,7 @@ function geometryOf({ shape: value, order, axes }: ArrayDescription): ArrayGeome
   const shape = extentsOf(value);
   if (shape === undefined) return undefined;
   const count = shape.reduce((product, extent) => product * extent, 1);
-  // Products that are too large are not exact, and larger than any pickle.
+  // Products that are too large are inexact, but still larger than any pickle.
   if (!Number.isSafeInteger(count * 16)) return undefined;
   if (order === 'F') {
     return { shape, stride: contiguousStride(shape.toReversed()).toReversed(), count };
@@ -221,7 +221,7 @@ function attribute(value: Value, index: number): [string, Value] {
   return [`state_${index}`, value];
 }
 
-/** An array that is more than its elements, as an object with named parts. */
+/** An array with more than its elements, as an object with named parts. */
 function namedParts(
   type: PyGlobal,
   parts: readonly (readonly [string, Value])[],

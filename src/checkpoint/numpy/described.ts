@@ -8,7 +8,7 @@ export interface DescribedArray {
   readonly className: string;
   readonly dtype: NumpyDtype;
   readonly shape: readonly number[];
-  /** In columns instead of rows. */
+  /** Elements are stored by columns instead of rows. */
   readonly fortran: boolean;
   readonly bytes: Uint8Array;
 }
@@ -16,7 +16,7 @@ export interface DescribedArray {
 const RECONSTRUCT = /^numpy\.(_?core)\.multiarray\._reconstruct$/;
 const FROM_BUFFER = /^numpy\.(_?core)\.numeric\._frombuffer$/;
 
-/** What describes an array, by its place in the call or its state. */
+/** The parts that describe an array, by their index in the call or the state. */
 interface Parts {
   readonly className: string;
   readonly shape: Value | undefined;
@@ -25,12 +25,12 @@ interface Parts {
   readonly data: PyBytes | string;
 }
 
-/** The bytes of an array that is described, as the pickle has them: nothing is read or made. */
+/** The bytes of a described array, as the pickle has them; nothing is read or copied. */
 export function describedData(object: PyObject): PyBytes | string | undefined {
   return partsOf(object)?.data;
 }
 
-/** The array that an object describes; undefined when it describes none, or one of Python objects. */
+/** The array that an object describes; undefined when it describes none, or an array of Python objects. */
 export function describedArray(object: PyObject): DescribedArray | undefined {
   const parts = partsOf(object);
   return parts === undefined ? undefined : described(parts);
@@ -48,7 +48,7 @@ function partsOf(object: PyObject): Parts | undefined {
   if (!RECONSTRUCT.test(name) || !(object.state instanceof PyTuple)) return undefined;
   const [, shape, dtype, fortran, data] = object.state.items;
   const className = args[0] instanceof PyGlobal ? args[0].path : 'numpy.ndarray';
-  // What a subclass adds has no place in a description.
+  // A description has no place for what a subclass adds.
   if (object.state.items.length > 5 || !isData(data)) return undefined;
   return { className, shape, dtype, fortran: fortran === true || fortran === 1, data };
 }
@@ -72,7 +72,7 @@ function described({
   return { className, dtype, shape: shape as readonly number[], fortran, bytes };
 }
 
-/** All elements in the order they lie in, when there are at most `most` of a plain type. */
+/** All elements in storage order, if there are at most `most` and their type is plain. */
 export function describedElements(
   { dtype, shape, bytes }: DescribedArray,
   most: number,

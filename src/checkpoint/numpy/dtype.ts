@@ -1,6 +1,6 @@
 /**
- * NumPy's dtypes as pickles describe them: `dtype('f4', False, True)` with the state (version, byte order, (base, shape) of a
- * subarray, field names, fields, itemsize, alignment, flags[, metadata]).
+ * NumPy dtypes as pickles describe them: `dtype('f4', False, True)` with the state (version, byte order, (base, shape) of a subarray, field
+ * names, fields, itemsize, alignment, flags[, metadata]).
  */
 import { stringRepr } from '../pickle/python-repr.ts';
 import { PyBytes, PyDict, PyObject, PyTuple, type Value } from '../pickle/values.ts';
@@ -9,12 +9,12 @@ import type { DType } from '../tensor.ts';
 export interface NumpyDtype {
   /** NumPy's short name without the byte order: `f8`, `M8`, `U5`, `V12`, `O8`. */
   readonly code: string;
-  /** Bytes of an element; of objects it is that of a pointer. */
+  /** Bytes of an element; for objects, the size of a pointer. */
   readonly itemsize: number;
   readonly byteorder: 'little' | 'big';
   /** As NumPy prints it: `float64`, `datetime64[ns]`, `<U5`, `[('a', '<i4')]`. */
   readonly name: string;
-  /** The dtype of the tensor that an array of it is; undefined for what torch has no dtype for. */
+  /** The tensor dtype for such an array; undefined when torch has none. */
   readonly tensor: DType | undefined;
 }
 
@@ -33,13 +33,13 @@ const TENSOR_DTYPES: ReadonlyMap<string, DType> = new Map([
   ['f8', 'float64'],
   ['c8', 'complex64'],
   ['c16', 'complex128'],
-  // Counts of their unit since 1970, or as they are.
+  // Times (since 1970) and durations, as a number of their units.
   ['M8', 'int64'],
   ['m8', 'int64'],
 ]);
 
 const CODE = /^[a-zA-Z]\d{0,15}$/;
-/** A forged description may contain itself, or one part a thousand times. */
+/** Maximum depth: a forged description may contain itself, or one part a thousand times. */
 const MAX_DEPTH = 8;
 const MAX_FIELDS = 64;
 const MAX_FIELD_NAME = 64;
@@ -57,7 +57,7 @@ export function numpyDtype(value: Value | undefined): NumpyDtype | undefined {
     code,
     itemsize,
     byteorder: state[1] === '>' ? 'big' : 'little',
-    // Made when somebody asks: it may be long.
+    // Made on request: it may be long.
     get name() {
       return nameOf(code, state, { fields: MAX_FIELDS, depth: MAX_DEPTH });
     },
@@ -69,7 +69,7 @@ function itemsOf(value: Value | undefined): readonly Value[] {
   return value instanceof PyTuple ? value.items : [];
 }
 
-/** Characters of `U` have four bytes; the state says the size of what the code does not. */
+/** The element size, from the state or else from the code. Characters of `U` have four bytes. */
 function itemsizeOf(code: string, state: readonly Value[]): number | undefined {
   const stated = state[5];
   if (typeof stated === 'number' && stated >= 0) return stated;

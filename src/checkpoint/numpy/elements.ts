@@ -1,6 +1,6 @@
 import type { NumpyDtype } from './dtype.ts';
 
-/** A float is told from an int by the dtype; a complex number is its two parts. */
+/** Only the dtype tells whether a number is a float or an integer; a complex number is its two parts. */
 export type Element = number | bigint | boolean | string | readonly [real: number, imaginary: number];
 
 export type ElementReader = (view: DataView, at: number) => Element | undefined;
@@ -46,12 +46,12 @@ function half(bits: number): number {
 
 const BIAS = 16383;
 
-/** Further from 1 no double goes. */
+/** No double has an exponent further from 0 than this. */
 const DOUBLE_EXPONENTS = 1100;
 
 /**
- * The x87's 80 bits in 16 bytes, as the nearest double; what fills the bytes up is left from before. Undefined for what no x87 writes, and for
- * what may be the 128 bits that other machines call `f16`, too.
+ * Reads 80-bit x87 numbers stored in 16 bytes as the nearest double; the padding bytes are ignored. Undefined for bytes that no x87 writes,
+ * and for those that may be the 128-bit type that other machines also call `f16`.
  */
 function extended(view: DataView, at: number): number | undefined {
   const mantissa = view.getBigUint64(at, true);
@@ -71,7 +71,7 @@ function extended(view: DataView, at: number): number | undefined {
 
 const MAX_CHARACTERS = 64 * 1024;
 
-/** UTF-32 without the zeros that fill it up; undefined when it is none, or longer than a document shows. */
+/** UTF-32 without the zeros of the padding; undefined when it is invalid, or longer than a document shows. */
 function text(view: DataView, at: number, itemsize: number, little: boolean): string | undefined {
   if (itemsize > MAX_CHARACTERS * 4) return undefined;
   const characters: string[] = [];

@@ -1,22 +1,22 @@
 /**
- * Bytes as pickles of protocols 0 to 2 have them: the text whose characters are the bytes, in UTF-8, for `_codecs.encode(text,
- * 'latin1')`. Bytes from 0x80 on take two bytes there, so that the place of a byte is found by an index of every 64 KiB.
+ * Bytes as pickles of protocols 0 to 2 store them: a text whose characters are the bytes, in UTF-8, for `_codecs.encode(text, 'latin1')`.
+ * Bytes from 0x80 on take two bytes there, so an index with an entry every 64 KiB finds the position of a byte.
  */
 
-/** What pickles of these protocols make bytes with. */
+/** The function with which pickles of these protocols make bytes. */
 export const ENCODE = '_codecs.encode';
 
 /** A text in UTF-8, and the bytes that it stands for. */
 export interface Latin1Text {
-  /** As it stands in the pickle. */
+  /** The text as it is stored in the pickle. */
   readonly encoded: Uint8Array;
-  /** Where the text of byte `index · STEP` begins. */
+  /** Offset in the text of byte `index · STEP`. */
   readonly index: readonly number[];
 }
 
 const STEP = 64 * 1024;
 
-/** Decodes a text; undefined when it is not UTF-8, or has a character beyond U+00FF. */
+/** Decodes a text; undefined when it is not UTF-8 or has a character beyond U+00FF. */
 export function decodeLatin1Text(
   encoded: Uint8Array,
 ): { readonly bytes: Buffer; readonly text: Latin1Text } | undefined {
@@ -37,7 +37,7 @@ export function decodeLatin1Text(
   return { bytes: bytes.subarray(0, length), text: { encoded, index } };
 }
 
-/** Reads [offset, offset + length) of the bytes; `read` gives parts of the encoded text. */
+/** Reads [offset, offset + length) of the bytes; `read` returns parts of the encoded text. */
 export async function readLatin1Text(
   { index, encodedLength, length: total }: EncodedRange,
   offset: number,
@@ -50,7 +50,7 @@ export async function readLatin1Text(
   const from = index[first] as number;
   const to = index[Math.ceil(end / STEP)] ?? encodedLength;
   const text = await read(from, to - from);
-  // Checked when the file was opened; the native decoder is the faster one.
+  // The text was checked when the file was opened; the native decoder is faster.
   const bytes = Buffer.from(
     Buffer.from(text.buffer, text.byteOffset, text.byteLength).toString('utf8'),
     'latin1',
@@ -58,10 +58,10 @@ export async function readLatin1Text(
   return bytes.subarray(offset - first * STEP, end - first * STEP);
 }
 
-/** Where the text lies is known to whoever reads it. */
+/** The index and sizes of an encoded text; the reader knows its offset. */
 export interface EncodedRange {
   readonly index: readonly number[];
   readonly encodedLength: number;
-  /** Of the bytes. */
+  /** Number of decoded bytes. */
   readonly length: number;
 }

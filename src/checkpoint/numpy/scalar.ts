@@ -1,4 +1,4 @@
-/** NumPy's scalars: `scalar(dtype, bytes)`, as the values that they are. */
+/** NumPy scalars: `scalar(dtype, bytes)`, as plain values. */
 import { PyBytes, PyObject, PyTuple, type Value } from '../pickle/values.ts';
 import { type NumpyDtype, numpyDtype } from './dtype.ts';
 import { type Element, elementReader } from './elements.ts';
@@ -6,7 +6,7 @@ import { type Element, elementReader } from './elements.ts';
 export interface NumpyScalar {
   readonly dtype: NumpyDtype;
   readonly bytes: Uint8Array;
-  /** Undefined where there is no plain value: structured and unknown types. */
+  /** Undefined when there is no plain value: structured and unknown types. */
   readonly value: Element | undefined;
 }
 
@@ -23,14 +23,14 @@ export function numpyScalar(value: Value | undefined): NumpyScalar | undefined {
   return { dtype, bytes, value: elementReader(dtype)?.(viewOf(bytes), 0) };
 }
 
-/** The bytes of a scalar, as the pickle has them; undefined for what is none. Nothing is read or made. */
+/** The bytes of a scalar, as the pickle has them; undefined when it is not a scalar. Nothing is read or copied. */
 export function scalarData(value: Value): PyBytes | string | undefined {
   if (!(value instanceof PyObject && SCALAR.test(value.className ?? ''))) return undefined;
   const data = value.args instanceof PyTuple ? value.args.items[1] : undefined;
   return data instanceof PyBytes || typeof data === 'string' ? data : undefined;
 }
 
-/** The bytes of an array or scalar. Python 2 has them as a str, which is text here when it is UTF-8. */
+/** The bytes of an array or scalar. Python 2 stores them as a str, which is text here when it is UTF-8. */
 export function dataBytes(value: Value | undefined): Uint8Array | undefined {
   if (value instanceof PyBytes) return value.bytes;
   if (typeof value !== 'string' || /\p{Cs}/u.test(value)) return undefined;

@@ -3,27 +3,27 @@ import type { Medium } from '../medium.ts';
 import { ReplayedEdits } from '../replayed-edits.ts';
 import { replay } from './replay.ts';
 
-/** What a journal holds, for whoever looks at it without the lock. */
+/** The contents of a journal, read without the lock. */
 export interface JournalInspection {
-  /** Of all segments. */
+  /** Size of all segments. */
   readonly bytes: number;
-  /** Writes that count. */
+  /** Number of writes that count. */
   readonly writes: number;
-  /** Of the image, each counted once. */
+  /** Dirty bytes of the image, each counted once. */
   readonly dirtyBytes: number;
-  /** A commit was decided and is not known to be done. */
+  /** A commit was decided and may be unfinished. */
   readonly interruptedCommit: boolean;
 }
 
 const ATTEMPTS = 5;
 
-/** Changes nothing; a tail that is torn, or just being written, is left out. Throws ERR_MLFS_RECOVERY. */
+/** Changes nothing; a torn tail, or one that is just being written, is left out. Throws ERR_MLFS_RECOVERY. */
 export async function inspectJournal(medium: Medium, directory: string): Promise<JournalInspection> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await inspectOnce(medium, directory);
     } catch (cause) {
-      // Its owner dropped a segment after we had listed it.
+      // The lock's holder dropped a segment after it was listed.
       const moving =
         cause instanceof MlfsError &&
         (cause.code === 'ERR_MLFS_NOT_FOUND' || cause.code === 'ERR_MLFS_TRUNCATED');

@@ -1,14 +1,14 @@
 /**
- * The write-back journal: numbered segment files of records, each with a CRC-32C. Records are appended, never changed; the bytes of
- * a dirty range stay where they were appended and are read from there. docs/FORMATS.md has the bytes.
+ * The write-back journal: numbered segment files of records, each with a CRC-32C. Records are appended, never changed; the bytes of a dirty
+ * range stay where they were appended and are read from there. docs/FORMATS.md has the bytes.
  *
  * Invariants:
  * - `append` resolves when the system has the bytes: they survive the death of this process; `sync` makes them survive a power loss.
- * - Sequence numbers rise by one from record to record, across segments. Each record tells up to where the journal was durable.
+ * - Sequence numbers rise by one from record to record, across segments. Each record says up to where the journal was durable.
  * - A record of a batch counts at replay only if the batch's end is there.
- * - Nothing is acknowledged when the segment that it went to is not at its path any more: somebody removed or moved the folder.
- * - After a failed write nothing more is acknowledged until the tail was cut; after a failed sync, until everything that was not
- *   durable was rewritten into a segment of its own. The kernel reports a failed sync once and forgets it: to sync again proves nothing.
+ * - Nothing is acknowledged when the current segment is no longer at its path, because its folder was removed or moved.
+ * - After a failed write nothing is acknowledged until the tail was cut; after a failed sync, until all poisoned records were rewritten
+ *   into a segment of their own. The kernel reports a failed sync once and forgets it, so a second sync proves nothing.
  */
 import { MlfsError } from '../../errors.ts';
 import { CoalescedRuns } from '../coalesced-runs.ts';
@@ -25,29 +25,29 @@ export type { JournalBatch } from './record-log.ts';
 export type { JournalVisitor } from './replay.ts';
 
 export interface JournalOptions {
-  /** ENOSPC beyond it. */
+  /** Maximum size; an append beyond it fails with ENOSPC. */
   readonly limitBytes?: number | undefined;
   readonly segmentBytes?: number;
   /**
-   * Records were rewritten into another segment after a sync failed. Their old placements can be read for as long as the
-   * kernel keeps the pages, which it need not: whoever holds them takes the new ones, at once.
+   * Called when records were rewritten into another segment after a failed sync. The kernel may drop the pages behind the old placements,
+   * so every holder must switch to the new ones at once.
    */
   readonly onMoved?: (moved: readonly MovedRecords[]) => void;
 }
 
 export interface JournalWrite {
-  /** In the image. */
+  /** Offset in the image. */
   readonly offset: number;
   readonly bytes: Uint8Array;
 }
 
 export interface AppendOptions {
-  /** For records that are rewritten so that others can go: the room they take is given back at once. */
+  /** For records that are rewritten so that others can be removed: the space is freed at once, so the limit does not apply. */
   readonly beyondLimit?: boolean;
 }
 
 export interface JournalCounters {
-  /** Of all segments, headers included. */
+  /** Size of all segments, headers included. */
   readonly bytes: number;
   readonly segments: number;
   readonly lastSequence: bigint;
@@ -59,13 +59,13 @@ export class Journal {
   readonly #directory: string;
   readonly #options: JournalOptions;
   readonly #log: RecordLog;
-  /** Guards appends and whatever else changes the segments. */
+  /** Guards appends and everything else that changes the segments. */
   readonly #mutex = new Mutex();
   readonly #syncRuns = new CoalescedRuns(() => this.#syncNow());
   #batchesTotal = 0n;
   #appendsTotal = 0;
   #closing: Promise<void> | undefined;
-  /** Bytes of a torn tail that were cut off when it was opened. */
+  /** Bytes of a torn tail that were cut off at opening. */
   readonly tornBytes: number;
 
   private constructor(medium: Medium, directory: string, options: JournalOptions, tornBytes: number) {
@@ -76,8 +76,8 @@ export class Journal {
   }
 
   /**
-   * Opens the journal in `directory`, makes nothing if there is none yet, and replays it. A torn tail is cut off at the last whole record.
-   * Throws ERR_MLFS_RECOVERY (naming segment, offset and reason) when a record before the tail is damaged or a segment is missing.
+   * Opens and replays the journal in `directory`; makes nothing if there is none yet. Cuts a torn tail at the last whole record. Throws
+   * ERR_MLFS_RECOVERY (naming segment, offset and reason) when a record before the tail is damaged or a segment is missing.
    */
   static async open(
     medium: Medium,
@@ -96,12 +96,12 @@ export class Journal {
     return journal;
   }
 
-  /** Nothing is acknowledged at the moment; cleared by the next call that succeeds. */
+  /** Whether nothing can be acknowledged at the moment; the next call that succeeds clears it. */
   get failed(): boolean {
     return this.#log.failed;
   }
 
-  /** Whether the segments were found to be gone from their folder when somebody last wrote or synced. */
+  /** Whether the last write or sync found that the segments are gone from their folder. */
   get vanished(): boolean {
     return this.#log.vanished;
   }
@@ -116,7 +116,10 @@ export class Journal {
     };
   }
 
-  /** Appends the writes as one run of records and says where each one's bytes are. All or none. Throws ENOSPC, ERR_MLFS_IO. */
+  /**
+   * Appends the writes as one run of records and returns the place of each one's bytes. Either all are appended or none. Throws ENOSPC,
+   * ERR_MLFS_IO.
+   */
   append(
     writes: readonly JournalWrite[],
     batch?: JournalBatch,
@@ -147,22 +150,22 @@ export class Journal {
   }
 
   /**
-   * Takes the records of a batch away that will not come to its end. Nobody may read them, and nothing may have been appended since the
-   * batch began but its own records. Throws when the medium fails; the records that are left then count for nothing.
+   * Removes the records of an abandoned batch. Nothing may read them, and since the batch began only its own records may have been
+   * appended. Throws when the medium fails; the records that remain then do not count.
    */
   withdraw(batch: JournalBatch): Promise<void> {
     this.#refuseClosed();
     return this.#mutex.run(() => this.#log.withdraw(batch));
   }
 
-  /** Everything appended before is durable when it resolves; concurrent callers share a sync of the disk. */
+  /** Resolves when everything appended before is durable; concurrent callers share a sync of the disk. */
   async sync(): Promise<void> {
     this.#refuseClosed();
     await this.#sync();
     await this.#log.refuseVanished();
   }
 
-  /** Ends the segment that is being written; later records go to the next. Returns the number of the last one, 0 when there was none. */
+  /** Ends the segment that is being written; later records go to the next. Returns the number of the last segment, or 0. */
   rotate(): Promise<number> {
     return this.#exclusively(async () => this.#log.segments.end());
   }
@@ -191,7 +194,7 @@ export class Journal {
     return this.#closing;
   }
 
-  /** After everything that was asked for before, and not before a failure was made good. */
+  /** Runs after everything requested before, and after earlier failures were repaired. */
   async #exclusively<T>(task: () => Promise<T>): Promise<T> {
     this.#refuseClosed();
     return this.#mutex.run(async () => {
@@ -237,7 +240,7 @@ export class Journal {
       await this.#sync();
       await this.#log.segments.dropEmpty();
     } catch (cause) {
-      // Somebody took the whole directory away: there is nothing left to make durable.
+      // The whole directory was removed: nothing is left to make durable.
       if (!isGone(cause) && !this.vanished) throw cause;
     } finally {
       await this.#log.segments.close();

@@ -1,4 +1,4 @@
-/** Opening the segments of a journal that is to be replayed. Their headers are looked at, and nothing is changed. */
+/** Opens the segments of a journal for replay. Checks their headers and changes nothing. */
 import { MlfsError } from '../../errors.ts';
 import type { Medium, MediumFile } from '../medium.ts';
 import {
@@ -15,14 +15,14 @@ export interface OpenSegment {
   readonly path: string;
   readonly file: MediumFile;
   readonly fileSize: number;
-  /** Undefined when its header is bad, for that reason. */
+  /** Undefined when its header is damaged, for that reason. */
   readonly firstSequence: number | undefined;
   readonly reason: string;
-  /** How many segments right before it count for nothing. */
+  /** Number of segments right before it that are superseded. */
   readonly replaced: number;
 }
 
-/** Adds the segments to `opened` as they are opened, the oldest first; closing them is the caller's. Throws ERR_MLFS_RECOVERY. */
+/** Opens the segments, the oldest first, and adds each to `opened`, which the caller closes. Throws ERR_MLFS_RECOVERY. */
 export async function openSegments(
   medium: Medium,
   directory: string,
@@ -71,7 +71,7 @@ async function openSegment(
     if (version === FORMAT_VERSION) return { ...opened, firstSequence, reason: '', replaced };
     throw new MlfsError(
       'ERR_MLFS_RECOVERY',
-      `${path}: is of version ${version} of the journal's format; this mlfs knows version ${FORMAT_VERSION}`,
+      `${path}: has version ${version} of the journal's format; this mlfs reads version ${FORMAT_VERSION}`,
       { path, advice: 'Use the version of mlfs that wrote it.' },
     );
   } catch (cause) {
@@ -80,7 +80,7 @@ async function openSegment(
   }
 }
 
-/** Why a journal cannot be replayed. */
+/** Error for a journal that cannot be replayed. */
 export function damaged(directory: string, path: string, what: string): MlfsError {
   return new MlfsError('ERR_MLFS_RECOVERY', `${path}: ${what}`, {
     path,

@@ -1,12 +1,12 @@
 /**
- * The records of an open journal and what failures make of them. The triangle of states:
+ * The records of an open journal, and its three failure states:
  *
- * - `torn`: a write failed, and bytes behind the last record must be cut off before anything else is written.
+ * - `torn`: a write failed, and the bytes behind the last record must be cut off before anything else is written.
  * - `poisoned`: a sync failed, and every record that is not durable must be rewritten into a segment of its own (rewrite-poisoned.ts).
- * - `vanished`: the segment is not where it should be, and nothing may be acknowledged.
+ * - `vanished`: the segment is not at its path, and nothing may be acknowledged.
  *
- * The first two are made good by `makeGood`, which comes before everything that adds records. The caller runs one of these at a time; `sync`
- * alone may run beside them.
+ * `makeGood` repairs the first two, and runs before anything that adds records. The caller runs one of these functions at a time; only
+ * `sync` may run beside them.
  */
 import { errno, MlfsError, messageOf } from '../../errors.ts';
 import type { Medium } from '../medium.ts';
@@ -23,14 +23,14 @@ export interface NewRecord {
   readonly payload: Uint8Array;
 }
 
-/** Writes that count at replay together or not at all. */
+/** Writes of which replay applies all or none. */
 export interface JournalBatch {
   readonly id: bigint;
 }
 
 export interface RecordLogOptions {
   readonly segmentBytes?: number;
-  /** Hears where records are that were rewritten. */
+  /** Receives the new places of rewritten records. */
   readonly onMoved?: (moved: readonly MovedRecords[]) => void;
 }
 
@@ -42,18 +42,18 @@ export class RecordLog {
   readonly #medium: Medium;
   readonly #directory: string;
   readonly #options: RecordLogOptions;
-  /** Guards syncs of segments. Nothing that holds it waits for the caller's own mutex. */
+  /** Guards syncs of segments. A holder never waits for the caller's own mutex. */
   readonly #syncMutex = new Mutex();
   #lastSequence = 0;
   #durableSequence = 0;
   /** The segment that has bytes of a failed write behind its records. */
   #torn: Segment | undefined;
-  /** A sync failed: no record that was not durable before it can be trusted. */
+  /** A sync failed: records that were not durable before it are poisoned. */
   #poisoned = false;
   #vanished = false;
   /** Sequence numbers of the first records. */
   readonly #batches = new WeakMap<JournalBatch, number>();
-  /** Where in their segments these records begin. */
+  /** Offsets of these records in their segments. */
   #batchStarts = new WeakMap<JournalBatch, number>();
   #syncsTotal = 0;
 
@@ -85,7 +85,7 @@ export class RecordLog {
     return this.#poisoned || this.#torn !== undefined || this.#vanished;
   }
 
-  /** How much larger the journal is with these records. */
+  /** Number of bytes that these records add to the journal. */
   addedBy(records: readonly NewRecord[]): number {
     const bytes = bytesOf(records);
     const begins = (this.segments.current?.size ?? 0) === 0 || !this.#fits(bytes);
@@ -122,18 +122,18 @@ export class RecordLog {
     }
     const record = { kind: KIND.discard, offset: 0, payload: NO_PAYLOAD };
     if (this.#poisoned) {
-      // Poisoned records need not be saved; this works even when they cannot be read any more.
+      // Poisoned records need not be saved; this works even when they can no longer be read.
       await this.#attempt(() => this.#rewritePoisoned(record));
     } else {
       await this.makeGood();
       await this.decide(record);
     }
-    // It is done: what cannot be removed now is superseded, and goes with the next drop or at the next opening.
+    // It is done. Segments that cannot be removed now are superseded, and go with the next drop or at the next opening.
     await this.segments.drop(this.segments.end()).catch(() => undefined);
   }
 
   async takeOver({ segments, lastSequence, durable, supersededThrough }: Replayed): Promise<void> {
-    // The newest first, each durably: at no time is one missing between two others.
+    // Durably, one by one, the newest first: no segment is ever missing between two others.
     for (const { torn, file, path } of segments.toReversed()) {
       if (!torn) continue;
       await file.close();
@@ -145,7 +145,7 @@ export class RecordLog {
     const last = kept.at(-1);
     if (last !== undefined && last.fileSize > last.size) await last.file.truncate(last.size);
     for (const [index, { file }] of kept.entries()) {
-      // What was read may be in the page cache only, and from here on everything stands on it.
+      // The replayed bytes may be in the page cache only, and everything later depends on them.
       const next = kept[index + 1]?.firstSequence ?? Number.POSITIVE_INFINITY;
       if (next - 1 > durable) await file.sync();
     }
@@ -157,7 +157,7 @@ export class RecordLog {
     if (supersededThrough > 0) await this.segments.drop(supersededThrough);
   }
 
-  /** Where the first record begins is returned, too. */
+  /** Returns the segment and the offset of the first record. */
   async write(
     records: readonly NewRecord[],
     batch?: JournalBatch,
@@ -172,7 +172,7 @@ export class RecordLog {
     const header = segment.size === 0 ? [encodeSegmentHeader(segment.number, segment.firstSequence)] : [];
     try {
       await segment.file.write(segment.size, [...header, ...pieces]);
-      // What is dropped may be gone.
+      // A discard succeeds even when the segments are gone.
       if (records.every(({ kind }) => kind !== KIND.discard)) await this.refuseVanished(segment);
     } catch (cause) {
       await this.#tryToCut(segment);
@@ -187,7 +187,7 @@ export class RecordLog {
     return { segment, start };
   }
 
-  /** A record that decides something: durable, or not there. Ends its segment and returns its number. */
+  /** Writes a record that decides something: it is durable or not there. Ends its segment and returns its number. */
   async decide(record: NewRecord): Promise<number> {
     const { segment, start } = await this.write([record]);
     try {
@@ -207,14 +207,14 @@ export class RecordLog {
     else if (torn !== undefined) await this.#attempt(() => this.#cut(torn));
   }
 
-  /** A look at the segment's path. */
+  /** Checks whether the segment is still at its path. */
   async refuseVanished(segment: Segment | undefined = this.segments.last): Promise<void> {
     if (segment === undefined || segment.closed) return;
     this.#vanished = (await segment.file.isInPlace?.()) === false;
     if (this.#vanished) throw this.#vanishedError();
   }
 
-  /** Into the segment that is being written. One that has no record yet takes anything. */
+  /** Appends to the segment that is being written. A segment without records takes a run of any size. */
   #fits(bytes: number): boolean {
     const size = this.segments.current?.size ?? 0;
     return size <= SEGMENT_HEADER_BYTES || size + bytes <= (this.#options.segmentBytes ?? SEGMENT_BYTES);
@@ -229,7 +229,7 @@ export class RecordLog {
     }
   }
 
-  /** Not moved: nobody will ever find the segments again. */
+  /** Removed, not moved: nobody can find the segments again. */
   async #isRemoved(): Promise<boolean> {
     if ((await this.segments.last?.file.isInPlace?.()) !== false) return false;
     try {
@@ -273,14 +273,14 @@ export class RecordLog {
     await this.#cut(segment).catch(() => undefined);
   }
 
-  /** Takes the bytes behind the records away, durably: nothing of a failed write may ever look like a record. */
+  /** Removes the bytes behind the records, durably: no part of a failed write may ever look like a record. */
   async #cut(segment: Segment): Promise<void> {
     await segment.file.truncate(segment.size);
     await this.#syncMutex.run(() => this.#orPoison(() => segment.file.sync()));
     this.#torn = undefined;
   }
 
-  /** Back to the record before `first`, which begins at `start` of its segment; durably, the newest segment first. */
+  /** Goes back to the record before `first`, which begins at `start` of its segment; durably, the newest segment first. */
   async #cutBack(first: number, start: number): Promise<void> {
     for (
       let last = this.segments.last;
@@ -307,12 +307,12 @@ export class RecordLog {
     this.#durableSequence = Math.min(this.#durableSequence, this.#lastSequence);
   }
 
-  /** A failed sync poisons every record that is not durable, whoever asked for it. */
+  /** A failed sync poisons every record that is not durable, whoever called it. */
   async #orPoison(sync: () => Promise<void>): Promise<void> {
     try {
       await sync();
     } catch (cause) {
-      // The folder was removed: no record was lost by the sync itself.
+      // The folder was removed: the sync itself lost no record.
       if (isGone(cause)) throw this.#vanishedError();
       this.#poisoned = true;
       throw cause;
@@ -326,17 +326,17 @@ export class RecordLog {
       const reason = messageOf(cause);
       throw new MlfsError(
         'ERR_MLFS_IO',
-        `${this.#directory}: could not be mended after a failure: ${reason}`,
+        `${this.#directory}: could not be repaired after a failure: ${reason}`,
         {
           path: this.#directory,
           cause,
-          advice: 'Reads go on. The next write or fsync tries again.',
+          advice: 'Reads continue. The next write or fsync tries again.',
         },
       );
     }
   }
 
-  /** `instead`: the record that takes the place of the poisoned ones. */
+  /** `instead`: the record that replaces the poisoned ones. */
   async #rewritePoisoned(instead?: NewRecord): Promise<void> {
     await this.segments.dropEmpty();
     await this.#medium.syncDirectory(this.#directory);
@@ -351,7 +351,7 @@ export class RecordLog {
       instead === undefined ? undefined : this.#encode([instead], first),
     );
     this.segments.add(segment);
-    // Batches begin elsewhere in this one. Without their end they count for nothing, so they need not be cut off.
+    // Batches begin at other places in this segment. Unfinished ones do not count, so they need not be cut off.
     this.#batchStarts = new WeakMap();
     this.#torn = undefined;
     if (instead !== undefined) this.#lastSequence = first;
@@ -375,7 +375,7 @@ export class RecordLog {
     this.#syncsTotal++;
   }
 
-  /** The kernel reports a failed write-back to one caller, once: a sync that succeeds after it proves nothing. */
+  /** The kernel reports a failed write-back to one caller, once: a later sync that succeeds proves nothing. */
   #refusePoisoned(): void {
     if (this.#poisoned) throw errno('EIO', `${this.#directory}: a sync of the journal failed`);
   }

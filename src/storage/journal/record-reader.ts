@@ -2,15 +2,15 @@ import { crc32c } from '../crc32c.ts';
 import type { MediumFile } from '../medium.ts';
 import { CHECKED_FROM, type DecodedHeader, decodeHeader, MARKER, RECORD_HEADER_BYTES } from './record.ts';
 
-/** What of a segment is in memory at a time. */
+/** Bytes of a segment that are in memory at a time. */
 const WINDOW_BYTES = 1024 * 1024;
 const WRONG = 'its checksum is wrong';
 
-/** A record that is whole. */
+/** A complete record. */
 export interface FoundRecord extends DecodedHeader {
-  /** Of its header, in the segment. */
+  /** Offset of its header in the segment. */
   readonly at: number;
-  /** Where the next one begins. */
+  /** Offset of the next record. */
   readonly end: number;
 }
 
@@ -26,7 +26,7 @@ export class RecordReader {
     this.size = size;
   }
 
-  /** The record at a place, or why there is none. At once, and no promise, when the window holds all of it. */
+  /** The record at an offset, or why there is none. Synchronous, without a promise, when the window holds all of it. */
   recordAt(at: number): FoundRecord | string | Promise<FoundRecord | string> {
     if (!this.#holds(at, RECORD_HEADER_BYTES)) return this.#recordAfterLoading(at);
     const header = decodeHeader(this.#window, at - this.#windowAt);
@@ -47,7 +47,7 @@ export class RecordReader {
     return this.recordAt(at);
   }
 
-  /** Of a record that leaves the window. */
+  /** The checksum of a record that extends beyond the window. */
   async #checkRest(record: FoundRecord, from: number, before: number): Promise<FoundRecord | string> {
     let crc = before;
     for (let at = from; at < record.end; ) {
@@ -66,7 +66,7 @@ export class RecordReader {
       : this.#file.read(from, record.length);
   }
 
-  /** Every whole record from a place on, wherever it begins. */
+  /** Every whole record from an offset on, wherever it begins. */
   async *wholeRecordsFrom(start: number): AsyncIterable<FoundRecord> {
     let at = start;
     while (at + RECORD_HEADER_BYTES <= this.size) {
@@ -92,7 +92,7 @@ export class RecordReader {
     return at >= this.#windowAt && at + length <= this.#windowAt + this.#window.byteLength;
   }
 
-  /** At most `length` bytes. */
+  /** Reads at most `length` bytes. */
   #inWindow(at: number, length: number): Buffer {
     return this.#window.subarray(at - this.#windowAt, at - this.#windowAt + length);
   }

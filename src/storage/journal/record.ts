@@ -1,25 +1,25 @@
 /**
- * A record of the journal: a header of 40 bytes and its payload. Little-endian; docs/FORMATS.md has the picture.
+ * A record of the journal: a header of 40 bytes and its payload. Little-endian; docs/FORMATS.md has a diagram.
  *
- *    0  u32  marker "MLFR"
- *    4  u32  CRC-32C of everything behind this field, payload included
- *    8  u32  bytes of the payload
- *   12  u8   kind
- *   13  u8   flags, 0
- *   14  u16  target of the offset: 0, the image
- *   16  u64  sequence number
- *   24  u64  offset in the target
- *   32  u32  batch: how many records ago it began, itself counted; 0: none
- *   36  u32  how many records right before this one were not known to be durable when it was written
+ *      0  u32  marker "MLFR"
+ *      4  u32  CRC-32C of everything behind this field, payload included
+ *      8  u32  size of the payload in bytes
+ *     12  u8   kind
+ *     13  u8   flags, 0
+ *     14  u16  target of the offset: 0, the image
+ *     16  u64  sequence number
+ *     24  u64  offset in the target
+ *     32  u32  batch: number of records since it began, this one included; 0: none
+ *     36  u32  number of records right before this one that were not known to be durable when it was written
  *
- * The last field is what tells a torn tail from damage: a record that somebody knew to be durable must be whole.
+ * The last field tells a torn tail from damage: a record that was known to be durable must be whole.
  */
 import { crc32c } from '../crc32c.ts';
 
 export const RECORD_HEADER_BYTES = 40;
 export const MARKER = Buffer.from('MLFR');
 const MARKER_VALUE = MARKER.readUInt32LE();
-/** Where the checked bytes begin. */
+/** Offset of the checked bytes. */
 export const CHECKED_FROM = 8;
 
 export const KIND = { write: 1, batchEnd: 2, commit: 3, discard: 4 } as const;
@@ -35,7 +35,7 @@ export interface RecordHeader {
   readonly length: number;
   /** Sequence number of the batch's first record; 0 for none. */
   readonly batch: number;
-  /** Every record up to this one was durable when this one was written; 0: none, or it cannot be said. */
+  /** Every record up to this one was durable when this one was written; 0: none, or unknown. */
   readonly durable: number;
 }
 
@@ -57,7 +57,7 @@ export function encodeRecord(header: RecordHeader, payload: Uint8Array): [Buffer
   return [bytes, payload];
 }
 
-/** The header at `at` of `bytes`, or why there is none. Whether the CRC is right is not looked at. */
+/** The header at `at` of `bytes`, or why there is none. The CRC is not checked. */
 export function decodeHeader(bytes: Buffer, at: number): DecodedHeader | string {
   if (bytes.readUInt32LE(at) !== MARKER_VALUE) return 'no record begins there';
   const kind = bytes.readUInt8(at + 12);
@@ -81,7 +81,7 @@ export function decodeHeader(bytes: Buffer, at: number): DecodedHeader | string 
   };
 }
 
-/** Exact where it is a safe integer, and none where it is not. */
+/** Exact when the number is a safe integer. Otherwise the result is not a safe integer either. */
 function readU64(bytes: Buffer, at: number): number {
   return bytes.readUInt32LE(at) + bytes.readUInt32LE(at + 4) * 2 ** 32;
 }

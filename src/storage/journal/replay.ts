@@ -1,9 +1,9 @@
 /**
- * Reading the journal of a dead process. Nothing is changed here.
+ * Reads the journal of a dead process. Nothing is changed here.
  *
- * A record that is not whole ends the journal: a torn tail, which a crash leaves behind. But what somebody knew to be durable must be there:
- * when a later record says so of it, or when a segment between two others is gone, that is damage, and replay refuses. Without such
- * a witness what lies behind the bad record is part of the tail: a power loss keeps and drops the unsynced as it likes.
+ * A record that is not whole ends the journal: it is a torn tail, which a crash leaves behind. But what was known to be durable must be
+ * there. When a later record says so, or when a segment between two others is missing, that is damage, and replay refuses. Without such
+ * evidence everything behind the bad record is part of the tail, because a power loss keeps or drops unsynced bytes in any order.
  */
 import type { Medium, MediumFile } from '../medium.ts';
 import type { Placement } from '../overlay.ts';
@@ -13,12 +13,12 @@ import { type FoundRecord, RecordReader } from './record-reader.ts';
 import { ReplayedBatches } from './replayed-batches.ts';
 import { SEGMENT_HEADER_BYTES } from './segment.ts';
 
-/** What replay finds, in the order in which it happened; batches are resolved. */
+/** Receives what replay finds, in the order in which it happened; batches are resolved. */
 export interface JournalVisitor {
   write(offset: number, length: number, placement: Placement): void;
-  /** A commit was decided: everything before it belongs into the base. `note` is what `markCommit` was given. */
+  /** A commit was decided: everything before it belongs in the base. `note` is what `markCommit` was given. */
   commit(note: string, segment: number): void;
-  /** Everything before is superseded. */
+  /** Everything before it is superseded. */
   discard(): void;
 }
 
@@ -27,11 +27,11 @@ export interface ReplayedSegment {
   readonly path: string;
   readonly file: MediumFile;
   readonly firstSequence: number;
-  /** Up to the last whole record that counts. */
+  /** Offset after the last whole record that counts. */
   readonly size: number;
-  /** Nothing of it counts: it is part of the torn tail. */
+  /** None of its records count: it is part of the torn tail. */
   readonly torn: boolean;
-  /** Of the file. */
+  /** Size of the file. */
   readonly fileSize: number;
   /** Whether a commit mark or a discard ends it. */
   readonly ended: boolean;
@@ -42,15 +42,15 @@ export interface Replayed {
   readonly lastSequence: number;
   /** Every record up to here was known to be durable. */
   readonly durable: number;
-  /** The last segment whose records a discard superseded; 0 for none. */
+  /** Number of the last segment whose records a discard superseded; 0 for none. */
   readonly supersededThrough: number;
-  /** Bytes of the torn tail, over all segments. */
+  /** Size of the torn tail, over all segments. */
   readonly tornBytes: number;
 }
 
-/** A million entries' checksums take less. */
+/** More than the checksums of a million entries take. */
 const MAX_NOTE_BYTES = 64 * 1024 * 1024;
-/** Opens and replays; the files stay open, and are the caller's. Throws ERR_MLFS_RECOVERY. */
+/** Opens and replays the segments; the files stay open and the caller closes them. Throws ERR_MLFS_RECOVERY. */
 export async function replay(
   medium: Medium,
   directory: string,
@@ -73,7 +73,7 @@ class Replay {
   readonly #visitor: JournalVisitor;
   readonly #batches: ReplayedBatches;
   readonly #replayed: ReplayedSegment[] = [];
-  /** Of the next record; undefined while nothing says what it is. */
+  /** Sequence number of the next record; undefined while it is unknown. */
   #expected: number | undefined;
   #durable = 0;
   #supersededThrough = 0;
@@ -110,7 +110,7 @@ class Replay {
     };
   }
 
-  /** Returns where and why it stopped before its end. */
+  /** Returns where and why it stopped before the segment's end. */
   async #replaySegment(
     index: number,
   ): Promise<{ at: number; reason: string; tornBytes: number } | undefined> {
@@ -143,7 +143,7 @@ class Replay {
     let reason: string | undefined;
     while (at < fileSize && this.#expected < stop) {
       const found = reader.recordAt(at);
-      // Small records by the thousand: a promise for each would cost more than they do.
+      // There may be thousands of small records: a promise for each would cost more than the record.
       const record = found instanceof Promise ? await found : found;
       if (typeof record === 'string') reason = record;
       else if (record.sequence !== this.#expected) {
@@ -209,14 +209,14 @@ class Replay {
     }
   }
 
-  /** Throws when a record behind the bad one shows that it was durable once. */
+  /** Throws when a record behind the bad one shows that the bad one was durable. */
   async #refuseDamage(index: number, at: number, reason: string): Promise<void> {
     let lost = this.#expected;
     for (const [later, { file, fileSize, number, path }] of this.#segments.entries()) {
       if (later < index) continue;
       const reader = new RecordReader(file, fileSize);
       for await (const witness of reader.wholeRecordsFrom(later === index ? at + 1 : 0)) {
-        // With nothing before it, a header was durable for sure when the first record behind it was.
+        // A header with nothing before it was certainly durable when the first record behind it was.
         lost ??= witness.sequence;
         if (witness.durable < lost) continue;
         const segment = this.#segments[index] as OpenSegment;

@@ -8,35 +8,31 @@ export interface BatchPart {
   readonly placement: Placement;
 }
 
-/** Parts of batches that wait for their ends, some 800 MB: a replaced tensor of 1 TiB has a million. */
+/** Maximum number of writes that wait for the ends of their batches, some 800 MB: a replaced tensor of 1 TiB has a million. */
 const MAX_WAITING_PARTS = 8 * 1024 * 1024;
 
-/** The batches of a replayed journal whose ends have not come yet. */
+/** The batches of a replayed journal that have not ended yet. */
 export class ReplayedBatches {
   readonly #directory: string;
   readonly #parts = new Map<number, BatchPart[]>();
   #waiting = 0;
 
-  /** `directory`: of the journal, for messages. */
+  /** `directory`: the journal's path, for messages. */
   constructor(directory: string) {
     this.#directory = directory;
   }
 
-  /** `path`: of the segment that has the record. Throws ERR_MLFS_RECOVERY when too many are waiting. */
+  /** `path`: the segment of the record. Throws ERR_MLFS_RECOVERY when too many are waiting. */
   add(batch: number, part: BatchPart, path: string): void {
     const parts = this.#parts.get(batch) ?? [];
     this.#parts.set(batch, parts);
     parts.push(part);
     this.#waiting++;
     if (this.#waiting <= MAX_WAITING_PARTS) return;
-    throw damaged(
-      this.#directory,
-      path,
-      `has more than ${MAX_WAITING_PARTS} records that wait for their end`,
-    );
+    throw damaged(this.#directory, path, `has more than ${MAX_WAITING_PARTS} records of unfinished batches`);
   }
 
-  /** The writes of a batch that is whole. */
+  /** The writes of a complete batch. */
   end(batch: number): readonly BatchPart[] {
     const parts = this.#parts.get(batch) ?? [];
     this.#parts.delete(batch);

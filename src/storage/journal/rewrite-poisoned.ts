@@ -1,8 +1,9 @@
 /**
- * Rewriting the records that a failed sync poisoned. After a failed sync the kernel marks the pages that it could not write as clean: a second
- * fsync would succeed and prove nothing, and the pages may go. So the poisoned records are rewritten into a segment of their own, with the same
- * sequence numbers, while they can still be read and only if their checksums are right. The segment gets its name when it is durable as a whole.
- * From then on it supersedes the poisoned records, because it begins with the first of their numbers. Later records go there, too.
+ * Rewrites the records that a failed sync poisoned. After a failed sync the kernel marks the pages that it could not write as clean: a
+ * second fsync would succeed and prove nothing, and the pages may be dropped. So the poisoned records are copied into a segment of their
+ * own with the same sequence numbers, while they can still be read, and only if their checksums are right. The segment gets its name when
+ * it is durable as a whole. From then on it supersedes the poisoned records, because it begins with the first of their numbers. Later
+ * records go there, too.
  */
 import { join } from 'node:path';
 import { MlfsError } from '../../errors.ts';
@@ -18,9 +19,9 @@ import {
 } from './segment.ts';
 import { newSegment } from './segments.ts';
 
-/** Bytes of one segment that lie in another now. */
+/** Bytes of one segment that were copied to another. */
 export interface MovedRecords {
-  /** The old segment, and where in it. */
+  /** The old segment, and the offset in it. */
   readonly segment: number;
   readonly start: number;
   readonly end: number;
@@ -29,10 +30,10 @@ export interface MovedRecords {
 
 const SLICE_BYTES = 1024 * 1024;
 
-/** A segment under this name is not one yet. */
+/** A file with this ending is not a segment yet. */
 const UNFINISHED = '.new';
 
-/** `poisoned`: the last segments of the journal. `instead`: a record that takes the place of the poisoned ones. */
+/** `poisoned`: the last segments of the journal. `instead`: a record that replaces the poisoned ones. */
 export async function rewritePoisoned(
   medium: Medium,
   directory: string,
@@ -62,7 +63,7 @@ export async function rewritePoisoned(
     await draft.sync();
   } catch (cause) {
     await draft.close();
-    // The room it takes may be what is lacking. If it stays, the next attempt removes it.
+    // The disk may lack the space that the file takes. If it cannot be removed, the next attempt removes it.
     await medium.remove(unfinished).catch(() => undefined);
     throw cause;
   }
@@ -71,7 +72,7 @@ export async function rewritePoisoned(
   try {
     await medium.syncDirectory(directory);
   } catch (cause) {
-    // A rewriting reported as failed must not reappear after a restart. If the file stays, the next attempt replaces it.
+    // A rewrite reported as failed must not reappear after a restart. If the file stays, the next attempt replaces it.
     await medium.remove(path).catch(() => undefined);
     throw cause;
   }
@@ -97,7 +98,7 @@ async function removeLeftover(medium: Medium, directory: string, unfinished: str
   if (names.some((name) => unfinished.endsWith(`/${name}`))) await removeUnfinished(medium, unfinished);
 }
 
-/** Removes segments that were never finished. What has such a name and was not begun as one stays. */
+/** Removes segments that were never finished. A file with such a name that does not begin like a segment stays. */
 export async function removeAllUnfinished(medium: Medium, directory: string): Promise<void> {
   for (const name of await medium.list(directory)) {
     const number = name.endsWith(UNFINISHED) ? segmentNumber(name.slice(0, -UNFINISHED.length)) : undefined;
@@ -111,7 +112,7 @@ async function removeUnfinished(medium: Medium, path: string): Promise<void> {
   if (own) await medium.remove(path);
 }
 
-/** Returns where the next bytes go. */
+/** Returns the offset for the next bytes. */
 async function copyRecords(segment: Segment, draft: MediumFile, start: number): Promise<number> {
   await checkRecords(segment);
   let size = start;
@@ -123,7 +124,7 @@ async function copyRecords(segment: Segment, draft: MediumFile, start: number): 
   return size;
 }
 
-/** Throws ERR_MLFS_IO when a record cannot be read as it was written any more. */
+/** Throws ERR_MLFS_IO when a record can no longer be read as it was written. */
 async function checkRecords(segment: Segment): Promise<void> {
   const reader = new RecordReader(segment.file, segment.size);
   for (let at = poisonedFrom(segment); at < segment.size; ) {

@@ -1,12 +1,12 @@
 /**
  * A segment: one file of the journal, `000001.log`. Its header has 24 bytes, little-endian:
  *
- *    0  4 bytes  "MLFL"
- *    4  u16      version, 1
- *    6  u16      replaced: how many segments right before this one count for nothing any more
- *    8  u32      number of the segment, as in its name
- *   12  u64      sequence number of its first record
- *   20  u32      CRC-32C of the bytes before
+ *      0  4 bytes  "MLFL"
+ *      4  u16      version, 1
+ *      6  u16      replaced: number of segments right before this one that are superseded
+ *      8  u32      number of the segment, as in its name
+ *     12  u64      sequence number of its first record
+ *     20  u32      CRC-32C of the bytes before
  *
  * Records of earlier segments from that sequence number on are superseded: they were rewritten here.
  */
@@ -30,7 +30,7 @@ export function segmentNumber(name: string): number | undefined {
   return digits === undefined || Number(digits) === 0 ? undefined : Number(digits);
 }
 
-/** Throws a RangeError when more segments are replaced than can be said. */
+/** Throws a RangeError when the field cannot hold the number of replaced segments. */
 export function encodeSegmentHeader(number: number, firstSequence: number, replaced = 0): Buffer {
   if (replaced > MAX_U16) throw new RangeError(`${replaced} segments cannot be replaced by one`);
   const bytes = Buffer.alloc(SEGMENT_HEADER_BYTES);
@@ -44,8 +44,8 @@ export function encodeSegmentHeader(number: number, firstSequence: number, repla
 }
 
 /**
- * Whether a file with a segment's name can be one of ours, whole, torn or just begun: it begins as one does, or with zeros, which a power loss
- * leaves. A database in the same folder has logs of the same names.
+ * Whether a file with a segment's name can be one of ours, whole, torn or just begun: it begins like a segment, or with zeros, which a
+ * power loss leaves. A database in the same folder may use the same names for its logs.
  */
 export async function mayBeSegment(file: MediumFile): Promise<boolean> {
   const size = await file.size();
@@ -59,7 +59,7 @@ export interface SegmentHeader {
   readonly replaced: number;
 }
 
-/** The header of segment `number`, or why there is none. Of another version only the version is right. */
+/** The header of segment `number`, or why there is none. For another version, only the version is valid. */
 export function decodeSegmentHeader(bytes: Buffer, number: number): SegmentHeader | string {
   if (bytes.byteLength < SEGMENT_HEADER_BYTES) return `it has ${bytes.byteLength} bytes`;
   if (!bytes.subarray(0, MAGIC.length).equals(MAGIC)) return 'it does not begin as a segment does';
@@ -80,9 +80,9 @@ export interface Segment {
   readonly path: string;
   readonly file: MediumFile;
   readonly firstSequence: number;
-  /** Of the whole records, header included; 0 until the header is written. */
+  /** Size of the whole records, header included; 0 until the header is written. */
   size: number;
-  /** What of it is known to be durable. */
+  /** Size of the part that is known to be durable. */
   durableSize: number;
   closed: boolean;
 }

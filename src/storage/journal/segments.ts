@@ -1,6 +1,6 @@
 /**
  * The files of an open journal, the oldest first. Invariants: at no time is a segment missing between two others, whatever a power loss
- * makes of names that were not synced; numbers never go down while there are segments.
+ * does to unsynced names; numbers never go down while there are segments.
  */
 import { dirname, join } from 'node:path';
 import { MlfsError } from '../../errors.ts';
@@ -11,10 +11,10 @@ export class Segments {
   readonly #medium: Medium;
   readonly directory: string;
   #segments: Segment[] = [];
-  /** The one that is appended to, the last; undefined when the next append begins a new one. */
+  /** The last segment, which records are appended to; undefined when the next append begins a new one. */
   #current: Segment | undefined;
   #lastNumber = 0;
-  /** Segments that were made, and how many of them had their names synced. */
+  /** Number of segments that were made, and how many of their names were synced. */
   #made = 0;
   #durableNames = 0;
 
@@ -39,7 +39,7 @@ export class Segments {
     return this.#segments.reduce((sum, { size }) => sum + size, 0);
   }
 
-  /** What a sync has to make durable, as it is now. */
+  /** What a sync has to make durable at this moment. */
   get dirty(): Segment[] {
     return this.#segments.filter(({ size, durableSize }) => size > durableSize);
   }
@@ -48,14 +48,14 @@ export class Segments {
     return this.#lastNumber + 1;
   }
 
-  /** A segment that is on the medium, whole and durable, and is appended to from here on. */
+  /** Adds a segment that is on the medium, complete and durable; later records are appended to it. */
   add(segment: Segment): void {
     this.#segments.push(segment);
     this.#current = segment;
     this.#lastNumber = segment.number;
   }
 
-  /** A new one, whose header goes with its first record. To be called when the names before are durable. */
+  /** Makes a new segment, whose header is written with its first record. Must be called when earlier names are durable. */
   async begin(firstSequence: number): Promise<Segment> {
     if (this.#segments.length === 0) {
       await this.#medium.makeDirectory(this.directory);
@@ -70,14 +70,14 @@ export class Segments {
     return segment;
   }
 
-  /** Returns the number of the last one that has records, 0 when there was none. */
+  /** Returns the number of the last segment that has records, or 0. */
   end(): number {
-    // One that is empty goes on: it would be damage before others.
+    // An empty segment is kept in use: before other segments it would be damage.
     if (this.#current !== undefined && this.#current.size > 0) this.#current = undefined;
     return this.#current === undefined ? this.#lastNumber : this.#current.number - 1;
   }
 
-  /** Every segment that was made until now has its name for good. */
+  /** Makes the names of all segments made so far durable. */
   async syncNames(): Promise<void> {
     const made = this.#made;
     if (this.#durableNames >= made) return;
@@ -85,7 +85,7 @@ export class Segments {
     this.#durableNames = Math.max(this.#durableNames, made);
   }
 
-  /** Removes those up to this number, durably, and closes them when their readers are done. */
+  /** Removes the segments up to this number, durably, and closes them when their readers are done. */
   async drop(through: number): Promise<void> {
     for (;;) {
       const [oldest] = this.#segments;
@@ -97,12 +97,12 @@ export class Segments {
     }
   }
 
-  /** Removes the last one if no record was ever written to it. */
+  /** Removes the last segment if no record was ever written to it. */
   async dropEmpty(): Promise<void> {
     if (this.last?.size === 0) await this.dropLast();
   }
 
-  /** Removes the last one, durably. The one before it is not appended to any more. */
+  /** Removes the last segment, durably. Nothing is appended to the one before it any more. */
   async dropLast(): Promise<void> {
     const { last } = this;
     if (last === undefined) return;
@@ -113,7 +113,7 @@ export class Segments {
     await close(last);
   }
 
-  /** Of a folder that was removed: there is nothing to remove any more. */
+  /** For a removed folder: there is nothing left to remove. */
   async forget(): Promise<void> {
     const segments = this.#segments;
     this.#segments = [];
@@ -129,16 +129,17 @@ export class Segments {
     try {
       await this.#medium.remove(path);
     } catch (cause) {
-      // An attempt before this one did it.
+      // An earlier attempt removed it.
       if (!isGone(cause)) throw cause;
     }
-    // Each durably, before the next.
+    // Each removal is durable before the next.
     await this.#medium.syncDirectory(this.directory);
   }
 }
 
 /**
- * Removes a journal that nobody can read, but nothing that has only the name of a segment, the newest segment first and each durably: what a crash leaves is the same journal, only shorter.
+ * Removes a journal that cannot be read, but no file that merely has a segment's name. Removes the newest segment first and each durably,
+ * so that a crash leaves the same journal, only shorter.
  */
 export async function removeSegments(medium: Medium, directory: string): Promise<void> {
   const names = (await medium.list(directory)).filter((name) => segmentNumber(name) !== undefined);

@@ -87,7 +87,7 @@ test('edits that are in the way hold it up until they are gone', async (t) => {
   await look();
   await look();
   assert.equal(tried.length, 1);
-  assert.match(lines[0] ?? '', /the new file waits: 4 bytes of edits.*mlfs discard/);
+  assert.match(lines[0] ?? '', /the new file is not shown yet: 4 bytes of edits.*mlfs discard/);
   dirty = false;
   await look(() => follow.retry());
   assert.equal(file.served, 'new');

@@ -22,7 +22,7 @@ test('what cannot be told is a 500 and a line in the log, and the next one is an
   const server = await serveMetrics({ host: '127.0.0.1', port: 0 }, render, (line) => said.push(line));
   t.after(() => server.close());
   assert.equal((await fetch(server.url)).status, 500);
-  assert.deepEqual(said, ['the metrics could not be told: Error: the cache is gone']);
+  assert.deepEqual(said, ['the metrics could not be written: Error: the cache is gone']);
   fails = false;
   assert.equal((await fetch(server.url)).status, 200);
 });

@@ -138,10 +138,10 @@ describe('who waits for an answer', () => {
     await assert.rejects(waiting, withErrno('EINTR'));
   });
 
-  test('hears that the call was taken back', async () => {
+  test('hears that the call was withdrawn', async () => {
     const call = newCall('one');
     const waiting = call.answered(60_000, never);
     await call.close();
-    await assert.rejects(waiting, /taken back/);
+    await assert.rejects(waiting, /withdrawn/);
   });
 });

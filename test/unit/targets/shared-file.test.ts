@@ -30,6 +30,6 @@ test("a blob of the hub's cache is named by its contents", async (t) => {
   await writeFile(blob, '');
   await symlink(blob, join(folder, 'snapshots', 'model.safetensors'));
   for (const path of [blob, join(folder, 'snapshots', 'model.safetensors')]) {
-    assert.match((await sharedFileWarning(path)) ?? '', /name is the hash of its contents.*--to NEW/);
+    assert.match((await sharedFileWarning(path)) ?? '', /named after the hash of its contents.*--to NEW/);
   }
 });

@@ -179,7 +179,7 @@ test('the format of another version is refused', async (t) => {
   header.writeUInt16LE(2, 4);
   header.writeUInt32LE(crc32c(header.subarray(0, 20)), 20);
   await overwrite(segment(directory, 1), 0, header);
-  await assert.rejects(replayed(directory), recovery(/is of version 2 of the journal's format/));
+  await assert.rejects(replayed(directory), recovery(/has version 2 of the journal's format/));
 });
 
 test('names that are no segments are left alone, but a segment that was not finished goes', async (t) => {

@@ -62,7 +62,7 @@ test('while the tail cannot be cut nothing is acknowledged; then everything goes
   await assert.rejects(journal.append([put(1, 'b'), put(2, 'c')]), { errno: 'ENOSPC' });
   assert.equal(journal.failed, true);
   medium.fails = only('truncate');
-  const mended = { errno: 'EIO', message: /could not be mended/ };
+  const mended = { errno: 'EIO', message: /could not be repaired/ };
   await assert.rejects(journal.append([put(3, 'd')]), mended);
   await assert.rejects(journal.sync(), mended);
   await assert.rejects(journal.markCommit(''), mended);
