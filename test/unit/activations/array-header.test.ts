@@ -75,8 +75,8 @@ test('pickled objects are refused by name', () => {
 });
 
 test('what is not an array of numbers is refused', () => {
-  refused(Buffer.from('PK\x03\x04 and so on'), /not an \.npy file/);
-  refused(Buffer.alloc(0), /not an \.npy file/);
+  refused(Buffer.from('PK\x03\x04 and so on'), /not a \.npy file/);
+  refused(Buffer.alloc(0), /not a \.npy file/);
   refused(header(literal("'<f4'"), 9), /format 9\.0/);
   refused(header(literal("[('a', '<f4')]")), /records/);
   refused(header(literal("'<M8[ns]'")), /'<M8\[ns\]'/);
