@@ -161,6 +161,11 @@ class Search {
     for (let depth = 0; depth < SEARCH_DEPTH && level.length > 0; depth++) {
       const next: [readonly string[], Container][] = [];
       for (const [path, value] of level) {
+        // One dict may be the attributes of many objects.
+        if (value instanceof PyObject && value.state instanceof PyDict) {
+          this.#kindVisits -= value.state.entries.length;
+          if (this.#kindVisits < 0) continue;
+        }
         visitContainers(value, (step, child) => {
           if (seen.size > SEARCH_VISITS || seen.has(child) || child instanceof TensorObject) return;
           seen.add(child);

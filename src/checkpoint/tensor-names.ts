@@ -23,6 +23,11 @@ const MAX_DEPTH = 500;
 const NAMING_WORK = 24_000_000;
 const NAME_COST = 192;
 const CONTAINER_COST = 16;
+/** What is remembered of a list that is named last. */
+const DEFERRED_COST = 96;
+/** A tensor that is compared with others, and each of its dimensions. */
+const COMPARED_COST = 64;
+const DIMENSION_COST = 4;
 
 /** What naming may cost. What is too much has no name. */
 export class NamingWork {
@@ -152,7 +157,7 @@ class Naming {
 
   /** The same for what repeats tensors: those that have another name get none here. */
   visitLast(value: Value, at: Place): void {
-    this.#repeating.push({ value, at });
+    if (this.#work.spend(DEFERRED_COST)) this.#repeating.push({ value, at });
   }
 
   /** The names, each of one tensor, and of none that `taken` has. */
@@ -188,9 +193,7 @@ class Naming {
     const attributes = tensor instanceof TorchTensor ? tensor.attributes : undefined;
     if (attributes !== undefined) {
       this.#inside(tensor, 1, () => {
-        for (const dict of attributesOf(attributes) ?? []) {
-          for (const [key, value] of dict.entries) this.#attribute(value, at, key);
-        }
+        for (const dict of attributesOf(attributes) ?? []) this.#attributes(dict, at);
       });
     }
     const { scale, zeroPoint } = tensor.quantizer ?? {};
@@ -223,7 +226,7 @@ class Naming {
 
   #dict(dict: PyDict, at: Place | undefined): void {
     for (const [key, item] of dict.entries) this.#child(item, at, key);
-    for (const [key, item] of dict.attributes?.entries ?? []) this.#attribute(item, at, key);
+    if (dict.attributes !== undefined) this.#attributes(dict.attributes, at);
   }
 
   #numbered(items: readonly Value[], at: Place | undefined): void {
@@ -235,21 +238,27 @@ class Naming {
     if (isTensor(value) || isContainer(value)) this.visit(value, new Place(at, key));
   }
 
-  #attribute(value: Value, at: Place | undefined, key: Value): void {
-    if (isList(value)) this.visitLast(value, new Place(at, key));
-    else this.#child(value, at, key);
+  #attributes(dict: PyDict, at: Place | undefined): void {
+    for (const [key, value] of this.#paid(dict.entries)) {
+      if (isList(value)) this.visitLast(value, new Place(at, key));
+      else this.#child(value, at, key);
+    }
+  }
+
+  /** What is looked at besides the container that `visit` paid for; nothing when it costs too much. One dict may be the state of a thousand objects. */
+  #paid<T>(values: readonly T[]): readonly T[] {
+    return this.#work.spend(values.length) ? values : [];
   }
 
   /** As `state_dict()`: own parameters, own persistent buffers, the children; and packed weights, which it asks for by name. */
   #module(body: PyDict, at: Place | undefined): void {
     const transient = body.get('_non_persistent_buffers_set');
-    const skipped = new Set(transient instanceof PySet ? transient.items : []);
-    for (const [key, value] of entriesOf(body.get('_parameters'))) this.#child(value, at, key);
-    for (const [key, value] of entriesOf(body.get('_buffers'))) {
-      if (!skipped.has(key)) this.#child(value, at, key);
-    }
-    for (const [key, value] of entriesOf(body.get('_modules'))) this.#child(value, at, key);
-    for (const [key, value] of body.entries) {
+    const skipped = new Set(transient instanceof PySet ? this.#paid(transient.items) : []);
+    const part = (name: string) => this.#paid(entriesOf(body.get(name)));
+    for (const [key, value] of part('_parameters')) this.#child(value, at, key);
+    for (const [key, value] of part('_buffers')) if (!skipped.has(key)) this.#child(value, at, key);
+    for (const [key, value] of part('_modules')) this.#child(value, at, key);
+    for (const [key, value] of this.#paid(body.entries)) {
       if (!MODULE_PARTS.has(key) && isPackedObject(value)) this.#child(value, at, key);
     }
   }
@@ -265,7 +274,7 @@ class Naming {
 
   /** Its own tensors. What is deeper in its attributes describes it (the mesh of a DTensor, caches), unless there is nothing else. */
   #tensorObject(object: TensorObject, at: Place | undefined): void {
-    const parts = ownTensors(object);
+    const parts = this.#ownTensors(object);
     if (parts.length === 0) this.#object(object, at);
     else if (parts.length > 1) for (const [key, part] of parts) this.#child(part, at, key);
     else {
@@ -275,14 +284,39 @@ class Naming {
     }
   }
 
+  /** The tensors that are arguments or attributes of a tensor subclass, each once. */
+  #ownTensors(object: TensorObject): (readonly [key: Value, value: Value])[] {
+    const parts: (readonly [key: Value, value: Value])[] = [];
+    const seen = new ViewMap<true>();
+    const add = (key: Value, value: Value) => {
+      if (isTensor(value)) {
+        const { length: dimensions } = value.shape;
+        if (!this.#work.spend(COMPARED_COST + dimensions * DIMENSION_COST) || seen.has(value)) return;
+        seen.set(value, true);
+      } else if (!(value instanceof TensorObject) && wrappedByParameter(value) === undefined) return;
+      parts.push([key, value]);
+    };
+    const addAll = (dict: PyDict) => {
+      for (const [key, value] of this.#paid(dict.entries)) add(key, value);
+    };
+    const { args, dictItems, state } = object;
+    if (args instanceof PyTuple) {
+      for (const [index, item] of args.items.entries()) {
+        if (item instanceof PyDict) addAll(item);
+        else add(index, item);
+      }
+    }
+    if (dictItems !== undefined) addAll(dictItems);
+    for (const dict of attributesOf(state) ?? []) addAll(dict);
+    return parts;
+  }
+
   #object(object: PyObject, at: Place | undefined): void {
     const { args, kwargs, listItems, dictItems, state } = object;
     const from = this.#found.length;
     const attributes = attributesOf(state);
     if (attributes !== undefined) {
-      for (const dict of attributes) {
-        for (const [key, value] of dict.entries) this.#attribute(value, at, key);
-      }
+      for (const dict of attributes) this.#attributes(dict, at);
     } else if (state !== undefined) this.#state(object, state, at);
     if (dictItems !== undefined) this.#dict(dictItems, at);
     if (listItems !== undefined) this.#numbered(listItems, at);
@@ -339,7 +373,8 @@ class Naming {
   /** A quantized convolution is pickled as a tuple: its weight, with what that has for each channel, and its bias. */
   #callWeightAndBias(from: number, at: Place | undefined): void {
     const numbers: string[] = [];
-    if (from === this.#found.length) return;
+    const count = this.#found.length - from;
+    if (count === 0 || !this.#work.spend(count * CONTAINER_COST)) return;
     const start = at === undefined ? 0 : at.text.length + 1;
     for (let index = from; index < this.#found.length; index++) {
       const entry = this.#found[index] as Named;
@@ -393,31 +428,6 @@ function isList(value: Value): boolean {
   if (value instanceof PyList) return true;
   if (!(value instanceof PyObject) || !value.className?.startsWith('torch.jit._pickle.')) return false;
   return value.args instanceof PyTuple && value.args.items[0] instanceof PyList;
-}
-
-/** The tensors that are arguments or attributes of a tensor subclass, each once. */
-function ownTensors(object: TensorObject): (readonly [key: Value, value: Value])[] {
-  const parts: (readonly [key: Value, value: Value])[] = [];
-  const seen = new ViewMap<true>();
-  const add = (key: Value, value: Value) => {
-    if (isTensor(value)) {
-      if (seen.has(value)) return;
-      seen.set(value, true);
-    } else if (!(value instanceof TensorObject) && wrappedByParameter(value) === undefined) return;
-    parts.push([key, value]);
-  };
-  const addAll = (dict: PyDict | undefined) => {
-    for (const [key, value] of dict?.entries ?? []) add(key, value);
-  };
-  if (object.args instanceof PyTuple) {
-    for (const [index, item] of object.args.items.entries()) {
-      if (item instanceof PyDict) addAll(item);
-      else add(index, item);
-    }
-  }
-  addAll(object.dictItems);
-  for (const dict of attributesOf(object.state) ?? []) addAll(dict);
-  return parts;
 }
 
 /** Packed weights of a linear layer are `(weight, bias)`: without a bias the weight still has its number. */
