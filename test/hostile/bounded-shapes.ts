@@ -470,6 +470,12 @@ const shared: Shape[] = [
     'an object of 100,000 attributes 100,000 times',
     timesInList(MANY, () => objectWith(numbers(MANY))),
   ),
+  shape('an object of 200,000 attributes and items', () =>
+    assemble(
+      objectWith(assemble(text('t'), TENSOR, numbers(200_000))),
+      assemble('MARK', numbers(200_000), 'SETITEMS', 'MARK', repeat(200_000, 'NONE'), 'APPENDS'),
+    ),
+  ),
   shape(
     'a dict of 100,000 numbers as the attributes of 20,000 objects',
     () => assemble('EMPTY_DICT', 'MARK', numbers(MANY), 'SETITEMS', put(0), 'POP'),
@@ -599,6 +605,32 @@ const others: Shape[] = [
           `{"__metadata__":{${Array.from({ length: 1_000_000 }, (_unused, index) => `"${index}":"x"`).join(',')}}}`,
         ),
       ),
+  },
+  {
+    name: 'a script of torch 1.0 with attributes shared 40 levels deep',
+    suffix: '.pt',
+    tensors: 1,
+    bytes: () => {
+      const pickled = (value: Buffer) => assemble('PROTO', u8(2), value, 'STOP');
+      const attribute = doubled(40, assemble('EMPTY_LIST', 'NONE', 'APPEND'), (below, level) =>
+        level % 3 === 0
+          ? assemble('EMPTY_DICT', 'MARK', text('a'), below, text('b'), below, 'SETITEMS')
+          : level % 3 === 1
+            ? assemble(below, below, 'TUPLE2')
+            : assemble('EMPTY_LIST', 'MARK', below, below, 'APPENDS'),
+      );
+      const model = {
+        mainModule: { parameters: [{ name: 'w', tensorId: '0' }], attributes: [{ name: 'shared', id: '0' }] },
+        tensors: [{ dims: ['2'], strides: ['1'], dataType: 'FLOAT', data: { key: 'tensors/0' } }],
+      };
+      return buildZip([
+        { name: 'm/version', content: Buffer.from('1') },
+        { name: 'm/code/m.py', content: Buffer.from('def forward(self): pass') },
+        { name: 'm/tensors/0', content: new Uint8Array(8) },
+        { name: 'm/attributes.pkl', content: pickled(assemble(attribute, 'TUPLE1')) },
+        { name: 'm/model.json', content: Buffer.from(JSON.stringify(model)) },
+      ]);
+    },
   },
   {
     name: 'an archive of 60,000 entries',
