@@ -245,11 +245,15 @@ const CLASS = '__class__';
 function objectChildren(object: PyObject): Iterable<readonly [string, Value]> | undefined {
   const { callable, args, kwargs, state, dictItems, listItems } = object;
   const parts: (readonly [string, Value])[] = [];
+  // One by one: as arguments of a call they would have to fit on the stack.
+  const addAll = (children: Iterable<readonly [string, Value]>) => {
+    for (const child of children) parts.push(child);
+  };
   if (!(callable instanceof PyGlobal)) parts.push([CLASS, callable]);
-  if (state instanceof PyDict) parts.push(...dictChildren(state));
+  if (state instanceof PyDict) addAll(dictChildren(state));
   else if (state !== undefined && state !== null) parts.push(['__state__', state]);
-  if (dictItems !== undefined) parts.push(...dictChildren(dictItems));
-  if (listItems !== undefined) parts.push(...numbered(listItems));
+  if (dictItems !== undefined) addAll(dictChildren(dictItems));
+  if (listItems !== undefined) addAll(numbered(listItems));
   const given: (readonly [string, Value])[] = [];
   if (!(args instanceof PyTuple) || args.items.length > 0) given.push(['__args__', args]);
   if (kwargs !== undefined) given.push(['__kwargs__', kwargs]);

@@ -84,7 +84,7 @@ function* layOut(
     }
     if (index % SLICE === 0) yield;
   }
-  leftOut.push(...others);
+  for (const other of others) leftOut.push(other);
   // Tensors with large elements come first: then each tensor is aligned to its own element size.
   const groups = Array.from(bySize)
     .sort(([a], [b]) => b - a)
