@@ -206,12 +206,13 @@ export class OpenedCheckpoint implements AsyncDisposable {
         .slice(0, count)
         .filter((tensor) => tensor.name === module || tensor.name.startsWith(start));
     };
-    const found = inside(name);
-    if (found.length > 0) return found;
     const short = this.#inModel(name);
-    if (short === '') return this.tensors.slice(0, this.#names.inModel);
-    const full = short === undefined ? [] : inside(short, this.#names.inModel);
-    return full.length > 0 ? full : this.tensors.filter((tensor) => tensor.name.startsWith(name));
+    const { inModel } = this.#names;
+    const ofModel =
+      short === undefined ? [] : short === '' ? this.tensors.slice(0, inModel) : inside(short, inModel);
+    // What is called by its full path: a tensor that was left out of the model, or one of another part with that name.
+    const found = new Set([...ofModel, ...inside(name)]);
+    return found.size > 0 ? [...found] : this.tensors.filter((tensor) => tensor.name.startsWith(name));
   }
 
   /** The bytes of a range, in C order and little-endian. Throws ERR_MLFS_USAGE, ERR_MLFS_NOT_FOUND, ERR_MLFS_IO, ERR_MLFS_TRUNCATED. */
