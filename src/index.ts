@@ -15,7 +15,7 @@
 import { constants } from 'node:buffer';
 import { resolve } from 'node:path';
 import type { Checkpoint, CheckpointFormat } from './checkpoint/checkpoint.ts';
-import { modelOf, nameTensors, pathName, type TensorNames } from './checkpoint/model.ts';
+import { modelOf, nameTensors, type TensorNames } from './checkpoint/model.ts';
 import { openCheckpoint as openFile } from './checkpoint/open.ts';
 import { type StorageUse, storageUse } from './checkpoint/storage-use.ts';
 import { type DType, nbytes, type Tensor } from './checkpoint/tensor.ts';
@@ -122,8 +122,8 @@ export class OpenedCheckpoint implements AsyncDisposable {
     this.#checkpoint = checkpoint;
     this.#cache = new RenderedPages(options.cacheBytes ?? DEFAULT_RENDERED_PAGES_BYTES);
     const model = modelOf(checkpoint);
-    this.#modelPath = pathName(model.path);
     this.#names = nameTensors(checkpoint, model);
+    this.#modelPath = this.#names.modelName;
     this.tensors = this.#names.all.map(({ name, tensor }, index) => {
       const info = describe(name, tensor);
       this.#byName.set(name, { info, tensor, inModel: index < this.#names.inModel });

@@ -16,7 +16,7 @@ import type { Tensor } from './tensor.ts';
 import { isSameView, ViewMap } from './tensor-views.ts';
 import { TensorObject, wrappedByParameter } from './torch/tensor-object.ts';
 import { TorchTensor } from './torch/torch-tensor.ts';
-import { isContainer, isTensor, keyText, sizeOf } from './value-children.ts';
+import { isContainer, isPlumbing, isTensor, isWithinPlumbing, keyText, sizeOf } from './value-children.ts';
 
 const MAX_DEPTH = 500;
 /** Parts looked at, with what each container takes besides; and of a tensor's second and further names the characters, with what each takes besides. */
@@ -52,9 +52,9 @@ export function tensorNames(value: Value, work = new NamingWork()): UniqueNames 
   return naming.finish(new Map());
 }
 
-/** A place whose tensors have names already. */
+/** A value whose tensors have names already, and the path of the object tree that leads to it. */
 export interface NamedElsewhere {
-  readonly name: string;
+  readonly path: readonly string[];
   readonly value: Value;
 }
 
@@ -81,6 +81,8 @@ export class UniqueNames {
   readonly names = new Map<string, Tensor>();
   /** Those that are not what was wanted, because another tensor has that. */
   readonly separated: string[] = [];
+  /** What the value that was named elsewhere is called; undefined when it was not come to. */
+  elsewhere: string | undefined;
   readonly #taken: ReadonlyMap<string, Tensor>;
   /** How many tensors wanted a name: a forged file has hundreds of thousands that want one. */
   readonly #wanted = new Map<string, number>();
@@ -112,7 +114,8 @@ export class UniqueNames {
 
 interface Named {
   name: string;
-  tensor: Tensor;
+  /** Undefined for the value that was named elsewhere: it holds tensors, and its name follows the same rules as theirs. */
+  tensor: Tensor | undefined;
 }
 
 /** Where a value is. The text of its name is made when it is asked for: most values of a forged file lead to no tensor, and its keys may be long. */
@@ -130,6 +133,18 @@ class Place {
     this.#text ??=
       this.#above === undefined ? keyText(this.#key) : `${this.#above.text}.${keyText(this.#key)}`;
     return this.#text;
+  }
+
+  /** Whether this is where a path of the object tree leads. Some of a path's steps are only the pickle's. */
+  static isAt(place: Place | undefined, path: readonly string[]): boolean {
+    let at = place;
+    for (let index = path.length - 1; index >= 0; index--) {
+      const step = path[index] as string;
+      const argument = /^<arg(\d+)>$/.exec(step)?.[1];
+      if (at !== undefined && keyText(at.#key) === (argument ?? step)) at = at.#above;
+      else if (argument !== undefined || !(isPlumbing(step) || isWithinPlumbing(path, index))) return false;
+    }
+    return at === undefined;
   }
 }
 
@@ -150,8 +165,11 @@ class Naming {
   /** `at` is undefined for the root. */
   visit(value: Value, at: Place | undefined): void {
     if (isTensor(value)) this.#tensor(value, at);
-    else if (isContainer(value) && !this.#isElsewhere(value, at)) {
-      this.#inside(value, sizeOf(value), () => this.#container(value, at));
+    else if (isContainer(value)) {
+      const { value: named, path = [] } = this.#elsewhere ?? {};
+      if (value === named && Place.isAt(at, path)) {
+        this.#found.push({ name: at?.text ?? '', tensor: undefined });
+      } else this.#inside(value, sizeOf(value), () => this.#container(value, at));
     }
   }
 
@@ -163,11 +181,14 @@ class Naming {
   /** The names, each of one tensor, and of none that `taken` has. */
   finish(taken: ReadonlyMap<string, Tensor>): UniqueNames {
     const unique = new UniqueNames(taken);
-    for (const { name, tensor } of this.#found) unique.add(name, tensor);
+    for (const { name, tensor } of this.#found) {
+      if (tensor === undefined) unique.elsewhere ??= name;
+      else unique.add(name, tensor);
+    }
     if (this.#repeating.length === 0) return unique;
     const named = new ViewMap<true>();
     for (const tensor of taken.values()) named.set(tensor, true);
-    for (const { tensor } of this.#found) named.set(tensor, true);
+    for (const { tensor } of this.#found) if (tensor !== undefined) named.set(tensor, true);
     this.#found.length = 0;
     // Lists may hold objects with lists.
     for (let index = 0; index < this.#repeating.length; index++) {
@@ -175,17 +196,10 @@ class Naming {
       this.visit(value, at);
     }
     for (const { name, tensor } of this.#found) {
-      if (!named.has(tensor)) unique.add(name, tensor);
+      if (tensor === undefined) unique.elsewhere ??= name;
+      else if (!named.has(tensor)) unique.add(name, tensor);
     }
     return unique;
-  }
-
-  #isElsewhere(value: Value, at: Place | undefined): boolean {
-    return (
-      this.#elsewhere !== undefined &&
-      value === this.#elsewhere.value &&
-      (at?.text ?? '') === this.#elsewhere.name
-    );
   }
 
   #tensor(tensor: Tensor, at: Place | undefined): void {
@@ -267,7 +281,7 @@ class Naming {
     const from = this.#found.length;
     this.visit(data, at);
     const only = this.#found[from];
-    if (only !== undefined && from + 1 === this.#found.length) {
+    if (only?.tensor !== undefined && from + 1 === this.#found.length) {
       only.tensor = new TorchTensor(only.tensor, only.tensor.requiresGrad, true, only.tensor);
     }
   }
@@ -324,9 +338,10 @@ class Naming {
     this.#arguments(args, at);
     if (at === undefined || dictItems !== undefined || listItems !== undefined || isScriptObject(object))
       return;
-    const own = this.#found.length - from;
-    if (own > 1 || own === 0 || !this.#work.spend(own) || object.className?.startsWith('torch.jit.')) return;
-    (this.#found[from] as Named).name = at.text;
+    const only = this.#found[from];
+    if (only?.tensor === undefined || from + 1 !== this.#found.length) return;
+    if (!this.#work.spend(1) || object.className?.startsWith('torch.jit.')) return;
+    only.name = at.text;
     this.#callClass(from, object.className);
   }
 
@@ -389,7 +404,7 @@ class Naming {
   /** The one tensor from a place on says whose it is. */
   #callClass(from: number, className: string | undefined): void {
     const only = this.#found[from];
-    if (only === undefined || className === undefined || from + 1 !== this.#found.length) return;
+    if (only?.tensor === undefined || className === undefined || from + 1 !== this.#found.length) return;
     const { tensor } = only;
     only.tensor = new TorchTensor(tensor, tensor.requiresGrad, tensor.isParameter, {
       ...tensor,
