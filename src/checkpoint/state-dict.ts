@@ -1,6 +1,6 @@
 /**
  * Which part of a checkpoint is "the model": the root when it is a state dict or a pickled module, otherwise the usual wrapper's, otherwise the root
- * when all in it are tensors however deep, otherwise the container with the most tensors that is not an optimizer's, otherwise the root with
+ * when all in it are tensors however deep (or it is a dict of such dicts and of scalars), otherwise the container with the most tensors that is not an optimizer's, otherwise the root with
  * whatever it has. Sparse tensors, nested ones and tensor subclasses are tensors here: the model is never a part of one.
  */
 
@@ -57,7 +57,8 @@ export function findStateDict(root: Value): StateDict | undefined {
 }
 
 /**
- * What a container is: `model` for a module, and for what is made of tensors for the most part; `tree` for what has nothing but such, however deep;
+ * What a container is: `model` for a module, and for what is made of tensors for the most part; `tree` for what has nothing but such, however deep,
+ * and for a dict of several such dicts and of scalars;
  * `some` for what has a tensor among other things.
  */
 type Kind = 'model' | 'tree' | 'some' | 'other';
@@ -117,13 +118,23 @@ class Search {
     if (this.#kindVisits < 0) return 'other';
     let tensors = 0;
     let trees = 0;
+    let modules = 0;
+    let containers = 0;
     for (const entry of items) {
       const item = itemValue(entry);
       if (isTensorLike(item)) tensors++;
-      else if (depth < SEARCH_DEPTH && this.#isTree(item, depth)) trees++;
+      else if (isContainer(item)) {
+        containers++;
+        if (depth < SEARCH_DEPTH && this.#isTree(item, depth)) trees++;
+        if (isAnyModule(item)) modules++;
+      }
     }
     if (tensors * 2 >= items.length) return 'model';
-    if (tensors + trees === items.length && items.length > 1 && !hasOptimizer(value)) return 'tree';
+    const isAllTree = tensors + trees === items.length && items.length > 1;
+    // `{'encoder': …, 'decoder': …, 'version': 3}`. A module is a model by itself, with more to it than its tensors.
+    const isTreeAndScalars =
+      value instanceof PyDict && tensors + modules === 0 && trees === containers && trees > 1;
+    if ((isAllTree || isTreeAndScalars) && !hasOptimizer(value)) return 'tree';
     return tensors > 0 ? 'some' : 'other';
   }
 

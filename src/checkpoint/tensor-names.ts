@@ -16,7 +16,17 @@ import type { Tensor } from './tensor.ts';
 import { isSameView, ViewMap } from './tensor-views.ts';
 import { TensorObject, wrappedByParameter } from './torch/tensor-object.ts';
 import { TorchTensor } from './torch/torch-tensor.ts';
-import { isContainer, isPlumbing, isTensor, isWithinPlumbing, keyText, sizeOf } from './value-children.ts';
+import {
+  isContainer,
+  isPlumbing,
+  isTensor,
+  isWithinPlumbing,
+  keyText,
+  partAt,
+  rowLength,
+  rowsOf,
+  sizeOf,
+} from './value-children.ts';
 
 const MAX_DEPTH = 500;
 /** Parts looked at, with what each container takes besides; and of a tensor's second and further names the characters, with what each takes besides. */
@@ -328,6 +338,7 @@ class Naming {
   #object(object: PyObject, at: Place | undefined): void {
     const { args, kwargs, listItems, dictItems, state } = object;
     const from = this.#found.length;
+    const deferredFrom = this.#repeating.length;
     const attributes = attributesOf(state);
     if (attributes !== undefined) {
       for (const dict of attributes) this.#attributes(dict, at);
@@ -341,8 +352,29 @@ class Naming {
     const only = this.#found[from];
     if (only?.tensor === undefined || from + 1 !== this.#found.length) return;
     if (!this.#work.spend(1) || object.className?.startsWith('torch.jit.')) return;
+    // Lists are named last: a tensor in one is another part of the object, unless it is the same tensor again.
+    for (const { value } of this.#repeating.slice(deferredFrom))
+      if (this.#holdsOther(value, only.tensor)) return;
     only.name = at.text;
     this.#callClass(from, object.className);
+  }
+
+  /** Whether a tensor other than `known` is in a value. */
+  #holdsOther(value: Value, known: Tensor): boolean {
+    if (isTensor(value)) return this.#work.spend(COMPARED_COST) && !isSameView(value, known);
+    if (!isContainer(value)) return false;
+    let found = false;
+    this.#inside(value, 0, () => {
+      for (const row of rowsOf(value)) {
+        const length = rowLength(row);
+        if (!this.#work.spend(length)) return;
+        for (let index = 0; index < length && !found; index++) {
+          const part = partAt(row, index);
+          found = part !== undefined && this.#holdsOther(part, known);
+        }
+      }
+    });
+    return found;
   }
 
   /** `state` is what `__getstate__` returned, and is no dict: its numbers mean nothing while all tensors are behind the same one. */

@@ -207,6 +207,19 @@ test('a model that is an argument or an attribute of an object has its names onc
   });
 });
 
+test('a tensor in a list of an object is another part of it', () => {
+  const [own, other] = [one('1'), one('2')];
+  const named = (...attributes: [Value, Value][]) => names(dict([['o', object('Box', attributes)]]));
+  assert.deepEqual(named(['t', own], ['list', list(other)]), ['o.t', 'o.list.0']);
+  assert.deepEqual(named(['t', own], ['list', list(dict([['deep', list(other)]]))]), [
+    'o.t',
+    'o.list.0.deep.0',
+  ]);
+  assert.deepEqual(named(['t', own], ['list', list({ ...own })]), ['o'], 'the same tensor again');
+  assert.deepEqual(named(['t', own], ['list', list(1, dict([['n', 2]]))]), ['o']);
+  assert.deepEqual(named(['list', list(other)]), ['o.list.0']);
+});
+
 test('what contains itself is named once', () => {
   const root = dict([['w', one('1')]]);
   root.set('self', root);
@@ -280,7 +293,52 @@ const models: readonly [what: string, root: Value, path: readonly string[] | und
       ['D', dict([['w', one('2')]])],
       ['epoch', 1],
     ]),
+    [],
+  ],
+  [
+    'a wrapper with a tree and a number',
+    dict([
+      [
+        'model',
+        dict([
+          ['encoder', dict([['w', one('1')]])],
+          ['decoder', dict([['w', one('2')]])],
+          ['version', 3],
+        ]),
+      ],
+      ['optimizer', dict([['state', dict([[0, dict([['m', one('3')]])]])]])],
+    ]),
+    ['model'],
+  ],
+  [
+    'two models and what an optimizer keeps under another name',
+    dict([
+      [
+        'G',
+        dict([
+          ['w', one('1')],
+          ['b', one('3')],
+        ]),
+      ],
+      ['D', dict([['w', one('2')]])],
+      [
+        'opt',
+        dict([
+          ['state', dict([[0, dict([['m', one('4')]])]])],
+          ['param_groups', list(3)],
+        ]),
+      ],
+      ['epoch', 1],
+    ]),
     ['G'],
+  ],
+  [
+    'one state dict and a number',
+    dict([
+      ['mine', dict([['w', one('1')]])],
+      ['epoch', 1],
+    ]),
+    ['mine'],
   ],
   ['a list of tensors', list(one('1'), one('2')), []],
   [
