@@ -94,16 +94,16 @@ export function stepAt(row: Row, index: number): Value {
   return row.prefix === undefined ? index : `<arg${index}>`;
 }
 
-/** A step behind such a one that no name has: a module's own dict of parameters; or one of the two dicts of an object with slots. */
+/** A step of a path that only the pickle needs. */
+export function isPlumbing(part: string | undefined): boolean {
+  return part !== undefined && /^<(?:state|args|kwargs|callable|arg\d+)>$/.test(part);
+}
+
+/** A step right behind such a one that no name has either: a module's own dict of parameters; or one of the two dicts of an object with slots. */
 export function isWithinPlumbing(path: readonly string[], index: number): boolean {
   const part = path[index] as string;
   if (!isPlumbing(path[index - 1])) return false;
   return MODULE_PARTS.has(part) || (/^[01]$/.test(part) && index + 1 < path.length);
-}
-
-/** A step of a path that only the pickle needs. */
-export function isPlumbing(part: string | undefined): boolean {
-  return part !== undefined && /^<(?:state|args|kwargs|callable|arg\d+)>$/.test(part);
 }
 
 /** Calls `visit` for the children that are tensors, and for the containers that are not empty. */
