@@ -15,7 +15,7 @@
 import { constants } from 'node:buffer';
 import { resolve } from 'node:path';
 import type { Checkpoint, CheckpointFormat } from './checkpoint/checkpoint.ts';
-import { modelOf, nameTensors, pathName, type TensorNames } from './checkpoint/model.ts';
+import { type Model, modelOf, nameTensors, type TensorNames } from './checkpoint/model.ts';
 import { openCheckpoint as openFile } from './checkpoint/open.ts';
 import { type StorageUse, storageUse } from './checkpoint/storage-use.ts';
 import { type DType, nbytes, type Tensor } from './checkpoint/tensor.ts';
@@ -31,6 +31,8 @@ import { readContent } from './storage/read-extents.ts';
 import { DEFAULT_RENDERED_PAGES_BYTES, RenderedPages } from './storage/rendered-pages.ts';
 import type { CommitRequest, EditTarget } from './targets/edit-target.ts';
 import type { TargetStatus as EditsStatus } from './targets/status-document.ts';
+import { hasSafetensorsExport } from './tree/export-room.ts';
+import { omittedTensors } from './tree/safetensors-export.ts';
 import { fileOffset } from './tree/tensor-files.ts';
 import { quoteName } from './visible-text.ts';
 
@@ -112,6 +114,7 @@ export class OpenedCheckpoint implements AsyncDisposable {
   readonly tensors: readonly TensorInfo[];
   readonly #checkpoint: Checkpoint;
   readonly #cache: RenderedPages;
+  readonly #model: Model;
   readonly #names: TensorNames;
   /** The path of the model from the root, such as `state_dict`. */
   readonly #modelPath: string;
@@ -121,9 +124,9 @@ export class OpenedCheckpoint implements AsyncDisposable {
   constructor(checkpoint: Checkpoint, options: OpenOptions) {
     this.#checkpoint = checkpoint;
     this.#cache = new RenderedPages(options.cacheBytes ?? DEFAULT_RENDERED_PAGES_BYTES);
-    const model = modelOf(checkpoint);
-    this.#modelPath = pathName(model.path);
-    this.#names = nameTensors(checkpoint, model);
+    this.#model = modelOf(checkpoint);
+    this.#names = nameTensors(checkpoint, this.#model);
+    this.#modelPath = this.#names.modelName;
     this.tensors = this.#names.all.map(({ name, tensor }, index) => {
       const info = describe(name, tensor);
       this.#byName.set(name, { info, tensor, inModel: index < this.#names.inModel });
@@ -188,6 +191,13 @@ export class OpenedCheckpoint implements AsyncDisposable {
     return this.#names.leftOut.map(({ name, reason }) => ({ name, reason }));
   }
 
+  /** Tensors of the model that the safetensors export of a mount cannot hold, and why; none if there is no such export. */
+  get notExported(): readonly { readonly name: string; readonly reason: string }[] {
+    const { tensors } = this.#model;
+    if (!hasSafetensorsExport(this.#checkpoint, tensors)) return [];
+    return Array.from(omittedTensors(tensors, this.#cache), ({ name, reason }) => ({ name, reason }));
+  }
+
   /** Names that end in `~2`, `~3`, …, because another tensor has the name without it. */
   get separatedNames(): readonly string[] {
     return this.#names.separated;
@@ -206,12 +216,13 @@ export class OpenedCheckpoint implements AsyncDisposable {
         .slice(0, count)
         .filter((tensor) => tensor.name === module || tensor.name.startsWith(start));
     };
-    const found = inside(name);
-    if (found.length > 0) return found;
     const short = this.#inModel(name);
-    if (short === '') return this.tensors.slice(0, this.#names.inModel);
-    const full = short === undefined ? [] : inside(short, this.#names.inModel);
-    return full.length > 0 ? full : this.tensors.filter((tensor) => tensor.name.startsWith(name));
+    const { inModel } = this.#names;
+    const ofModel =
+      short === undefined ? [] : short === '' ? this.tensors.slice(0, inModel) : inside(short, inModel);
+    // What is called by its full path: a tensor that was left out of the model, or one of another part with that name.
+    const found = new Set([...ofModel, ...inside(name)]);
+    return found.size > 0 ? [...found] : this.tensors.filter((tensor) => tensor.name.startsWith(name));
   }
 
   /** The bytes of a range, in C order and little-endian. Throws ERR_MLFS_USAGE, ERR_MLFS_NOT_FOUND, ERR_MLFS_IO, ERR_MLFS_TRUNCATED. */

@@ -7,13 +7,12 @@ import { MlfsError } from '../errors.ts';
 import { quoteName } from '../visible-text.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { isFloating } from './dtypes.ts';
-import { MODULE_PARTS } from './modules.ts';
 import { PyDict, type Value } from './pickle/values.ts';
 import { findStateDict, type StateDict } from './state-dict.ts';
 import type { Tensor } from './tensor.ts';
 import { otherTensorNames } from './tensor-names.ts';
 import { ViewMap } from './tensor-views.ts';
-import { isTensor } from './value-children.ts';
+import { isPlumbing, isTensor, isWithinPlumbing } from './value-children.ts';
 
 export interface ModelTensor {
   /** The dotted name in the state dict; empty for a file that is one bare tensor. */
@@ -78,6 +77,11 @@ export interface TensorNames {
   readonly all: readonly NameAndTensor[];
   /** How many of the names are the model's. */
   readonly inModel: number;
+  /**
+   * The name of the model itself, from the root; empty if it is the root. With a dot in between, it and the name of a tensor of the model are that
+   * tensor's full path.
+   */
+  readonly modelName: string;
   /** Number of tensors, where several names of a tensor count once. */
   readonly tensors: number;
   /** Tensors below the model's value that are not in the model. */
@@ -94,8 +98,7 @@ export function nameTensors(checkpoint: Checkpoint, model: Model): TensorNames {
     own.set(name, tensor);
     named.set(tensor, true);
   }
-  const elsewhere =
-    model.tensors.length === 0 ? undefined : { name: pathName(model.path), value: model.value };
+  const elsewhere = model.tensors.length === 0 ? undefined : { path: model.path, value: model.value };
   const others = otherTensorNames(namedRoots(checkpoint), own, elsewhere);
   for (const tensor of others.names.values()) named.set(tensor, true);
 
@@ -113,6 +116,7 @@ export function nameTensors(checkpoint: Checkpoint, model: Model): TensorNames {
   return {
     all: [...model.tensors, ...Array.from(others.names, ([name, tensor]) => ({ name, tensor }))],
     inModel: model.tensors.length,
+    modelName: others.elsewhere ?? pathName(model.path),
     tensors: named.size + strays.size,
     leftOut,
     separated: [...model.separated, ...others.separated],
@@ -122,17 +126,6 @@ export function nameTensors(checkpoint: Checkpoint, model: Model): TensorNames {
 /** The full name, from the root, for a path of the object tree, without the steps that only the pickle needs. */
 export function pathName(path: readonly string[]): string {
   return path.filter((part, index) => !isPlumbing(part) && !isWithinPlumbing(path, index)).join('.');
-}
-
-/** A module's own dict of parameters, or one of the two dicts of an object with slots. */
-function isWithinPlumbing(path: readonly string[], index: number): boolean {
-  const part = path[index] as string;
-  if (!isPlumbing(path[index - 1])) return false;
-  return MODULE_PARTS.has(part) || (/^[01]$/.test(part) && index + 1 < path.length);
-}
-
-function isPlumbing(part: string | undefined): boolean {
-  return part !== undefined && /^<(?:state|args|kwargs|callable|arg\d+)>$/.test(part);
 }
 
 function isBelow(path: readonly string[], above: readonly string[]): boolean {

@@ -3,7 +3,7 @@
  *
  * 1. the root, when it is a state dict or a pickled module;
  * 2. the value under one of the usual wrapper keys;
- * 3. the root, when it holds only tensors at every depth;
+ * 3. the root, when it holds only tensors at every depth, or is a dict of several such dicts and of scalars;
  * 4. the container with the most tensors that is not an optimizer's;
  * 5. the root, with whatever tensors it has.
  *
@@ -64,7 +64,7 @@ export function findStateDict(root: Value): StateDict | undefined {
 
 /**
  * The kind of a container. `model`: a module, or a container that consists mostly of tensors. `tree`: only tensors, and containers of
- * tensors, at every depth. `some`: a tensor among other things.
+ * tensors, at every depth; or a dict of several such dicts and of scalars. `some`: a tensor among other things.
  */
 type Kind = 'model' | 'tree' | 'some' | 'other';
 
@@ -123,13 +123,23 @@ class Search {
     if (this.#kindVisits < 0) return 'other';
     let tensors = 0;
     let trees = 0;
+    let modules = 0;
+    let containers = 0;
     for (const entry of items) {
       const item = itemValue(entry);
       if (isTensorLike(item)) tensors++;
-      else if (depth < SEARCH_DEPTH && this.#isTree(item, depth)) trees++;
+      else if (isContainer(item)) {
+        containers++;
+        if (depth < SEARCH_DEPTH && this.#isTree(item, depth)) trees++;
+        if (isAnyModule(item)) modules++;
+      }
     }
     if (tensors * 2 >= items.length) return 'model';
-    if (tensors + trees === items.length && items.length > 1 && !hasOptimizer(value)) return 'tree';
+    const isAllTree = tensors + trees === items.length && items.length > 1;
+    // `{'encoder': …, 'decoder': …, 'version': 3}`. A module is a model by itself, with more to it than its tensors.
+    const isTreeAndScalars =
+      value instanceof PyDict && tensors + modules === 0 && trees === containers && trees > 1;
+    if ((isAllTree || isTreeAndScalars) && !hasOptimizer(value)) return 'tree';
     return tensors > 0 ? 'some' : 'other';
   }
 
@@ -170,6 +180,11 @@ class Search {
     for (let depth = 0; depth < SEARCH_DEPTH && level.length > 0; depth++) {
       const next: [readonly string[], Container][] = [];
       for (const [path, value] of level) {
+        // One dict may be the attributes of many objects.
+        if (value instanceof PyObject && value.state instanceof PyDict) {
+          this.#kindVisits -= value.state.entries.length;
+          if (this.#kindVisits < 0) continue;
+        }
         visitContainers(value, (step, child) => {
           if (seen.size > SEARCH_VISITS || seen.has(child) || child instanceof TensorObject) return;
           seen.add(child);

@@ -16,13 +16,28 @@ import type { Tensor } from './tensor.ts';
 import { isSameView, ViewMap } from './tensor-views.ts';
 import { TensorObject, wrappedByParameter } from './torch/tensor-object.ts';
 import { TorchTensor } from './torch/torch-tensor.ts';
-import { isContainer, isTensor, keyText, sizeOf } from './value-children.ts';
+import {
+  isContainer,
+  isPlumbing,
+  isTensor,
+  isWithinPlumbing,
+  keyText,
+  partAt,
+  rowLength,
+  rowsOf,
+  sizeOf,
+} from './value-children.ts';
 
 const MAX_DEPTH = 500;
 /** Budget for naming: every visited part counts, and every character of a tensor's further names; each container and name adds a constant. */
 const NAMING_WORK = 24_000_000;
 const NAME_COST = 192;
 const CONTAINER_COST = 16;
+/** What is remembered of a list that is named last. */
+const DEFERRED_COST = 96;
+/** A tensor that is compared with others, and each of its dimensions. */
+const COMPARED_COST = 64;
+const DIMENSION_COST = 4;
 
 /** The budget for naming. What exceeds it gets no name. */
 export class NamingWork {
@@ -47,9 +62,9 @@ export function tensorNames(value: Value, work = new NamingWork()): UniqueNames 
   return naming.finish(new Map());
 }
 
-/** A value whose tensors were named before. */
+/** A value whose tensors were named before, and the path of the object tree that leads to it. */
 export interface NamedElsewhere {
-  readonly name: string;
+  readonly path: readonly string[];
   readonly value: Value;
 }
 
@@ -79,6 +94,8 @@ export class UniqueNames {
   readonly names = new Map<string, Tensor>();
   /** Names that were changed because another tensor has the name. */
   readonly separated: string[] = [];
+  /** What the value that was named elsewhere is called; undefined when it was not come to. */
+  elsewhere: string | undefined;
   readonly #taken: ReadonlyMap<string, Tensor>;
   /** For each name, how many tensors wanted it: hundreds of thousands of tensors in a forged file may want the same name. */
   readonly #wanted = new Map<string, number>();
@@ -110,7 +127,8 @@ export class UniqueNames {
 
 interface Named {
   name: string;
-  tensor: Tensor;
+  /** Undefined for the value that was named elsewhere: it holds tensors, and its name follows the same rules as theirs. */
+  tensor: Tensor | undefined;
 }
 
 /** Where a value is. The text of its name is made when it is asked for: most values of a forged file lead to no tensor, and its keys may be long. */
@@ -128,6 +146,18 @@ class Place {
     this.#text ??=
       this.#above === undefined ? keyText(this.#key) : `${this.#above.text}.${keyText(this.#key)}`;
     return this.#text;
+  }
+
+  /** Whether this is where a path of the object tree leads. Some of a path's steps are only the pickle's. */
+  static isAt(place: Place | undefined, path: readonly string[]): boolean {
+    let at = place;
+    for (let index = path.length - 1; index >= 0; index--) {
+      const step = path[index] as string;
+      const argument = /^<arg(\d+)>$/.exec(step)?.[1];
+      if (at !== undefined && keyText(at.#key) === (argument ?? step)) at = at.#above;
+      else if (argument !== undefined || !(isPlumbing(step) || isWithinPlumbing(path, index))) return false;
+    }
+    return at === undefined;
   }
 }
 
@@ -148,24 +178,30 @@ class Naming {
   /** `at` is undefined for the root. */
   visit(value: Value, at: Place | undefined): void {
     if (isTensor(value)) this.#tensor(value, at);
-    else if (isContainer(value) && !this.#isElsewhere(value, at)) {
-      this.#inside(value, sizeOf(value), () => this.#container(value, at));
+    else if (isContainer(value)) {
+      const { value: named, path = [] } = this.#elsewhere ?? {};
+      if (value === named && Place.isAt(at, path)) {
+        this.#found.push({ name: at?.text ?? '', tensor: undefined });
+      } else this.#inside(value, sizeOf(value), () => this.#container(value, at));
     }
   }
 
   /** Visits a value that repeats tensors: tensors that have another name get no name here. */
   visitLast(value: Value, at: Place): void {
-    this.#repeating.push({ value, at });
+    if (this.#work.spend(DEFERRED_COST)) this.#repeating.push({ value, at });
   }
 
   /** The names, each of one tensor and none in `taken`. */
   finish(taken: ReadonlyMap<string, Tensor>): UniqueNames {
     const unique = new UniqueNames(taken);
-    for (const { name, tensor } of this.#found) unique.add(name, tensor);
+    for (const { name, tensor } of this.#found) {
+      if (tensor === undefined) unique.elsewhere ??= name;
+      else unique.add(name, tensor);
+    }
     if (this.#repeating.length === 0) return unique;
     const named = new ViewMap<true>();
     for (const tensor of taken.values()) named.set(tensor, true);
-    for (const { tensor } of this.#found) named.set(tensor, true);
+    for (const { tensor } of this.#found) if (tensor !== undefined) named.set(tensor, true);
     this.#found.length = 0;
     // The list grows here: lists may hold objects with lists.
     for (let index = 0; index < this.#repeating.length; index++) {
@@ -173,17 +209,10 @@ class Naming {
       this.visit(value, at);
     }
     for (const { name, tensor } of this.#found) {
-      if (!named.has(tensor)) unique.add(name, tensor);
+      if (tensor === undefined) unique.elsewhere ??= name;
+      else if (!named.has(tensor)) unique.add(name, tensor);
     }
     return unique;
-  }
-
-  #isElsewhere(value: Value, at: Place | undefined): boolean {
-    return (
-      this.#elsewhere !== undefined &&
-      value === this.#elsewhere.value &&
-      (at?.text ?? '') === this.#elsewhere.name
-    );
   }
 
   #tensor(tensor: Tensor, at: Place | undefined): void {
@@ -191,9 +220,7 @@ class Naming {
     const attributes = tensor instanceof TorchTensor ? tensor.attributes : undefined;
     if (attributes !== undefined) {
       this.#inside(tensor, 1, () => {
-        for (const dict of attributesOf(attributes) ?? []) {
-          for (const [key, value] of dict.entries) this.#attribute(value, at, key);
-        }
+        for (const dict of attributesOf(attributes) ?? []) this.#attributes(dict, at);
       });
     }
     const { scale, zeroPoint } = tensor.quantizer ?? {};
@@ -226,7 +253,7 @@ class Naming {
 
   #dict(dict: PyDict, at: Place | undefined): void {
     for (const [key, item] of dict.entries) this.#child(item, at, key);
-    for (const [key, item] of dict.attributes?.entries ?? []) this.#attribute(item, at, key);
+    if (dict.attributes !== undefined) this.#attributes(dict.attributes, at);
   }
 
   #numbered(items: readonly Value[], at: Place | undefined): void {
@@ -238,21 +265,27 @@ class Naming {
     if (isTensor(value) || isContainer(value)) this.visit(value, new Place(at, key));
   }
 
-  #attribute(value: Value, at: Place | undefined, key: Value): void {
-    if (isList(value)) this.visitLast(value, new Place(at, key));
-    else this.#child(value, at, key);
+  #attributes(dict: PyDict, at: Place | undefined): void {
+    for (const [key, value] of this.#paid(dict.entries)) {
+      if (isList(value)) this.visitLast(value, new Place(at, key));
+      else this.#child(value, at, key);
+    }
+  }
+
+  /** What is looked at besides the container that `visit` paid for; nothing when it costs too much. One dict may be the state of a thousand objects. */
+  #paid<T>(values: readonly T[]): readonly T[] {
+    return this.#work.spend(values.length) ? values : [];
   }
 
   /** Follows `state_dict()`: own parameters, own persistent buffers, the children, and packed weights, for which it has fixed names. */
   #module(body: PyDict, at: Place | undefined): void {
     const transient = body.get('_non_persistent_buffers_set');
-    const skipped = new Set(transient instanceof PySet ? transient.items : []);
-    for (const [key, value] of entriesOf(body.get('_parameters'))) this.#child(value, at, key);
-    for (const [key, value] of entriesOf(body.get('_buffers'))) {
-      if (!skipped.has(key)) this.#child(value, at, key);
-    }
-    for (const [key, value] of entriesOf(body.get('_modules'))) this.#child(value, at, key);
-    for (const [key, value] of body.entries) {
+    const skipped = new Set(transient instanceof PySet ? this.#paid(transient.items) : []);
+    const part = (name: string) => this.#paid(entriesOf(body.get(name)));
+    for (const [key, value] of part('_parameters')) this.#child(value, at, key);
+    for (const [key, value] of part('_buffers')) if (!skipped.has(key)) this.#child(value, at, key);
+    for (const [key, value] of part('_modules')) this.#child(value, at, key);
+    for (const [key, value] of this.#paid(body.entries)) {
       if (!MODULE_PARTS.has(key) && isPackedObject(value)) this.#child(value, at, key);
     }
   }
@@ -261,7 +294,7 @@ class Naming {
     const from = this.#found.length;
     this.visit(data, at);
     const only = this.#found[from];
-    if (only !== undefined && from + 1 === this.#found.length) {
+    if (only?.tensor !== undefined && from + 1 === this.#found.length) {
       only.tensor = new TorchTensor(only.tensor, only.tensor.requiresGrad, true, only.tensor);
     }
   }
@@ -271,7 +304,7 @@ class Naming {
    * there are no others.
    */
   #tensorObject(object: TensorObject, at: Place | undefined): void {
-    const parts = ownTensors(object);
+    const parts = this.#ownTensors(object);
     if (parts.length === 0) this.#object(object, at);
     else if (parts.length > 1) for (const [key, part] of parts) this.#child(part, at, key);
     else {
@@ -281,14 +314,40 @@ class Naming {
     }
   }
 
+  /** The tensors that are arguments or attributes of a tensor subclass, each once. */
+  #ownTensors(object: TensorObject): (readonly [key: Value, value: Value])[] {
+    const parts: (readonly [key: Value, value: Value])[] = [];
+    const seen = new ViewMap<true>();
+    const add = (key: Value, value: Value) => {
+      if (isTensor(value)) {
+        const { length: dimensions } = value.shape;
+        if (!this.#work.spend(COMPARED_COST + dimensions * DIMENSION_COST) || seen.has(value)) return;
+        seen.set(value, true);
+      } else if (!(value instanceof TensorObject) && wrappedByParameter(value) === undefined) return;
+      parts.push([key, value]);
+    };
+    const addAll = (dict: PyDict) => {
+      for (const [key, value] of this.#paid(dict.entries)) add(key, value);
+    };
+    const { args, dictItems, state } = object;
+    if (args instanceof PyTuple) {
+      for (const [index, item] of args.items.entries()) {
+        if (item instanceof PyDict) addAll(item);
+        else add(index, item);
+      }
+    }
+    if (dictItems !== undefined) addAll(dictItems);
+    for (const dict of attributesOf(state) ?? []) addAll(dict);
+    return parts;
+  }
+
   #object(object: PyObject, at: Place | undefined): void {
     const { args, kwargs, listItems, dictItems, state } = object;
     const from = this.#found.length;
+    const deferredFrom = this.#repeating.length;
     const attributes = attributesOf(state);
     if (attributes !== undefined) {
-      for (const dict of attributes) {
-        for (const [key, value] of dict.entries) this.#attribute(value, at, key);
-      }
+      for (const dict of attributes) this.#attributes(dict, at);
     } else if (state !== undefined) this.#state(object, state, at);
     if (dictItems !== undefined) this.#dict(dictItems, at);
     if (listItems !== undefined) this.#numbered(listItems, at);
@@ -296,10 +355,32 @@ class Naming {
     this.#arguments(args, at);
     if (at === undefined || dictItems !== undefined || listItems !== undefined || isScriptObject(object))
       return;
-    const own = this.#found.length - from;
-    if (own > 1 || own === 0 || !this.#work.spend(own) || object.className?.startsWith('torch.jit.')) return;
-    (this.#found[from] as Named).name = at.text;
+    const only = this.#found[from];
+    if (only?.tensor === undefined || from + 1 !== this.#found.length) return;
+    if (!this.#work.spend(1) || object.className?.startsWith('torch.jit.')) return;
+    // Lists are named last: a tensor in one is another part of the object, unless it is the same tensor again.
+    for (const { value } of this.#repeating.slice(deferredFrom))
+      if (this.#holdsOther(value, only.tensor)) return;
+    only.name = at.text;
     this.#callClass(from, object.className);
+  }
+
+  /** Whether a value contains a tensor other than `known`. */
+  #holdsOther(value: Value, known: Tensor): boolean {
+    if (isTensor(value)) return this.#work.spend(COMPARED_COST) && !isSameView(value, known);
+    if (!isContainer(value)) return false;
+    let found = false;
+    this.#inside(value, 0, () => {
+      for (const row of rowsOf(value)) {
+        const length = rowLength(row);
+        if (!this.#work.spend(length)) return;
+        for (let index = 0; index < length && !found; index++) {
+          const part = partAt(row, index);
+          found = part !== undefined && this.#holdsOther(part, known);
+        }
+      }
+    });
+    return found;
   }
 
   /**
@@ -347,7 +428,8 @@ class Naming {
   /** Renames the parts of a quantized convolution, which is pickled as a tuple: the weight, its values for each channel, and the bias. */
   #callWeightAndBias(from: number, at: Place | undefined): void {
     const numbers: string[] = [];
-    if (from === this.#found.length) return;
+    const count = this.#found.length - from;
+    if (count === 0 || !this.#work.spend(count * CONTAINER_COST)) return;
     const start = at === undefined ? 0 : at.text.length + 1;
     for (let index = from; index < this.#found.length; index++) {
       const entry = this.#found[index] as Named;
@@ -362,7 +444,7 @@ class Naming {
   /** When only one tensor was found since `from`, notes the class that it came from. */
   #callClass(from: number, className: string | undefined): void {
     const only = this.#found[from];
-    if (only === undefined || className === undefined || from + 1 !== this.#found.length) return;
+    if (only?.tensor === undefined || className === undefined || from + 1 !== this.#found.length) return;
     const { tensor } = only;
     only.tensor = new TorchTensor(tensor, tensor.requiresGrad, tensor.isParameter, {
       ...tensor,
@@ -401,31 +483,6 @@ function isList(value: Value): boolean {
   if (value instanceof PyList) return true;
   if (!(value instanceof PyObject) || !value.className?.startsWith('torch.jit._pickle.')) return false;
   return value.args instanceof PyTuple && value.args.items[0] instanceof PyList;
-}
-
-/** The tensors that are arguments or attributes of a tensor subclass, each once. */
-function ownTensors(object: TensorObject): (readonly [key: Value, value: Value])[] {
-  const parts: (readonly [key: Value, value: Value])[] = [];
-  const seen = new ViewMap<true>();
-  const add = (key: Value, value: Value) => {
-    if (isTensor(value)) {
-      if (seen.has(value)) return;
-      seen.set(value, true);
-    } else if (!(value instanceof TensorObject) && wrappedByParameter(value) === undefined) return;
-    parts.push([key, value]);
-  };
-  const addAll = (dict: PyDict | undefined) => {
-    for (const [key, value] of dict?.entries ?? []) add(key, value);
-  };
-  if (object.args instanceof PyTuple) {
-    for (const [index, item] of object.args.items.entries()) {
-      if (item instanceof PyDict) addAll(item);
-      else add(index, item);
-    }
-  }
-  addAll(object.dictItems);
-  for (const dict of attributesOf(object.state) ?? []) addAll(dict);
-  return parts;
 }
 
 /**

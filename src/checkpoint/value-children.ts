@@ -1,3 +1,4 @@
+import { MODULE_PARTS } from './modules.ts';
 import { floatRepr, valueRepr } from './pickle/python-repr.ts';
 import {
   PyDict,
@@ -91,6 +92,18 @@ export function stepAt(row: Row, index: number): Value {
   if ('entries' in row) return row.entries[index]?.[0] as Value;
   if (!('items' in row)) return row.step;
   return row.prefix === undefined ? index : `<arg${index}>`;
+}
+
+/** A step of a path that only the pickle needs. */
+export function isPlumbing(part: string | undefined): boolean {
+  return part !== undefined && /^<(?:state|args|kwargs|callable|arg\d+)>$/.test(part);
+}
+
+/** A step right behind such a one that no name has either: a module's own dict of parameters; or one of the two dicts of an object with slots. */
+export function isWithinPlumbing(path: readonly string[], index: number): boolean {
+  const part = path[index] as string;
+  if (!isPlumbing(path[index - 1])) return false;
+  return MODULE_PARTS.has(part) || (/^[01]$/.test(part) && index + 1 < path.length);
 }
 
 /** Calls `visit` for the children that are tensors, and for the containers that are not empty. */

@@ -51,6 +51,7 @@ function factsOf(checkpoint: OpenedCheckpoint) {
     tied: checkpoint.tensors.length - checkpoint.tensorCount,
     dtypes,
     not_in_model: checkpoint.leftOut,
+    not_in_export: checkpoint.notExported,
     changed_names: checkpoint.separatedNames,
     metadata: checkpoint.metadata,
     unknown_globals: checkpoint.unknownGlobals,
@@ -65,6 +66,10 @@ function listed<T>(all: readonly T[], line = (item: T) => bounded(String(item), 
   const lines = all.slice(0, MAX_LISTED).map((item) => `  ${line(item)}`);
   const more = all.length - lines.length;
   return more > 0 ? [...lines, `  … and ${more} more (--json lists all)`] : lines;
+}
+
+function nameAndReason({ name, reason }: Facts['not_in_model'][number]): string {
+  return `${bounded(name, MAX_NAME_BYTES)}: ${reason}`;
 }
 
 function asText(facts: Facts): string {
@@ -94,9 +99,11 @@ function asText(facts: Facts): string {
   }
   if (facts.not_in_model.length > 0) {
     text.push('', 'These belong to the model and are not in it (a mount has them in /checkpoint):');
-    text.push(
-      ...listed(facts.not_in_model, ({ name, reason }) => `${bounded(name, MAX_NAME_BYTES)}: ${reason}`),
-    );
+    text.push(...listed(facts.not_in_model, nameAndReason));
+  }
+  if (facts.not_in_export.length > 0) {
+    text.push('', 'These are in the model, and export/model.safetensors of a mount cannot hold them:');
+    text.push(...listed(facts.not_in_export, nameAndReason));
   }
   if (facts.changed_names.length > 0) {
     text.push(

@@ -22,7 +22,7 @@ import {
 } from '../checkpoint/pickle/values.ts';
 import type { NamedTensor, Storage, Tensor } from '../checkpoint/tensor.ts';
 import { rawStorageContent } from '../checkpoint/tensor-content.ts';
-import { isStorage, isTensor, keyText } from '../checkpoint/value-children.ts';
+import { isPlumbing, isStorage, isTensor, keyText } from '../checkpoint/value-children.ts';
 import type { DirectoryInode } from '../inode.ts';
 import type { Content } from '../storage/content.ts';
 import type { RenderedPages } from '../storage/rendered-pages.ts';
@@ -159,8 +159,8 @@ export function addCheckpointRoom(
 }
 
 /**
- * Adds tensors that the object tree does not lead to, such as the constants of a script, in folders named after their paths. `<state>` and
- * similar parts of a path are left out.
+ * Adds tensors that the object tree does not lead to, such as the constants of a script, in folders named after their paths, without the
+ * steps that only the pickle needs.
  */
 export function addStrayTensors(
   table: InodeTable,
@@ -169,7 +169,7 @@ export function addStrayTensors(
   files: TensorFiles,
 ): void {
   for (const { path, tensor } of tensors) {
-    const parts = path.filter((part) => !/^<.*>$/.test(part)).flatMap(escapeKey);
+    const parts = path.filter((part) => !isPlumbing(part)).flatMap(escapeKey);
     const stem = parts.pop() ?? 'tensor';
     const folder = table.folderAt(room, parts);
     files.place(folder, stem, tensor);
@@ -245,11 +245,15 @@ const CLASS = '__class__';
 function objectChildren(object: PyObject): Iterable<readonly [string, Value]> | undefined {
   const { callable, args, kwargs, state, dictItems, listItems } = object;
   const parts: (readonly [string, Value])[] = [];
+  // One by one: as arguments of a call they would have to fit on the stack.
+  const addAll = (children: Iterable<readonly [string, Value]>) => {
+    for (const child of children) parts.push(child);
+  };
   if (!(callable instanceof PyGlobal)) parts.push([CLASS, callable]);
-  if (state instanceof PyDict) parts.push(...dictChildren(state));
+  if (state instanceof PyDict) addAll(dictChildren(state));
   else if (state !== undefined && state !== null) parts.push(['__state__', state]);
-  if (dictItems !== undefined) parts.push(...dictChildren(dictItems));
-  if (listItems !== undefined) parts.push(...numbered(listItems));
+  if (dictItems !== undefined) addAll(dictChildren(dictItems));
+  if (listItems !== undefined) addAll(numbered(listItems));
   const given: (readonly [string, Value])[] = [];
   if (!(args instanceof PyTuple) || args.items.length > 0) given.push(['__args__', args]);
   if (kwargs !== undefined) given.push(['__kwargs__', kwargs]);

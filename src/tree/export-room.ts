@@ -34,9 +34,17 @@ export function addExportRoom(
   table.add(room, `model${suffixOf(checkpoint)}`, {
     content: () => new ExportContent(checkpoint.image, checksums),
   });
-  if (checkpoint.format !== 'safetensors' && tensors.length > 0 && tensors.length <= MAX_TENSORS) {
+  if (hasSafetensorsExport(checkpoint, tensors)) {
     table.add(room, 'model.safetensors', { content: () => new SafetensorsExport(tensors, cache, leftOut) });
   }
+}
+
+/** Whether the model is in /export as safetensors, too. */
+export function hasSafetensorsExport(
+  { format }: Pick<Checkpoint, 'format'>,
+  tensors: readonly ModelTensor[],
+): boolean {
+  return format !== 'safetensors' && tensors.length > 0 && tensors.length <= MAX_TENSORS;
 }
 
 const CHECKSUM_BYTES = 4;

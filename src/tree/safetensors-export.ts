@@ -1,8 +1,8 @@
 /**
  * A model as a safetensors file that is not stored anywhere: a header, followed by the tensors' own extents. The rules are those of
  * checkpoint/safetensors.ts: the tensors cover the data without gaps. The format has no tied tensors, so the bytes of tied weights occur
- * under each of their names here, and once in the checkpoint. Tensors without bytes, or with a dtype that the format does not have, are left
- * out and named in `__metadata__`.
+ * under each of their names here, and once in the checkpoint. Tensors without bytes, or with a dtype or a name that the format does not have, are
+ * left out and named in `__metadata__`.
  */
 import { DTYPE_ROWS } from '../checkpoint/dtypes.ts';
 import type { ModelTensor } from '../checkpoint/model.ts';
@@ -15,11 +15,18 @@ import type { Extent } from '../storage/extent.ts';
 import type { RenderedPages } from '../storage/rendered-pages.ts';
 import { Sliced } from '../storage/sliced.ts';
 import { Utf8Pieces } from '../storage/utf8-pieces.ts';
+import { visible } from '../visible-text.ts';
 
 /** The data begins at a multiple of it, as the reference implementation has it. */
 const ALIGNMENT = 8;
 /** The name of the tensor in a file that is one bare tensor. */
 const NAMELESS = 'tensor';
+
+/** The key of a header that names no tensor. */
+const METADATA = '__metadata__';
+
+/** Readers refuse a whole file for one such name. */
+const LONE_SURROGATE = /\p{Cs}/u;
 
 /** Tensors between two yields. */
 const SLICE = 64;
@@ -63,6 +70,30 @@ export class SafetensorsExport implements ExtentContent {
   }
 }
 
+/** The tensors of a model that the format cannot hold, and why. */
+export function* omittedTensors(
+  tensors: readonly ModelTensor[],
+  cache: RenderedPages,
+): Generator<Omitted, void> {
+  for (const modelTensor of tensors) {
+    const entry = entryOf(modelTensor, tensors.length, cache);
+    if ('reason' in entry) yield entry;
+  }
+}
+
+/** `count`: how many tensors the model has. */
+function entryOf({ name: own, tensor }: ModelTensor, count: number, cache: RenderedPages): Entry | Omitted {
+  const name = own === '' && count === 1 ? NAMELESS : own;
+  if (name === METADATA) return { name, reason: 'safetensors has its metadata under this name' };
+  if (LONE_SURROGATE.test(name)) return { name, reason: 'its name is not text that UTF-8 has' };
+  const dtype = DTYPE_ROWS[tensor.dtype].safetensors;
+  if (dtype === undefined) return { name, reason: `safetensors has no dtype ${tensor.dtype}` };
+  const content = contentOf(tensor, cache);
+  return content === undefined
+    ? { name, reason: 'its bytes are not in the file' }
+    : { name, dtype, tensor, content };
+}
+
 function* layOut(
   tensors: readonly ModelTensor[],
   cache: RenderedPages,
@@ -70,21 +101,18 @@ function* layOut(
 ): Slices<LaidOut> {
   const bySize = new Map<number, Entry[]>();
   const leftOut: Omitted[] = [];
-  for (const [index, { name: own, tensor }] of tensors.entries()) {
-    const name = own === '' && tensors.length === 1 ? NAMELESS : own;
-    const dtype = DTYPE_ROWS[tensor.dtype].safetensors;
-    const content = dtype === undefined ? undefined : contentOf(tensor, cache);
-    if (dtype === undefined) leftOut.push({ name, reason: `safetensors has no dtype ${tensor.dtype}` });
-    else if (content === undefined) leftOut.push({ name, reason: 'its bytes are not in the file' });
+  for (const [index, modelTensor] of tensors.entries()) {
+    const entry = entryOf(modelTensor, tensors.length, cache);
+    if ('reason' in entry) leftOut.push(entry);
     else {
-      const elementSize = DTYPES[tensor.dtype];
+      const elementSize = DTYPES[entry.tensor.dtype];
       const alike = bySize.get(elementSize) ?? [];
-      alike.push({ name, dtype, tensor, content });
+      alike.push(entry);
       bySize.set(elementSize, alike);
     }
     if (index % SLICE === 0) yield;
   }
-  leftOut.push(...others);
+  for (const other of others) leftOut.push(other);
   // Tensors with large elements come first: then each tensor is aligned to its own element size.
   const groups = Array.from(bySize)
     .sort(([a], [b]) => b - a)
@@ -106,16 +134,16 @@ function* layOut(
 function* headerOf(groups: readonly (readonly Entry[])[], leftOut: readonly Omitted[]): Slices<Uint8Array[]> {
   const text = new Utf8Pieces();
   // A map and not an object: `__proto__` is a name like any other.
-  text.add('{"__metadata__":{"format":"pt"');
+  text.add(`{"${METADATA}":{"format":"pt"`);
   for (const [index, { name }] of leftOut.entries()) {
     text.add(index === 0 ? ',"mlfs_left_out":"' : ' ');
-    text.add(JSON.stringify(name).slice(1, -1));
+    text.add(inString(name));
     if (index % SLICE === 0) yield;
   }
   // A line for each: the names may hold spaces.
   for (const [index, { name, reason }] of leftOut.entries()) {
     text.add(index === 0 ? '","mlfs_left_out_because":"' : '\\n');
-    text.add(JSON.stringify(`${name}: ${reason}`).slice(1, -1));
+    text.add(inString(`${name}: ${reason}`));
     if (index % SLICE === 0) yield;
   }
   text.add(leftOut.length === 0 ? '}' : '"}');
@@ -135,6 +163,11 @@ function* headerOf(groups: readonly (readonly Entry[])[], leftOut: readonly Omit
   const head = Buffer.alloc(8);
   head.writeBigUInt64LE(BigInt(length));
   return [head, ...pieces, ...(length > text.bytes ? [Buffer.alloc(length - text.bytes, ' ')] : [])];
+}
+
+/** A text between the quotes of a string. */
+function inString(text: string): string {
+  return JSON.stringify(LONE_SURROGATE.test(text) ? visible(text) : text).slice(1, -1);
 }
 
 /** Undefined for a tensor that has no bytes or cannot be laid out. */

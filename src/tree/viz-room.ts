@@ -5,6 +5,7 @@
  */
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import type { ModelTensor } from '../checkpoint/model.ts';
+import { numpyScalar } from '../checkpoint/numpy/scalar.ts';
 import { PyDict, PyFloat, type Value } from '../checkpoint/pickle/values.ts';
 import { numel, type Tensor } from '../checkpoint/tensor.ts';
 import { tensorContent } from '../checkpoint/tensor-content.ts';
@@ -81,6 +82,7 @@ export function eventTime({ root, image }: Pick<Checkpoint, 'root' | 'image'>): 
 }
 
 function wholeNumber(value: Value | undefined): number | undefined {
-  const number = value instanceof PyFloat ? value.value : value;
+  const plain = value instanceof PyFloat ? value.value : (numpyScalar(value)?.value ?? value);
+  const number = typeof plain === 'bigint' ? Number(plain) : plain;
   return typeof number === 'number' && Number.isSafeInteger(number) && number >= 0 ? number : undefined;
 }

@@ -422,6 +422,108 @@ const names: Shape[] = [
   }),
 ];
 
+/** `count` times one value, in a list. */
+function timesInList(count: number, value: () => Buffer): () => Buffer {
+  return () =>
+    assemble(
+      value(),
+      put(0),
+      'POP',
+      'EMPTY_LIST',
+      TENSOR,
+      'APPEND',
+      'MARK',
+      repeat(count, get(0)),
+      'APPENDS',
+    );
+}
+
+/** An object of an unknown class with these attributes: keys and values, one after the other. */
+function objectWith(attributes: Buffer): Buffer {
+  return assemble(
+    assemble(global('m', 'C'), 'EMPTY_TUPLE', 'NEWOBJ'),
+    assemble('EMPTY_DICT', 'MARK', attributes, 'SETITEMS', 'BUILD'),
+  );
+}
+
+const MANY = 100_000;
+const numbers = (count: number) => each(count, (index) => assemble(text(`k${index}`), 'NONE'));
+
+/** More attributes for the object on the stack. */
+function moreAttributes(): Buffer {
+  return assemble('EMPTY_DICT', 'MARK', numbers(MANY), 'SETITEMS', 'BUILD');
+}
+
+/** What `_rebuild_from_type_v2` makes of these arguments. */
+function tensorSubclass(args: Buffer): Buffer {
+  return assemble(
+    global('torch._tensor', '_rebuild_from_type_v2'),
+    'MARK',
+    assemble(global('m', 'rebuild'), global('m', 'Subclass'), 'MARK', args, 'TUPLE', 'EMPTY_DICT', 'TUPLE'),
+    'REDUCE',
+  );
+}
+
+/** Parts of objects that are looked at besides their arguments and items. */
+const shared: Shape[] = [
+  shape(
+    'an object of 100,000 attributes 100,000 times',
+    timesInList(MANY, () => objectWith(numbers(MANY))),
+  ),
+  shape('an object of 200,000 attributes and items', () =>
+    assemble(
+      objectWith(assemble(text('t'), TENSOR, numbers(200_000))),
+      assemble('MARK', numbers(200_000), 'SETITEMS', 'MARK', repeat(200_000, 'NONE'), 'APPENDS'),
+    ),
+  ),
+  shape(
+    'a dict of 100,000 numbers as the attributes of 20,000 objects',
+    () => assemble('EMPTY_DICT', 'MARK', numbers(MANY), 'SETITEMS', put(0), 'POP'),
+    'EMPTY_LIST',
+    TENSOR,
+    'APPEND',
+    'MARK',
+    () => repeat(20_000, global('m', 'C'), 'EMPTY_TUPLE', 'NEWOBJ', get(0), 'BUILD'),
+    'APPENDS',
+  ),
+  shape(
+    'a module of 100,000 parameters that are None 100,000 times',
+    timesInList(MANY, () => moduleOf(numbers(MANY), Buffer.alloc(0))),
+  ),
+  shape(
+    'a module of 100,000 attributes 100,000 times',
+    timesInList(MANY, () => assemble(moduleOf(Buffer.alloc(0), Buffer.alloc(0)), moreAttributes())),
+  ),
+  shape(
+    'an object whose 100,000 attributes are lists 100,000 times',
+    timesInList(MANY, () => objectWith(each(MANY, (index) => assemble(text(`k${index}`), 'EMPTY_LIST')))),
+  ),
+  shape(
+    'a tensor subclass with one dict of 100,000 numbers as 100,000 arguments',
+    () => assemble('EMPTY_DICT', 'MARK', numbers(MANY), 'SETITEMS', put(0), 'POP'),
+    () => tensorSubclass(repeat(MANY, get(0))),
+  ),
+  shape(
+    'a tensor subclass with one dict of 1,000 tensors as 100,000 arguments',
+    () => {
+      const tensors = each(1_000, (index) =>
+        assemble(text(`k${index}`), tensor(storage('0', 4), index % 4, [1, 1, 1], [index, 1, 1])),
+      );
+      return assemble('EMPTY_DICT', 'MARK', tensors, 'SETITEMS', put(0), 'POP');
+    },
+    () => tensorSubclass(repeat(MANY, get(0))),
+  ),
+  shape(
+    'a dict with 100,000 attributes 100,000 times',
+    timesInList(MANY, () =>
+      assemble(
+        assemble(global('collections', 'OrderedDict'), 'EMPTY_TUPLE', 'REDUCE'),
+        assemble('EMPTY_DICT', 'MARK', numbers(MANY), 'SETITEMS', 'BUILD'),
+      ),
+    ),
+  ),
+];
+
 const written: Shape[] = [
   {
     name: 'a list of 400 levels around a long text',
@@ -505,6 +607,32 @@ const others: Shape[] = [
       ),
   },
   {
+    name: 'a script of torch 1.0 with attributes shared 40 levels deep',
+    suffix: '.pt',
+    tensors: 1,
+    bytes: () => {
+      const pickled = (value: Buffer) => assemble('PROTO', u8(2), value, 'STOP');
+      const attribute = doubled(40, assemble('EMPTY_LIST', 'NONE', 'APPEND'), (below, level) =>
+        level % 3 === 0
+          ? assemble('EMPTY_DICT', 'MARK', text('a'), below, text('b'), below, 'SETITEMS')
+          : level % 3 === 1
+            ? assemble(below, below, 'TUPLE2')
+            : assemble('EMPTY_LIST', 'MARK', below, below, 'APPENDS'),
+      );
+      const model = {
+        mainModule: { parameters: [{ name: 'w', tensorId: '0' }], attributes: [{ name: 'shared', id: '0' }] },
+        tensors: [{ dims: ['2'], strides: ['1'], dataType: 'FLOAT', data: { key: 'tensors/0' } }],
+      };
+      return buildZip([
+        { name: 'm/version', content: Buffer.from('1') },
+        { name: 'm/code/m.py', content: Buffer.from('def forward(self): pass') },
+        { name: 'm/tensors/0', content: new Uint8Array(8) },
+        { name: 'm/attributes.pkl', content: pickled(assemble(attribute, 'TUPLE1')) },
+        { name: 'm/model.json', content: Buffer.from(JSON.stringify(model)) },
+      ]);
+    },
+  },
+  {
     name: 'an archive of 60,000 entries',
     suffix: '.pt',
     bytes: () =>
@@ -521,6 +649,7 @@ export const SHAPES: readonly Shape[] = [
   ...doubling,
   ...doublingModules,
   ...names,
+  ...shared,
   ...written,
   ...others,
 ];

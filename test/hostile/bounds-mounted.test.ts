@@ -23,6 +23,7 @@ const MOUNTED = [
   'a chain of 190 modules around 20,000',
   'a dict of 500,000 numbers 1,000 times',
   '2 million numbers beside a dict',
+  'an object of 200,000 attributes and items',
 ];
 
 for (const name of MOUNTED) {

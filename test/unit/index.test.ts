@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { PyDict } from '../../src/checkpoint/pickle/values.ts';
 import { type TensorToWrite, tensorToWrite, writeTorchZip } from '../../src/checkpoint/torch/writer.ts';
 import { MlfsError, openCheckpoint } from '../../src/index.ts';
 import { temporaryDirectory } from '../support/tmp.ts';
+import { assemble, global, int, storage, tensor, text } from './checkpoint/pickle/assembler.ts';
+import { torchZip } from './checkpoint/torch/torch-files.ts';
 
 const VALUES = Buffer.from(Float32Array.from({ length: 6 }, (_, index) => index).buffer);
 
@@ -39,6 +42,33 @@ test('a checkpoint lists its tensors and reads one without a mount', async (t) =
   assert.deepEqual([...new Float32Array(new Uint8Array(transposed).buffer)], [0, 3, 1, 4, 2, 5]);
   assert.equal(checkpoint.get('plain')?.fileOffset, checkpoint.get('transposed')?.fileOffset ?? 0);
   assert.equal(checkpoint.get('none'), undefined);
+});
+
+test('below the model is the whole of it, and what was left out of it', async (t) => {
+  const path = join(await temporaryDirectory(t), 'train.pt');
+  const part = (key: string) => tensor(storage(key, 4), 0, [4], [1]);
+  const module = assemble(
+    assemble(global('torch.nn.modules.linear', 'Linear'), 'EMPTY_TUPLE', 'NEWOBJ'),
+    assemble('EMPTY_DICT', 'MARK', text('_parameters'), 'EMPTY_DICT', text('weight'), part('0'), 'SETITEM'),
+    assemble(text('_modules'), 'EMPTY_DICT', text('tmp'), part('1'), 'SETITEMS', 'BUILD'),
+  );
+  const root = assemble(
+    'EMPTY_DICT',
+    'MARK',
+    text('model'),
+    module,
+    text('epoch'),
+    int(3),
+    'SETITEMS',
+    'STOP',
+  );
+  const bytes = new Uint8Array(16);
+  await writeFile(path, torchZip(root, { 0: bytes, 1: bytes }));
+  await using checkpoint = await openCheckpoint(path);
+  const below = (name: string) => checkpoint.below(name).map((tensor) => tensor.name);
+  assert.deepEqual(below('model'), ['weight', 'model.tmp']);
+  assert.deepEqual(below('model.weight'), ['weight']);
+  assert.deepEqual(below('model.tmp'), ['model.tmp']);
 });
 
 test('a range is read exactly, and cut at the end of the tensor', async (t) => {

@@ -2,9 +2,9 @@
  * NumPy dtypes as pickles describe them: `dtype('f4', False, True)` with the state (version, byte order, (base, shape) of a subarray, field
  * names, fields, itemsize, alignment, flags[, metadata]).
  */
+import { type DType, dtypeOfNumpy } from '../dtypes.ts';
 import { stringRepr } from '../pickle/python-repr.ts';
 import { PyBytes, PyDict, PyObject, PyTuple, type Value } from '../pickle/values.ts';
-import type { DType } from '../tensor.ts';
 
 export interface NumpyDtype {
   /** NumPy's short name without the byte order: `f8`, `M8`, `U5`, `V12`, `O8`. */
@@ -18,25 +18,10 @@ export interface NumpyDtype {
   readonly tensor: DType | undefined;
 }
 
-const TENSOR_DTYPES: ReadonlyMap<string, DType> = new Map([
-  ['b1', 'bool'],
-  ['i1', 'int8'],
-  ['i2', 'int16'],
-  ['i4', 'int32'],
-  ['i8', 'int64'],
-  ['u1', 'uint8'],
-  ['u2', 'uint16'],
-  ['u4', 'uint32'],
-  ['u8', 'uint64'],
-  ['f2', 'float16'],
-  ['f4', 'float32'],
-  ['f8', 'float64'],
-  ['c8', 'complex64'],
-  ['c16', 'complex128'],
-  // Times (since 1970) and durations, as a number of their units.
-  ['M8', 'int64'],
-  ['m8', 'int64'],
-]);
+/** Dates and times are counts of their unit. */
+function tensorDtype(code: string): DType | undefined {
+  return code === 'M8' || code === 'm8' ? 'int64' : dtypeOfNumpy(code);
+}
 
 const CODE = /^[a-zA-Z]\d{0,15}$/;
 /** Maximum depth: a forged description may contain itself, or one part a thousand times. */
@@ -61,7 +46,7 @@ export function numpyDtype(value: Value | undefined): NumpyDtype | undefined {
     get name() {
       return nameOf(code, state, { fields: MAX_FIELDS, depth: MAX_DEPTH });
     },
-    tensor: plain ? TENSOR_DTYPES.get(code) : undefined,
+    tensor: plain ? tensorDtype(code) : undefined,
   };
 }
 
@@ -69,12 +54,18 @@ function itemsOf(value: Value | undefined): readonly Value[] {
   return value instanceof PyTuple ? value.items : [];
 }
 
-/** The element size, from the state or else from the code. Characters of `U` have four bytes. */
+/** Kinds whose size the state says, whatever the code says: texts, bytes, records and objects. */
+const SIZED_BY_STATE = /^[aOSUV]/;
+
+/**
+ * The element size, from the state or else from the code; undefined if the state contradicts the code, because the elements could not be read.
+ * Characters of `U` have four bytes.
+ */
 function itemsizeOf(code: string, state: readonly Value[]): number | undefined {
   const stated = state[5];
-  if (typeof stated === 'number' && stated >= 0) return stated;
-  const size = Number(code.slice(1) || '0') * (code[0] === 'U' ? 4 : 1);
-  return Number.isSafeInteger(size) ? size : undefined;
+  const size = Number(code.slice(1)) * (code[0] === 'U' ? 4 : 1);
+  if (typeof stated !== 'number' || stated < 0) return Number.isSafeInteger(size) ? size : undefined;
+  return stated === size || code.length === 1 || SIZED_BY_STATE.test(code) ? stated : undefined;
 }
 
 const KINDS: ReadonlyMap<string, string> = new Map([

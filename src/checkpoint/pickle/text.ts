@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { PickleFault } from './refusal.ts';
 
 /**
@@ -15,10 +16,12 @@ export function decodeUnicode(bytes: Buffer, start: number, end: number): string
   return strict;
 }
 
-/** A Python 2 str: text when it is UTF-8 (as torch.load decodes it), otherwise undefined. */
+/**
+ * A Python 2 str: text when it is UTF-8 (as torch.load decodes it), otherwise undefined. Lone surrogates do not pass: bytes that look like some, such
+ * as an array's, could not be had back from the text.
+ */
 export function decodeLegacyString(bytes: Buffer): string | undefined {
-  const text = bytes.toString('utf8');
-  return text.includes(REPLACEMENT) ? decodeSurrogatePass(bytes, 0, bytes.length) : text;
+  return isUtf8(bytes) ? bytes.toString('utf8') : undefined;
 }
 
 function decodeSurrogatePass(bytes: Buffer, start: number, end: number): string | undefined {

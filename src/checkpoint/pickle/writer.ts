@@ -208,7 +208,7 @@ export class PickleWriter {
 
   #set(value: PySet): void {
     const list = new PyList();
-    list.items.push(...value.items);
+    for (const item of value.items) list.items.push(item);
     const callable = new PyGlobal('__builtin__', value.frozen ? 'frozenset' : 'set');
     this.reduce(callable, [() => this.write(list)], value);
   }

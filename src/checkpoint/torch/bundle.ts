@@ -44,7 +44,7 @@ export async function openBundle(
     for (const [key, storage] of part.storages) storages.set(key, storage);
     for (const entry of inner.entries) entries.push({ ...entry, name: `${outer.name}/${entry.name}` });
     for (const name of part.unknownGlobals) unknown.add(name);
-    warnings.push(...part.warnings);
+    for (const warning of part.warnings) warnings.push(warning);
     for (const [fact, value] of Object.entries(part.metadata)) metadata[`${outer.name}/${fact}`] = value;
   }
   if (root.entries.length === 0) throw noCheckpoint(image.path, archive.entries);

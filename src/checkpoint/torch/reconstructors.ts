@@ -174,6 +174,14 @@ export class TorchReconstructors {
       ? undefined
       : this.table.get(inner.path)?.(innerArgs, account);
     const className = type instanceof PyGlobal ? type.path : undefined;
+    if (made instanceof TensorObject) {
+      account.heap(HEAP_COST.object);
+      const isPlain = className === undefined || className === 'torch.Tensor';
+      const object = new TensorObject(isPlain ? made.callable : (type as PyGlobal), made.args);
+      object.dictItems = made.dictItems;
+      object.state = state;
+      return object;
+    }
     if (!(made instanceof TorchTensor)) {
       account.heap(HEAP_COST.object);
       const object = new TensorObject(type ?? inner, innerArgs);

@@ -55,6 +55,8 @@ class ModelReader {
   readonly #records: RecordTensors;
   readonly tensors: TorchTensor[] = [];
   attributes: readonly Value[] = [];
+  /** What `#withTensors` made of containers: one may be in many others, and in itself. */
+  readonly #made = new Map<Value, Value>();
 
   constructor(image: Image, layout: ArchiveLayout) {
     this.#image = image;
@@ -122,12 +124,24 @@ class ModelReader {
       const id = value.state ?? items(value.args)?.[0];
       return (typeof id === 'number' ? this.tensors[id] : undefined) ?? value;
     }
+    if (!(value instanceof PyTuple || value instanceof PyList || value instanceof PyDict)) return value;
+    const made = this.#made.get(value);
+    if (made !== undefined) return made;
+    this.#made.set(value, value);
     if (value instanceof PyTuple) {
       const inside = value.items.map((item) => this.#withTensors(item, depth + 1) as Value);
-      return inside.every((item, index) => item === value.items[index]) ? value : new PyTuple(inside);
+      if (inside.every((item, index) => item === value.items[index])) return value;
+      const tuple = new PyTuple(inside, value.className);
+      this.#made.set(value, tuple);
+      return tuple;
     }
-    const list = value instanceof PyList ? value.items : [];
-    for (const [index, item] of list.entries()) list[index] = this.#withTensors(item, depth + 1) as Value;
+    const { length } = value instanceof PyDict ? value.entries : value.items;
+    for (let index = 0; index < length; index++) {
+      if (value instanceof PyDict) {
+        const entry = value.entries[index] as [key: Value, value: Value];
+        entry[1] = this.#withTensors(entry[1], depth + 1) as Value;
+      } else value.items[index] = this.#withTensors(value.items[index], depth + 1) as Value;
+    }
     return value;
   }
 

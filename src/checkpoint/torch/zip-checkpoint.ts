@@ -66,7 +66,7 @@ export async function openTorchZip(
   }
 
   const root = values.get('data') ?? model?.root(values.get('attributes')) ?? null;
-  if (!values.has('data')) tensors.push(...listTensors(root, image.path).tensors);
+  if (!values.has('data')) for (const named of listTensors(root, image.path).tensors) tensors.push(named);
   values.delete('data');
   return {
     format: script || isScriptObject(root) ? 'torchscript' : 'torch-zip',

@@ -1,7 +1,9 @@
 /** What the tensors of files are called that torch wrote: of every kind that a model may be made of. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import type { Checkpoint } from '../../../src/checkpoint/checkpoint.ts';
 import { modelOf, nameTensors, pathName } from '../../../src/checkpoint/model.ts';
+import { listTensors } from '../../../src/checkpoint/object-tree.ts';
 import { openCheckpoint } from '../../../src/checkpoint/open.ts';
 import {
   PyDict,
@@ -164,6 +166,60 @@ test('an object with one tensor has its name, one with several gives them names'
   assert.equal(found.get('box')?.note, 'my.Box');
 });
 
+/** The names of a checkpoint with this root: the model's, the others', and what the model is called. */
+function namesIn(root: Value) {
+  const checkpoint = {
+    root,
+    path: 'x.pt',
+    tensors: listTensors(root, 'x.pt').tensors,
+  } as unknown as Checkpoint;
+  const { all, inModel, modelName } = nameTensors(checkpoint, modelOf(checkpoint));
+  const own = all.map(({ name }) => name);
+  return { model: own.slice(0, inModel), others: own.slice(inModel), modelName };
+}
+
+test('a model that is an argument or an attribute of an object has its names once, and a full name by the rules', () => {
+  const sd = dict([
+    ['w', one('1')],
+    ['b', one('2')],
+  ]);
+  const optimizer = dict([['exp', one('3')]]);
+  const call = (...args: Value[]) => new PyObject(new PyGlobal('my', 'NT'), new PyTuple(args));
+  const model = ['w', 'b'];
+  assert.deepEqual(namesIn(call(sd, optimizer)), { model, others: ['1.exp'], modelName: '0' });
+  assert.deepEqual(namesIn(dict([['x', call(sd, optimizer)]])), {
+    model,
+    others: ['x.1.exp'],
+    modelName: 'x.0',
+  });
+  // The number is taken out of the names of an only argument.
+  assert.deepEqual(namesIn(dict([['x', call(sd)]])), { model, others: [], modelName: 'x' });
+  const slots = Object.assign(call(), { state: new PyTuple([null, dict([['net', sd]])]) });
+  assert.deepEqual(namesIn(dict([['x', slots]])), { model, others: [], modelName: 'x.net' });
+  const twice = dict([
+    ['model', sd],
+    ['optimizer', dict([['copy', sd]])],
+  ]);
+  assert.deepEqual(namesIn(twice), {
+    model,
+    others: ['optimizer.copy.w', 'optimizer.copy.b'],
+    modelName: 'model',
+  });
+});
+
+test('a tensor in a list of an object is another part of it', () => {
+  const [own, other] = [one('1'), one('2')];
+  const named = (...attributes: [Value, Value][]) => names(dict([['o', object('Box', attributes)]]));
+  assert.deepEqual(named(['t', own], ['list', list(other)]), ['o.t', 'o.list.0']);
+  assert.deepEqual(named(['t', own], ['list', list(dict([['deep', list(other)]]))]), [
+    'o.t',
+    'o.list.0.deep.0',
+  ]);
+  assert.deepEqual(named(['t', own], ['list', list({ ...own })]), ['o'], 'the same tensor again');
+  assert.deepEqual(named(['t', own], ['list', list(1, dict([['n', 2]]))]), ['o']);
+  assert.deepEqual(named(['list', list(other)]), ['o.list.0']);
+});
+
 test('what contains itself is named once', () => {
   const root = dict([['w', one('1')]]);
   root.set('self', root);
@@ -237,7 +293,52 @@ const models: readonly [what: string, root: Value, path: readonly string[] | und
       ['D', dict([['w', one('2')]])],
       ['epoch', 1],
     ]),
+    [],
+  ],
+  [
+    'a wrapper with a tree and a number',
+    dict([
+      [
+        'model',
+        dict([
+          ['encoder', dict([['w', one('1')]])],
+          ['decoder', dict([['w', one('2')]])],
+          ['version', 3],
+        ]),
+      ],
+      ['optimizer', dict([['state', dict([[0, dict([['m', one('3')]])]])]])],
+    ]),
+    ['model'],
+  ],
+  [
+    'two models and what an optimizer keeps under another name',
+    dict([
+      [
+        'G',
+        dict([
+          ['w', one('1')],
+          ['b', one('3')],
+        ]),
+      ],
+      ['D', dict([['w', one('2')]])],
+      [
+        'opt',
+        dict([
+          ['state', dict([[0, dict([['m', one('4')]])]])],
+          ['param_groups', list(3)],
+        ]),
+      ],
+      ['epoch', 1],
+    ]),
     ['G'],
+  ],
+  [
+    'one state dict and a number',
+    dict([
+      ['mine', dict([['w', one('1')]])],
+      ['epoch', 1],
+    ]),
+    ['mine'],
   ],
   ['a list of tensors', list(one('1'), one('2')), []],
   [

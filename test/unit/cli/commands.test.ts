@@ -80,6 +80,23 @@ test('info names what a pickle mentions and MLFS does not know', async (t) => {
   assert.equal(json.tensor_bytes, 24);
 });
 
+test('info names what the safetensors export cannot hold', async (t) => {
+  const path = join(await temporaryDirectory(t), 'model.pt');
+  await writeTorchZip(path, {
+    tensors: [
+      { name: 'w', dtype: 'float32', shape: [2, 3], fill: WEIGHT },
+      { name: 'z', dtype: 'complex128', shape: [1], fill: WEIGHT.subarray(0, 16) },
+    ],
+  });
+  const text = (await runMlfs(['info', path])).stdout.toString();
+  assert.match(
+    text,
+    /export\/model\.safetensors of a mount cannot hold them:\n {2}z: safetensors has no dtype complex128\n/,
+  );
+  const json = JSON.parse((await runMlfs(['info', '--json', path])).stdout.toString());
+  assert.deepEqual(json.not_in_export, [{ name: 'z', reason: 'safetensors has no dtype complex128' }]);
+});
+
 test('verify says that all is well, or which tensor is bad with exit code 3', async (t) => {
   const path = join(await temporaryDirectory(t), 'model.pt');
   const { storages } = await writeTorchZip(path, {

@@ -131,12 +131,12 @@ test('tensors that the object tree does not lead to are in /checkpoint too', asy
     root: dict({ w: checkpoint.tensors[0]?.tensor }),
     tensors: [
       ...checkpoint.tensors.slice(0, 1),
-      { path: ['constants', '0', '<state>', 'p'], tensor: strays },
+      { path: ['constants', '0', '<state>', '<pad>'], tensor: strays },
     ],
   });
   const room = at(tree.tree.root, 'checkpoint');
   assert.ok(room.kind === 'directory');
-  assert.deepEqual(paths(room), ['w.bin', 'constants/', 'constants/0/', 'constants/0/p.bin']);
+  assert.deepEqual(paths(room), ['w.bin', 'constants/', 'constants/0/', 'constants/0/<pad>.bin']);
 });
 
 test('--state-dict chooses among several, also inside another, and names the keys when there is none', async (t) => {

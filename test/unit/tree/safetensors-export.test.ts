@@ -10,11 +10,12 @@ import { tensorContent } from '../../../src/checkpoint/tensor-content.ts';
 import { readContent } from '../../../src/storage/read-extents.ts';
 import { RenderedPages } from '../../../src/storage/rendered-pages.ts';
 import { WritableCheckpoint } from '../../../src/targets/writable-checkpoint.ts';
-import { SafetensorsExport } from '../../../src/tree/safetensors-export.ts';
+import { omittedTensors, SafetensorsExport } from '../../../src/tree/safetensors-export.ts';
 import { readSafetensorsPlainly } from '../../corpus/plain-safetensors.ts';
 import { sha256 } from '../../corpus/sha256.ts';
 import { readFixtures } from '../../support/fixtures.ts';
 import { temporaryDirectory } from '../../support/tmp.ts';
+import { storage, tensor } from './tree-fixtures.ts';
 
 const cache = () => new RenderedPages(1 << 20);
 
@@ -63,6 +64,36 @@ test('every fixture exports the tensors that safetensors has a dtype for, and th
     assert.equal(again.tensors.length, found.size, name);
   }
   assert.ok(compared > 300, `${compared} tensors were compared`);
+});
+
+test('names that no reader takes are left out with a reason, and what else is left out may be any number', async () => {
+  const bytes = { kind: 'decoded', length: 4, read: async () => Buffer.alloc(4) } as const;
+  const tensors = ['__metadata__', 'w\ud800', 'ok \u{1f600}', 'bits'].map((name, index) => ({
+    name,
+    tensor: tensor({ ...storage(String(index), 4), bytes }, [1], name === 'bits' ? { dtype: 'bits8' } : {}),
+    parameter: true,
+  }));
+  const others = Array.from({ length: 200_000 }, (_unused, index) => ({
+    name: `o${index}`,
+    reason: 'it is one',
+  }));
+  const content = new SafetensorsExport(tensors, cache(), others);
+  const text = Buffer.from(await readContent(content, 0, content.size)).toString('utf8', 8);
+  assert.equal(text.split('"__metadata__"').length, 2, 'one key of that name');
+  assert.doesNotMatch(text, /(?<!\\)\\ud800/, 'no half of a pair, and so no refusal');
+  const header = JSON.parse(text.slice(0, text.lastIndexOf('}') + 1));
+  assert.deepEqual(Object.keys(header), ['__metadata__', 'ok \u{1f600}']);
+  const because = header.__metadata__.mlfs_left_out_because.split('\n');
+  assert.equal(because.length, 3 + others.length);
+  assert.deepEqual(because.slice(0, 3), [
+    '__metadata__: safetensors has its metadata under this name',
+    'w\\ud800: its name is not text that UTF-8 has',
+    'bits: safetensors has no dtype bits8',
+  ]);
+  assert.deepEqual(
+    Array.from(omittedTensors(tensors, cache()), ({ name }) => name),
+    ['__metadata__', 'w\ud800', 'bits'],
+  );
 });
 
 test('an edit shows in the export at once, in gathered tensors too', async (t) => {

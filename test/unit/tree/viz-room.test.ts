@@ -2,7 +2,15 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Checkpoint } from '../../../src/checkpoint/checkpoint.ts';
 import type { ModelTensor } from '../../../src/checkpoint/model.ts';
-import { PyDict, PyFloat, type Value } from '../../../src/checkpoint/pickle/values.ts';
+import {
+  PyBytes,
+  PyDict,
+  PyFloat,
+  PyGlobal,
+  PyObject,
+  PyTuple,
+  type Value,
+} from '../../../src/checkpoint/pickle/values.ts';
 import { StatisticsCache } from '../../../src/numbers/statistics-cache.ts';
 import type { Image } from '../../../src/storage/image.ts';
 import { RenderedPages } from '../../../src/storage/rendered-pages.ts';
@@ -42,6 +50,10 @@ test('step and time come from the checkpoint', () => {
   assert.equal(at(root({ step: -1, epoch: 3 })).step, 3, 'a negative step is none');
   assert.equal(at(root({ step: 'last' })).step, 0);
   assert.equal(at(null).step, 0);
+  const bytes = new PyBytes(Buffer.from(BigInt64Array.of(100n).buffer));
+  const dtype = new PyObject(new PyGlobal('numpy', 'dtype'), new PyTuple(['i8', false, true]));
+  const scalar = new PyObject(new PyGlobal('numpy.core.multiarray', 'scalar'), new PyTuple([dtype, bytes]));
+  assert.equal(at(root({ step: scalar, epoch: 3 })).step, 100, 'of NumPy');
 });
 
 test('the run is one file that TensorBoard looks for', requires('addon'), () => {

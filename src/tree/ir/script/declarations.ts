@@ -202,9 +202,9 @@ function readMember(text: string, owner: OpenClass): void {
   } else if (target.kind !== 'name') {
     throw new Unparsed('an attribute expected');
   } else if (target.name === '__parameters__') {
-    owner.parameters.push(...stringsOf(value));
+    for (const name of stringsOf(value)) owner.parameters.push(name);
   } else if (target.name === '__buffers__') {
-    owner.buffers.push(...stringsOf(value));
+    for (const name of stringsOf(value)) owner.buffers.push(name);
   } else if (target.name !== '__annotations__' && target.name !== '__constants__') {
     const shown = value === undefined ? undefined : printExpression(value);
     owner.attributes.push({ name: target.name, type, value: shown });

@@ -186,17 +186,21 @@ function file(...entries: readonly [key: string, value: Buffer][]): Buffer {
 test("Python 2's strings are bytes of arrays, also those that happen to be text", async (t) => {
   const binary = Buffer.from(Float32Array.of(1.5, -2).buffer);
   const long = Buffer.alloc(40_000, 0x80);
+  // Python's UTF-8 has no such characters.
+  const surrogates = Buffer.from('eda08061'.repeat(10), 'hex');
   const checkpoint = await pickle(
     t,
     file(
       ['binary', array(tuple(int(2)), binstring(binary))],
       ['text', array(tuple(int(2)), binstring(Buffer.from('abc\u00e9...')))],
       ['long', array(tuple(int(10_000)), binstring(long))],
+      ['surrogates', array(tuple(int(10)), binstring(surrogates))],
     ),
   );
   assert.deepEqual(await bytesOf(checkpoint, 'binary'), binary);
   assert.deepEqual(await bytesOf(checkpoint, 'text'), Buffer.from('abc\u00e9...'));
   assert.deepEqual(await bytesOf(checkpoint, 'long'), long);
+  assert.deepEqual(await bytesOf(checkpoint, 'surrogates'), surrogates);
 });
 
 test('an array that is named twice is one tensor', async (t) => {
@@ -246,6 +250,48 @@ test('a shape that the bytes do not fill makes an object and no tensor', async (
   );
   assert.deepEqual(checkpoint.tensors, []);
   JSON.parse(valueToJson(checkpoint.root));
+});
+
+test('a dtype whose size is not that of its code describes nothing', async (t) => {
+  const dtype = (code: string, itemsize: number) =>
+    built(
+      reduced(global('numpy', 'dtype'), text(code), int(0), int(1)),
+      tuple(
+        int(3),
+        text('<'),
+        assemble('NONE'),
+        assemble('NONE'),
+        assemble('NONE'),
+        int(itemsize),
+        int(-1),
+        int(0),
+      ),
+    );
+  const scalar = (code: string, bytes: number) =>
+    reduced(
+      global('numpy.core.multiarray', 'scalar'),
+      dtype(code, bytes),
+      binstring(Buffer.alloc(bytes, 0xff)),
+    );
+  const one = binstring(Buffer.of(0xff));
+  const codes = ['f8', 'i4', 'c16', 'M8', 'm8', 'f16', 'b1'];
+  const { root, tensors } = await pickle(
+    t,
+    file(
+      ...codes.map((code): [string, Buffer] => [`scalar ${code}`, scalar(code, code === 'b1' ? 2 : 1)]),
+      ...codes.map((code): [string, Buffer] => [`array ${code}`, array(tuple(int(1)), one, dtype(code, 1))]),
+      ['right', scalar('f8', 8)],
+      ['text', scalar('U1', 8)],
+    ),
+  );
+  assert.deepEqual(
+    tensors.map(({ path }) => path.join('.')),
+    ['array b1'],
+  );
+  const shown = JSON.parse(valueToJson(root));
+  for (const code of codes) assert.ok(!('$numpy' in shown[`scalar ${code}`]), code);
+  assert.deepEqual(shown.right, { $numpy: 'float64', value: 'NaN' });
+  assert.equal(shown.text.$numpy, '<U1');
 });
 
 test('axes that are no permutation make no tensor', async (t) => {
