@@ -14,8 +14,11 @@ import { otherTensorNames } from './tensor-names.ts';
 import { ViewMap } from './tensor-views.ts';
 import { isPlumbing, isTensor, isWithinPlumbing } from './value-children.ts';
 
+/** The name of the tensor in a file that is one tensor. */
+export const BARE_TENSOR = 'tensor';
+
 export interface ModelTensor {
-  /** The dotted name in the state dict; empty for a file that is one bare tensor. */
+  /** The dotted name in the state dict; BARE_TENSOR for a file that is one tensor. */
   readonly name: string;
   readonly tensor: Tensor;
   readonly parameter: boolean;
@@ -44,7 +47,7 @@ export function modelOf(checkpoint: Checkpoint, stateDict?: string): Model {
     return {
       path: [],
       value: root,
-      tensors: [{ name: '', tensor: root, parameter: root.isParameter }],
+      tensors: [{ name: BARE_TENSOR, tensor: root, parameter: root.isParameter }],
       module: undefined,
       separated: [],
     };

@@ -177,13 +177,11 @@ class Naming {
 
   /** `at` is undefined for the root. */
   visit(value: Value, at: Place | undefined): void {
-    if (isTensor(value)) this.#tensor(value, at);
-    else if (isContainer(value)) {
-      const { value: named, path = [] } = this.#elsewhere ?? {};
-      if (value === named && Place.isAt(at, path)) {
-        this.#found.push({ name: at?.text ?? '', tensor: undefined });
-      } else this.#inside(value, sizeOf(value), () => this.#container(value, at));
-    }
+    const { value: named, path = [] } = this.#elsewhere ?? {};
+    if (value === named && Place.isAt(at, path)) {
+      this.#found.push({ name: at?.text ?? '', tensor: undefined });
+    } else if (isTensor(value)) this.#tensor(value, at);
+    else if (isContainer(value)) this.#inside(value, sizeOf(value), () => this.#container(value, at));
   }
 
   /** Visits a value that repeats tensors: tensors that have another name get no name here. */
