@@ -7,7 +7,7 @@ import { basename, dirname } from 'node:path';
  */
 export async function sharedFileWarning(path: string): Promise<string | undefined> {
   const real = await realpath(path).catch(() => undefined);
-  const found = real === undefined ? undefined : await stat(real).catch(() => undefined);
+  const found = real === undefined ? undefined : await stat(path).catch(() => undefined);
   if (real === undefined || found === undefined) return undefined;
   if (isNamedByContents(real)) {
     return `${path}: is the file ${real} of a cache, whose name is the hash of its contents: a commit makes the name wrong; mlfs commit --to NEW writes a file of its own`;
