@@ -136,14 +136,18 @@ export class WritableRooms {
     this.#scratch.rmdir(directory, name);
   }
 
-  rename(
+  /** Throws EACCES, too, for a name that another user removed of a file that the caller may not write. */
+  async rename(
     from: { readonly parent: number; readonly name: string },
     to: { readonly parent: number; readonly name: string },
     flags: number,
     context: RequestContext,
   ): Promise<void> {
     const parent = this.#roomFor(from.parent, context);
-    return this.#scratch.rename(parent, from.name, this.#roomFor(to.parent, context), to.name, flags);
+    const newParent = this.#roomFor(to.parent, context);
+    const removed = this.#options.hidden.waiting(newParent, to.name);
+    if (removed !== undefined) this.#requireWritable(removed, context);
+    return this.#scratch.rename(parent, from.name, newParent, to.name, flags);
   }
 
   opened(inode: Inode): void {

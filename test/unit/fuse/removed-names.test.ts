@@ -4,6 +4,8 @@ import { InodeTable } from '../../../src/tree/inode-table.ts';
 import { O_RDWR, O_WRONLY, refusedWith, SIZE, writableTree } from './writable-tree.ts';
 
 const O_EXCL = 0o200;
+/** renameat2's RENAME_NOREPLACE. */
+const NOREPLACE = 1;
 const DEADLINE_MS = 10_000;
 
 /** The tree, with a clock that moves when it is told. */
@@ -86,7 +88,7 @@ test('a file that was replaced in time does not come back a second time', async 
 });
 
 test('who may not write a file may neither remove it nor take up what another removed', async (t) => {
-  const { filesystem, room, context, remove, nodeidOf, weight } = setUp(t);
+  const { filesystem, room, context, remove, nodeidOf, weight, updates } = setUp(t);
   const stranger = { ...context, uid: 1234, gid: 1234 };
   await filesystem.setattr(room.nodeid, { mode: 0o777 }, context);
   assert.throws(() => remove('weight.bin', stranger), refusedWith('EACCES'));
@@ -97,6 +99,17 @@ test('who may not write a file may neither remove it nor take up what another re
     filesystem.create(room.nodeid, 'weight.bin', 0o644, O_RDWR | O_EXCL, who);
   await assert.rejects(create(stranger), refusedWith('EACCES'));
   assert.equal(nodeidOf('weight.bin'), undefined);
+  const mine = await filesystem.create(room.nodeid, 'mine', 0o644, O_RDWR, stranger);
+  await filesystem.write(mine.entry.attr.nodeid, mine.opened.handle, 0, Buffer.alloc(SIZE, 7));
+  for (const flags of [0, NOREPLACE]) {
+    await assert.rejects(
+      filesystem.rename(room.nodeid, 'mine', room.nodeid, 'weight.bin', flags, stranger),
+      refusedWith('EACCES'),
+    );
+  }
+  assert.equal(updates.changed, 0);
+  assert.equal(nodeidOf('weight.bin'), undefined, 'whoever removed it can still make it');
+  assert.notEqual(nodeidOf('mine'), undefined);
   await create(context);
 });
 
@@ -113,7 +126,6 @@ test('a removed name that is asked for as a folder, or by mknod, is EEXIST and b
 });
 
 test('a rename that must find nothing replaces a removed file', async (t) => {
-  const NOREPLACE = 1;
   const { filesystem, room, context, remove, bytes } = setUp(t);
   const { entry, opened } = await filesystem.create(room.nodeid, 'new', 0o644, O_RDWR, context);
   await filesystem.write(entry.attr.nodeid, opened.handle, 0, Buffer.alloc(SIZE, 6));
