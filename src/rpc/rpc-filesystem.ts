@@ -333,10 +333,11 @@ export class RpcFilesystem extends RefusingFilesystem {
     if ((flags & O_ACCMODE) !== O_RDWR)
       throw errno('EINVAL', "a worker's file is opened for reading and writing");
     const file = this.#workers.open(name, NO_CALL);
+    let lease: Lease | undefined;
     try {
       return await this.#files.opening(context.uid, TAKEN_CALL_BYTES, async () => {
         const withinMs = (flags & O_NONBLOCK) === 0 ? POLL_MS : 0;
-        const lease = await this.#queue.take(withinMs, context.signal);
+        lease = await this.#queue.take(withinMs, context.signal);
         const folder = lease === undefined ? undefined : this.#folders.named(lease.call.id);
         const bytes = folder === undefined ? NO_CALL : takenCallDocument(takenCall(folder));
         file.bytes = bytes;
@@ -344,7 +345,7 @@ export class RpcFilesystem extends RefusingFilesystem {
         return this.#files.add({ kind: 'worker', file, bytes, lease });
       });
     } catch (cause) {
-      this.#workers.close(file);
+      this.#leaveCall(file, lease);
       throw cause;
     }
   }

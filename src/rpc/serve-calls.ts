@@ -7,8 +7,8 @@ import { constants } from 'node:fs';
 import { type FileHandle, open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { MlfsError } from '../errors.ts';
-import type { TakenCall } from './taken-call.ts';
+import { MlfsError, messageOf } from '../errors.ts';
+import { parseTakenCall } from './taken-call.ts';
 import { WorkerProcess } from './worker-process.ts';
 
 export interface ServeOptions {
@@ -50,7 +50,8 @@ export async function serveCalls(options: ServeOptions): Promise<void> {
       try {
         if (!signal.aborted && (await serveOne(taken, worker, options))) failedStarts = 0;
       } finally {
-        await taken.close();
+        // A close that fails is of a mount that is gone, which the next open says.
+        await taken.close().catch(() => undefined);
       }
     }
   } finally {
@@ -73,14 +74,23 @@ async function takeCall(path: string): Promise<FileHandle | 'gone'> {
   }
 }
 
+/** Undefined when there is no call, or none that can be read: that one is left to other workers. */
+async function readCall(taken: FileHandle, log: ServeOptions['log']) {
+  try {
+    const { buffer, bytesRead } = await taken.read(Buffer.alloc(CALL_BYTES), 0, CALL_BYTES, 0);
+    return parseTakenCall(buffer.toString('utf8', 0, bytesRead));
+  } catch (cause) {
+    log(`a call was left, because what the mount says of it cannot be read: ${messageOf(cause)}`);
+    return undefined;
+  }
+}
+
 /** Whether the worker answered a call. As long as `taken` is open the call is ours. */
 async function serveOne(taken: FileHandle, worker: WorkerProcess, options: ServeOptions): Promise<boolean> {
   const { mountpoint, signal, log, onCall } = options;
-  const { buffer, bytesRead } = await taken.read(Buffer.alloc(CALL_BYTES), 0, CALL_BYTES, 0);
-  const call = JSON.parse(buffer.toString('utf8', 0, bytesRead)) as Partial<TakenCall>;
+  const call = await readCall(taken, log);
+  if (call === undefined) return false;
   const { id, input, output, answer: answerFile } = call;
-  if (id === undefined || input === undefined || output === undefined || answerFile === undefined)
-    return false;
   const folder = join(mountpoint, 'rpc', id);
   const startedMs = Date.now();
   const request = { id, mount: mountpoint, input: join(folder, input), output: join(folder, output) };
