@@ -33,6 +33,8 @@ export interface WritableRoomsOptions {
   readonly requireOpen: (inode: FileInode, flags: number) => void;
   /** Names of the tree that were removed and not made again. */
   readonly hidden: RemovedNames;
+  /** The last name of a file was removed. */
+  readonly removed: (inode: FileInode) => void;
   /** Tells the kernel what changed without it. */
   readonly tellKernel: (invalidations: readonly Invalidation[]) => void;
   readonly log: (message: string) => void;
@@ -123,7 +125,7 @@ export class WritableRooms {
       return;
     }
     this.#requireWritable(inode, context);
-    hidden.hide(directory, name);
+    if (hidden.hide(directory, name)) this.#options.removed(inode);
     changes.touch(directory);
   }
 
@@ -169,7 +171,7 @@ export class WritableRooms {
     for (const { directory, name } of names) {
       this.#returns.say(
         () =>
-          `${this.#pathIn(directory, name)}: was removed and not replaced: it is there again, as it was. ` +
+          `${this.#pathIn(directory, name)}: was removed and not replaced: it is there again. ` +
           'What a checkpoint holds cannot be removed',
       );
     }

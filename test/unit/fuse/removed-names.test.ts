@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { InodeTable } from '../../../src/tree/inode-table.ts';
-import { O_RDWR, O_WRONLY, refusedWith, SIZE, writableTree } from './writable-tree.ts';
+import { O_RDWR, O_TRUNC, O_WRONLY, refusedWith, SIZE, writableTree } from './writable-tree.ts';
 
 const O_EXCL = 0o200;
 /** renameat2's RENAME_NOREPLACE. */
@@ -111,6 +111,47 @@ test('who may not write a file may neither remove it nor take up what another re
   assert.equal(nodeidOf('weight.bin'), undefined, 'whoever removed it can still make it');
   assert.notEqual(nodeidOf('mine'), undefined);
   await create(context);
+});
+
+test('who was replacing a file when its name was removed replaces nothing, and its room is given back', async (t) => {
+  const { filesystem, tree, room, context, pass, remove, nodeidOf, weight, half, updates, log, closed } =
+    setUp(t);
+  tree.link(room, 'tied.bin', weight);
+  remove('tied.bin');
+  const tied = await filesystem.open(weight.nodeid, O_WRONLY | O_TRUNC, context);
+  await filesystem.write(weight.nodeid, tied.handle, 0, Buffer.alloc(SIZE, 5));
+  await filesystem.flush(weight.nodeid, tied.handle);
+  assert.equal(updates.changed, 1, 'the file has another name');
+  await filesystem.release(weight.nodeid, tied.handle);
+  pass(DEADLINE_MS);
+  const replacing = await filesystem.open(weight.nodeid, O_WRONLY | O_TRUNC, context);
+  const inPlace = await filesystem.open(weight.nodeid, O_RDWR, context);
+  const other = await filesystem.open(half.nodeid, O_WRONLY | O_TRUNC, context);
+  const fill = (handle: number, value: number) =>
+    filesystem.write(weight.nodeid, handle, 0, Buffer.alloc(SIZE, value));
+  await fill(replacing.handle, 8);
+  remove('weight.bin');
+  remove('tied.bin');
+  await fill(replacing.handle, 9);
+  await filesystem.setattr(weight.nodeid, { size: 0, handle: inPlace.handle }, context);
+  await fill(inPlace.handle, 9);
+  for (const { handle } of [replacing, inPlace]) {
+    await filesystem.flush(weight.nodeid, handle);
+    await filesystem.release(weight.nodeid, handle);
+  }
+  assert.equal(updates.changed, 1);
+  assert.equal(closed.length, 3);
+  pass(DEADLINE_MS);
+  assert.equal(nodeidOf('weight.bin'), weight.nodeid);
+  assert.equal(log.length, 3);
+  await filesystem.write(half.nodeid, other.handle, 0, Buffer.alloc(SIZE / 2, 3));
+  await filesystem.flush(half.nodeid, other.handle);
+  assert.equal(updates.changed, 2, 'another file is replaced');
+  remove('weight.bin');
+  const again = await filesystem.create(room.nodeid, 'weight.bin', 0o644, O_WRONLY, context);
+  await fill(again.opened.handle, 4);
+  await filesystem.flush(weight.nodeid, again.opened.handle);
+  assert.equal(updates.changed, 3, 'and so is this one when it is made again');
 });
 
 test('a removed name that is asked for as a folder, or by mknod, is EEXIST and back', (t) => {
