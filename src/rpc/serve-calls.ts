@@ -5,9 +5,10 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { type FileHandle, open, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MlfsError, messageOf } from '../errors.ts';
+import { diskError } from '../storage/disk-file.ts';
 import { parseTakenCall } from './taken-call.ts';
 import { WorkerProcess } from './worker-process.ts';
 
@@ -26,8 +27,10 @@ const MOST_FAILED_STARTS = 3;
 const RESTART_MS = 500;
 const CALL_BYTES = 64 * 1024;
 
-/** Resolves when the signal is aborted or the mount is gone. Throws ERR_MLFS_USAGE when the worker keeps ending, and what opening a file in
- * /rpc/workers throws. */
+/**
+ * Resolves when the signal is aborted or the mount is gone. Throws ERR_MLFS_USAGE when the worker keeps ending, and what says why no file can be
+ * opened in /rpc/workers.
+ */
 export async function serveCalls(options: ServeOptions): Promise<void> {
   const { mountpoint, signal, log } = options;
   const name = `${process.pid}-${randomBytes(4).toString('hex')}`;
@@ -68,10 +71,29 @@ async function takeCall(path: string): Promise<FileHandle | 'gone'> {
   try {
     return await open(path, constants.O_RDWR | constants.O_CREAT, 0o600);
   } catch (cause) {
-    const { code } = cause as NodeJS.ErrnoException;
-    if (code === 'ENOENT' || code === 'ENOTCONN' || code === 'ENODEV') return 'gone';
-    throw cause;
+    const { code = '' } = cause as NodeJS.ErrnoException;
+    if (GONE.includes(code)) return 'gone';
+    throw cannotTake(path, code, cause);
   }
+}
+
+/** The mount was there and is not any more. ECONNABORTED: it went while it was asked. */
+const GONE: readonly string[] = ['ENOENT', 'ENOTCONN', 'ENODEV', 'ECONNABORTED'];
+
+/** What the mount says of too many workers, files and descriptors is no room on a disk. */
+const TOO_MANY: readonly string[] = ['ENOSPC', 'ENFILE'];
+
+function cannotTake(path: string, code: string, cause: unknown): MlfsError {
+  if (!TOO_MANY.includes(code)) return diskError(path, 'cannot be opened to take a call', cause);
+  return new MlfsError(
+    'ERR_MLFS_BUSY',
+    `${dirname(path)}: the mount has no room for another worker (${code})`,
+    {
+      path,
+      cause,
+      advice: 'End other workers, or programs that have many files of the mount open.',
+    },
+  );
 }
 
 /** Undefined when there is no call, or none that can be read: that one is left to other workers. */

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { serveCalls } from '../../../src/rpc/serve-calls.ts';
@@ -18,4 +18,16 @@ test('what cannot be read as a call is left, and the next one is taken', async (
   assert.ok(lines.length >= 3);
   for (const line of lines)
     assert.match(line, /^a call was left, because what the mount says of it cannot be read: /);
+});
+
+test('what keeps a call from being taken has a code and names the file; a mount that is gone is none', async (t) => {
+  const mountpoint = await temporaryDirectory(t);
+  const options = { mountpoint, worker: 'cat', signal: new AbortController().signal, log: () => undefined };
+  await serveCalls(options);
+  await mkdir(join(mountpoint, 'rpc'));
+  await writeFile(join(mountpoint, 'rpc/workers'), '');
+  await assert.rejects(serveCalls(options), {
+    code: 'ERR_MLFS_NOT_FOUND',
+    message: /rpc\/workers\/.*: cannot be opened to take a call/,
+  });
 });
