@@ -107,6 +107,21 @@ async function readCall(taken: FileHandle, log: ServeOptions['log']) {
   }
 }
 
+/** Undefined when the signal is aborted first. Nothing of it stays with the signal, which lives for all calls. */
+async function unlessAborted<T>(signal: AbortSignal, task: Promise<T>): Promise<T | undefined> {
+  if (signal.aborted) return undefined;
+  let abort: () => void = () => undefined;
+  const aborted = new Promise<undefined>((resolve) => {
+    abort = () => resolve(undefined);
+    signal.addEventListener('abort', abort);
+  });
+  try {
+    return await Promise.race([task, aborted]);
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}
+
 /** Whether the worker answered a call. As long as `taken` is open the call is ours. */
 async function serveOne(taken: FileHandle, worker: WorkerProcess, options: ServeOptions): Promise<boolean> {
   const { mountpoint, signal, log, onCall } = options;
@@ -116,10 +131,7 @@ async function serveOne(taken: FileHandle, worker: WorkerProcess, options: Serve
   const folder = join(mountpoint, 'rpc', id);
   const startedMs = Date.now();
   const request = { id, mount: mountpoint, input: join(folder, input), output: join(folder, output) };
-  const stopped = new Promise<undefined>((resolve) => {
-    signal.addEventListener('abort', () => resolve(undefined), { once: true });
-  });
-  const answer = await Promise.race([worker.ask(request), stopped]);
+  const answer = await unlessAborted(signal, worker.ask(request));
   // Left without an answer: another worker gets the call.
   if (answer === undefined) return false;
   const { ok, error } = answer;

@@ -250,7 +250,7 @@ refused(lambda: os.rmdir(M + '/rpc/1'))
 
     test('many calls at a time are answered, each with its own', async (t) => {
       const at = await mounted(t);
-      await serving(t, at);
+      const { said } = await serving(t, at);
       const answers = await at.python(`
 from concurrent.futures import ThreadPoolExecutor
 def call(number):
@@ -261,6 +261,7 @@ def call(number):
 with ThreadPoolExecutor(24) as pool: print(sum(pool.map(call, range(48))))
 `);
       assert.equal(Number(answers), 48);
+      assert.ok(!said().includes('Warning'), said());
     });
   });
 }
