@@ -2,10 +2,6 @@
 export class Waiting<T> {
   readonly #resolvers = new Set<(value: T | undefined) => void>();
 
-  get count(): number {
-    return this.#resolvers.size;
-  }
-
   /** What came, or undefined after so long. Throws the signal's reason. */
   wait(withinMs: number, signal: AbortSignal): Promise<T | undefined> {
     return new Promise((resolve, reject) => {
