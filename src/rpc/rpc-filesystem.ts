@@ -97,12 +97,15 @@ export class RpcFilesystem extends RefusingFilesystem {
 
   override async setattr(nodeid: number, change: AttrChange, context: RequestContext): Promise<AttrReply> {
     if (change.size !== undefined) {
+      if (nodeid === ROOT || nodeid === WORKERS) throw errno('EISDIR');
       if (this.#files.find(change.handle ?? 0) === undefined) this.#require(nodeid, W_OK, context);
       // Opening a worker's file with O_TRUNC takes a call like any other open.
       if (this.#workers.at(nodeid) !== undefined) return this.getattr(nodeid);
+      if (nodeid === STATUS || nodeid === ONE_FILE) throw errno('EPERM');
       const { folder, part } = this.#folders.partAt(nodeid);
       if (part === 'input') await this.#cutInput(folder, change.size);
       else if (part === 'output') await folder.call.draft.truncate(change.size);
+      else if (part === 'folder') throw errno('EISDIR');
       else if (part !== 'answer') throw errno('EPERM');
     }
     // Times and modes are accepted and not kept: cp -p and touch are content.

@@ -227,6 +227,8 @@ refused(lambda: open(M + '/rpc/loose.npy', 'w'))
 refused(lambda: open(M + '/rpc/1/other.npy', 'w'))
 refused(lambda: open(M + '/rpc/1/output.npy', 'r+'))
 refused(lambda: os.rename(M + '/rpc/1', M + '/model/1'))
+for name in ['/rpc/status', '/rpc/call.npy', '/rpc/1/status', '/rpc', '/rpc/workers', '/rpc/1']:
+    refused(lambda: os.truncate(M + name, 0))
 with open(M + '/rpc/1/input.npy', 'wb') as file: file.write(b'x' * (5 << 20))
 print(os.stat(M + '/rpc/1/input.npy').st_size, len(open(M + '/rpc/1/input.npy', 'rb').read()))
 refused(lambda: os.rmdir(M + '/rpc/1'))
@@ -242,6 +244,10 @@ refused(lambda: os.rmdir(M + '/rpc/1'))
         'EPERM',
         'EPERM',
         'EXDEV',
+        ...(process.getuid?.() === 0 ? ['EPERM', 'EPERM', 'EPERM'] : ['EACCES', 'EPERM', 'EACCES']),
+        'EISDIR',
+        'EISDIR',
+        'EISDIR',
         `${5 << 20} ${5 << 20}`,
         'ENOTEMPTY',
         'taken',
