@@ -1,4 +1,4 @@
-import { errno, type MlfsError, messageOf } from '../errors.ts';
+import { errno, MlfsError, messageOf } from '../errors.ts';
 import type { DirectoryInode, FileInode, Inode } from '../inode.ts';
 import type { AttributeChanges } from './attribute-changes.ts';
 import type { Attributes } from './attributes.ts';
@@ -124,7 +124,13 @@ export class WritableRooms {
       this.#scratch.unlink(directory, name);
       return;
     }
-    this.#requireWritable(inode, context);
+    try {
+      this.#requireWritable(inode, context);
+    } catch (refusal) {
+      // Of a file that nobody can write the log says so already.
+      if (refusal instanceof MlfsError && refusal.errno === 'EACCES') this.#sayProtected(directory, name);
+      throw refusal;
+    }
     if (hidden.hide(directory, name)) this.#options.removed(inode);
     changes.touch(directory);
   }
@@ -196,6 +202,14 @@ export class WritableRooms {
         '(cp, tar, rsync --inplace)',
     );
     return errno('EPERM', 'what the checkpoint holds cannot be removed or moved');
+  }
+
+  #sayProtected(directory: DirectoryInode, name: string): void {
+    this.#refusals.say(
+      () =>
+        `${this.#pathIn(directory, name)}: cannot be removed by who may not write it. To replace the bytes of a tensor, make it writable ` +
+        '(chmod u+w) and write a file of its size over it (cp, tar, rsync --inplace)',
+    );
   }
 
   /** Throws EPERM for a file that cannot be replaced, EACCES when the caller may not. */

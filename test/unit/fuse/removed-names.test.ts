@@ -88,10 +88,14 @@ test('a file that was replaced in time does not come back a second time', async 
 });
 
 test('who may not write a file may neither remove it nor take up what another removed', async (t) => {
-  const { filesystem, room, context, remove, nodeidOf, weight, updates } = setUp(t);
+  const { filesystem, room, context, remove, nodeidOf, weight, updates, log } = setUp(t);
   const stranger = { ...context, uid: 1234, gid: 1234 };
   await filesystem.setattr(room.nodeid, { mode: 0o777 }, context);
   assert.throws(() => remove('weight.bin', stranger), refusedWith('EACCES'));
+  assert.match(
+    log.at(-1) ?? '',
+    /^\/room\/weight\.bin: cannot be removed by who may not write it\. .*cp, tar/,
+  );
   assert.throws(() => remove('gathered.bin'), refusedWith('EPERM'));
   assert.equal(nodeidOf('weight.bin'), weight.nodeid);
   remove('weight.bin');
