@@ -4,6 +4,7 @@
  * not depend on this process's pipes.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { closeSync, fstatSync, mkdtempSync, openSync, readSync, rmSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -12,6 +13,7 @@ import { fileURLToPath } from 'node:url';
 import { type ErrorCode, MlfsError } from '../errors.ts';
 import type { MountOptions } from '../mount/mount-options.ts';
 import type { MountSummary } from '../mount/mounted.ts';
+import { interruptedBy } from './interrupted-by.ts';
 
 /** Messages to the child and its answers, over Node's IPC channel. */
 export interface ServeRequest {
@@ -38,12 +40,19 @@ export interface BackgroundMount {
   readonly pid: number;
 }
 
-/** Resolves when the mount answers; throws the child's failure. `options` must be plain values. */
+/** A child that is told to end while it makes a mount does so in less. */
+const ENDING_MS = 5000;
+
+/**
+ * Resolves when the mount answers; throws what the child failed with. `options` must be plain values. When `interrupted` is aborted it throws EINTR, and
+ * the child has ended.
+ */
 export async function mountInBackground(
   checkpoint: string,
   directory: string,
   options: MountOptions,
   notice: (message: string) => void,
+  interrupted?: AbortSignal,
 ): Promise<BackgroundMount> {
   const errors = namelessFile();
   try {
@@ -52,8 +61,14 @@ export async function mountInBackground(
       stdio: ['ignore', 'ignore', errors, 'ipc'],
     });
     const request: ServeRequest = { checkpoint, directory: resolve(directory), options };
-    const answer = await askToServe(child, request, errors, notice);
-    await statfs(answer.mountpoint);
+    const answering = askToServe(child, request, errors, notice).then(async (answer) => {
+      await statfs(answer.mountpoint);
+      return answer;
+    });
+    const answer = await interruptedBy(interrupted, answering).catch(async (cause: unknown) => {
+      if (interrupted?.aborted) await endChild(child);
+      throw cause;
+    });
     child.disconnect();
     child.unref();
     // Counted from the start of this process: the time that the user waited.
@@ -62,6 +77,16 @@ export async function mountInBackground(
   } finally {
     closeSync(errors);
   }
+}
+
+/** Without its parent the child takes back what it has mounted and ends, unless it is stopped or waits for what does not answer. */
+async function endChild(child: ChildProcess): Promise<void> {
+  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+  const ended = once(child, 'exit');
+  if (child.connected) child.disconnect();
+  const timer = setTimeout(() => child.kill('SIGKILL'), ENDING_MS);
+  await ended;
+  clearTimeout(timer);
 }
 
 function askToServe(

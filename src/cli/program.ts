@@ -20,7 +20,7 @@ import { registerMount } from './mount.ts';
 import { translateMountHelper } from './mount-helper.ts';
 import { exitCodeOf, printError } from './print-error.ts';
 import { translatePrototype } from './prototype.ts';
-import { refuseRawArguments } from './raw-arguments.ts';
+import { refuseRawArguments, refuseRawFolder } from './raw-arguments.ts';
 import { registerReload } from './reload.ts';
 import { registerSeal } from './seal.ts';
 import { registerServe } from './serve.ts';
@@ -60,7 +60,9 @@ export async function run(argv: readonly string[], { typed = false } = {}): Prom
     const words = translatePrototype(argv);
     const program = await createProgram(words);
     const names = program.commands.flatMap((command) => [command.name(), ...command.aliases()]);
-    await program.parseAsync(translateMountHelper(words, new Set(names)), { from: 'user' });
+    const line = translateMountHelper(words, new Set(names));
+    if (typed) refuseRawFolder(line);
+    await program.parseAsync(line, { from: 'user' });
     return Number(process.exitCode ?? EXIT.ok);
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;

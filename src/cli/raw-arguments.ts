@@ -10,10 +10,7 @@ import { decodeName, hasRawBytes } from '../fuse/protocol/name-bytes.ts';
 const REPLACEMENT = '\uFFFD';
 const ADVICE = 'Give it a name in UTF-8, or reach it through a link that has one: ln -s -- FILE model.pt';
 
-/**
- * Throws ERR_MLFS_USAGE for an argument that is not UTF-8, or a relative one in a working directory that is not. `argv`: the last words of
- * the command line.
- */
+/** Throws ERR_MLFS_USAGE for a word that is not UTF-8. `argv`: the last words of the command line. */
 export function refuseRawArguments(argv: readonly string[]): void {
   if (argv.some((word) => word.includes(REPLACEMENT))) {
     const words = lastWords(argv.length);
@@ -23,7 +20,17 @@ export function refuseRawArguments(argv: readonly string[]): void {
       throw refusal(bytes === undefined ? word : spelled(bytes), ADVICE);
     });
   }
-  const relative = argv.slice(1).some((word) => !word.startsWith('/') && !word.startsWith('-'));
+}
+
+/**
+ * Throws ERR_MLFS_USAGE when the working directory is not UTF-8 and a word, or the value of an option, may be a path that starts from it. `words`: a
+ * command and its arguments.
+ */
+export function refuseRawFolder([command = '', ...words]: readonly string[]): void {
+  const options = [...(command.startsWith('-') ? [command] : []), ...words];
+  const end = options.includes('--') ? options.indexOf('--') : options.length;
+  const paths = options.map((word, index) => (index < end ? valueIn(word) : word));
+  const relative = paths.some((path) => path !== undefined && path !== '--' && !path.startsWith('/'));
   if (!relative || !process.cwd().includes(REPLACEMENT)) return;
   const folder = readlinkSync('/proc/self/cwd', { encoding: 'buffer' });
   if (!isUtf8(folder)) {
@@ -34,7 +41,13 @@ export function refuseRawArguments(argv: readonly string[]): void {
   }
 }
 
-/** The bytes of the last words of this process's command line; undefined when they cannot be determined. */
+/** What may be a path in a word: what follows `--option=` or `-o`, the one short option that has a value, or all of it. */
+function valueIn(word: string): string | undefined {
+  if (!word.startsWith('-')) return word;
+  return /^(?:--[^=]*=|-[^-o]*o)(.+)$/s.exec(word)?.[1];
+}
+
+/** The bytes of the last words of this process's command line; undefined when they cannot be told. */
 function lastWords(count: number): Buffer[] | undefined {
   let line: Buffer;
   try {

@@ -2,11 +2,11 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { MlfsError } from '../errors.ts';
 import { unmountPath } from '../fuse/transport/unmount.ts';
 import type { MountOptions } from '../mount/mount-options.ts';
 import { type BackgroundMount, mountInBackground } from './background.ts';
 import { ENDING_SIGNALS } from './ending-signals.ts';
+import { interruptedBy } from './interrupted-by.ts';
 
 export interface Trial {
   readonly checkpoint: string;
@@ -15,26 +15,33 @@ export interface Trial {
 }
 
 /**
- * A temporary folder while `use` runs. A signal aborts `interrupted`; the process ends by that signal when `use` has returned and the
- * folder is removed.
+ * A temporary folder for the time of `use`. A signal that ends the process aborts `interrupted` and ends it when `use` has returned and the folder is
+ * gone. A second one ends it at once.
  */
 export async function withTemporaryFolder<T>(
   use: (folder: string, interrupted: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const interrupted = new AbortController();
-  const interrupt = (signal: NodeJS.Signals) => interrupted.abort(signal);
+  const interrupt = (signal: NodeJS.Signals) => {
+    if (interrupted.signal.aborted) endBy(signal);
+    else interrupted.abort(signal);
+  };
+  const endBy = (signal: NodeJS.Signals) => {
+    for (const one of ENDING_SIGNALS) process.off(one, interrupt);
+    process.kill(process.pid, signal);
+  };
   for (const signal of ENDING_SIGNALS) process.on(signal, interrupt);
   const folder = await mkdtemp(join(tmpdir(), 'mlfs-'));
   try {
     return await use(folder, interrupted.signal);
   } finally {
     await rm(folder, { recursive: true, force: true });
+    if (interrupted.signal.aborted) endBy(interrupted.signal.reason as NodeJS.Signals);
     for (const signal of ENDING_SIGNALS) process.off(signal, interrupt);
-    if (interrupted.signal.aborted) process.kill(process.pid, interrupted.signal.reason as NodeJS.Signals);
   }
 }
 
-/** Mounts `checkpoint` inside `folder` while `use` runs. When `interrupted` is aborted, `use` is not awaited any more. */
+/** Mounts `checkpoint` inside `folder` while `use` runs; neither is waited for once `interrupted` is aborted, since the mount may not answer. */
 export async function withMount<T>(
   checkpoint: string,
   folder: string,
@@ -44,19 +51,14 @@ export async function withMount<T>(
 ): Promise<T> {
   const mountpoint = join(folder, 'mount');
   await mkdir(mountpoint);
-  const mounted = await mountInBackground(checkpoint, mountpoint, options, () => undefined);
+  let mounted: BackgroundMount | undefined;
   try {
+    mounted = await mountInBackground(checkpoint, mountpoint, options, () => undefined, interrupted);
     const used = use({ checkpoint, mountpoint: mounted.mountpoint, mounted });
-    return await Promise.race([used, rejectionOf(interrupted)]);
+    return await interruptedBy(interrupted, used);
   } finally {
-    await unmountPath(mounted.mountpoint).catch(() => unmountPath(mounted.mountpoint, true));
+    const path = mounted?.mountpoint ?? mountpoint;
+    if (interrupted.aborted) await unmountPath(path, true);
+    else if (mounted !== undefined) await unmountPath(path).catch(() => unmountPath(path, true));
   }
-}
-
-function rejectionOf(interrupted: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    const end = () => reject(new MlfsError('ERR_MLFS_ERRNO', 'interrupted', { errno: 'EINTR' }));
-    if (interrupted.aborted) end();
-    else interrupted.addEventListener('abort', end, { once: true });
-  });
 }

@@ -25,6 +25,8 @@ export interface WritingHandle {
   stage: StagedReplacement | undefined;
   /** fsync was called before the replacement was carried out: the replacement must then be durable at once. */
   durable?: boolean;
+  /** The file's last name was removed while it was open: a replacement is nobody's. */
+  removed?: boolean;
 }
 
 /** /sys/control. */

@@ -28,7 +28,9 @@ export interface RemovedName {
 export class RemovedNames {
   readonly #expired: (names: readonly RemovedName[]) => void;
   readonly #hidden = new Map<DirectoryInode, Map<string, RemovedName>>();
-  /** The names in `#hidden`, the earliest deadline first. */
+  /** How many of a file's names are hidden. */
+  readonly #counts = new Map<Inode, number>();
+  /** Those of `#hidden`, the earliest deadline first. */
   readonly #queue = new Set<RemovedName>();
   #timer: NodeJS.Timeout | undefined;
 
@@ -51,12 +53,17 @@ export class RemovedNames {
     return this.#hidden.get(directory);
   }
 
-  hide(directory: DirectoryInode, name: string): void {
+  /** Of a name that is seen. Returns whether the file has no other name that is. */
+  hide(directory: DirectoryInode, name: string): boolean {
     const hidden = this.#hidden.get(directory) ?? new Map<string, RemovedName>();
     const removed = { directory, name, deadlineMs: performance.now() + REPLACEMENT_DEADLINE_MS };
     this.#hidden.set(directory, hidden.set(name, removed));
     this.#queue.add(removed);
     this.#timer ??= this.#expireIn(REPLACEMENT_DEADLINE_MS);
+    const inode = directory.children.get(name) as FileInode;
+    const count = (this.#counts.get(inode) ?? 0) + 1;
+    this.#counts.set(inode, count);
+    return count >= inode.nlink;
   }
 
   /** Makes the name visible again. */
@@ -66,6 +73,10 @@ export class RemovedNames {
     if (hidden === undefined || removed === undefined) return;
     this.#queue.delete(removed);
     hidden.delete(name);
+    const inode = directory.children.get(name) as FileInode;
+    const count = (this.#counts.get(inode) ?? 0) - 1;
+    if (count > 0) this.#counts.set(inode, count);
+    else this.#counts.delete(inode);
     if (hidden.size === 0) this.#hidden.delete(directory);
   }
 
@@ -79,6 +90,7 @@ export class RemovedNames {
   /** Another tree is shown: the names of the old tree cannot be reached any more. */
   clear(): void {
     this.#hidden.clear();
+    this.#counts.clear();
     this.#queue.clear();
   }
 

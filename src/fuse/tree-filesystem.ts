@@ -136,6 +136,7 @@ export class TreeFilesystem implements Filesystem {
       names: supplies.scratchNames,
       requireOpen: (inode, flags) => void this.#policy(inode, flags),
       hidden: this.#hidden,
+      removed: (inode) => writing.removed(inode),
       tellKernel: (changed) => void invalidations.send(changed),
       log,
     });

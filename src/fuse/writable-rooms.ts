@@ -1,4 +1,4 @@
-import { errno, type MlfsError, messageOf } from '../errors.ts';
+import { errno, MlfsError, messageOf } from '../errors.ts';
 import type { DirectoryInode, FileInode, Inode } from '../inode.ts';
 import type { AttributeChanges } from './attribute-changes.ts';
 import type { Attributes } from './attributes.ts';
@@ -33,6 +33,8 @@ export interface WritableRoomsOptions {
   readonly requireOpen: (inode: FileInode, flags: number) => void;
   /** Names of the tree that were removed and not made again. */
   readonly hidden: RemovedNames;
+  /** The last name of a file was removed. */
+  readonly removed: (inode: FileInode) => void;
   /** Tells the kernel what changed without it. */
   readonly tellKernel: (invalidations: readonly Invalidation[]) => void;
   readonly log: (message: string) => void;
@@ -122,8 +124,14 @@ export class WritableRooms {
       this.#scratch.unlink(directory, name);
       return;
     }
-    this.#requireWritable(inode, context);
-    hidden.hide(directory, name);
+    try {
+      this.#requireWritable(inode, context);
+    } catch (refusal) {
+      // Of a file that nobody can write the log says so already.
+      if (refusal instanceof MlfsError && refusal.errno === 'EACCES') this.#sayProtected(directory, name);
+      throw refusal;
+    }
+    if (hidden.hide(directory, name)) this.#options.removed(inode);
     changes.touch(directory);
   }
 
@@ -136,14 +144,18 @@ export class WritableRooms {
     this.#scratch.rmdir(directory, name);
   }
 
-  rename(
+  /** Throws EACCES, too, for a name that another user removed of a file that the caller may not write. */
+  async rename(
     from: { readonly parent: number; readonly name: string },
     to: { readonly parent: number; readonly name: string },
     flags: number,
     context: RequestContext,
   ): Promise<void> {
     const parent = this.#roomFor(from.parent, context);
-    return this.#scratch.rename(parent, from.name, this.#roomFor(to.parent, context), to.name, flags);
+    const newParent = this.#roomFor(to.parent, context);
+    const removed = this.#options.hidden.waiting(newParent, to.name);
+    if (removed !== undefined) this.#requireWritable(removed, context);
+    return this.#scratch.rename(parent, from.name, newParent, to.name, flags);
   }
 
   opened(inode: Inode): void {
@@ -165,7 +177,7 @@ export class WritableRooms {
     for (const { directory, name } of names) {
       this.#returns.say(
         () =>
-          `${this.#pathIn(directory, name)}: was removed and not replaced: it is there again, as it was. ` +
+          `${this.#pathIn(directory, name)}: was removed and not replaced: it is there again. ` +
           'What a checkpoint holds cannot be removed',
       );
     }
@@ -190,6 +202,14 @@ export class WritableRooms {
         '(cp, tar, rsync --inplace)',
     );
     return errno('EPERM', 'what the checkpoint holds cannot be removed or moved');
+  }
+
+  #sayProtected(directory: DirectoryInode, name: string): void {
+    this.#refusals.say(
+      () =>
+        `${this.#pathIn(directory, name)}: cannot be removed by who may not write it. To replace the bytes of a tensor, make it writable ` +
+        '(chmod u+w) and write a file of its size over it (cp, tar, rsync --inplace)',
+    );
   }
 
   /** Throws EPERM for a file that cannot be replaced, EACCES when the caller may not. */

@@ -5,6 +5,7 @@
  * Invariants:
  * - Nothing is written beyond the end of a file of fixed size, not even the part of a write that would fit.
  * - A replacement takes effect when a close finds it complete; until then, and if it never is, everybody sees the old bytes.
+ * - A replacement of a file whose last name was removed while it was being written never takes effect.
  * - A write to a handle that was opened with O_SYNC or O_DSYNC is answered when it is durable.
  */
 import { errno, type MlfsError, messageOf } from '../errors.ts';
@@ -37,6 +38,7 @@ export interface WritingOptions {
 
 export class Writing {
   readonly #options: WritingOptions;
+  readonly #open = new Map<FileInode, Set<WritingHandle>>();
 
   constructor(options: WritingOptions) {
     this.#options = options;
@@ -52,8 +54,9 @@ export class Writing {
     const { content } = inode;
     const { uid } = context;
     if (serve === 'cut' && content.kind === 'stored') await this.#cut(inode, content, 0);
-    if (serve !== 'replace' && serve !== 'edit')
-      return { kind: 'writing', inode, flags, uid, stage: undefined };
+    if (serve !== 'replace' && serve !== 'edit') {
+      return this.#opened({ kind: 'writing', inode, flags, uid, stage: undefined });
+    }
     const scratch = this.#options.makeScratch(uid);
     try {
       if (serve === 'edit' && content.kind === 'snapshot')
@@ -62,7 +65,19 @@ export class Writing {
       await scratch.close();
       throw cause;
     }
-    return { kind: 'writing', inode, flags, uid, stage: new StagedReplacement(inode, scratch, false) };
+    const stage = new StagedReplacement(inode, scratch, false);
+    return this.#opened({ kind: 'writing', inode, flags, uid, stage });
+  }
+
+  #opened(handle: WritingHandle): WritingHandle {
+    const open = this.#open.get(handle.inode) ?? new Set();
+    this.#open.set(handle.inode, open.add(handle));
+    return handle;
+  }
+
+  /** The file's last name is removed: who has it open to replace it replaces nothing any more. */
+  removed(inode: FileInode): void {
+    for (const handle of this.#open.get(inode) ?? []) handle.removed = true;
   }
 
   /** Returns the number of bytes written, which is all of them. Throws EFBIG, EPERM, ENOSPC. */
@@ -89,8 +104,10 @@ export class Writing {
 
   /** A descriptor of the handle is closed. Throws EINVAL if the staged bytes cannot replace the file. */
   async close(handle: WritingHandle): Promise<void> {
-    const { inode, stage } = handle;
+    const { inode, stage, removed } = handle;
     if (stage === undefined || !stage.unsettled) return;
+    // The kernel's pages have what was written.
+    if (removed) return this.#options.coherence.drop(inode);
     try {
       await replaceContent(inode, stage.staged, this.#options.coherence);
     } catch (refusal) {
@@ -104,14 +121,14 @@ export class Writing {
   }
 
   /** The last descriptor of the handle is closed. */
-  async release({ inode, stage }: WritingHandle): Promise<void> {
+  async release(handle: WritingHandle): Promise<void> {
+    const { inode, stage } = handle;
+    const open = this.#open.get(inode);
+    open?.delete(handle);
+    if (open?.size === 0) this.#open.delete(inode);
     if (stage === undefined) return;
-    const size = stage.size();
-    const path = () => this.#options.pathOf(inode);
-    if (stage.untouched && !stage.wasFilled)
-      this.#options.log(`${path()}: opened to be replaced, but nothing was written; it is as it was`);
-    else if (stage.unsettled && inode.replace === undefined)
-      this.#options.log(`${path()}: not replaced: ${size} bytes were written${expected(inode)}`);
+    // What became of a removed file is said when its name is there again.
+    if (handle.removed !== true) this.#sayUnreplaced(inode, stage);
     await stage.close();
     // The kernel's pages of the file contained bytes of the copy and not of the file.
     if (stage.unsettled) await this.#options.coherence.drop(inode);
@@ -166,6 +183,14 @@ export class Writing {
     if (handle?.stage?.unsettled) handle.durable = true;
     if (content.kind === 'stored') await content.sync();
     else await this.#options.flush();
+  }
+
+  #sayUnreplaced(inode: FileInode, stage: StagedReplacement): void {
+    const { log, pathOf } = this.#options;
+    if (stage.untouched && !stage.wasFilled)
+      log(`${pathOf(inode)}: opened to be replaced, but nothing was written; it is as it was`);
+    else if (stage.unsettled && inode.replace === undefined)
+      log(`${pathOf(inode)}: not replaced: ${stage.size()} bytes were written${expected(inode)}`);
   }
 
   /** The reason, and its place in the text. */

@@ -5,7 +5,9 @@
 import { opendir, readFile, realpath, stat, statfs } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import { MlfsError, messageOf } from '../errors.ts';
+import { decodeName, hasRawBytes } from '../fuse/protocol/name-bytes.ts';
 import { type MountTableEntry, mountTableEntry, parseMountTable } from '../storage/mount-table.ts';
+import { leadsToRawBytes, realPathOf } from '../storage/utf8-path.ts';
 import { pathUpTo } from '../targets/find-mount.ts';
 import { refuseStopped } from '../targets/server-process.ts';
 
@@ -31,7 +33,10 @@ export async function prepareMountpoint(mountpoint: string, options: MountpointO
   if (!found.isDirectory()) {
     throw new MlfsError('ERR_MLFS_USAGE', `${mountpoint}: is not a directory`, { path: mountpoint });
   }
-  const checkpoint = await realpath(options.checkpointPath).catch(() => options.checkpointPath);
+  const checkpoint = await realpath(options.checkpointPath, { encoding: 'buffer' }).then(
+    decodeName,
+    () => options.checkpointPath,
+  );
   if (checkpoint.startsWith(path === sep ? sep : path + sep)) {
     throw new MlfsError('ERR_MLFS_USAGE', `${mountpoint}: holds the checkpoint, which the mount would hide`, {
       path: mountpoint,
@@ -52,7 +57,12 @@ export async function mountedOn(path: string): Promise<MountTableEntry | undefin
   return mountTableEntry(await readFile('/proc/self/mountinfo', 'utf8'), path);
 }
 
-/** Also works on a dead mount, which cannot be accessed, and on one that does not answer. */
+const ADVICE = 'Choose a directory whose path is UTF-8 without symbolic links, too.';
+
+/**
+ * Works on a dead mount too, which cannot be looked at itself, and on one that does not answer. Throws ERR_MLFS_USAGE for a path that leads to one
+ * that is not UTF-8.
+ */
 export async function resolveMountpoint(mountpoint: string): Promise<string> {
   const table = parseMountTable(await readFile('/proc/self/mountinfo', 'utf8'));
   const mounted = new Set(
@@ -60,11 +70,13 @@ export async function resolveMountpoint(mountpoint: string): Promise<string> {
   );
   const path = await pathUpTo(resolve(mountpoint), mounted);
   if (mounted.has(path)) return path;
+  if (hasRawBytes(path)) throw leadsToRawBytes(mountpoint, ADVICE);
   try {
-    return await realpath(path);
-  } catch {
-    const parent = await realpath(dirname(path)).catch((cause) => {
-      throw statError(mountpoint, cause);
+    return await realPathOf(path, ADVICE);
+  } catch (refusal) {
+    if (refusal instanceof MlfsError) throw refusal;
+    const parent = await realPathOf(dirname(path), ADVICE).catch((cause) => {
+      throw cause instanceof MlfsError ? cause : statError(mountpoint, cause);
     });
     return join(parent, basename(path));
   }

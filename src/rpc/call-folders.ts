@@ -50,14 +50,17 @@ export class CallFolders {
     return this.#byName.get(name);
   }
 
-  /** Throws ENOSPC. */
+  /** Throws ENOSPC. No folder may have that name. */
   make(name: string, { uid, gid }: { readonly uid: number; readonly gid: number }): CallFolder {
     return this.#add(name, uid, gid, false);
   }
 
   /** Makes a folder that is not listed. */
   makeHidden({ uid, gid }: { readonly uid: number; readonly gid: number }): CallFolder {
-    return this.#add(`call-${this.#last + 1}`, uid, gid, true);
+    let count = this.#last + 1;
+    // A caller may have made a folder of that name.
+    while (this.#byName.has(`call-${count}`)) count++;
+    return this.#add(`call-${count}`, uid, gid, true);
   }
 
   #add(name: string, uid: number, gid: number, hidden: boolean): CallFolder {

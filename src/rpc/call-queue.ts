@@ -22,11 +22,6 @@ export class CallQueue {
   readonly #leases = new Set<Lease>();
   readonly #waiting = new Waiting<Call>();
 
-  /** Number of workers that wait or compute. */
-  get workers(): number {
-    return this.#waiting.count + this.#leases.size;
-  }
-
   get queued(): number {
     return this.#queued.length;
   }

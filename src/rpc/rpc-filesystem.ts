@@ -98,12 +98,15 @@ export class RpcFilesystem extends RefusingFilesystem {
 
   override async setattr(nodeid: number, change: AttrChange, context: RequestContext): Promise<AttrReply> {
     if (change.size !== undefined) {
+      if (nodeid === ROOT || nodeid === WORKERS) throw errno('EISDIR');
       if (this.#files.find(change.handle ?? 0) === undefined) this.#require(nodeid, W_OK, context);
       // Opening a worker's file with O_TRUNC takes a call like any other open.
       if (this.#workers.at(nodeid) !== undefined) return this.getattr(nodeid);
+      if (nodeid === STATUS || nodeid === ONE_FILE) throw errno('EPERM');
       const { folder, part } = this.#folders.partAt(nodeid);
       if (part === 'input') await this.#cutInput(folder, change.size);
       else if (part === 'output') await folder.call.draft.truncate(change.size);
+      else if (part === 'folder') throw errno('EISDIR');
       else if (part !== 'answer') throw errno('EPERM');
     }
     // Changes of times and modes succeed without effect, for cp -p and touch.
@@ -334,10 +337,11 @@ export class RpcFilesystem extends RefusingFilesystem {
     if ((flags & O_ACCMODE) !== O_RDWR)
       throw errno('EINVAL', "a worker's file is opened for reading and writing");
     const file = this.#workers.open(name, NO_CALL);
+    let lease: Lease | undefined;
     try {
       return await this.#files.opening(context.uid, TAKEN_CALL_BYTES, async () => {
         const withinMs = (flags & O_NONBLOCK) === 0 ? POLL_MS : 0;
-        const lease = await this.#queue.take(withinMs, context.signal);
+        lease = await this.#queue.take(withinMs, context.signal);
         const folder = lease === undefined ? undefined : this.#folders.named(lease.call.id);
         const bytes = folder === undefined ? NO_CALL : takenCallDocument(takenCall(folder));
         file.bytes = bytes;
@@ -345,7 +349,7 @@ export class RpcFilesystem extends RefusingFilesystem {
         return this.#files.add({ kind: 'worker', file, bytes, lease });
       });
     } catch (cause) {
-      this.#workers.close(file);
+      this.#leaveCall(file, lease);
       throw cause;
     }
   }

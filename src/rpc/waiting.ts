@@ -2,10 +2,6 @@
 export class Waiting<T> {
   readonly #resolvers = new Set<(value: T | undefined) => void>();
 
-  get count(): number {
-    return this.#resolvers.size;
-  }
-
   /** The value, or undefined after the timeout. Throws the signal's reason. */
   wait(withinMs: number, signal: AbortSignal): Promise<T | undefined> {
     return new Promise((resolve, reject) => {

@@ -1,3 +1,12 @@
+/**
+ * Finishing a commit that was decided and not carried out to its end. The dirty ranges are copied again, which changes nothing where it
+ * was done before; a crash in between leaves the same work to the next process.
+ *
+ * What is written is decided by the file as it was parsed, not by the journal: a commit changes only storages and checksum fields, never
+ * what parsing needs, so a file that is half written parses as it did before. The values of the checksums are those of the journal. To compute
+ * them would mean to read every entry that was touched, and would hide damage that an entry had before it was edited: its checksum
+ * is as wrong after a commit as it was before, and `mlfs verify` goes on to find it.
+ */
 import { type AdmittedCommit, admitInterrupted, type InterruptedCommit } from './admit-edits.ts';
 import { OWN_USER } from './base-record.ts';
 import type { FileStructure } from './file-structure.ts';

@@ -208,7 +208,7 @@ export class StateDirectory {
       if (lock !== undefined && (await this.#keepsNothing())) await this.#takeAway();
     } finally {
       await lock?.release();
-      if ('close' in this.#medium) await this.#medium.close();
+      await this.#closeMedium();
     }
   }
 
@@ -238,9 +238,8 @@ export class StateDirectory {
   }
 
   async #openGradient(parts: readonly string[], again: boolean): Promise<MediumFile> {
-    // Otherwise the folder below would be opened again and never closed.
-    this.#refuseClosed();
     const path = join(this.path, GRADIENTS, ...parts);
+    if (this.#closed) return this.#openGivenUp(path);
     const folder = dirname(path);
     const name = basename(path);
     if ((await this.#medium.list(folder)).includes(name)) return this.#medium.open(path, 'write');
@@ -258,6 +257,27 @@ export class StateDirectory {
       await this.#medium.syncDirectory(folder);
       return file;
     });
+  }
+
+  /** Opens a gradient of a closed state directory for reading: changes are for the process that has the directory now. */
+  async #openGivenUp(path: string): Promise<MediumFile> {
+    try {
+      return await this.#medium.open(path, 'read');
+    } catch (cause) {
+      if (!(cause instanceof MlfsError) || cause.code !== 'ERR_MLFS_NOT_FOUND') throw cause;
+      throw new MlfsError('ERR_MLFS_STALE', `${path}: is not there any more`, {
+        path,
+        cause,
+        advice: 'open the file again',
+      });
+    } finally {
+      // The open made it open the folder once more.
+      await this.#closeMedium();
+    }
+  }
+
+  async #closeMedium(): Promise<void> {
+    if ('close' in this.#medium) await this.#medium.close();
   }
 
   /** Makes a change in the locked folder. Throws ERR_MLFS_STALE when another process removed the folder. */

@@ -6,13 +6,13 @@
  * hold edits. In that case opening fails, because the caller must know of those edits before editing the file; `--state` then names a
  * directory.
  */
-import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
-import { access, constants, lstat, readdir, realpath } from 'node:fs/promises';
+import { access, constants, lstat, readdir } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
 import { MlfsError } from '../errors.ts';
 import type { FolderMedium, Medium } from './medium.ts';
+import { realPathOf } from './utf8-path.ts';
 
 export interface StatePlace {
   readonly path: string;
@@ -34,7 +34,7 @@ export async function findStatePlace(
   onNotice: (message: string) => void,
 ): Promise<StatePlace> {
   if (directory !== undefined) return lookAt(medium, resolve(directory));
-  const checkpoint = await realPathOf(checkpointPath);
+  const checkpoint = await namedAfter(checkpointPath);
   const beside = await lookAt(medium, `${checkpoint}.mlfs`).catch(asForeign);
   if (!(beside instanceof MlfsError) && beside.exists) return beside;
   const elsewhere = await lookAt(medium, inUserState(checkpoint), true).catch(asForeign);
@@ -51,18 +51,13 @@ export async function findStatePlace(
   return elsewhere;
 }
 
-/** Throws ERR_MLFS_USAGE for a path that is not UTF-8: its state directory could be that of another file, too. */
-async function realPathOf(path: string): Promise<string> {
-  const bytes = await realpath(path, { encoding: 'buffer' }).catch(() => Buffer.from(resolve(path)));
-  if (isUtf8(bytes)) return bytes.toString();
-  throw new MlfsError(
-    'ERR_MLFS_USAGE',
-    `${path}: leads to a path that is not UTF-8, which no state directory can be named after`,
-    {
-      path,
-      advice: 'Say where edits are kept, with --state DIR, or mount with --read-only.',
-    },
-  );
+/** What the state directory is named after. Throws ERR_MLFS_USAGE when it is not UTF-8: the name would be another file's, too. */
+function namedAfter(path: string): Promise<string> {
+  const advice = 'Say where edits are kept, with --state DIR, or mount with --read-only.';
+  return realPathOf(path, advice).catch((cause: unknown) => {
+    if (cause instanceof MlfsError) throw cause;
+    return resolve(path);
+  });
 }
 
 /** Closes a place that is not used. */

@@ -1,8 +1,10 @@
 /** Finds MLFS mounts on this machine from outside: by the mount table, and by their /sys/status.json. */
-import { readFile, readlink, realpath, stat } from 'node:fs/promises';
+import { readFile, readlink, stat } from 'node:fs/promises';
 import { join, resolve, sep } from 'node:path';
 import { MlfsError } from '../errors.ts';
+import { decodeName, encodeName } from '../fuse/protocol/name-bytes.ts';
 import { parseMountTable } from '../storage/mount-table.ts';
+import { realPathOf } from '../storage/utf8-path.ts';
 import { readFromMount } from './read-from-mount.ts';
 import type { StatusDocument } from './status-document.ts';
 
@@ -26,7 +28,10 @@ export async function mountAround(path: string): Promise<string | undefined> {
   return innermost;
 }
 
-/** Resolves the symbolic links of a path up to the first of `mountpoints`; the rest of the path stays as it is. */
+/**
+ * The path without the symbolic links on the way to the first of `mountpoints`; what comes after that is left as it is. Bytes of links that are not
+ * UTF-8 are in it as name-bytes.ts writes them.
+ */
 export async function pathUpTo(path: string, mountpoints: ReadonlySet<string>): Promise<string> {
   let links = 0;
   let done = '/';
@@ -34,7 +39,7 @@ export async function pathUpTo(path: string, mountpoints: ReadonlySet<string>): 
   for (let part = rest.shift(); part !== undefined; part = rest.shift()) {
     const next = join(done, part);
     if (mountpoints.has(next)) return join(next, ...rest);
-    const target = links < MOST_LINKS ? await readlink(next).catch(() => undefined) : undefined;
+    const target = links < MOST_LINKS ? await linkTarget(next) : undefined;
     if (target === undefined) {
       done = next;
       continue;
@@ -49,6 +54,11 @@ export async function pathUpTo(path: string, mountpoints: ReadonlySet<string>): 
 /** As many links as the kernel follows. */
 const MOST_LINKS = 40;
 
+async function linkTarget(path: string): Promise<string | undefined> {
+  const target = await readlink(encodeName(path), { encoding: 'buffer' }).catch(() => undefined);
+  return target === undefined ? undefined : decodeName(target);
+}
+
 /**
  * The read-write mount that holds the edits of a checkpoint. It asks the MLFS mounts, so a process that serves one names it in `except`.
  * Mounts of users other than the caller, root and the file's owner are not asked: they could answer anything, or never.
@@ -57,7 +67,7 @@ export async function readWriteMountOf(
   checkpointPath: string,
   except: ReadonlySet<string> = new Set(),
 ): Promise<FoundMount | undefined> {
-  const path = await realpath(checkpointPath).catch(() => resolve(checkpointPath));
+  const path = await realPathOf(checkpointPath).catch(() => resolve(checkpointPath));
   const file = await stat(path, { bigint: true }).catch(() => undefined);
   const trusted = [process.geteuid?.() ?? 0, 0, ...(file === undefined ? [] : [Number(file.uid)])];
   const mountpoints = (await mlfsMountpoints(trusted)).filter((mountpoint) => !except.has(mountpoint));

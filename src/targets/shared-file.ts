@@ -7,7 +7,7 @@ import { basename, dirname } from 'node:path';
  */
 export async function sharedFileWarning(path: string): Promise<string | undefined> {
   const real = await realpath(path).catch(() => undefined);
-  const found = real === undefined ? undefined : await stat(real).catch(() => undefined);
+  const found = real === undefined ? undefined : await stat(path).catch(() => undefined);
   if (real === undefined || found === undefined) return undefined;
   if (isNamedByContents(real)) {
     return `${path}: is the file ${real} of a cache, which is named after the hash of its contents: after a commit the name is wrong; mlfs commit --to NEW writes a new file instead`;

@@ -442,6 +442,16 @@ else:
     assert os.pread(reader, size, 0) == bytes(size)
     with open(target, 'xb') as file: file.write(b'n' * size)
     assert os.pread(reader, size, 0) == b'n' * size
+    # Who was replacing a file replaces nothing any more when it has no name.
+    lone = path('room', 'sub', 'other.bin')
+    with open(lone, 'rb') as file:
+        before = file.read()
+        with open(lone, 'wb') as late:
+            late.write(b'x' * len(before))
+            late.flush()
+            os.unlink(lone)
+        assert os.pread(file.fileno(), len(before), 0) == before
+    with open(lone, 'xb') as file: file.write(before)
 os.close(reader)
 `),
 

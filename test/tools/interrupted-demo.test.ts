@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { eventually } from '../support/cli-scene.ts';
 import { requires } from '../support/requires.ts';
 import { temporaryDirectory } from '../support/tmp.ts';
 
@@ -36,3 +38,56 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     },
   );
 }
+
+/** A demo whose server is stopped before it has mounted, so that it never answers. */
+async function unanswered(t: TestContext, command: string) {
+  const folder = await temporaryDirectory(t);
+  const child = spawn(process.execPath, ['--import', 'tsx', MAIN, command], {
+    env: { ...process.env, TMPDIR: folder },
+    stdio: 'ignore',
+  });
+  const ended = once(child, 'exit');
+  let server = 0;
+  t.after(() => {
+    if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
+    if (server > 0 && existsSync(`/proc/${server}`)) process.kill(server, 'SIGKILL');
+  });
+  await eventually('it starts a server', async () => {
+    const children = await readFile(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8');
+    for (const pid of children.split(' ').filter(Boolean)) {
+      const line = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+      if (line.includes('mount-process')) server = Number(pid);
+    }
+    return server > 0;
+  });
+  process.kill(server, 'SIGSTOP');
+  return { folder, child, ended, server };
+}
+
+for (const command of ['demo', 'doctor']) {
+  test(
+    `a ${command} whose mount does not answer is ended by SIGINT, and its server with it`,
+    NEEDS,
+    async (t) => {
+      const { folder, child, ended, server } = await unanswered(t, command);
+      child.kill('SIGINT');
+      assert.deepEqual(await ended, [null, 'SIGINT']);
+      assert.ok(!existsSync(`/proc/${server}`));
+      assert.deepEqual(
+        (await readdir(folder)).filter((name) => name.startsWith('mlfs-')),
+        [],
+      );
+    },
+  );
+}
+
+test('a second signal ends a demo whose mount does not answer at once', NEEDS, async (t) => {
+  const { child, ended, server } = await unanswered(t, 'demo');
+  child.kill('SIGINT');
+  // Another one: two of a kind that are pending are one.
+  child.kill('SIGTERM');
+  const [code, signal] = await ended;
+  assert.equal(code, null);
+  assert.ok(signal === 'SIGINT' || signal === 'SIGTERM', signal);
+  assert.ok(existsSync(`/proc/${server}`), 'its server was not waited for');
+});

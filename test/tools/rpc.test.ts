@@ -1,12 +1,13 @@
 /** /rpc through real mounts: a worker in Python, callers in shell and Python. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
-import { eventually } from '../support/cli-scene.ts';
+import { fileURLToPath } from 'node:url';
+import { eventually, scene, serverPid } from '../support/cli-scene.ts';
 import { DEBIAN_PYTHON } from '../support/requires.ts';
-import { spawnMlfs } from '../support/run-mlfs.ts';
+import { runMlfs, spawnMlfs } from '../support/run-mlfs.ts';
 import { mountable, Server, TRANSPORTS } from '../support/served.ts';
 import { WritableMount } from '../support/writable-mount.ts';
 
@@ -30,6 +31,14 @@ for line in sys.stdin:
 
 const ask = (id: string, text: string) =>
   `mkdir $M/rpc/${id}; printf '${text}' > $M/rpc/${id}/input.txt; cat $M/rpc/${id}/output.txt`;
+
+/** The command line, for programs that start it themselves. */
+const COMMAND = [
+  process.execPath,
+  '--import',
+  import.meta.resolve('tsx'),
+  fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url)),
+];
 
 const toStop = new WeakMap<TestContext, (() => Promise<unknown>)[]>();
 
@@ -218,6 +227,8 @@ refused(lambda: open(M + '/rpc/loose.npy', 'w'))
 refused(lambda: open(M + '/rpc/1/other.npy', 'w'))
 refused(lambda: open(M + '/rpc/1/output.npy', 'r+'))
 refused(lambda: os.rename(M + '/rpc/1', M + '/model/1'))
+for name in ['/rpc/status', '/rpc/call.npy', '/rpc/1/status', '/rpc', '/rpc/workers', '/rpc/1']:
+    refused(lambda: os.truncate(M + name, 0))
 with open(M + '/rpc/1/input.npy', 'wb') as file: file.write(b'x' * (5 << 20))
 print(os.stat(M + '/rpc/1/input.npy').st_size, len(open(M + '/rpc/1/input.npy', 'rb').read()))
 refused(lambda: os.rmdir(M + '/rpc/1'))
@@ -233,6 +244,10 @@ refused(lambda: os.rmdir(M + '/rpc/1'))
         'EPERM',
         'EPERM',
         'EXDEV',
+        ...(process.getuid?.() === 0 ? ['EPERM', 'EPERM', 'EPERM'] : ['EACCES', 'EPERM', 'EACCES']),
+        'EISDIR',
+        'EISDIR',
+        'EISDIR',
         `${5 << 20} ${5 << 20}`,
         'ENOTEMPTY',
         'taken',
@@ -241,7 +256,7 @@ refused(lambda: os.rmdir(M + '/rpc/1'))
 
     test('many calls at a time are answered, each with its own', async (t) => {
       const at = await mounted(t);
-      await serving(t, at);
+      const { said } = await serving(t, at);
       const answers = await at.python(`
 from concurrent.futures import ThreadPoolExecutor
 def call(number):
@@ -252,9 +267,49 @@ def call(number):
 with ThreadPoolExecutor(24) as pool: print(sum(pool.map(call, range(48))))
 `);
       assert.equal(Number(answers), 48);
+      assert.ok(!said().includes('Warning'), said());
     });
   });
 }
+
+describe('mlfs serve, where it cannot go on:', mountable('kernel'), () => {
+  test('a mount whose server is killed is not mounted any more', async (t) => {
+    const at = await scene(t);
+    assert.equal((await runMlfs(['mount', '--transport', 'kernel', at.checkpoint, at.mountpoint])).code, 0);
+    const pid = await serverPid(at);
+    const child = spawnMlfs(['serve', at.mountpoint, '--worker', 'cat']);
+    t.after(() => child.kill('SIGKILL'));
+    let said = '';
+    child.stderr.on('data', (chunk) => {
+      said += chunk;
+    });
+    const ended = once(child, 'close');
+    await eventually('it waits for a call', async () =>
+      (await readFile(join(at.mountpoint, 'rpc/status'), 'utf8')).includes('"workers":1'),
+    );
+    process.kill(pid, 'SIGKILL');
+    assert.deepEqual(await ended, [0, null], said);
+    assert.match(said, /is not mounted any more\n$/);
+  });
+
+  test('a mount that has no room for another worker says so, and what to do', async (t) => {
+    const server = await Server.start();
+    t.after(() => server.stop());
+    const at = await WritableMount.create(t, server, 'kernel', TENSORS);
+    const said = await at.python(`
+import resource, subprocess
+resource.setrlimit(resource.RLIMIT_NOFILE, (2048, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+held = []
+try:
+    while True: held.append(os.open(M + '/rpc/workers/w.%d' % len(held), os.O_RDWR | os.O_CREAT | os.O_NONBLOCK))
+except OSError as full: assert full.errno in (errno.ENOSPC, errno.ENFILE), full
+command = ${JSON.stringify(COMMAND)}
+print(subprocess.run([*command, 'serve', M, '--worker', 'cat'], capture_output=True, text=True))
+`);
+    assert.match(said, /returncode=4/);
+    assert.match(said, /the mount has no room for another worker.*try: End other workers/);
+  });
+});
 
 describe('one file, one descriptor:', mountable('kernel'), () => {
   test('what is read behind the request is its answer', async (t) => {

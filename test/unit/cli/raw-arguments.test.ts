@@ -55,6 +55,28 @@ test('from a working directory that is not UTF-8 only absolute paths are read', 
   assert.equal((await shell(`cd $'d\\xff'; mlfs ls "$1/plain.pt"`)).code, 0);
 });
 
+test('no way of giving a path starts from a working directory that is not UTF-8', async (t) => {
+  const { folder, shell } = await scene(t);
+  await mkdir(join(folder, 'd\uFFFD'));
+  await shell(`mkdir $'d\\xff'; cp plain.pt $'d\\xff/'`);
+  for (const line of [
+    'commit "$1/plain.pt" --to=out.pt',
+    'seal "$1/plain.pt" --output=seal.json',
+    'seal "$1/plain.pt" -oseal.json',
+    'mount --state=state "$1/plain.pt" "$1/none"',
+    '--model=plain.pt --mount="$1/none"',
+    'plain.pt "$1/none"',
+    'info -- -plain.pt',
+  ]) {
+    const said = await shell(`cd $'d\\xff'; mlfs ${line}`);
+    assert.equal(said.code, 2, line);
+    assert.match(said.stderr, /^mlfs: the working directory .*\/d\\xff: is not UTF-8/, line);
+  }
+  assert.deepEqual(await readdir(join(folder, 'd\uFFFD')), []);
+  const sealed = await shell(`cd $'d\\xff'; mlfs seal "$1/plain.pt" --output="$1/seal.json"`);
+  assert.equal(sealed.code, 0, sealed.stderr);
+});
+
 test('a link with a plain name is read; edits of it are kept only where --state says', async (t) => {
   const { folder, shell } = await scene(t);
   const said = await shell(

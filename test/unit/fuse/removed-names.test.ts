@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { InodeTable } from '../../../src/tree/inode-table.ts';
-import { O_RDWR, O_WRONLY, refusedWith, SIZE, writableTree } from './writable-tree.ts';
+import { O_RDWR, O_TRUNC, O_WRONLY, refusedWith, SIZE, writableTree } from './writable-tree.ts';
 
 const O_EXCL = 0o200;
+/** renameat2's RENAME_NOREPLACE. */
+const NOREPLACE = 1;
 const DEADLINE_MS = 10_000;
 
 /** The tree, with a clock that moves when it is told. */
@@ -86,10 +88,14 @@ test('a file that was replaced in time does not come back a second time', async 
 });
 
 test('who may not write a file may neither remove it nor take up what another removed', async (t) => {
-  const { filesystem, room, context, remove, nodeidOf, weight } = setUp(t);
+  const { filesystem, room, context, remove, nodeidOf, weight, updates, log } = setUp(t);
   const stranger = { ...context, uid: 1234, gid: 1234 };
   await filesystem.setattr(room.nodeid, { mode: 0o777 }, context);
   assert.throws(() => remove('weight.bin', stranger), refusedWith('EACCES'));
+  assert.match(
+    log.at(-1) ?? '',
+    /^\/room\/weight\.bin: cannot be removed by who may not write it\. .*cp, tar/,
+  );
   assert.throws(() => remove('gathered.bin'), refusedWith('EPERM'));
   assert.equal(nodeidOf('weight.bin'), weight.nodeid);
   remove('weight.bin');
@@ -97,7 +103,59 @@ test('who may not write a file may neither remove it nor take up what another re
     filesystem.create(room.nodeid, 'weight.bin', 0o644, O_RDWR | O_EXCL, who);
   await assert.rejects(create(stranger), refusedWith('EACCES'));
   assert.equal(nodeidOf('weight.bin'), undefined);
+  const mine = await filesystem.create(room.nodeid, 'mine', 0o644, O_RDWR, stranger);
+  await filesystem.write(mine.entry.attr.nodeid, mine.opened.handle, 0, Buffer.alloc(SIZE, 7));
+  for (const flags of [0, NOREPLACE]) {
+    await assert.rejects(
+      filesystem.rename(room.nodeid, 'mine', room.nodeid, 'weight.bin', flags, stranger),
+      refusedWith('EACCES'),
+    );
+  }
+  assert.equal(updates.changed, 0);
+  assert.equal(nodeidOf('weight.bin'), undefined, 'whoever removed it can still make it');
+  assert.notEqual(nodeidOf('mine'), undefined);
   await create(context);
+});
+
+test('who was replacing a file when its name was removed replaces nothing, and its room is given back', async (t) => {
+  const { filesystem, tree, room, context, pass, remove, nodeidOf, weight, half, updates, log, closed } =
+    setUp(t);
+  tree.link(room, 'tied.bin', weight);
+  remove('tied.bin');
+  const tied = await filesystem.open(weight.nodeid, O_WRONLY | O_TRUNC, context);
+  await filesystem.write(weight.nodeid, tied.handle, 0, Buffer.alloc(SIZE, 5));
+  await filesystem.flush(weight.nodeid, tied.handle);
+  assert.equal(updates.changed, 1, 'the file has another name');
+  await filesystem.release(weight.nodeid, tied.handle);
+  pass(DEADLINE_MS);
+  const replacing = await filesystem.open(weight.nodeid, O_WRONLY | O_TRUNC, context);
+  const inPlace = await filesystem.open(weight.nodeid, O_RDWR, context);
+  const other = await filesystem.open(half.nodeid, O_WRONLY | O_TRUNC, context);
+  const fill = (handle: number, value: number) =>
+    filesystem.write(weight.nodeid, handle, 0, Buffer.alloc(SIZE, value));
+  await fill(replacing.handle, 8);
+  remove('weight.bin');
+  remove('tied.bin');
+  await fill(replacing.handle, 9);
+  await filesystem.setattr(weight.nodeid, { size: 0, handle: inPlace.handle }, context);
+  await fill(inPlace.handle, 9);
+  for (const { handle } of [replacing, inPlace]) {
+    await filesystem.flush(weight.nodeid, handle);
+    await filesystem.release(weight.nodeid, handle);
+  }
+  assert.equal(updates.changed, 1);
+  assert.equal(closed.length, 3);
+  pass(DEADLINE_MS);
+  assert.equal(nodeidOf('weight.bin'), weight.nodeid);
+  assert.equal(log.length, 3);
+  await filesystem.write(half.nodeid, other.handle, 0, Buffer.alloc(SIZE / 2, 3));
+  await filesystem.flush(half.nodeid, other.handle);
+  assert.equal(updates.changed, 2, 'another file is replaced');
+  remove('weight.bin');
+  const again = await filesystem.create(room.nodeid, 'weight.bin', 0o644, O_WRONLY, context);
+  await fill(again.opened.handle, 4);
+  await filesystem.flush(weight.nodeid, again.opened.handle);
+  assert.equal(updates.changed, 3, 'and so is this one when it is made again');
 });
 
 test('a removed name that is asked for as a folder, or by mknod, is EEXIST and back', (t) => {
@@ -113,7 +171,6 @@ test('a removed name that is asked for as a folder, or by mknod, is EEXIST and b
 });
 
 test('a rename that must find nothing replaces a removed file', async (t) => {
-  const NOREPLACE = 1;
   const { filesystem, room, context, remove, bytes } = setUp(t);
   const { entry, opened } = await filesystem.create(room.nodeid, 'new', 0o644, O_RDWR, context);
   await filesystem.write(entry.attr.nodeid, opened.handle, 0, Buffer.alloc(SIZE, 6));

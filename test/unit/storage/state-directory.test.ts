@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmod, mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
@@ -329,6 +329,33 @@ test('a gradient that is open when the directory is given up can be read, and ta
   assert.deepEqual(await next.gradients(), new Map([['a', 4]]));
   await next.close();
 });
+
+test('a gradient that was not open when the directory was given up can be read, and the directory is let go again', async (t) => {
+  const { folder, state, again } = await located(t);
+  const first = state.gradient('a', 0, 100);
+  await first.write(0, Buffer.from('kept'));
+  await first.close();
+  // As a file has it that was found when the mount began.
+  const known = state.gradient('a', 4, 100);
+  const gone = state.gradient('b', 4, 100);
+  t.after(() => Promise.all([known.close(), gone.close()]));
+  await state.close();
+  const next = await again();
+  await next.lock();
+  assert.equal((await known.read(0, 10)).toString(), 'kept');
+  await assert.rejects(known.write(0, Buffer.from('lost')), { code: 'ERR_MLFS_STALE' });
+  await assert.rejects(gone.read(0, 4), { code: 'ERR_MLFS_STALE', message: /is not there any more/ });
+  await known.close();
+  await next.close();
+  assert.deepEqual(await openBelow(folder), []);
+});
+
+/** Descriptors of this process of what lies in a folder. */
+async function openBelow(folder: string): Promise<string[]> {
+  const fds = await readdir('/proc/self/fd');
+  const paths = await Promise.all(fds.map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')));
+  return paths.filter((path) => path.startsWith(folder));
+}
 
 test('a directory that is being made when it is given up is not locked afterwards', async (t) => {
   const { state, again } = await located(t);

@@ -26,6 +26,18 @@ test('links are followed up to a mount point, and nothing in it is looked at', a
   }
 });
 
+test('a link over a folder that is not UTF-8 leads on to a mount point', async (t) => {
+  const folder = await temporaryDirectory(t);
+  const raw = Buffer.concat([Buffer.from(`${folder}/d`), Buffer.of(0xe9)]);
+  await mkdir(raw);
+  await mkdir(join(folder, 'mount'));
+  await symlink('../mount', Buffer.concat([raw, Buffer.from('/back')]));
+  await symlink(Buffer.from([0x64, 0xe9]), join(folder, 'plain'));
+  const mounts = new Set([join(folder, 'mount'), join(folder, 'd\uFFFD')]);
+  assert.equal(await pathUpTo(join(folder, 'plain/back/model'), mounts), join(folder, 'mount/model'));
+  assert.equal(await pathUpTo(join(folder, 'plain/x'), mounts), join(folder, 'd\uDCE9/x'));
+});
+
 test('a circle of links ends', async (t) => {
   const folder = await temporaryDirectory(t);
   await symlink('b', join(folder, 'a'));
