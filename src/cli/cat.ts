@@ -1,6 +1,6 @@
-import { once } from 'node:events';
 import type { Command } from 'commander';
 import { MlfsError } from '../errors.ts';
+import { isStdoutBroken, writeStdout } from './stdout.ts';
 
 /** `mlfs cat CHECKPOINT NAME`: a tensor's exact bytes, without mounting. */
 export function registerCat(program: Command): void {
@@ -27,6 +27,7 @@ async function writeTensor(path: string, name: string, options: { readonly force
   await noteUncommittedEdits(path);
   await using checkpoint = await openCheckpoint(path);
   for await (const bytes of checkpoint.stream(name)) {
-    if (!process.stdout.write(bytes)) await once(process.stdout, 'drain');
+    await writeStdout(bytes);
+    if (isStdoutBroken()) return;
   }
 }

@@ -25,6 +25,7 @@ import { registerReload } from './reload.ts';
 import { registerSeal } from './seal.ts';
 import { registerServe } from './serve.ts';
 import { registerStatus } from './status.ts';
+import { handleBrokenOutput, writeStdout } from './stdout.ts';
 import { refuseStoppedMounts } from './stopped-mounts.ts';
 import { registerUmount } from './umount.ts';
 import { registerVerify } from './verify.ts';
@@ -54,16 +55,16 @@ const REGISTRARS = [
  * their bytes.
  */
 export async function run(argv: readonly string[], { typed = false } = {}): Promise<number> {
-  endQuietlyOnClosedPipe();
+  handleBrokenOutput();
   try {
     if (typed) refuseRawArguments(argv);
     const words = translatePrototype(argv);
     const program = await createProgram(words);
     const names = program.commands.flatMap((command) => [command.name(), ...command.aliases()]);
     await program.parseAsync(translateMountHelper(words, new Set(names)), { from: 'user' });
-    return Number(process.exitCode ?? EXIT.ok);
+    return exitCode();
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    if (error instanceof CommanderError) return error.exitCode === 0 ? exitCode() : EXIT.usage;
     printError(error);
     return exitCodeOf(error);
   }
@@ -76,6 +77,7 @@ async function createProgram(argv: readonly string[]): Promise<Command> {
     .helpOption('-h, --help', 'show help')
     .showHelpAfterError('  try: mlfs --help')
     .configureOutput({
+      writeOut: (text) => void writeStdout(text),
       outputError: (text, write) => write(`${usageError(text)}\n`),
     })
     .exitOverride()
@@ -115,10 +117,7 @@ function usageError(text: string): string {
   return lines.map((line) => visible(line.replace(/^error: /, 'mlfs: '))).join('\n');
 }
 
-/** `mlfs ls model.pt | head` ends when head does. */
-function endQuietlyOnClosedPipe(): void {
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
-    process.exit(EXIT.ok);
-  });
+/** What the command set, or a failure to write its output. */
+function exitCode(): number {
+  return Number(process.exitCode ?? EXIT.ok);
 }
