@@ -83,7 +83,9 @@ async function beforeUnmount(mountpoint: string, lazy: boolean): Promise<BeforeU
     import('../targets/server-end.ts'),
   ]);
   const found = await statusOf(mountpoint).catch((cause: unknown) => {
-    if (!lazy) throw cause;
+    // Root may unmount what it may not read.
+    const unreadable = cause instanceof MlfsError && cause.code === 'ERR_MLFS_ACCESS';
+    if (!lazy && !unreadable) throw cause;
     return undefined;
   });
   const end = await ServerEnd.of(mountpoint, found);
