@@ -1,13 +1,13 @@
 /** Programs that go through a whole mount, one that may be written and is in use: they end well, and find it afterwards as it was before. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { copyFile, writeFile } from 'node:fs/promises';
+import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { eventually } from '../support/cli-scene.ts';
 import { DEBIAN_PYTHON } from '../support/requires.ts';
-import { spawnMlfs } from '../support/run-mlfs.ts';
+import { runMlfs, spawnMlfs } from '../support/run-mlfs.ts';
 import { mountable, Server, TRANSPORTS } from '../support/served.ts';
 import { WritableMount } from '../support/writable-mount.ts';
 
@@ -41,6 +41,26 @@ for line in sys.stdin:
 `;
 
 for (const transport of TRANSPORTS) {
+  test(
+    `${transport}: the mount's bytes are the tensors' bytes that info prints`,
+    mountable(transport),
+    async (t) => {
+      const server = await Server.start();
+      t.after(() => server.stop());
+      const { path, summary } = await server.mount(CHECKPOINT, { transport, readOnly: true });
+      const { tensor_bytes } = JSON.parse(String((await runMlfs(['info', '--json', CHECKPOINT])).stdout));
+      assert.equal(summary.bytes, tensor_bytes);
+      assert.equal(
+        JSON.parse(await readFile(join(path, 'sys/status.json'), 'utf8')).tensor_bytes,
+        tensor_bytes,
+      );
+      assert.match(
+        await readFile(join(path, 'sys/metrics'), 'utf8'),
+        new RegExp(`^mlfs_tensor_bytes ${tensor_bytes}$`, 'm'),
+      );
+    },
+  );
+
   describe(`${transport}:`, mountable(transport, 'rsync'), () => {
     let server: Server;
     before(async () => {
