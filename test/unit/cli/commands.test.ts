@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { PyDict, PyGlobal, PyObject, PyTuple } from '../../../src/checkpoint/pickle/values.ts';
 import { tensorToWrite, writeTorchZip } from '../../../src/checkpoint/torch/writer.ts';
 import { MLFS, runMlfs, spawnMlfs } from '../../support/run-mlfs.ts';
@@ -98,6 +99,42 @@ test('output that cannot be written is one line, and exit code 1', async (t) => 
     code: 1,
     stderr: 'mlfs: stdout: file too large\n',
   });
+});
+
+test('a path of a mount in place of a name is answered with the name', async (t) => {
+  const path = await checkpoint(t);
+  for (const [command, given, advice] of [
+    ['ls', 'layers/1', `ls ${path} layers.1`],
+    ['ls', 'model/layers/1/weight.bin', `ls ${path} layers.1.weight`],
+    ['ls', 'no/such', `ls ${path}`],
+    ['cat', 'model/layers/1/weight.bin', `cat ${path} layers.1.weight`],
+    ['cat', 'layers/1', `ls ${path} layers.1`],
+    ['cat', 'no/such', `ls ${path}`],
+  ] as const) {
+    const { code, stderr } = await runMlfs([command, path, given]);
+    assert.equal(code, 1);
+    assert.ok(stderr.endsWith(`\n  try: mlfs ${advice}\n`), `${command} ${given}: ${stderr}`);
+  }
+});
+
+test('a command that does not exist is named, and a file in its place is to be mounted', async (t) => {
+  const path = await checkpoint(t);
+  const help = await runMlfs(['help', 'nope']);
+  assert.deepEqual([help.code, help.stderr], [2, "mlfs: unknown command 'nope'\n  try: mlfs --help\n"]);
+  assert.equal((await runMlfs(['help', 'ls'])).code, 0);
+  const mount = await runMlfs([path, 'm0', '--read-only']);
+  const advice = `  try: mlfs mount ${path} m0 --read-only\n`;
+  assert.deepEqual([mount.code, mount.stderr], [2, `mlfs: unknown command '${path}'\n${advice}`]);
+});
+
+test('info says which part is the model, and no own classes of a script', async () => {
+  const fixture = (name: string) =>
+    fileURLToPath(new URL(`../../fixtures/torch-2.13/${name}`, import.meta.url));
+  const training = await runMlfs(['info', fixture('checkpoint.pt')]);
+  assert.match(String(training.stdout), /^model +\S+: \d+ of the \d+ tensors$/m);
+  const script = await runMlfs(['info', fixture('scripted.pt')]);
+  assert.doesNotMatch(String(script.stdout), /__torch__|would:|^model/m);
+  assert.match(String(script.stdout), /^format +torchscript$/m);
 });
 
 test('info names what a pickle mentions and MLFS does not know', async (t) => {
