@@ -186,6 +186,13 @@ export class OpenedCheckpoint implements AsyncDisposable {
     }
   }
 
+  /** The path of the model from the root, such as `state_dict`, and how many tensors it has, those with several names once. */
+  get model(): { readonly path: string; readonly tensors: number } {
+    const seen = new ViewMap<true>();
+    for (const { tensor, inModel } of this.#byName.values()) if (inModel) seen.set(tensor, true);
+    return { path: this.#modelPath, tensors: seen.size };
+  }
+
   /** Tensors that belong to the model and are not in /model of a mount, and why. */
   get leftOut(): readonly { readonly name: string; readonly reason: string }[] {
     return this.#names.leftOut.map(({ name, reason }) => ({ name, reason }));

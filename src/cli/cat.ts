@@ -1,6 +1,8 @@
-import { once } from 'node:events';
 import type { Command } from 'commander';
 import { MlfsError } from '../errors.ts';
+import { quoteName } from '../visible-text.ts';
+import { dottedName } from './dotted-name.ts';
+import { isStdoutBroken, writeStdout } from './stdout.ts';
 
 /** `mlfs cat CHECKPOINT NAME`: a tensor's exact bytes, without mounting. */
 export function registerCat(program: Command): void {
@@ -26,7 +28,16 @@ async function writeTensor(path: string, name: string, options: { readonly force
   ]);
   await noteUncommittedEdits(path);
   await using checkpoint = await openCheckpoint(path);
+  const dotted = checkpoint.get(name) === undefined ? dottedName(checkpoint, name) : undefined;
+  if (dotted !== undefined) {
+    const command = checkpoint.get(dotted) === undefined ? 'ls' : 'cat';
+    throw new MlfsError('ERR_MLFS_NOT_FOUND', `${path}: has no tensor ${quoteName(name)}`, {
+      path,
+      advice: `mlfs ${command} ${path} ${dotted}`,
+    });
+  }
   for await (const bytes of checkpoint.stream(name)) {
-    if (!process.stdout.write(bytes)) await once(process.stdout, 'drain');
+    await writeStdout(bytes);
+    if (isStdoutBroken()) return;
   }
 }

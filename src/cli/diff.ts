@@ -4,6 +4,7 @@ import type { Distance } from '../numbers/distance.ts';
 import type { Described, TensorDifference } from '../targets/difference.ts';
 import { printJson, printLine } from './output.ts';
 import { grouped, humanBytes, plural } from './printable.ts';
+import { isStdoutBroken } from './stdout.ts';
 
 interface DiffFlags {
   readonly json?: boolean;
@@ -42,7 +43,8 @@ async function diff(before: string, after: string, flags: DiffFlags): Promise<vo
     try {
       for await (const difference of differences(a, b, (progress) => bar.update(progress))) {
         found++;
-        if (flags.quiet) break;
+        // The exit code is known.
+        if (flags.quiet || isStdoutBroken()) break;
         if (flags.json) printJson(difference);
         else printLine(asLine(difference));
       }

@@ -27,6 +27,11 @@ async function showInfo(path: string, options: { readonly json?: boolean }): Pro
   else printText(asText(facts));
 }
 
+/** Classes whose code a TorchScript archive holds: Python never imports them. */
+function isOwnClass({ format }: OpenedCheckpoint, name: string): boolean {
+  return format === 'torchscript' && name.startsWith('__torch__.');
+}
+
 type Facts = ReturnType<typeof factsOf>;
 
 function factsOf(checkpoint: OpenedCheckpoint) {
@@ -54,7 +59,8 @@ function factsOf(checkpoint: OpenedCheckpoint) {
     not_in_export: checkpoint.notExported,
     changed_names: checkpoint.separatedNames,
     metadata: checkpoint.metadata,
-    unknown_globals: checkpoint.unknownGlobals,
+    model: checkpoint.model,
+    unknown_globals: checkpoint.unknownGlobals.filter((name) => !isOwnClass(checkpoint, name)),
     warnings: checkpoint.warnings.map(({ code, message }) => ({ code, message })),
   };
 }
@@ -79,6 +85,13 @@ function asText(facts: Facts): string {
     ['file', exactBytes(facts.file_bytes)],
     ['tensors', `${plural(facts.tensors, 'tensor')}, ${exactBytes(facts.tensor_bytes)}`],
   ];
+  if (facts.model.path !== '') {
+    const { path, tensors } = facts.model;
+    lines.push([
+      'model',
+      `${bounded(path, MAX_NAME_BYTES)}: ${tensors} of the ${plural(facts.tensors, 'tensor')}`,
+    ]);
+  }
   if (facts.unused_storage_bytes > 0) {
     const { storage_bytes: all, unused_storage_bytes: unused } = facts;
     lines.push(['storages', `${exactBytes(all)}, of which no tensor uses ${exactBytes(unused)}`]);

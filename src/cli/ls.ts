@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { MlfsError } from '../errors.ts';
 import type { TensorInfo } from '../index.ts';
+import { dottedName } from './dotted-name.ts';
 import { notice } from './notice.ts';
 import { printJson, printTable } from './output.ts';
 import { grouped, table } from './printable.ts';
@@ -37,7 +38,7 @@ async function listTensors(path: string, prefix: string | undefined, options: Ls
   if (prefix !== undefined && tensors.length === 0) {
     throw new MlfsError('ERR_MLFS_NOT_FOUND', `${path}: no tensor's name starts with ${prefix}`, {
       path,
-      advice: `mlfs ls ${path}`,
+      advice: `mlfs ls ${path} ${dottedName(checkpoint, prefix) ?? ''}`.trimEnd(),
     });
   }
   if (options.json) {

@@ -4,27 +4,28 @@
  */
 import { exactJson } from '../numbers/exact-json.ts';
 import { visible, visibleJson, visibleLines } from '../visible-text.ts';
+import { writeStdout } from './stdout.ts';
 
 /** Prints a line on stdout. */
 export function printLine(line: string): void {
-  process.stdout.write(`${visible(line)}\n`);
+  print(`${visible(line)}\n`);
 }
 
 /** Prints lines on stdout, each with its line feed: tables and documents of MLFS. Names in them must have gone through `visible`. */
 export function printText(text: string): void {
-  process.stdout.write(visibleLines(text));
+  print(visibleLines(text));
 }
 
 /** Prints JSON on one line, where bigints are integers with all digits, or indented. */
 export function printJson(value: unknown, indent?: number): void {
   const json = indent === undefined ? exactJson(value) : visibleJson(value, indent);
-  process.stdout.write(`${json}\n`);
+  print(`${json}\n`);
 }
 
 /** Prints text without a line feed, styled where stdout has colours; `style` are the SGR codes that begin and end it. */
 export function printStyled(text: string, style: readonly [number, number] = BOLD): void {
   const shown = visible(text);
-  process.stdout.write(colours(process.stdout) ? `\x1b[${style[0]}m${shown}\x1b[${style[1]}m` : shown);
+  print(colours(process.stdout) ? `\x1b[${style[0]}m${shown}\x1b[${style[1]}m` : shown);
 }
 
 const BOLD = [1, 22] as const;
@@ -34,6 +35,11 @@ export function printTable(lines: readonly string[]): void {
   const [title = '', ...rows] = lines;
   printStyled(title);
   printText(`\n${rows.map((row) => `${row}\n`).join('')}`);
+}
+
+/** The stream keeps the order of writes that are not awaited. */
+function print(text: string): void {
+  void writeStdout(text);
 }
 
 /** Whether to colour the output to a stream: https://no-color.org. */

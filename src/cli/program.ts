@@ -2,8 +2,9 @@
  * The command line. Each command is a file that registers itself and loads its imports when it runs, so that `mlfs ls` does not load what
  * only `mlfs mount` needs. Only here errors become exit codes.
  */
+import { existsSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
-import { EXIT } from '../errors.ts';
+import { EXIT, MlfsError } from '../errors.ts';
 import { VERSION } from '../version.ts';
 import { visible } from '../visible-text.ts';
 import { registerCat } from './cat.ts';
@@ -21,10 +22,12 @@ import { translateMountHelper } from './mount-helper.ts';
 import { exitCodeOf, printError } from './print-error.ts';
 import { translatePrototype } from './prototype.ts';
 import { refuseRawArguments, refuseRawFolder } from './raw-arguments.ts';
+import { refuseMountpoint } from './refuse-mountpoint.ts';
 import { registerReload } from './reload.ts';
 import { registerSeal } from './seal.ts';
 import { registerServe } from './serve.ts';
 import { registerStatus } from './status.ts';
+import { handleBrokenOutput, writeStdout } from './stdout.ts';
 import { refuseStoppedMounts } from './stopped-mounts.ts';
 import { registerUmount } from './umount.ts';
 import { registerVerify } from './verify.ts';
@@ -54,18 +57,19 @@ const REGISTRARS = [
  * their bytes.
  */
 export async function run(argv: readonly string[], { typed = false } = {}): Promise<number> {
-  endQuietlyOnClosedPipe();
+  handleBrokenOutput();
   try {
     if (typed) refuseRawArguments(argv);
     const words = translatePrototype(argv);
     const program = await createProgram(words);
-    const names = program.commands.flatMap((command) => [command.name(), ...command.aliases()]);
-    const line = translateMountHelper(words, new Set(names));
+    const names = new Set(program.commands.flatMap((command) => [command.name(), ...command.aliases()]));
+    const line = translateMountHelper(words, names);
     if (typed) refuseRawFolder(line);
+    refuseUnknown(line, names);
     await program.parseAsync(line, { from: 'user' });
-    return Number(process.exitCode ?? EXIT.ok);
+    return exitCode();
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    if (error instanceof CommanderError) return error.exitCode === 0 ? exitCode() : EXIT.usage;
     printError(error);
     return exitCodeOf(error);
   }
@@ -78,6 +82,7 @@ async function createProgram(argv: readonly string[]): Promise<Command> {
     .helpOption('-h, --help', 'show help')
     .showHelpAfterError('  try: mlfs --help')
     .configureOutput({
+      writeOut: (text) => void writeStdout(text),
       outputError: (text, write) => write(`${usageError(text)}\n`),
     })
     .exitOverride()
@@ -99,6 +104,8 @@ MLFS_DEBUG=1 prints a stack trace with an error.`,
   program.hook('preAction', async (_program, command) => {
     // A mount that is to be unmounted need not answer.
     if (command.name() !== 'umount') await refuseStoppedMounts(command.args);
+    const [word] = command.args;
+    if (word !== undefined && takesFile(command)) await refuseMountpoint(command.name(), word);
   });
   const known = program.commands.some(
     (command) => command.name() === argv[0] || command.aliases().includes(argv[0] ?? ''),
@@ -117,10 +124,30 @@ function usageError(text: string): string {
   return lines.map((line) => visible(line.replace(/^error: /, 'mlfs: '))).join('\n');
 }
 
-/** `mlfs ls model.pt | head` ends when head does. */
-function endQuietlyOnClosedPipe(): void {
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
-    process.exit(EXIT.ok);
-  });
+/** Whether the first argument is a checkpoint file and never a mount point. */
+function takesFile(command: Command): boolean {
+  const name = command.name();
+  return FILE_COMMANDS.has(name) || (name === 'verify' && command.opts().seal === undefined);
+}
+
+const FILE_COMMANDS = new Set(['ls', 'info', 'cat', 'bench']);
+
+/** Throws ERR_MLFS_USAGE for the name of a file in place of a command, and for `mlfs help` of an unknown command. */
+function refuseUnknown(words: readonly string[], commands: ReadonlySet<string>): void {
+  const [first = '', second = ''] = words;
+  const known = (word: string) =>
+    word === '' || word.startsWith('-') || word === 'help' || commands.has(word);
+  if (!known(first) && existsSync(first)) {
+    throw new MlfsError('ERR_MLFS_USAGE', `unknown command '${first}'`, {
+      advice: `mlfs mount ${words.join(' ')}`,
+    });
+  }
+  if (first === 'help' && !known(second)) {
+    throw new MlfsError('ERR_MLFS_USAGE', `unknown command '${second}'`, { advice: 'mlfs --help' });
+  }
+}
+
+/** What the command set, or a failure to write its output. */
+function exitCode(): number {
+  return Number(process.exitCode ?? EXIT.ok);
 }

@@ -46,6 +46,8 @@ function printStatus(status: TargetStatus): void {
   }
   const width = Math.max(...facts.map(([name]) => name.length));
   for (const [name, fact] of facts) printLine(`${name.padEnd(width)}  ${fact}`);
+  const advice = adviceOnStale(status);
+  if (advice !== undefined) printLine(`  try: ${advice}`);
   if (status.dirty_tensors.length > 0) printTensors(status);
 }
 
@@ -54,6 +56,14 @@ function stateOf({ state, stale_reason, commit }: TargetStatus): string {
   if (state === 'stale') return `not the file that was opened: ${stale_reason}`;
   if (state === 'current' || commit === null) return state;
   return `committing, ${grouped(commit.done)} of ${exactBytes(commit.total)}`;
+}
+
+/** What makes a mount show the file that is there now. */
+function adviceOnStale({ state, stale_reason, mountpoint, dirty_bytes }: TargetStatus): string | undefined {
+  if (state !== 'stale' || stale_reason === 'gone' || mountpoint === null) return undefined;
+  const reload = `mlfs reload ${mountpoint}`;
+  if (dirty_bytes === 0) return reload;
+  return `mlfs commit ${mountpoint} --to NEW.pt, or mlfs discard ${mountpoint}; then ${reload}`;
 }
 
 function editsOf({ dirty_bytes, dirty_ranges_total }: TargetStatus): string {

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { MlfsError } from '../errors.ts';
+import type { ServerEnd } from '../targets/server-end.ts';
 import { notice } from './notice.ts';
 import { exactBytes } from './printable.ts';
 
@@ -35,55 +36,78 @@ async function unmount(directory: string, options: { readonly lazy?: boolean }):
       advice: `umount ${directory}`,
     });
   }
-  await beforeUnmount(path, options.lazy ?? false);
+  const lazy = options.lazy ?? false;
+  const { committed, kept, end } = await beforeUnmount(path, lazy);
   try {
-    await unmountPath(path, options.lazy ?? false);
+    await unmountPath(path, lazy);
   } catch (cause) {
     if (!(cause instanceof MlfsError)) throw cause;
     if (cause.code !== 'ERR_MLFS_BUSY') {
       const advice = 'only root and the user who mounted it may unmount it';
       throw new MlfsError(cause.code, cause.message, { path: directory, advice, cause });
     }
-    throw new MlfsError('ERR_MLFS_BUSY', `${directory}: is in use`, {
-      path: directory,
-      advice: `mlfs umount --lazy ${directory} detaches it now, and it ends when nothing uses it any more; fuser -vm ${directory} shows who uses it`,
-      cause,
-    });
+    throw new MlfsError(
+      'ERR_MLFS_BUSY',
+      `${directory}: is in use${committed ? '; its edits were committed' : ''}`,
+      {
+        path: directory,
+        advice: `mlfs umount --lazy ${directory} detaches it now, and it ends when nothing uses it any more; fuser -vm ${directory} shows who uses it`,
+        cause,
+      },
+    );
   }
+  if (kept !== undefined) notice(kept);
+  if (!lazy && !(await end.wait())) {
+    notice(`${directory}: is unmounted, but its server still has the checkpoint open`);
+  }
+}
+
+interface BeforeUnmount {
+  /** Edits were written back. */
+  readonly committed: boolean;
+  /** What to say about the edits when it is unmounted. */
+  readonly kept: string | undefined;
+  readonly end: ServerEnd;
 }
 
 /**
  * Before unmounting, a mount that writes back commits, so that a failure is reported here and the mount stays. Other mounts keep their
- * edits, and a notice says so; if the state directory is gone, the mount stays, because the edits can still be read from it. A mount that
- * cannot be read is unmounted all the same. So is one that does not answer when `lazy` is set: its edits are in the journal.
+ * edits, and a notice afterwards says so; if the state directory is gone, the mount stays, because the edits can still be read from it. A
+ * mount that cannot be read is unmounted all the same. So is one that does not answer when `lazy` is set: its edits are in the journal.
  */
-async function beforeUnmount(mountpoint: string, lazy: boolean): Promise<void> {
-  const [{ statusOf }, { MountClient }, { journalBytesIn }] = await Promise.all([
+async function beforeUnmount(mountpoint: string, lazy: boolean): Promise<BeforeUnmount> {
+  const [{ statusOf }, { MountClient }, { journalBytesIn }, { ServerEnd }] = await Promise.all([
     import('../targets/find-mount.ts'),
     import('../targets/mount-client.ts'),
     import('../targets/uncommitted-edits.ts'),
+    import('../targets/server-end.ts'),
   ]);
   const found = await statusOf(mountpoint).catch((cause: unknown) => {
-    if (!lazy) throw cause;
+    // Root may unmount what it may not read.
+    const unreadable = cause instanceof MlfsError && cause.code === 'ERR_MLFS_ACCESS';
+    if (!lazy && !unreadable) throw cause;
     return undefined;
   });
+  const end = await ServerEnd.of(mountpoint, found);
   const { status } = found ?? {};
-  if (status === undefined || !(status.dirty_bytes > 0)) return;
+  if (status === undefined || !(status.dirty_bytes > 0)) return { committed: false, kept: undefined, end };
   if (status.write_back) {
     if (!lazy) await new MountClient(mountpoint).commit({});
-    return;
+    return { committed: !lazy, kept: undefined, end };
   }
   const { path } = status.image;
   const edits = `${exactBytes(status.dirty_bytes)} of edits`;
-  const { state_directory: kept = '', bytes = 0 } = status.journal ?? {};
-  if ((await journalBytesIn(kept)) >= bytes) {
-    notice(`${edits} are kept in ${kept}; mlfs commit ${path} writes them into the file`);
-    return;
+  const { state_directory: stateDirectory = '', bytes = 0 } = status.journal ?? {};
+  if ((await journalBytesIn(stateDirectory)) >= bytes) {
+    return {
+      committed: false,
+      kept: `${edits} are kept in ${stateDirectory}; mlfs commit ${path} writes them into the file`,
+      end,
+    };
   }
-  const gone = `${kept} was removed or moved`;
+  const gone = `${stateDirectory} was removed or moved`;
   if (lazy) {
-    notice(`${edits} are not kept: ${gone}`);
-    return;
+    return { committed: false, kept: `${edits} are not kept: ${gone}`, end };
   }
   throw new MlfsError('ERR_MLFS_STALE', `${mountpoint}: ${edits} would be lost: ${gone}`, {
     path: mountpoint,

@@ -271,7 +271,7 @@ export class MountServer implements Mounted {
     this.#session = session;
     this.#summary = {
       tensors: served.built.tensors,
-      bytes: served.built.tree.totalBytes,
+      bytes: served.built.tensorBytes,
       milliseconds: Date.now() - startedMs,
       transport: transport.name,
       metricsUrl: this.#metrics?.url,
@@ -354,7 +354,7 @@ export class MountServer implements Mounted {
       served: () => ({
         checkpoint: this.#served.checkpoint,
         tensors: this.#served.built.tensors,
-        tensorBytes: this.#served.built.tree.totalBytes,
+        tensorBytes: this.#served.built.tensorBytes,
         inodes: this.#served.built.tree.inodeCount,
         edits: this.#served.edits,
         dirtyTensors: () => this.#served.built.dirtyTensors(),

@@ -212,7 +212,7 @@ export class ServedCheckpoint {
     await this.#stage?.replaceTree(built.tree);
     this.#sweep ??= setInterval(() => void this.#letGo(), SWEEP_MS).unref();
     this.#options.log.info('reloaded', { checkpoint: this.#options.path, tensors: built.tensors });
-    return { reloaded: true, tensors: built.tensors, bytes: built.tree.totalBytes };
+    return { reloaded: true, tensors: built.tensors, bytes: built.tensorBytes };
   }
 
   /** Ends everything. The edits stay in the journal. */

@@ -462,10 +462,11 @@ export class RpcFilesystem extends RefusingFilesystem {
       const { bytes, sinceMs } = this.#statusNow();
       return { ...own, mtimeMs: sinceMs, kind: 'file', mode: 0o444, size: bytes.length };
     }
-    if (nodeid === ONE_FILE) return { ...own, kind: 'file', mode: 0o600, size: 0 };
+    // Whoever copies a whole mount reads this file, which is empty then, and those of workers.
+    if (nodeid === ONE_FILE) return { ...own, kind: 'file', mode: 0o644, size: 0 };
     const worker = this.#workers.at(nodeid);
     if (worker !== undefined)
-      return { ...own, mtimeMs: worker.changedMs, kind: 'file', mode: 0o600, size: TAKEN_CALL_BYTES };
+      return { ...own, mtimeMs: worker.changedMs, kind: 'file', mode: 0o644, size: TAKEN_CALL_BYTES };
     const { folder, part } = this.#folders.partAt(nodeid);
     return attrOf(folder, part, uid);
   }

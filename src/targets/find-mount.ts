@@ -91,7 +91,10 @@ export function notAMount(path: string, wanted = 'a mount point'): MlfsError {
   });
 }
 
-/** The status document of a mount; undefined when it cannot be read. Throws ERR_MLFS_FUSE when the mount does not answer. */
+/**
+ * The status document of a mount; undefined when it cannot be read. Throws ERR_MLFS_FUSE when the mount does not answer, ERR_MLFS_ACCESS
+ * when it is another user's.
+ */
 export async function statusOf(mountpoint: string): Promise<FoundMount | undefined> {
   const text = await readFromMount(mountpoint, join(mountpoint, 'sys', 'status.json'));
   return text === undefined ? undefined : { mountpoint, status: JSON.parse(text) as StatusDocument };

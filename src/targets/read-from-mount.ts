@@ -3,7 +3,9 @@
  * process alive, so a child process reads.
  */
 import { spawn } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
 import { MlfsError } from '../errors.ts';
+import { mountTableEntry } from '../storage/mount-table.ts';
 import { serverOfMount, stoppedError } from './server-process.ts';
 
 /** A server under load answers a small document within milliseconds; after this time the server's state is checked. */
@@ -14,11 +16,18 @@ const LOOK_AGAIN_MS = 1000;
 const GIVE_UP_MS = 60_000;
 
 /**
- * The text of a file in a mount; undefined when it cannot be read. Throws ERR_MLFS_FUSE when the server is stopped, or gives no answer in a
- * minute.
+ * The text of a file in a mount; undefined when it cannot be read. Throws ERR_MLFS_ACCESS when the kernel does not let the caller in, and
+ * ERR_MLFS_FUSE when the server is stopped, or gives no answer in a minute.
  */
 export async function readFromMount(mountpoint: string, path: string): Promise<string | undefined> {
-  const child = spawn('cat', ['--', path], { stdio: ['ignore', 'pipe', 'ignore'] });
+  const child = spawn('cat', ['--', path], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, LC_ALL: 'C' },
+  });
+  let complaint = '';
+  child.stderr.on('data', (part: Buffer) => {
+    complaint += part;
+  });
   const parts: Buffer[] = [];
   child.stdout.on('data', (part: Buffer) => parts.push(part));
   const text = new Promise<string | undefined>((resolve) => {
@@ -27,12 +36,15 @@ export async function readFromMount(mountpoint: string, path: string): Promise<s
   });
   const patience = new AbortController();
   try {
-    return await Promise.race([text, noAnswer(mountpoint, patience.signal)]);
+    const answer = await Promise.race([text, noAnswer(mountpoint, patience.signal)]);
+    if (answer === undefined && complaint.endsWith(': Permission denied\n')) throw await notYours(mountpoint);
+    return answer;
   } finally {
     patience.abort();
     // A child that waits in the kernel may not end now; it is not waited for.
     child.kill('SIGKILL');
     child.stdout.destroy();
+    child.stderr.destroy();
     child.unref();
   }
 }
@@ -51,6 +63,16 @@ function noAnswer(mountpoint: string, ended: AbortSignal): Promise<never> {
     const run = () => void look().catch(reject);
     let timer = setTimeout(run, LOOK_AFTER_MS);
     ended.addEventListener('abort', () => clearTimeout(timer));
+  });
+}
+
+/** The kernel keeps everybody but the mount's user out of a mount without allow_other. */
+async function notYours(mountpoint: string): Promise<MlfsError> {
+  const { userId } = mountTableEntry(await readFile('/proc/self/mountinfo', 'utf8'), mountpoint) ?? {};
+  const who = userId === undefined ? 'the user who mounted it' : `user ${userId}, who mounted it,`;
+  return new MlfsError('ERR_MLFS_ACCESS', `${mountpoint}: permission denied: only ${who} may use it`, {
+    path: mountpoint,
+    advice: 'mount it with -o allow_other to let other users in, root too',
   });
 }
 

@@ -8,6 +8,8 @@ import { parseMountTable } from '../storage/mount-table.ts';
 
 export interface MountServer {
   readonly pid: number;
+  /** The kernel's number of its connection. */
+  readonly connection: number;
   /** Stopped by SIGSTOP, a terminal or a debugger: it answers nothing until it is continued. */
   readonly stopped: boolean;
 }
@@ -22,7 +24,7 @@ export async function serverOfMount(mountpoint: string): Promise<MountServer | u
   const connection = (major as number) * 2 ** 20 + (minor as number);
   for (const name of await readdir('/proc')) {
     const pid = Number(name);
-    if (Number.isInteger(pid) && (await hasConnection(pid, connection))) return describe(pid);
+    if (Number.isInteger(pid) && (await hasConnection(pid, connection))) return describe(pid, connection);
   }
   return undefined;
 }
@@ -41,7 +43,8 @@ export function stoppedError(mountpoint: string, pid: number): MlfsError {
   });
 }
 
-async function hasConnection(pid: number, connection: number): Promise<boolean> {
+/** Whether a process has this connection to the kernel open. */
+export async function hasConnection(pid: number, connection: number): Promise<boolean> {
   for (const fd of await readdir(`/proc/${pid}/fd`).catch(() => [])) {
     if ((await readlink(`/proc/${pid}/fd/${fd}`).catch(() => '')) !== '/dev/fuse') continue;
     const info = await readFile(`/proc/${pid}/fdinfo/${fd}`, 'utf8').catch(() => '');
@@ -50,7 +53,7 @@ async function hasConnection(pid: number, connection: number): Promise<boolean> 
   return false;
 }
 
-async function describe(pid: number): Promise<MountServer> {
+async function describe(pid: number, connection: number): Promise<MountServer> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
-  return { pid, stopped: /^State:\s+[Tt]/m.test(status) };
+  return { pid, connection, stopped: /^State:\s+[Tt]/m.test(status) };
 }

@@ -3,6 +3,7 @@ import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { jsonDocument } from '../checkpoint/json.ts';
 import { type LeftOut, type Model, modelOf, nameTensors, type TensorNames } from '../checkpoint/model.ts';
 import { PyDict } from '../checkpoint/pickle/values.ts';
+import { nbytes } from '../checkpoint/tensor.ts';
 import { ViewMap } from '../checkpoint/tensor-views.ts';
 import { modelStrInSlices } from '../checkpoint/torch/module-str.ts';
 import { isTensor } from '../checkpoint/value-children.ts';
@@ -55,6 +56,8 @@ export interface BuiltTree {
   readonly tree: InodeTree;
   /** Tensors, those with several names once. */
   readonly tensors: number;
+  /** Bytes of these tensors. */
+  readonly tensorBytes: number;
   /** Tensors below the model's value that /model does not show. */
   readonly leftOut: readonly LeftOut[];
   /** Tensors with dirty bytes, by the first of their names; quick if there are none. */
@@ -128,9 +131,22 @@ export function buildTree(checkpoint: Checkpoint, sources: TreeSources): BuiltTr
   return {
     tree: table,
     tensors: count,
+    tensorBytes: tensorBytes(names),
     leftOut: names.leftOut,
     dirtyTensors: () => inSlices(dirtyTensorsInSlices(checkpoint.image.overlay, names.all)),
   };
+}
+
+/** Several names of a tensor count once. */
+function tensorBytes({ all }: TensorNames): number {
+  const seen = new ViewMap<true>();
+  let bytes = 0;
+  for (const { tensor } of all) {
+    if (seen.has(tensor)) continue;
+    seen.set(tensor, true);
+    bytes += nbytes(tensor);
+  }
+  return bytes;
 }
 
 function* modelText(checkpoint: Checkpoint, model: Model): Generator<void, Uint8Array> {

@@ -4,6 +4,9 @@ import { fileURLToPath } from 'node:url';
 const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const TSX = import.meta.resolve('tsx');
 
+/** The words of the command line, for a shell. */
+export const MLFS: readonly string[] = [process.execPath, '--import', TSX, MAIN];
+
 export interface Ended {
   readonly code: number | null;
   readonly stdout: Buffer;

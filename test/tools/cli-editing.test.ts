@@ -231,6 +231,23 @@ for (const transport of TRANSPORTS) {
     });
   }
 
+  test(`${transport}: umount of a busy mount says what became of the edits`, here, async (t) => {
+    for (const flags of [[], ['--write-back']]) {
+      const at = await scene(t);
+      await mounted(at, transport, ...flags);
+      await edit(at);
+      const held = await open(weightOf(at));
+      const busy = await runMlfs(['umount', at.mountpoint]);
+      await held.close();
+      const [committed, then] =
+        flags.length > 0 ? ['; its edits were committed', ''] : ['', 'mlfs: 2 bytes of edits are kept in '];
+      assert.equal(busy.code, 4);
+      assert.equal(busy.stderr.split('\n')[0], `mlfs: ${at.mountpoint}: is in use${committed}`);
+      assert.equal((await tensorOf(at.checkpoint)).equals(EDITED), flags.length > 0);
+      assert.ok((await mlfs('umount', at.mountpoint)).stderr.startsWith(then));
+    }
+  });
+
   test(`${transport}: fsync of control commits when the mount writes back`, here, async (t) => {
     const at = await scene(t);
     await mounted(at, transport, '--unsafe-write');

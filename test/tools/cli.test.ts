@@ -101,6 +101,24 @@ for (const transport of TRANSPORTS) {
     },
   );
 
+  test(`${transport}: a mount point where a file is wanted is answered with the file`, here, async (t) => {
+    const at = await scene(t);
+    await runMlfs(['mount', '--transport', transport, at.checkpoint, at.mountpoint]);
+    for (const command of ['ls', 'info', 'bench', 'verify']) {
+      const { code, stderr } = await runMlfs([command, at.mountpoint]);
+      assert.equal(code, 2);
+      const advice = `mlfs ${command} ${at.checkpoint}, or with the edits of the mount: mlfs ${command} `;
+      assert.ok(stderr.includes(`: is a mount of ${at.checkpoint}, and mlfs ${command} takes`), stderr);
+      assert.ok(stderr.includes(`  try: ${advice}${at.mountpoint}/export/model.pt\n`), stderr);
+    }
+    assert.equal((await runMlfs(['ls', `${at.mountpoint}/export/model.pt`])).code, 0);
+    await writeFile(at.checkpoint, await readFile(at.checkpoint));
+    const stale = await runMlfs(['status', at.mountpoint]);
+    assert.match(String(stale.stdout), /not the file that was opened: changed\n/);
+    assert.ok(stale.stdout.includes(`  try: mlfs reload ${at.mountpoint}\n`));
+    await runMlfs(['umount', at.mountpoint]);
+  });
+
   test(`${transport}: a busy mount is not unmounted, unless lazily`, here, async (t) => {
     const at = await scene(t);
     await runMlfs(['mount', '--transport', transport, at.checkpoint, at.mountpoint]);

@@ -1,14 +1,15 @@
 /** Programs that go through a whole mount, one that may be written and is in use: they end well, and find it afterwards as it was before. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { copyFile, writeFile } from 'node:fs/promises';
+import { copyFile, open, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { eventually } from '../support/cli-scene.ts';
 import { DEBIAN_PYTHON } from '../support/requires.ts';
-import { spawnMlfs } from '../support/run-mlfs.ts';
+import { runMlfs, spawnMlfs } from '../support/run-mlfs.ts';
 import { mountable, Server, TRANSPORTS } from '../support/served.ts';
+import { sharedMount } from '../support/shared-mount.ts';
 import { WritableMount } from '../support/writable-mount.ts';
 
 /** TorchScript with an LSTM or so in it: it has every room. */
@@ -41,6 +42,43 @@ for line in sys.stdin:
 `;
 
 for (const transport of TRANSPORTS) {
+  test(
+    `${transport}: the mount's bytes are the tensors' bytes that info prints`,
+    mountable(transport),
+    async (t) => {
+      const server = await Server.start();
+      t.after(() => server.stop());
+      const { path, summary } = await server.mount(CHECKPOINT, { transport, readOnly: true });
+      const { tensor_bytes } = JSON.parse(String((await runMlfs(['info', '--json', CHECKPOINT])).stdout));
+      assert.equal(summary.bytes, tensor_bytes);
+      assert.equal(
+        JSON.parse(await readFile(join(path, 'sys/status.json'), 'utf8')).tensor_bytes,
+        tensor_bytes,
+      );
+      assert.match(
+        await readFile(join(path, 'sys/metrics'), 'utf8'),
+        new RegExp(`^mlfs_tensor_bytes ${tensor_bytes}$`, 'm'),
+      );
+    },
+  );
+
+  const shared = mountable(transport, 'rsync', 'root');
+  test(`${transport}: another user copies a mount with allow_other`, shared, async (t) => {
+    const server = await Server.start();
+    t.after(() => server.stop());
+    const at = await sharedMount(t, server, transport);
+    await at.root(
+      'chmod 777 $T; mkdir $M/rpc/1; printf hello > $M/rpc/1/input.txt; touch $M/activations/array',
+    );
+    const worker = await open(join(at.path, 'rpc/workers/one'), 'w+');
+    for (const walk of Object.values(WALKS)) {
+      await at.second(walk.replaceAll('rm -rf ', 'chmod -R u+w $T/[cs]*; rm -rf '));
+    }
+    await assert.rejects(at.second('echo > $M/rpc/call.npy'), /Permission denied/);
+    assert.equal(await at.second('cat $M/rpc/call.npy; cat $M/rpc/1/status'), 'running\n');
+    await worker.close();
+  });
+
   describe(`${transport}:`, mountable(transport, 'rsync'), () => {
     let server: Server;
     before(async () => {

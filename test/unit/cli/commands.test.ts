@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { PyDict, PyGlobal, PyObject, PyTuple } from '../../../src/checkpoint/pickle/values.ts';
 import { tensorToWrite, writeTorchZip } from '../../../src/checkpoint/torch/writer.ts';
-import { runMlfs, spawnMlfs } from '../../support/run-mlfs.ts';
+import { MLFS, runMlfs, spawnMlfs } from '../../support/run-mlfs.ts';
 import { temporaryDirectory } from '../../support/tmp.ts';
 
 const WEIGHT = Buffer.from(Float32Array.from({ length: 6 }, (_, index) => index).buffer);
@@ -63,6 +65,76 @@ test('cat ends quietly when its reader goes', async (t) => {
   const [code] = await once(child, 'close');
   assert.equal(complaint, '');
   assert.equal(code, 0);
+});
+
+/** Runs `mlfs …` in a shell; `script` runs it as "$@". */
+function inShell(script: string, args: readonly string[], env: Record<string, string> = {}) {
+  const { status, stderr } = spawnSync('bash', ['-o', 'pipefail', '-c', script, 'bash', ...MLFS, ...args], {
+    encoding: 'utf8',
+    env: { ...process.env, ...env },
+  });
+  return { code: status, stderr };
+}
+
+test('a closed pipe drops the output and leaves the exit code', async (t) => {
+  const [before, after] = [await checkpoint(t), await checkpoint(t)];
+  await writeTorchZip(after, {
+    tensors: [{ name: 'other', dtype: 'float32', shape: [2, 3], fill: WEIGHT }],
+  });
+  const headless = '"$@" | true';
+  assert.deepEqual(inShell(headless, ['diff', before, after]), { code: 1, stderr: '' });
+  assert.deepEqual(inShell(headless, ['diff', before, before]), { code: 0, stderr: '' });
+  assert.deepEqual(inShell(headless, ['ls', before]), { code: 0, stderr: '' });
+  assert.deepEqual(inShell(headless, ['--help']), { code: 0, stderr: '' });
+});
+
+test('output that cannot be written is one line, and exit code 1', async (t) => {
+  const path = await checkpoint(t);
+  const noSpace = { code: 1, stderr: 'mlfs: stdout: no space left on device\n' };
+  for (const args of [['ls', path], ['cat', path, 'big'], ['diff', path, path], ['--help'], ['ls', '--help']])
+    assert.deepEqual(inShell('"$@" > /dev/full', args), noSpace, args.join(' '));
+  // The kernel writes the first kilobyte, and no error comes before the next write.
+  const output = join(await temporaryDirectory(t), 'output');
+  assert.deepEqual(inShell('ulimit -f 1; "$@" > "$OUTPUT"', ['--help'], { OUTPUT: output }), {
+    code: 1,
+    stderr: 'mlfs: stdout: file too large\n',
+  });
+});
+
+test('a path of a mount in place of a name is answered with the name', async (t) => {
+  const path = await checkpoint(t);
+  for (const [command, given, advice] of [
+    ['ls', 'layers/1', `ls ${path} layers.1`],
+    ['ls', 'model/layers/1/weight.bin', `ls ${path} layers.1.weight`],
+    ['ls', 'no/such', `ls ${path}`],
+    ['cat', 'model/layers/1/weight.bin', `cat ${path} layers.1.weight`],
+    ['cat', 'layers/1', `ls ${path} layers.1`],
+    ['cat', 'no/such', `ls ${path}`],
+  ] as const) {
+    const { code, stderr } = await runMlfs([command, path, given]);
+    assert.equal(code, 1);
+    assert.ok(stderr.endsWith(`\n  try: mlfs ${advice}\n`), `${command} ${given}: ${stderr}`);
+  }
+});
+
+test('a command that does not exist is named, and a file in its place is to be mounted', async (t) => {
+  const path = await checkpoint(t);
+  const help = await runMlfs(['help', 'nope']);
+  assert.deepEqual([help.code, help.stderr], [2, "mlfs: unknown command 'nope'\n  try: mlfs --help\n"]);
+  assert.equal((await runMlfs(['help', 'ls'])).code, 0);
+  const mount = await runMlfs([path, 'm0', '--read-only']);
+  const advice = `  try: mlfs mount ${path} m0 --read-only\n`;
+  assert.deepEqual([mount.code, mount.stderr], [2, `mlfs: unknown command '${path}'\n${advice}`]);
+});
+
+test('info says which part is the model, and no own classes of a script', async () => {
+  const fixture = (name: string) =>
+    fileURLToPath(new URL(`../../fixtures/torch-2.13/${name}`, import.meta.url));
+  const training = await runMlfs(['info', fixture('checkpoint.pt')]);
+  assert.match(String(training.stdout), /^model +\S+: \d+ of the \d+ tensors$/m);
+  const script = await runMlfs(['info', fixture('scripted.pt')]);
+  assert.doesNotMatch(String(script.stdout), /__torch__|would:|^model/m);
+  assert.match(String(script.stdout), /^format +torchscript$/m);
 });
 
 test('info names what a pickle mentions and MLFS does not know', async (t) => {

@@ -13,15 +13,14 @@ function filesWith(folder: string, pattern: RegExp): string[] {
     .sort();
 }
 
-test('commands print through output.ts, notice.ts and print-error.ts alone', () => {
+test('commands print through stdout.ts, notice.ts and print-error.ts alone', () => {
   assert.deepEqual(filesWith('cli', /process\.std(out|err)\.write|console\./), [
-    // A tensor's bytes.
-    'cli/cat.ts',
     // Lines of the log, which are escaped.
     'cli/mount.ts',
     'cli/notice.ts',
-    'cli/output.ts',
     'cli/print-error.ts',
+    // What output.ts prints, and a tensor's bytes.
+    'cli/stdout.ts',
   ]);
 });
 

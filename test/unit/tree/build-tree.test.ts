@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import type { Checkpoint } from '../../../src/checkpoint/checkpoint.ts';
 import { modelOf, nameTensors } from '../../../src/checkpoint/model.ts';
 import { openCheckpoint } from '../../../src/checkpoint/open.ts';
 import { PyDict, type Value } from '../../../src/checkpoint/pickle/values.ts';
 import { type TensorToWrite, tensorToWrite, writeTorchZip } from '../../../src/checkpoint/torch/writer.ts';
+import { openCheckpoint as openLibrary } from '../../../src/index.ts';
 import type { DirectoryInode } from '../../../src/inode.ts';
 import type { Content } from '../../../src/storage/content.ts';
 import { RenderedPages } from '../../../src/storage/rendered-pages.ts';
@@ -173,4 +175,15 @@ test('a tensor of the model has its name in the state dict, another its full pat
   const checkpoint = await opened(t, dict({ model: dict({ 'fc.w': one(1) }), step: one(2) }));
   const names = nameTensors(checkpoint, modelOf(checkpoint)).all.map(({ name }) => name);
   assert.deepEqual(names, ['fc.w', 'step']);
+});
+
+test("the tensors' bytes are those of each tensor once, without the code of a script", async (t) => {
+  for (const name of ['scripted-net.pt', 'legacy-tied.pt']) {
+    const path = fileURLToPath(new URL(`../../fixtures/torch-2.13/${name}`, import.meta.url));
+    const checkpoint = await openCheckpoint(path);
+    t.after(() => checkpoint.close());
+    await using library = await openLibrary(path);
+    const bytes = [...library.distinctTensors()].reduce((sum, { nbytes }) => sum + nbytes, 0);
+    assert.equal(built(checkpoint).tensorBytes, bytes, name);
+  }
 });
