@@ -249,7 +249,7 @@ test('one tensor at two million places has a bounded number of names', () => {
   const shared = one('1');
   const items = list(...Array.from({ length: 2000 }, () => shared));
   const { names: found } = tensorNames(list(...Array.from({ length: 1000 }, () => items)));
-  assert.ok(found.size > 100_000 && found.size < 262_144, String(found.size));
+  assert.ok(found.size > 30_000 && found.size < 40_000, String(found.size));
 });
 
 const found = (value: Value) => findStateDict(value)?.path;
