@@ -17,6 +17,7 @@ const lines = JSON.parse(await text(process.stdin)) as string[][];
 const runs: CommandRun[] = [];
 // Each run adds a listener for a closed pipe.
 process.stdout.setMaxListeners(0);
+process.stderr.setMaxListeners(0);
 const realWrite = { stdout: process.stdout.write, stderr: process.stderr.write };
 for (const args of lines) {
   const said = { stdout: [] as Buffer[], stderr: [] as Buffer[] };

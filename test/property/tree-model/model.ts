@@ -38,6 +38,8 @@ interface Open {
   cut: boolean;
   /** Closing it changes nothing, because nothing was written since it was opened with O_TRUNC. */
   idle: boolean;
+  /** The file's name was removed while it was open: a replacement has no effect. */
+  removed: boolean;
 }
 
 const TENSOR_BYTES = 24;
@@ -166,6 +168,7 @@ export class Model {
       stage,
       cut: false,
       idle: stage !== undefined,
+      removed: false,
     };
     return DONE;
   }
@@ -180,7 +183,8 @@ export class Model {
         return DONE;
       case 'close':
         this.#open[operation.slot] = undefined;
-        if (open.stage !== undefined && !open.idle) this.#replace(node as Tensor, open.stage);
+        if (open.stage !== undefined && !open.idle && !open.removed)
+          this.#replace(node as Tensor, open.stage);
         return DONE;
       case 'read': {
         if (!open.readable || ((open.stage === undefined || open.cut) && this.#isMixed(node)))
@@ -249,6 +253,7 @@ export class Model {
         if (node.kind === 'tensor' && !node.writable) throw new Refused('EPERM');
         if (this.#between.removedNamesReturn) return undefined;
         this.#removed.add(node);
+        for (const open of this.#open) if (open?.node === node) open.removed = true;
         return DONE;
       case 'rename':
         return this.#renamed(operation, parent, name, node);
