@@ -97,7 +97,7 @@ function uint(bits: IntegerFormat['bits']): IntegerFormat {
 /** torch computes nothing with these: their bits have no meaning of their own. */
 const SHELL = { itemsize: 1, format: undefined } as const;
 
-// biome-ignore format: a row a dtype
+// biome-ignore format: one row for each dtype
 const ROWS = {
   float32: { kind: 'float', itemsize: 4, format: FLOAT32, scalarType: 'Float', stored: true, aliases: ['float'], safetensors: 'F32', numpy: 'f4', exportType: 7, caffe2: ['FLOAT'] },
   float64: { kind: 'float', itemsize: 8, format: FLOAT64, scalarType: 'Double', stored: true, aliases: ['double'], safetensors: 'F64', numpy: 'f8', exportType: 8, caffe2: ['DOUBLE'] },

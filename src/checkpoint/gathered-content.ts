@@ -20,7 +20,7 @@ export interface StorageRange extends ImageRange {
 }
 
 /**
- * The C-order bytes of a strided view, rendered tile by tile through the page cache. A tile is a box of the view: a run of indices of one dim
+ * The C-order bytes of a strided view, rendered tile by tile through the rendered pages. A tile is a box of the view: a run of indices of one dim
  * with everything inside it. It is small where small reads are cheap, and grows to 8 MiB where a large tile needs
  * hardly more source reads than a small one (a transposed matrix).
  *

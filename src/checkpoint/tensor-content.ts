@@ -4,7 +4,7 @@
  *   stored, contiguous, little-endian        one extent of the image, nothing is copied
  *   stored, long contiguous runs             one extent per run
  *   deflated                                 a window of the inflated storage
- *   anything else (transposed, big-endian…)  gathered in tiles through the page cache
+ *   anything else (transposed, big-endian…)  gathered in tiles through the rendered pages
  *
  * A view that leaves its storage is refused here, before any read. Tensors whose bytes are in the image can be written, however they are read,
  * unless two elements of the view share bytes (an expanded tensor).

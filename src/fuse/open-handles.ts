@@ -25,7 +25,7 @@ export interface WritingHandle {
   stage: StagedReplacement | undefined;
   /** fsync was called before the replacement was carried out: the replacement must then be durable at once. */
   durable?: boolean;
-  /** The file's last name was removed while it was open: a replacement is nobody's. */
+  /** The file's last name was removed while it was open: a replacement takes no effect. */
   removed?: boolean;
 }
 
