@@ -17,7 +17,10 @@ export interface LockHolder {
   readonly standing: 'trusted' | 'stranger' | 'gone';
 }
 
-/** The processes that /proc/locks names: those of this pid namespace and those below it. */
+/**
+ * The processes that /proc/locks names: those of this pid namespace and those below it. The lock of a process that has ended is listed in the
+ * first pid namespace only: inside a container its heir is found by `inheritedHolder` alone.
+ */
 export async function lockHolders(fd: number): Promise<LockHolder[]> {
   const file = await statOf(fd, { bigint: true });
   const found = locksOf(await read('/proc/locks', 'utf8').catch(() => ''), file);

@@ -86,10 +86,11 @@ export async function lockBase(fd: number, path: string, shared = false): Promis
     const stranger = holders.find(({ standing }) => standing === 'stranger');
     if (trusted === undefined && stranger !== undefined && waited > LOOKING_MS) return stranger;
     if (waited > DYING_MS) {
-      // No holder is found: it is a process outside of this pid namespace. Its user is unknown, so its lock counts.
-      const heir = holders.length === 0 ? 'undecided' : await inheritedHolder(fd);
-      if (heir === 'none') return { pid: undefined };
-      throw busy(path, heir === 'undecided' ? undefined : heir.pid, await mountpointOf(path));
+      const heir = await inheritedHolder(fd);
+      // A lock that /proc/locks does not show, and no process here has: that of a process outside of this pid namespace. Its user is unknown, so
+      // its lock counts.
+      if (heir === 'none' && holders.length > 0) return { pid: undefined };
+      throw busy(path, typeof heir === 'string' ? undefined : heir.pid, await mountpointOf(path));
     }
     await setTimeout(DYING_POLL_MS);
   }
