@@ -1,19 +1,17 @@
 /**
  * Mounts in the background: a detached child serves. This process waits until the child reports that the mount answers, checks the mount
- * itself, and exits. The child's stderr is a nameless file: it shows the reason when the child dies without a report, and the child does
- * not depend on this process's pipes.
+ * itself, and exits.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, fstatSync, mkdtempSync, openSync, readSync, rmSync } from 'node:fs';
+import { closeSync, fstatSync, readSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { extname, join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { resolve } from 'node:path';
 import { type ErrorCode, MlfsError } from '../errors.ts';
 import type { MountOptions } from '../mount/mount-options.ts';
 import type { MountSummary } from '../mount/mounted.ts';
 import { interruptedBy } from './interrupted-by.ts';
+import { type ServerChild, takeServer } from './server-child.ts';
 
 /** Messages to the child and its answers, over Node's IPC channel. */
 export interface ServeRequest {
@@ -54,14 +52,11 @@ export async function mountInBackground(
   notice: (message: string) => void,
   interrupted?: AbortSignal,
 ): Promise<BackgroundMount> {
-  const errors = namelessFile();
+  const server = takeServer();
+  const { process: child, errors } = server;
   try {
-    const child = spawn(process.execPath, [...process.execArgv, serverScript()], {
-      detached: true,
-      stdio: ['ignore', 'ignore', errors, 'ipc'],
-    });
     const request: ServeRequest = { checkpoint, directory: resolve(directory), options };
-    const answering = askToServe(child, request, errors, notice).then(async (answer) => {
+    const answering = askToServe(server, request, notice).then(async (answer) => {
       await statfs(answer.mountpoint);
       return answer;
     });
@@ -90,14 +85,13 @@ async function endChild(child: ChildProcess): Promise<void> {
 }
 
 function askToServe(
-  child: ChildProcess,
+  { process: child, errors, failed }: ServerChild,
   request: ServeRequest,
-  errors: number,
   notice: (message: string) => void,
 ): Promise<Extract<ServeAnswer, { kind: 'mounted' }>> {
   return new Promise((mounted, reject) => {
     let answered = false;
-    child.on('error', reject);
+    void failed.then(reject);
     child.on('message', (message) => {
       const answer = message as ServeAnswer;
       if (answer.kind === 'notice') {
@@ -124,20 +118,6 @@ function failureOf({ code, message, advice, stack }: Extract<ServeAnswer, { kind
   const error = new MlfsError(code, message, { advice });
   if (stack !== undefined) error.stack = stack;
   return error;
-}
-
-/** `mount-process` beside this file, compiled or not. */
-function serverScript(): string {
-  return fileURLToPath(new URL(`mount-process${extname(import.meta.url)}`, import.meta.url));
-}
-
-function namelessFile(): number {
-  const folder = mkdtempSync(join(tmpdir(), 'mlfs-'));
-  try {
-    return openSync(join(folder, 'stderr'), 'w+', 0o600);
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
 }
 
 const LAST_BYTES = 2000;

@@ -8,6 +8,7 @@ import { type DashO, type OtherWord, parseDashO, unknownWord } from './dash-o.ts
 import { notice } from './notice.ts';
 import { printJson, printLine } from './output.ts';
 import { humanBytes, plural } from './printable.ts';
+import { dropServer } from './server-child.ts';
 
 interface MountFlags {
   readonly foreground?: boolean;
@@ -117,6 +118,8 @@ async function mountCheckpoint(
   };
   if (flags.foreground) {
     const { serveInForeground } = await import('./foreground.ts');
+    // `-o foreground` is not known before the line is parsed.
+    dropServer();
     await serveInForeground(checkpoint, directory, options, { onMounted, notice });
     return;
   }

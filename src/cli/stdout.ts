@@ -3,7 +3,6 @@
  * exit code. When the output cannot be written (a full disk), a line on stderr says so, and the command goes on and ends with exit code 1.
  */
 import { writeSync } from 'node:fs';
-import { Socket } from 'node:net';
 import { getSystemErrorMap } from 'node:util';
 import { EXIT, MlfsError, messageOf } from '../errors.ts';
 import { printError } from './print-error.ts';
@@ -25,8 +24,8 @@ export function handleBrokenOutput(): void {
 /** Writes to stdout, or drops what cannot be written. Resolves when more may be written. */
 export function writeStdout(bytes: string | Uint8Array): Promise<void> {
   if (broken) return Promise.resolve();
-  // A pipe, a socket or a terminal.
-  if (process.stdout instanceof Socket) {
+  // A pipe, a socket or a terminal is a net.Socket, whose module takes milliseconds to load.
+  if ('remoteAddress' in process.stdout) {
     return new Promise((resolve) => {
       process.stdout.write(bytes, (error) => {
         if (error) fail(error);

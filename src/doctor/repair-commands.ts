@@ -1,12 +1,9 @@
 /** Shell commands that make mounting possible. */
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
+import { PACKAGE_FOLDER } from '../own-package.ts';
 import { rootHas } from './capabilities.ts';
 import type { Finding } from './finding.ts';
-
-/** The package's root: the folder of package.json and native/. */
-const PACKAGE = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
 
 /** A container cannot allow itself to mount: the user who starts it has to. */
 const START_CONTAINER = 'docker run --device /dev/fuse --cap-add SYS_ADMIN IMAGE';
@@ -21,7 +18,7 @@ export function installCommand(packages: readonly string[]): string {
 
 /** Builds the addon where this MLFS is installed. `packages`: the missing packages that it needs. */
 export function buildAddonCommand(packages: readonly string[]): string {
-  const build = `npm --prefix ${quoted(PACKAGE)} run install`;
+  const build = `npm --prefix ${quoted(PACKAGE_FOLDER)} run install`;
   return packages.length === 0 ? build : `${installCommand(packages)} && ${build}`;
 }
 

@@ -1,5 +1,7 @@
 import { createRequire } from 'node:module';
+import { join } from 'node:path';
 import { messageOf } from '../errors.ts';
+import { PACKAGE_FOLDER } from '../own-package.ts';
 
 /**
  * The addon in native/, typed: everything that moves bulk bytes without JavaScript. Where it was not built, `loadNative` returns undefined,
@@ -158,6 +160,9 @@ export interface NativeReadTally {
   }[];
 }
 
+/** Where `native/build.mjs` puts it, in the package. */
+const ADDON = 'native/build/Release/mlfs_native.node';
+
 let loaded: { addon?: NativeAddon; error?: string } | undefined;
 
 /** The addon, or undefined with the reason in `nativeLoadError()`. */
@@ -165,7 +170,7 @@ export function loadNative(): NativeAddon | undefined {
   if (loaded === undefined) {
     try {
       const require = createRequire(import.meta.url);
-      loaded = { addon: require('../../native/build/Release/mlfs_native.node') as NativeAddon };
+      loaded = { addon: require(join(PACKAGE_FOLDER, ADDON)) as NativeAddon };
     } catch (error) {
       loaded = { error: messageOf(error).split('\n')[0] ?? '' };
     }

@@ -1,16 +1,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
-import { fileURLToPath } from 'node:url';
 import { MlfsError } from '../errors.ts';
+import { ownProgram } from '../own-package.ts';
 
-/**
- * The arguments with which Node runs another program of this package, given by its path from this file without extension. The extension is the one of this
- * file: `.js` when built, `.ts` when run from source.
- */
+/** The arguments with which Node runs another program of this package, named as for `ownProgram`. */
 export function programArguments(program: string): string[] {
-  const extension = import.meta.url.endsWith('.ts') ? '.ts' : '.js';
-  return [...process.execArgv, fileURLToPath(new URL(`${program}${extension}`, import.meta.url))];
+  return [...process.execArgv, ownProgram(program)];
 }
 
 /** Runs a program of this package with `input` as JSON and returns the JSON that it prints. */

@@ -27,7 +27,7 @@ export async function serveMount(
 ): Promise<ServedMount> {
   const mountpoint = await mkdtemp(path.join(tmpdir(), 'mlfs-bench-'));
   const args = ['mount', '--foreground', '--read-only', '--transport', transport, checkpoint, mountpoint];
-  const child = spawn(process.execPath, [...programArguments('../cli/main'), ...args], {
+  const child = spawn(process.execPath, [...programArguments('cli/main'), ...args], {
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   let complaint = '';

@@ -189,7 +189,7 @@ class Measurement {
       seconds: this.#options.seconds,
     };
     const before = server === undefined ? undefined : diskBytesOf(server);
-    const outcome = await askChild<ReadOutcome>('reading-process', plan, this.#options.signal);
+    const outcome = await askChild<ReadOutcome>('throughput/reading-process', plan, this.#options.signal);
     const after = server === undefined ? undefined : diskBytesOf(server);
     this.#done++;
     this.#options.onProgress({ done: this.#done, of: Measurement.#steps, what });

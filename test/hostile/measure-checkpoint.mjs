@@ -4,13 +4,13 @@
  * while documents were made. The process is the measure: its memory is nobody else's.
  */
 import { readFileSync } from 'node:fs';
-import { fileStructure } from '../../dist/checkpoint/file-structure.js';
-import { openCheckpoint } from '../../dist/checkpoint/open.js';
-import { TreeFilesystem } from '../../dist/fuse/tree-filesystem.js';
-import { openCheckpoint as openLibrary } from '../../dist/index.js';
-import { RenderedPages } from '../../dist/storage/rendered-pages.js';
-import { Log } from '../../dist/telemetry/log.js';
-import { buildTree } from '../../dist/tree/build-tree.js';
+import { fileStructure } from '../../build/modules/checkpoint/file-structure.js';
+import { openCheckpoint } from '../../build/modules/checkpoint/open.js';
+import { TreeFilesystem } from '../../build/modules/fuse/tree-filesystem.js';
+import { openCheckpoint as openLibrary } from '../../build/modules/index.js';
+import { RenderedPages } from '../../build/modules/storage/rendered-pages.js';
+import { Log } from '../../build/modules/telemetry/log.js';
+import { buildTree } from '../../build/modules/tree/build-tree.js';
 
 const [path, mode] = process.argv.slice(2);
 const peakBytes = () => Number(/VmHWM:\s*(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]) * 1024;

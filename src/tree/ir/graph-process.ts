@@ -3,9 +3,8 @@
  * answers in the meantime, and a process that takes too long or too much memory is ended.
  */
 import { fork } from 'node:child_process';
-import { extname } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { messageOf } from '../../errors.ts';
+import { ownProgram } from '../../own-package.ts';
 import { type GraphForm, type GraphSource, graphDocument, refusal } from './graph-documents.ts';
 import type { GraphAnswer, GraphOrder } from './graph-worker.ts';
 
@@ -37,10 +36,7 @@ function sizeOf(source: GraphSource): number {
 }
 
 function inProcess(order: GraphOrder): Promise<GraphAnswer> {
-  // In the same folder as this file, as source or compiled.
-  const self = fileURLToPath(import.meta.url);
-  const program = fileURLToPath(new URL(`./graph-worker${extname(self)}`, import.meta.url));
-  const child = fork(program, {
+  const child = fork(ownProgram('tree/ir/graph-worker'), {
     execArgv: [...process.execArgv, `--max-old-space-size=${MEMORY_MB}`],
     serialization: 'advanced',
     stdio: ['ignore', 'ignore', 'ignore', 'ipc'],

@@ -1,0 +1,88 @@
+// Makes dist/, which is published: the library, the command and the programs that they run, bundled with the packages that they use and
+// split into chunks, so that each loads only what it needs. tsc must have run: the types of the library come from build/modules/.
+import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+const project = fileURLToPath(new URL('..', import.meta.url));
+const modules = path.join(project, 'build/modules');
+// Made beside dist/, because source maps name the sources relative to it, and moved there when it is complete.
+const made = path.join(project, 'dist.new');
+const dist = path.join(project, 'dist');
+
+/** What is run or imported by its name: each is a file of dist/ with the same path as in src/. */
+const ENTRIES = [
+  'index', // `import 'mlfs'`
+  'cli/main', // `mlfs`
+  'cli/mount-process',
+  'tree/ir/graph-worker',
+  'throughput/reading-process',
+  // The examples write checkpoints with these two.
+  'checkpoint/torch/writer',
+  'checkpoint/pickle/values',
+];
+
+/** Packages with binaries of their own: optional, and found in node_modules when they are needed. */
+const EXTERNAL = ['fuse-native', 'mmap-io'];
+
+rmSync(made, { recursive: true, force: true });
+const { metafile } = await build({
+  absWorkingDir: project,
+  entryPoints: ENTRIES.map((entry) => `src/${entry}.ts`),
+  outbase: 'src',
+  outdir: made,
+  chunkNames: 'chunks/[name]-[hash]',
+  bundle: true,
+  splitting: true,
+  format: 'esm',
+  platform: 'node',
+  target: 'node20',
+  external: EXTERNAL,
+  // Stack traces name files and lines of src/ under --enable-source-maps. The sources themselves are not published.
+  sourcemap: 'linked',
+  sourcesContent: false,
+  // Packages in CommonJS call `require` for modules of Node.
+  banner: {
+    js: "import { createRequire as createRequireOfBundle } from 'node:module';\nconst require = createRequireOfBundle(import.meta.url);",
+  },
+  // Without the comments and indents of the sources Node parses a third less. Names stay, for stack traces without source maps.
+  minifyWhitespace: true,
+  minifySyntax: true,
+  lineLimit: 200,
+  metafile: true,
+});
+copyTypes('index.d.ts');
+writeFileSync(path.join(made, 'third-party-licenses.txt'), licences(Object.keys(metafile.inputs)));
+rmSync(dist, { recursive: true, force: true });
+renameSync(made, dist);
+
+/** Copies the types of a module and of the modules that they refer to. */
+function copyTypes(file) {
+  const target = path.join(made, 'types', file);
+  if (existsSync(target)) return;
+  const types = readFileSync(path.join(modules, file), 'utf8');
+  mkdirSync(path.dirname(target), { recursive: true });
+  cpSync(path.join(modules, file), target);
+  for (const [, module] of types.matchAll(/(?:from|import\()\s*'(\.[^']+)\.ts'/g)) {
+    copyTypes(path.join(path.dirname(file), `${module}.d.ts`));
+  }
+}
+
+/** The licences of the bundled packages, which say that they must be kept. */
+function licences(inputs) {
+  const packages = new Set(
+    inputs.flatMap((input) => /^node_modules\/(?:@[^/]+\/)?[^/]+/.exec(input)?.[0] ?? []),
+  );
+  const texts = [...packages].sort().map((folder) => {
+    const { name, version, license } = JSON.parse(
+      readFileSync(path.join(project, folder, 'package.json'), 'utf8'),
+    );
+    const file = ['LICENSE', 'LICENSE.md', 'license', 'LICENSE-MIT.txt'].find((one) =>
+      existsSync(path.join(project, folder, one)),
+    );
+    const text = file === undefined ? '' : readFileSync(path.join(project, folder, file), 'utf8').trim();
+    return `${name} ${version}, ${license}\n\n${text}\n`;
+  });
+  return `dist/ contains code of these packages.\n\n${texts.join(`\n${'-'.repeat(80)}\n\n`)}`;
+}

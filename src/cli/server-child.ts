@@ -1,0 +1,67 @@
+/**
+ * The child process that serves a mount in the background. It can be started before it is known what it will mount: it then loads while this process reads the
+ * command line. A child that is told nothing ends with its parent.
+ *
+ * Its stderr is a nameless file: it shows the reason when the child dies without a report, and the child does not depend on this process's
+ * pipes.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ownProgram } from '../own-package.ts';
+
+export interface ServerChild {
+  readonly process: ChildProcess;
+  /** Descriptor of what the child writes to stderr; whoever takes the child closes it. */
+  readonly errors: number;
+  /** Resolves when the child could not be started. */
+  readonly failed: Promise<Error>;
+}
+
+let prepared: ServerChild | undefined;
+
+/** Starts a child for the `takeServer` that follows. */
+export function prepareServer(): void {
+  prepared ??= startServer();
+}
+
+/** The prepared child, or a new one. */
+export function takeServer(): ServerChild {
+  const child = prepared ?? startServer();
+  prepared = undefined;
+  return child;
+}
+
+/** Ends the prepared child, if nobody has taken it. */
+export function dropServer(): void {
+  if (prepared === undefined) return;
+  const { process: child, errors } = prepared;
+  prepared = undefined;
+  closeSync(errors);
+  if (child.connected) child.disconnect();
+  child.unref();
+}
+
+function startServer(): ServerChild {
+  const errors = namelessFile();
+  try {
+    const child = spawn(process.execPath, [...process.execArgv, ownProgram('cli/mount-process')], {
+      detached: true,
+      stdio: ['ignore', 'ignore', errors, 'ipc'],
+    });
+    return { process: child, errors, failed: new Promise((failed) => child.once('error', failed)) };
+  } catch (cause) {
+    closeSync(errors);
+    throw cause;
+  }
+}
+
+function namelessFile(): number {
+  const folder = mkdtempSync(join(tmpdir(), 'mlfs-'));
+  try {
+    return openSync(join(folder, 'stderr'), 'w+', 0o600);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}

@@ -1,0 +1,100 @@
+/** dist/ as `npm run build` made it: what runs by name is there, each command loads little, and errors name the lines of the sources. */
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { output, run } from '../support/run.ts';
+
+const PROJECT = fileURLToPath(new URL('../..', import.meta.url));
+const DIST = join(PROJECT, 'dist');
+const MAIN = join(DIST, 'cli/main.js');
+
+/** The files that Node loads before it runs `file`: what that imports, and what those import. */
+function loadedWith(file: string, loaded = new Set<string>()): Set<string> {
+  if (loaded.has(file)) return loaded;
+  loaded.add(file);
+  for (const [, imported = ''] of readFileSync(file, 'utf8').matchAll(/\b(?:import|from)\s*"(\.[^"]+)"/g)) {
+    loadedWith(resolve(dirname(file), imported), loaded);
+  }
+  return loaded;
+}
+
+/** The sources whose code is in a file of dist/, relative to the project. */
+function sourcesOf(file: string): string[] {
+  const { sources } = JSON.parse(readFileSync(`${file}.map`, 'utf8')) as { sources: string[] };
+  return sources.map((source) => resolve(dirname(file), source).slice(PROJECT.length));
+}
+
+test('every program that MLFS runs as a process of its own is in dist/', () => {
+  const files = readdirSync(join(PROJECT, 'src'), { recursive: true, encoding: 'utf8' });
+  const named = files
+    .filter((file) => file.endsWith('.ts'))
+    .map((file) => readFileSync(join(PROJECT, 'src', file), 'utf8'))
+    .flatMap((text) => [
+      ...text.matchAll(/(?:ownProgram|programArguments|askChild(?:<\w+>)?)\(\s*'([^']+)'/g),
+    ])
+    .map(([, name]) => name);
+  assert.ok(named.includes('cli/mount-process') && named.includes('throughput/reading-process'), `${named}`);
+  for (const name of named) assert.ok(existsSync(join(DIST, `${name}.js`)), `dist/${name}.js`);
+});
+
+test('importing the library runs no command and loads nothing of the command line', async () => {
+  const program = "await import(process.env.LIBRARY); console.log('imported');";
+  const said = await output(process.execPath, ['--input-type=module', '--eval', program, '--', '--version'], {
+    env: { ...process.env, LIBRARY: join(DIST, 'index.js') },
+  });
+  assert.equal(said, 'imported\n');
+  const sources = [...loadedWith(join(DIST, 'index.js'))].flatMap(sourcesOf);
+  assert.ok(sources.includes('src/checkpoint/open.ts'));
+  assert.deepEqual(
+    sources.filter((source) => /^src\/cli\/|\/(commander|cli-progress)\//.test(source)),
+    [],
+  );
+});
+
+test('mlfs --version loads almost nothing, and the program no command before it is called', async () => {
+  assert.match(await output(process.execPath, [MAIN, '--version']), /^mlfs \d+\.\d+\.\d+\n$/);
+  const loaded = [...loadedWith(MAIN)];
+  const bytes = loaded.reduce((sum, file) => sum + statSync(file).size, 0);
+  assert.ok(bytes < 16_384, `${bytes} bytes`);
+  assert.ok(!loaded.flatMap(sourcesOf).includes('src/cli/program.ts'));
+  const program = readdirSync(join(DIST, 'chunks')).find((file) => /^program-\w+\.js$/.test(file));
+  const sources = [...loadedWith(join(DIST, 'chunks', `${program}`))].flatMap(sourcesOf);
+  assert.ok(sources.includes('src/cli/program.ts'));
+  for (const command of ['mount', 'ls', 'doctor']) assert.ok(!sources.includes(`src/cli/${command}.ts`));
+});
+
+test('an error of the bundle names files and lines of src/ under MLFS_DEBUG and under --enable-source-maps', async () => {
+  for (const [options, env] of [
+    [[], { MLFS_DEBUG: '1' }],
+    [['--enable-source-maps'], { MLFS_DEBUG: '1' }],
+  ] as const) {
+    const { code, stderr } = await run(process.execPath, [...options, MAIN, 'info', '/nonexistent.pt'], {
+      env: { ...process.env, ...env },
+    });
+    assert.equal(code, 1, stderr);
+    const places = [...stderr.matchAll(/(\/[^\s():]*\.ts):(\d+):\d+/g)];
+    assert.ok(places.length > 2, stderr);
+    for (const [, file = '', line] of places) {
+      assert.ok(file.startsWith(join(PROJECT, 'src')), stderr);
+      assert.ok(Number(line) <= readFileSync(file, 'utf8').split('\n').length, `${file}:${line}`);
+    }
+    assert.match(stderr, /openCheckpoint.*\/src\/checkpoint\/open\.ts:\d+/);
+  }
+});
+
+test('dist/ has the licence of each package whose code is in it', () => {
+  const licences = readFileSync(join(DIST, 'third-party-licenses.txt'), 'utf8');
+  const files = readdirSync(DIST, { recursive: true, encoding: 'utf8' }).filter((file) =>
+    file.endsWith('.js'),
+  );
+  const sources = files.flatMap((file) => sourcesOf(join(DIST, file)));
+  const packages = new Set(
+    sources.flatMap((source) => /^node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(source)?.[1] ?? []),
+  );
+  assert.ok(packages.has('commander') && packages.has('yauzl'), [...packages].join());
+  for (const name of packages) {
+    assert.match(licences, new RegExp(`^${name} \\d+\\.\\d+\\.\\d+, \\S+\\n\\n[^\\n]+\\n`, 'm'), name);
+  }
+});
