@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 build=test/build
 mkdir -p "$build"
-sources=(crc32c.cc device.cc element_text.cc elements.cc epochs.cc file_layout.cc file_place.cc file_times.cc near_server.cc notifier.cc overlay.cc page_cache.cc read_reply.cc session.cc statistics.cc)
+sources=(crc32c.cc device.cc element_text.cc elements.cc epochs.cc file_layout.cc file_place.cc file_times.cc loop_device.cc near_server.cc notifier.cc overlay.cc page_cache.cc passthrough.cc read_reply.cc session.cc statistics.cc view_mount.cc view_opens.cc)
 flags=(-std=c++20 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Wall -Wextra -Werror -g -pthread)
 
 compile() { # variant, compiler flags
