@@ -13,18 +13,33 @@
 namespace mlfs {
 namespace {
 
-/// Builds the mount and hands it to the session threads at once, so that a blocked event loop keeps nobody waiting.
-class Attachment : public Napi::AsyncWorker {
+std::vector<uint64_t> numbers(const Napi::Value& value) {
+  auto array = value.As<Napi::Float64Array>();
+  std::vector<uint64_t> result(array.ElementLength());
+  for (size_t i = 0; i < result.size(); i++) result[i] = static_cast<uint64_t>(array[i]);
+  return result;
+}
+
+/// Mounts an image in a thread of libuv's pool. Arguments: the checkpoint's descriptor and size, the image, its copies as (offset in the
+/// image, offset in the file, length), and the beginnings of its devices.
+class ViewWorker : public Napi::AsyncWorker {
  public:
-  Attachment(Napi::Env env, std::shared_ptr<ViewOpens> opens, std::shared_ptr<KernelView> view, Napi::Uint8Array bytes,
-             std::vector<ViewCopy> copies, uint64_t checkpoint_bytes, std::vector<uint64_t> begins, Descriptor checkpoint)
-      : Napi::AsyncWorker(env, "mlfs-view"),
-        deferred_(Napi::Promise::Deferred::New(env)),
-        opens_(std::move(opens)),
-        view_(std::move(view)),
-        kept_(Napi::Persistent(bytes)),
-        image_{bytes.Data(), bytes.ByteLength(), std::move(copies), checkpoint_bytes, std::move(begins)},
-        checkpoint_(std::move(checkpoint)) {}
+  explicit ViewWorker(const Napi::CallbackInfo& info)
+      : Napi::AsyncWorker(info.Env(), "mlfs-view"),
+        deferred_(Napi::Promise::Deferred::New(info.Env())),
+        checkpoint_(fcntl(info[0].As<Napi::Number>().Int32Value(), F_DUPFD_CLOEXEC, 0)) {
+    if (!checkpoint_) failure_ = {errno, "dup"};
+    auto bytes = info[2].As<Napi::Uint8Array>();
+    kept_ = Napi::Persistent(bytes);
+    image_.bytes = bytes.Data();
+    image_.length = bytes.ByteLength();
+    image_.checkpoint_bytes = static_cast<uint64_t>(info[1].As<Napi::Number>().DoubleValue());
+    std::vector<uint64_t> triples = numbers(info[3]);
+    for (size_t at = 0; at + 2 < triples.size(); at += 3) {
+      image_.copies.push_back({triples[at], triples[at + 1], triples[at + 2]});
+    }
+    image_.begins = numbers(info[4]);
+  }
 
   Napi::Promise start() {
     Napi::Promise promise = deferred_.Promise();
@@ -32,40 +47,68 @@ class Attachment : public Napi::AsyncWorker {
     return promise;
   }
 
+ protected:
+  /// In the thread: the view was mounted, or not.
+  virtual void mounted(Descriptor root) = 0;
+  virtual void failed() = 0;
+  virtual Napi::Value result() = 0;
+
  private:
   void Execute() override {
     Descriptor root;
-    failure_ = mount_view(image_, checkpoint_.get(), root);
+    if (!failure_) failure_ = mount_view(image_, checkpoint_.get(), root);
     checkpoint_.reset();
     if (failure_) {
-      opens_->end(*view_);
+      failed();
     } else {
-      opens_->attach(*view_, std::move(root));
+      mounted(std::move(root));
     }
   }
 
   void OnOK() override {
-    if (!failure_) return deferred_.Resolve(Env().Undefined());
+    if (!failure_) return deferred_.Resolve(result());
     Napi::Error error = Napi::Error::New(Env(), failure_.step + ": " + strerror(failure_.error));
     error.Set("errno", Napi::Number::New(Env(), failure_.error));
     deferred_.Reject(error.Value());
   }
 
   Napi::Promise::Deferred deferred_;
-  std::shared_ptr<ViewOpens> opens_;
-  std::shared_ptr<KernelView> view_;
   Napi::Reference<Napi::Uint8Array> kept_;
-  const ViewImage image_;
+  ViewImage image_;
   Descriptor checkpoint_;
   Failure failure_;
 };
 
-std::vector<uint64_t> numbers(const Napi::Value& value) {
-  auto array = value.As<Napi::Float64Array>();
-  std::vector<uint64_t> result(array.ElementLength());
-  for (size_t i = 0; i < result.size(); i++) result[i] = static_cast<uint64_t>(array[i]);
-  return result;
-}
+/// Hands the mount to the session threads at once, so that a blocked event loop keeps nobody waiting.
+class Attachment : public ViewWorker {
+ public:
+  Attachment(const Napi::CallbackInfo& info, std::shared_ptr<ViewOpens> opens, std::shared_ptr<KernelView> view)
+      : ViewWorker(info), opens_(std::move(opens)), view_(std::move(view)) {}
+
+ private:
+  void mounted(Descriptor root) override { opens_->attach(*view_, std::move(root)); }
+  void failed() override { opens_->end(*view_); }
+  Napi::Value result() override { return Env().Undefined(); }
+
+  std::shared_ptr<ViewOpens> opens_;
+  std::shared_ptr<KernelView> view_;
+};
+
+/// Hands the mount to JavaScript, as a descriptor of its root.
+class TrialMount : public ViewWorker {
+ public:
+  using ViewWorker::ViewWorker;
+
+ private:
+  void mounted(Descriptor root) override { root_ = std::move(root); }
+  void failed() override {}
+  Napi::Value result() override { return Napi::Number::New(Env(), root_.release()); }
+
+  Descriptor root_;
+};
+
+/// mountView(fd, bytes of the checkpoint, image, copies, begins): Promise<number>
+Napi::Value MountView(const Napi::CallbackInfo& info) { return (new TrialMount(info))->start(); }
 
 Napi::FunctionReference& constructor() {
   static thread_local Napi::FunctionReference reference;
@@ -80,7 +123,8 @@ struct Made {
 
 }  // namespace
 
-void NativeKernelView::Define(Napi::Env env, Napi::Object) {
+void NativeKernelView::Define(Napi::Env env, Napi::Object exports) {
+  exports.Set("mountView", Napi::Function::New<MountView>(env));
   Napi::Function made = DefineClass(env, "KernelView",
                                     {InstanceMethod<&NativeKernelView::Select>("select"),
                                      InstanceMethod<&NativeKernelView::Attach>("attach"),
@@ -109,23 +153,8 @@ Napi::Value NativeKernelView::Select(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-/// attach(fd, bytes of the checkpoint, image, copies, begins): Promise<void>; `copies` is a Float64Array of (offset in the image, offset in the file, length)
-Napi::Value NativeKernelView::Attach(const Napi::CallbackInfo& info) {
-  Napi::Env env = info.Env();
-  Descriptor checkpoint(fcntl(info[0].As<Napi::Number>().Int32Value(), F_DUPFD_CLOEXEC, 0));
-  if (!checkpoint) {
-    Napi::Error error = Napi::Error::New(env, std::string("dup: ") + strerror(errno));
-    error.Set("errno", Napi::Number::New(env, errno));
-    throw error;
-  }
-  std::vector<uint64_t> triples = numbers(info[3]);
-  std::vector<ViewCopy> copies;
-  for (size_t at = 0; at + 2 < triples.size(); at += 3) copies.push_back({triples[at], triples[at + 1], triples[at + 2]});
-  auto* attachment = new Attachment(env, opens_, view_, info[2].As<Napi::Uint8Array>(), std::move(copies),
-                                    static_cast<uint64_t>(info[1].As<Napi::Number>().DoubleValue()), numbers(info[4]),
-                                    std::move(checkpoint));
-  return attachment->start();
-}
+/// attach(fd, bytes of the checkpoint, image, copies, begins): Promise<void>
+Napi::Value NativeKernelView::Attach(const Napi::CallbackInfo& info) { return (new Attachment(info, opens_, view_))->start(); }
 
 /// suspend(suspended)
 void NativeKernelView::Suspend(const Napi::CallbackInfo& info) { opens_->suspend(*view_, info[0].ToBoolean().Value()); }

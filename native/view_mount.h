@@ -18,11 +18,11 @@ struct ViewCopy {
 
 /// An EROFS image whose files are ranges of the checkpoint (src/kernel-view/erofs-image.ts builds it).
 struct ViewImage {
-  const uint8_t* bytes;
-  size_t length;
+  const uint8_t* bytes = nullptr;
+  size_t length = 0;
   std::vector<ViewCopy> copies;
   /// Size of the checkpoint when the image was built.
-  uint64_t checkpoint_bytes;
+  uint64_t checkpoint_bytes = 0;
   /// Offset in the checkpoint at which each extra device begins, in the image's order.
   std::vector<uint64_t> begins;
 };

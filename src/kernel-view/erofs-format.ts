@@ -106,7 +106,7 @@ export const FOLDER_TYPE = 2;
 
 /** erofs_dirent: the names of a block lie behind its entries. */
 export function writeDirent(image: DataView, at: number, nid: number, nameAt: number, type: number): void {
-  image.setBigUint64(at, BigInt(nid), true); // nid
+  image.setUint32(at, nid, true); // nid, whose upper half stays 0
   image.setUint16(at + 8, nameAt, true); // nameoff
   image.setUint8(at + 10, type); // file_type
 }

@@ -57,6 +57,7 @@ const NAME_DIGITS = 8;
 
 /** `.` and `..` sort before every name. */
 const DOTS = ['.', '..'] as const;
+const DOT = 0x2e;
 
 /** Builds the image of ranges that `selectRanges` has checked. Yields now and then. */
 export function* erofsImage(
@@ -104,7 +105,7 @@ class ChunkLayout {
 
   /** Power of two of the chunk's size in blocks. No chunk is larger than a window. */
   chunkBits(offset: number, length: number): number {
-    const whole = Math.ceil(Math.log2(Math.ceil(length / 2 ** this.blockBits)));
+    const whole = bitsToHold(Math.ceil(length / 2 ** this.blockBits));
     const most = Math.log2(WINDOW_BYTES) - this.blockBits;
     if (!this.#reachesEnd(offset, length)) return Math.min(whole, most);
     const page = Math.max(0, Math.log2(PAGE_BYTES) - this.blockBits);
@@ -117,6 +118,8 @@ class ChunkLayout {
   }
 
   #reachesEnd(offset: number, length: number): boolean {
+    // Most ranges end far from there.
+    if (offset + length <= this.#fileBytes - 2 * PAGE_BYTES) return false;
     const begin = this.begin(offset);
     const sectors = Math.floor((this.#fileBytes - begin) / 2 ** this.blockBits) * 2 ** this.blockBits;
     return offset + length - begin > Math.floor(sectors / PAGE_BYTES) * PAGE_BYTES;
@@ -253,7 +256,6 @@ function* writeDirectory(
       const dots = DOTS[first + i];
       const file = first + i - DOTS.length;
       const nid = dots === undefined ? (plan.inodesAt[file] as number) / INODE_SLOT_BYTES : 0;
-      const name = dots ?? viewName(nodeids[file] as number);
       writeDirent(
         image,
         blockAt + i * DIRENT_BYTES,
@@ -261,16 +263,30 @@ function* writeDirectory(
         nameAt,
         dots === undefined ? FILE_TYPE : FOLDER_TYPE,
       );
-      for (let c = 0; c < name.length; c++) bytes[blockAt + nameAt + c] = name.charCodeAt(c);
-      nameAt += name.length;
+      if (dots === undefined) {
+        nameAt += writeName(bytes, blockAt + nameAt, nodeids[file] as number);
+      } else {
+        bytes.fill(DOT, blockAt + nameAt, blockAt + nameAt + dots.length);
+        nameAt += dots.length;
+      }
     }
     if ((first / perBlock) % 16 === 0) yield;
   }
 }
 
-/** The name of an inode's file in the view. native/view_opens.cc makes the same. */
-export function viewName(nodeid: number): string {
-  return nodeid.toString(16).padStart(NAME_DIGITS, '0');
+/** Writes the name of an inode's file, as native/view_opens.cc looks it up: eight hexadecimal digits. Returns its length. */
+function writeName(bytes: Uint8Array, at: number, nodeid: number): number {
+  for (let digit = NAME_DIGITS - 1, rest = nodeid; digit >= 0; digit--, rest >>>= 4) {
+    bytes[at + digit] = HEX_DIGITS.charCodeAt(rest & 15);
+  }
+  return NAME_DIGITS;
+}
+
+const HEX_DIGITS = '0123456789abcdef';
+
+/** The smallest power of two, as its exponent, that is at least `count`. */
+function bitsToHold(count: number): number {
+  return count <= 2 ** 31 ? (count <= 1 ? 0 : 32 - Math.clz32(count - 1)) : Math.ceil(Math.log2(count));
 }
 
 function roundUp(number: number, unit: number): number {

@@ -36,8 +36,13 @@ export function* selectRanges(
   if (!(fileBytes <= limits.mostFileBytes)) return selected.finish();
   const bytesOn = new Map<number, number>();
   for (let i = 0; i < nodeids.length; i++) {
-    for (const [begin, bytes] of pieces(offsets[i] as number, lengths[i] as number, fileBytes)) {
-      bytesOn.set(begin, (bytesOn.get(begin) ?? 0) + bytes);
+    const offset = offsets[i] as number;
+    const length = lengths[i] as number;
+    if (isInside(offset, length, fileBytes)) {
+      for (let from = 0; from < length; from += WINDOW_BYTES) {
+        const begin = deviceBegin(offset + from, BLOCK_BITS);
+        bytesOn.set(begin, (bytesOn.get(begin) ?? 0) + Math.min(WINDOW_BYTES, length - from));
+      }
     }
     if (i % SLICE === 0) yield;
   }
@@ -51,8 +56,7 @@ export function* selectRanges(
   for (let i = 0; i < nodeids.length; i++) {
     const offset = offsets[i] as number;
     const length = lengths[i] as number;
-    const on = [...pieces(offset, length, fileBytes)];
-    if (on.length > 0 && on.every(([begin]) => chosen.has(begin))) {
+    if (isInside(offset, length, fileBytes) && liesOn(chosen, offset, length)) {
       selected.add(nodeids[i] as number, offset, length);
     }
     if (i % SLICE === 0) yield;
@@ -60,12 +64,12 @@ export function* selectRanges(
   return selected.finish();
 }
 
-/** The devices on which a range lies, with the bytes on each; none if it is empty or leaves the file. */
-function* pieces(offset: number, length: number, fileBytes: number): Generator<[number, number]> {
-  if (!isInside(offset, length, fileBytes)) return;
+/** Whether all devices on which a range lies are chosen. */
+function liesOn(chosen: ReadonlySet<number>, offset: number, length: number): boolean {
   for (let from = 0; from < length; from += WINDOW_BYTES) {
-    yield [deviceBegin(offset + from, BLOCK_BITS), Math.min(WINDOW_BYTES, length - from)];
+    if (!chosen.has(deviceBegin(offset + from, BLOCK_BITS))) return false;
   }
+  return true;
 }
 
 function isInside(offset: number, length: number, fileBytes: number): boolean {

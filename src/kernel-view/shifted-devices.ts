@@ -11,5 +11,8 @@ export const BLOCK_BITS = 9;
 export const WINDOW_BYTES = 2 ** 40;
 
 export function deviceBegin(offset: number, blockBits: number): number {
-  return Math.floor(offset / WINDOW_BYTES) * WINDOW_BYTES + (offset % 2 ** blockBits);
+  const blockBytes = 2 ** blockBits;
+  // The operator % is slow for numbers beyond 32 bits.
+  const residue = offset - Math.floor(offset / blockBytes) * blockBytes;
+  return Math.floor(offset / WINDOW_BYTES) * WINDOW_BYTES + residue;
 }

@@ -65,6 +65,17 @@ export interface NativeAddon {
     paths: readonly string[],
     numbers: Float64Array,
   ) => { isInPlace(): boolean };
+  /**
+   * Mounts an EROFS image over a checkpoint, attached to no path, and returns a descriptor (O_PATH) of its root: it ends with the last
+   * descriptor. The arguments are those of NativeKernelView.attach. Rejects with the step that failed and `errno`.
+   */
+  mountView(
+    checkpointFd: number,
+    checkpointBytes: number,
+    image: Uint8Array,
+    copies: Float64Array,
+    begins: Float64Array,
+  ): Promise<number>;
   readonly Statistics: new (dtype: string) => NativeStatistics;
   readonly Session: new (device: number, options: NativeSessionOptions) => NativeSession;
 }
