@@ -22,7 +22,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   activations: ['errors', 'storage', 'checkpoint', 'numbers', 'fuse'],
   rpc: ['errors', 'telemetry', 'storage', 'fuse'],
   version: [],
-  doctor: ['errors', 'storage', 'fuse'],
+  doctor: ['errors', 'storage', 'kernel-view', 'fuse'],
   targets: ['errors', 'telemetry', 'storage', 'inode', 'checkpoint', 'numbers', 'tree', 'fuse', 'version'],
   mount: [
     'errors',
