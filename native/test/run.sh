@@ -21,6 +21,7 @@ compile() { # variant, compiler flags
   done
   g++ "${flags[@]}" "$@" test/unit_test.cc "${objects[@]}" -o "$build/unit_test.$variant"
   g++ "${flags[@]}" "$@" test/numbers_test.cc "${objects[@]}" -o "$build/numbers_test.$variant"
+  g++ "${flags[@]}" "$@" test/view_opens_test.cc "${objects[@]}" -o "$build/view_opens_test.$variant"
   g++ "${flags[@]}" "$@" test/one_file_server.cc "${objects[@]}" -o "$build/one_file_server.$variant"
   if [[ $variant == asan ]]; then
     for fuzz in test/fuzz/*_fuzz.cc; do
@@ -45,6 +46,7 @@ for variant in plain asan tsan; do
   echo "native unit tests ($variant)"
   "$build/unit_test.$variant"
   "$build/numbers_test.$variant"
+  "$build/view_opens_test.$variant"
   passed=$((passed + 1))
   if [[ $(id -u) -eq 0 && -r /dev/fuse ]]; then
     echo "native server ($variant)"
