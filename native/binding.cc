@@ -20,6 +20,7 @@
 #include "page_cache.h"
 #include "place_binding.h"
 #include "session.h"
+#include "view_binding.h"
 
 namespace {
 
@@ -194,6 +195,7 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
                         InstanceMethod<&NativeSession::SwitchOverlay>("switchOverlay"),
                         InstanceMethod<&NativeSession::Publish>("publish"),
                         InstanceMethod<&NativeSession::Withdraw>("withdraw"),
+                        InstanceMethod<&NativeSession::ExpectView>("expectView"),
                         InstanceMethod<&NativeSession::ReadCounters>("counters"),
                         InstanceMethod<&NativeSession::ReadReadTally>("readTally"),
                         InstanceMethod<&NativeSession::Close>("close")});
@@ -352,6 +354,9 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
 
   void Withdraw(const Napi::CallbackInfo& info) { session().layouts().publish(bytes(info[0]), nullptr); }
 
+  /// expectView(first, end): KernelView — the OPENs of these nodeids wait for it; first called before `start`
+  Napi::Value ExpectView(const Napi::CallbackInfo& info) { return NativeKernelView::Expect(info, session().view_opens()); }
+
   Napi::Value ReadCounters(const Napi::CallbackInfo& info) {
     const Counters& counters = session().counters();
     Napi::Object result = Napi::Object::New(info.Env());
@@ -362,6 +367,7 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
     set("native_read_bytes_total", counters.native_reads.bytes());
     set("native_read_errors_total", counters.native_read_errors);
     set("near_periods_total", counters.near_periods);
+    set_view_counters(result, session().view_opens()->counters());
     return result;
   }
 
@@ -416,6 +422,7 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   define_numbers(env, exports);
   define_copy(env, exports);
   define_place(env, exports);
+  NativeKernelView::Define(env, exports);
   exports.Set("Session", NativeSession::Define(env));
   return exports;
 }

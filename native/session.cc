@@ -3,24 +3,16 @@
 #include <linux/fuse.h>
 #include <pthread.h>
 #include <signal.h>
-#include <sys/ioctl.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
 
+#include "passthrough.h"
+
 namespace mlfs {
 
 namespace {
-
-/// struct fuse_backing_map and its requests of linux/fuse.h since 7.40, which older headers lack.
-struct BackingMap {
-  int32_t fd;
-  uint32_t flags;
-  uint64_t padding;
-};
-constexpr unsigned long kBackingOpen = _IOW(229, 1, BackingMap);
-constexpr unsigned long kBackingClose = _IOW(229, 2, uint32_t);
 
 /// Interrupts a session thread's read(2) of the device. Its handler does nothing: the read returns EINTR.
 int wake_signal() { return SIGRTMIN + 3; }
@@ -50,8 +42,8 @@ class Session::Server {
     if (static_cast<size_t>(length) < sizeof(fuse_in_header)) return 0;
     session_.counters_.requests.fetch_add(1, std::memory_order_relaxed);
     if (serve_read(static_cast<size_t>(length))) return 0;
-    session_.counters_.forwarded.fetch_add(1, std::memory_order_relaxed);
-    session_.on_message_(std::vector<uint8_t>(buffer_.begin(), buffer_.begin() + length));
+    if (session_.view_opens_->serve(buffer_.data(), static_cast<size_t>(length))) return 0;
+    session_.forward(std::vector<uint8_t>(buffer_.begin(), buffer_.begin() + length));
     return 0;
   }
 
@@ -96,9 +88,16 @@ Session::Session(Descriptor device, const SessionOptions& options)
       options_(options),
       epochs_(options.threads + 1),  // and the near server
       layouts_(epochs_),
-      notifier_(device_.get()) {}
+      notifier_(device_.get()),
+      view_opens_(std::make_shared<ViewOpens>(ViewOpens::Connection{
+          .device = device_.get(),
+          .reply = [this](const uint8_t* message, size_t length) { return send(message, length); },
+          .forward = [this](std::vector<uint8_t> message) { forward(std::move(message)); }})) {}
 
-Session::~Session() { stop(); }
+Session::~Session() {
+  stop();
+  view_opens_->end_all();
+}
 
 void Session::start(MessageHandler on_message, EndHandler on_end) {
   install_wake_signal();
@@ -129,19 +128,26 @@ void Session::stop() {
 }
 
 int Session::reply(const uint8_t* message, size_t length) {
+  int unsent = send(message, length);
+  if (length >= sizeof(fuse_out_header)) {
+    const auto& header = *reinterpret_cast<const fuse_out_header*>(message);
+    view_opens_->answered(header.unique, unsent != 0 ? unsent : header.error);
+  }
+  return unsent;
+}
+
+int Session::send(const uint8_t* message, size_t length) {
   return write(device_.get(), message, length) < 0 ? errno : 0;
 }
 
-int Session::open_backing(int fd) {
-  BackingMap map = {.fd = fd, .flags = 0, .padding = 0};
-  int id = ioctl(device_.get(), kBackingOpen, &map);
-  return id < 0 ? -errno : id;
+void Session::forward(std::vector<uint8_t> message) {
+  counters_.forwarded.fetch_add(1, std::memory_order_relaxed);
+  on_message_(std::move(message));
 }
 
-void Session::close_backing(int id) {
-  auto backing = static_cast<uint32_t>(id);
-  ioctl(device_.get(), kBackingClose, &backing);
-}
+int Session::open_backing(int fd) { return open_backing_file(device_.get(), fd); }
+
+void Session::close_backing(int id) { close_backing_file(device_.get(), id); }
 
 BackingFile* Session::add_file(Descriptor fd, uint64_t size) {
   std::lock_guard lock(files_mutex_);
@@ -177,6 +183,7 @@ void Session::run(size_t index) {
   bool last = running_.fetch_sub(1) == 1;
   if (last) {
     notifier_.stop();
+    view_opens_->end_all();
     if (on_end_) on_end_(end_error_.load());
   }
   workers_[index]->ended = true;

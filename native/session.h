@@ -17,6 +17,7 @@
 #include "notifier.h"
 #include "published_table.h"
 #include "read_reply.h"
+#include "view_opens.h"
 
 namespace mlfs {
 
@@ -72,6 +73,8 @@ class Session {
   void switch_overlay(BackingFile& image, std::vector<ChunkChange> changes);
 
   Notifier& notifier() { return notifier_; }
+  /// Shared with the threads that attach views, which may outlive the session.
+  const std::shared_ptr<ViewOpens>& view_opens() const { return view_opens_; }
   const Counters& counters() const { return counters_; }
 
  private:
@@ -82,6 +85,8 @@ class Session {
 
   void run(size_t index);
   int serve(size_t index);
+  int send(const uint8_t* message, size_t length);
+  void forward(std::vector<uint8_t> message);
   class Server;
 
   Descriptor device_;
@@ -94,6 +99,7 @@ class Session {
   /// Odd while an overlay is being switched. A reader that met a switch reads again.
   std::atomic<uint64_t> switches_{0};
   Notifier notifier_;
+  std::shared_ptr<ViewOpens> view_opens_;
   MessageHandler on_message_;
   EndHandler on_end_;
   std::vector<std::unique_ptr<Worker>> workers_;

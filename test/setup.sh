@@ -8,6 +8,7 @@ packages=(
   fuse3 libfuse3-dev    # fusermount3 for everybody but root; the benchmark's C loop
   python3-numpy python3-torch
   attr rsync unzip zip fio strace bsdextrautils  # bsdextrautils has hexdump
+  erofs-utils           # fsck.erofs and dump.erofs check the image of the kernel view
   vim nano ed perl util-linux  # editors that write through a mount; flock
   git openssh-server sshfs inotify-tools prometheus curl  # what the examples are tried with
   graphviz              # reads the graphs of /ir

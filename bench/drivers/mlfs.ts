@@ -8,30 +8,37 @@ import type { Driver, Opened, OpenOptions } from './driver.ts';
 
 const LOCK_DEADLINE_SECONDS = 10;
 
-/** Mounts are as users have them: read-write, and without a state directory until the first edit. */
-function mlfs(transport: 'kernel' | 'fuse-native', about: string): Driver {
+interface ReadOnly {
+  readonly name: string;
+  readonly kernelView: 'auto' | 'off';
+}
+
+/** Mounts are as users have them: read-write, and without a state directory until the first edit; or read-only, with a kernel view or without. */
+function mlfs(transport: 'kernel' | 'fuse-native', about: string, readOnly?: ReadOnly): Driver {
+  const mode = readOnly === undefined ? [] : ['--read-only', '--kernel-view', readOnly.kernelView];
+  const options = readOnly === undefined ? {} : { readOnly: true, ...readOnly };
   return {
-    name: `mlfs ${transport}`,
+    name: readOnly?.name ?? `mlfs ${transport}`,
     about,
-    editable: true,
+    editable: readOnly === undefined,
     missing: () => whyUnusable(transport),
-    open: async (subject, options) => {
-      const how = ['--transport', transport, ...flags(options)];
+    open: async (subject, given) => {
+      const how = ['--transport', transport, ...mode, ...flags(given)];
       const served = await serve({
         program: process.execPath,
         args: [CLI, 'mount', '--foreground', ...how, subject.path, '%MOUNTPOINT%'],
-        cpus: options?.cpus,
+        cpus: given?.cpus,
       });
       return opened(served, subject);
     },
     launch: async (subject, how) => {
       if (how === 'command') {
-        const args = [CLI, 'mount', '--transport', transport, subject.path, '%MOUNTPOINT%'];
+        const args = [CLI, 'mount', '--transport', transport, ...mode, subject.path, '%MOUNTPOINT%'];
         const served = await launch({ program: process.execPath, args });
         const close = () => served.end().then(() => untilUnlocked(subject.path));
         return { ...opened(served, subject), close };
       }
-      return opened(await serve(libraryProgram({ transport })(subject)), subject);
+      return opened(await serve(libraryProgram({ transport, ...options })(subject)), subject);
     },
   };
 }
@@ -86,6 +93,14 @@ function opened(served: Served, subject: Subject): Opened {
 }
 
 export const mlfsKernel: Driver = mlfs('kernel', 'MLFS, its own data plane on the FUSE device');
+export const mlfsKernelView: Driver = mlfs('kernel', 'MLFS read-only, the kernel reads by itself', {
+  name: 'mlfs kernel view',
+  kernelView: 'auto',
+});
+export const mlfsReadOnly: Driver = mlfs('kernel', 'MLFS read-only, with --kernel-view off', {
+  name: 'mlfs read-only',
+  kernelView: 'off',
+});
 export const mlfsFuseNative: Driver = mlfs('fuse-native', 'MLFS on the fuse-native package');
 
 function whyUnusable(transport: 'kernel' | 'fuse-native'): string | undefined {

@@ -13,6 +13,7 @@ import { MlfsError } from '../errors.ts';
 import type { ContentWriter, ExtentContent, FixedContent, RenderedContent } from '../storage/content.ts';
 import type { Extent } from '../storage/extent.ts';
 import { extentsWriter } from '../storage/extents-writer.ts';
+import type { Image } from '../storage/image.ts';
 import { InflatedContent } from '../storage/inflated-content.ts';
 import type { RenderedPages } from '../storage/rendered-pages.ts';
 import { quoteName } from '../visible-text.ts';
@@ -60,6 +61,23 @@ export function tensorContent(tensor: Tensor, cache: RenderedPages): FixedConten
     change,
   };
   return new GatheredContent(view, storageReader(bytes, cache), cache, writableRange(bytes, dims));
+}
+
+/**
+ * The offset of a tensor in the file of `image`, if its content is exactly one extent of it; undefined for every other tensor. It makes no
+ * content, so that it can be asked of every tensor of a model.
+ */
+export function storedOffset(tensor: Tensor, image: Image): number | undefined {
+  const { storage, dtype, storageOffset } = tensor;
+  const { bytes } = storage;
+  if (bytes.kind !== 'extent' || bytes.image !== image) return undefined;
+  if (!isContiguous(tensor) || elementChange(tensor) !== undefined) return undefined;
+  const size = nbytes(tensor);
+  const packed = elementsPerItem(dtype);
+  if (size === 0 || storageOffset % packed !== 0) return undefined;
+  const start = (storageOffset / packed) * DTYPES[dtype];
+  const fits = Number.isSafeInteger(size) && start >= 0 && start + size <= bytes.length;
+  return fits ? bytes.offset + start : undefined;
 }
 
 /** The unchanged content of a storage, in the byte order in which it was saved. */

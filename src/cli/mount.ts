@@ -14,6 +14,7 @@ interface MountFlags {
   readonly foreground?: boolean;
   readonly option?: string[];
   readonly transport: 'auto' | 'kernel' | 'fuse-native';
+  readonly kernelView: 'auto' | 'off';
   readonly nonempty?: boolean;
   readonly stateDict?: string;
   readonly cacheSize?: number;
@@ -66,6 +67,11 @@ export function registerMount(program: Command): void {
     .addOption(
       new Option('--transport <name>', 'how to reach the kernel')
         .choices(['auto', 'kernel', 'fuse-native'])
+        .default('auto'),
+    )
+    .addOption(
+      new Option('--kernel-view <choice>', 'let the kernel read the tensors of a read-only mount by itself')
+        .choices(['auto', 'off'])
         .default('auto'),
     )
     .option('--nonempty', 'mount on a directory that is not empty')
@@ -158,6 +164,7 @@ function setLongOption(command: Command, { name, value }: OtherWord): void {
 function mountOptions(flags: MountFlags, dashO: DashO): MountOptions {
   return {
     transport: flags.transport,
+    kernelView: flags.kernelView,
     readOnly: flags.readOnly ?? dashO.readOnly ?? false,
     writeBack: flags.writeBack ?? flags.unsafeWrite ?? false,
     follow: flags.follow ?? false,

@@ -7,6 +7,7 @@ import { messageOf } from '../errors.ts';
 import { loadNative, nativeLoadError } from '../storage/native.ts';
 import { rootHas } from './capabilities.ts';
 import type { Finding } from './finding.ts';
+import { kernelViewFinding } from './kernel-view-finding.ts';
 import {
   asRoot,
   buildAddonCommand,
@@ -29,6 +30,7 @@ export async function diagnose(): Promise<Finding[]> {
     ...(await deviceFindings()),
     ...(await privilegeFindings()),
     await allowOtherFinding(),
+    await kernelViewFinding(),
   ];
 }
 

@@ -4,7 +4,8 @@ import type { DispatcherHooks } from './hooks.ts';
 interface Backing {
   /** Undefined: the kernel does not serve this inode itself; the server serves all of its opens. */
   readonly id: number | undefined;
-  readonly handles: Set<number>;
+  /** How many opens have each handle: opens that need no state share one. */
+  readonly opens: Map<number, number>;
 }
 
 /**
@@ -25,9 +26,9 @@ export class Backings {
   opened(nodeid: number, { handle, backing: fd }: OpenReply): number | undefined {
     if (fd === undefined) return undefined;
     const known = this.#open.get(nodeid);
-    const backing = known ?? { id: this.#hooks.openBacking?.(fd), handles: new Set() };
+    const backing = known ?? { id: this.#hooks.openBacking?.(fd), opens: new Map() };
     if (known === undefined) this.#open.set(nodeid, backing);
-    backing.handles.add(handle);
+    backing.opens.set(handle, (backing.opens.get(handle) ?? 0) + 1);
     if (backing.id === undefined) this.#plain++;
     else this.#passed++;
     return backing.id;
@@ -35,7 +36,11 @@ export class Backings {
 
   released(nodeid: number, handle: number): void {
     const backing = this.#open.get(nodeid);
-    if (backing === undefined || !backing.handles.delete(handle) || backing.handles.size > 0) return;
+    const opens = backing?.opens.get(handle);
+    if (backing === undefined || opens === undefined) return;
+    if (opens > 1) backing.opens.set(handle, opens - 1);
+    else backing.opens.delete(handle);
+    if (backing.opens.size > 0) return;
     this.#open.delete(nodeid);
     if (backing.id !== undefined) this.#hooks.closeBacking?.(backing.id);
   }

@@ -10,6 +10,7 @@ export function* mountMetrics(sources: StatusSources): Iterable<Metric> {
   yield* edits(sources);
   yield* traffic(sources);
   yield* pageCache(sources);
+  yield* kernelView(sources);
   yield* requests(sources.counters());
 }
 
@@ -121,6 +122,18 @@ function* pageCache({ cache }: StatusSources): Iterable<Metric> {
   yield { name: 'page_cache_max_bytes', help: 'Maximum bytes of rendered pages in memory.', value: maxBytes };
 }
 
+function* kernelView(sources: StatusSources): Iterable<Metric> {
+  const { state, files, bytes, loopDevices } = sources.kernelView();
+  yield {
+    name: 'kernel_view_in_use',
+    help: 'Whether the kernel reads files of this mount by itself.',
+    value: state === 'in use' ? 1 : 0,
+  };
+  yield { name: 'kernel_view_files', help: 'Files that the kernel can read by itself.', value: files };
+  yield { name: 'kernel_view_bytes', help: 'Bytes of these files.', value: bytes };
+  yield { name: 'kernel_view_loop_devices', help: 'Loop devices of the kernel view.', value: loopDevices };
+}
+
 /** Counters of the transports besides the requests by operation. */
 const REQUEST_HELP: Readonly<Record<string, string>> = {
   request_errors_total: 'Requests that were refused or failed.',
@@ -129,6 +142,10 @@ const REQUEST_HELP: Readonly<Record<string, string>> = {
   passthrough_opens_total: 'Opens of files that the kernel reads and writes by itself.',
   plain_backed_opens_total: 'Opens of files that the kernel cannot read and write by itself.',
   native_read_errors_total: 'READ requests that native code answered with an error.',
+  kernel_view_opens_total: 'Opens of files that the kernel reads from the kernel view.',
+  kernel_view_plain_opens_total: 'Opens of files of the kernel view that the data plane serves nevertheless.',
+  kernel_view_failures_total: 'Files of the kernel view that could not be opened in it.',
+  kernel_view_open_files: 'Files that are open in the kernel view.',
   near_periods_total: 'Times a lone reader was served from its own processor.',
 };
 

@@ -1,11 +1,14 @@
 import type { Level } from '../telemetry/log.ts';
 import type { TransportChoice } from './choose-transport.ts';
+import type { KernelViewChoice } from './kernel-views.ts';
 
 export interface MountOptions {
   /** Default: `kernel` where its addon was built, else `fuse-native`. */
   readonly transport?: TransportChoice | undefined;
   /** Show the file as it is: no edits, no state directory, and no appending to the log. */
   readonly readOnly?: boolean | undefined;
+  /** Whether the kernel may read the tensors of a read-only mount by itself, where it can; default `auto`. */
+  readonly kernelView?: KernelViewChoice | undefined;
   /** Where edits are kept; default `<checkpoint>.mlfs`. */
   readonly stateDirectory?: string | undefined;
   /** Maximum size of the journal; an edit beyond it fails with ENOSPC. */

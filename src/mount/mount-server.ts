@@ -19,6 +19,7 @@ import { Traffic } from '../fuse/traffic.ts';
 import type { Transport, TransportSession } from '../fuse/transport/transport.ts';
 import { unmountPath } from '../fuse/transport/unmount.ts';
 import { TreeFilesystem } from '../fuse/tree-filesystem.ts';
+import { ROOT_NODEID } from '../inode.ts';
 import { rpcRoom } from '../rpc/rpc-room.ts';
 import type { CommitReport } from '../storage/commit-report.ts';
 import { DEFAULT_RENDERED_PAGES_BYTES, RenderedPages } from '../storage/rendered-pages.ts';
@@ -32,6 +33,7 @@ import { VERSION } from '../version.ts';
 import { BaseWatch, identifyFile } from './base-watch.ts';
 import { Control } from './control.ts';
 import { Follow } from './follow.ts';
+import { KernelViews } from './kernel-views.ts';
 import { logLeftOut } from './log-left-out.ts';
 import { type MetricsServer, parseListenAddress, serveMetrics } from './metrics-server.ts';
 import { mountMetrics } from './mount-metrics.ts';
@@ -55,6 +57,8 @@ export interface MountParts {
   readonly startedMs: number;
 }
 
+/** Of the first tree, besides the root. */
+const FIRST_NODEID = ROOT_NODEID + 1;
 /** Interval between two looks at a followed checkpoint whose folder cannot be watched. */
 const FOLLOW_INTERVAL_MS = 1000;
 /** Default for how long a read in /rpc waits for its answer. */
@@ -73,6 +77,7 @@ export class MountServer implements Mounted {
   readonly #control: Control;
   readonly #traffic = new Traffic();
   readonly #supplies: Supplies;
+  readonly #views: KernelViews;
   readonly #status: StatusSources;
   /** How to end each thing that was begun, in the order in which they were begun. */
   readonly #endings: (() => void | Promise<void>)[] = [];
@@ -114,6 +119,11 @@ export class MountServer implements Mounted {
     this.#cache = new RenderedPages(cacheBytes);
     this.#supplies = makeSupplies((message) => log.warn(message));
     this.#control = this.#makeControl();
+    this.#views = new KernelViews(log, {
+      choice: options.kernelView ?? 'auto',
+      readOnly,
+      transport: parts.transport.name,
+    });
     this.#status = this.#statusSources();
   }
 
@@ -182,6 +192,8 @@ export class MountServer implements Mounted {
       log,
       notice,
       build: (opened, firstNodeid) => this.#buildTree(opened, firstNodeid),
+      onReplace: (opened, built, firstNodeid) =>
+        this.#views.replace({ built, firstNodeid, image: opened.checkpoint.image }),
     });
     this.#endings.push(async () => {
       // A reload would open a file that nothing closes.
@@ -216,6 +228,7 @@ export class MountServer implements Mounted {
       onChange: (state) => {
         this.#served.judge(state);
         this.#stale = state.stale;
+        this.#views.suspend(state.stale);
         if (state.stale)
           this.#log.warn(`the checkpoint file is not the one that was opened: ${state.reason}`);
         else this.#log.info('the checkpoint file is the one that was opened');
@@ -255,6 +268,7 @@ export class MountServer implements Mounted {
     served.showOn(this.#filesystem);
     this.#traffic.expect(served.built.tree.root.children.keys());
     this.#registry.register(() => mountMetrics(this.#status));
+    const { tree } = served.built;
     const session = await transport.mount(
       joinFilesystems(this.#filesystem, this.#openRooms(), this.#traffic),
       {
@@ -263,12 +277,19 @@ export class MountServer implements Mounted {
         readOnly: this.#readOnly,
         allowOther,
         defaultPermissions,
+        expectView: this.#views.wanted ? { first: FIRST_NODEID, end: tree.nextNodeid } : undefined,
         pendingBytes: this.#supplies.pendingBytes,
         onWarning: (message) => log.warn(message),
         trace: requestLog(log, this.#options.logLevel, (nodeid) => this.#filesystem.roomOf(nodeid)),
       },
     );
     this.#session = session;
+    this.#views.begin(session.views, {
+      built: served.built,
+      firstNodeid: FIRST_NODEID,
+      image: served.checkpoint.image,
+    });
+    this.#endings.push(() => this.#views.end());
     this.#summary = {
       tensors: served.built.tensors,
       bytes: served.built.tensorBytes,
@@ -376,6 +397,7 @@ export class MountServer implements Mounted {
       counters: () => ({ ...this.#filesystem.counters(), ...this.#session?.counters() }),
       traffic: this.#traffic,
       nativeReads: () => this.#session?.nativeReads?.(),
+      kernelView: () => this.#views.report,
     };
   }
 }

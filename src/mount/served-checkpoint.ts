@@ -60,6 +60,8 @@ export interface ServedOptions {
   readonly log: Log;
   /** `firstNodeid`: smaller nodeids are in use. */
   readonly build: (opened: OpenedFile, firstNodeid: number) => BuiltTree;
+  /** Called when another tree was built, before it is shown. */
+  readonly onReplace?: (opened: OpenedFile, built: BuiltTree, firstNodeid: number) => void;
 }
 
 export class ServedCheckpoint {
@@ -204,6 +206,7 @@ export class ServedCheckpoint {
     old.checkpoint.image.makeWritable(REPLACED);
     const opened = await openFile(this.#options);
     const built = await this.#builtFor(opened);
+    this.#options.onReplace?.(opened, built, this.#nextNodeid);
     this.#nextNodeid += built.tree.inodeCount;
     this.#retired.push({ opened: old, tree: this.#built.tree });
     this.#opened = opened;

@@ -2,6 +2,7 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import type { Traffic } from '../fuse/traffic.ts';
 import type { NativeReads } from '../fuse/transport/transport.ts';
+import type { KernelViewReport } from '../kernel-view/kernel-view.ts';
 import type { Edits } from '../storage/edits.ts';
 import type { RenderedPages } from '../storage/rendered-pages.ts';
 import {
@@ -9,6 +10,7 @@ import {
   type EditsReport,
   editsReport,
   type FailedCommand,
+  type KernelViewStatus,
   type StatusDocument,
 } from '../targets/status-document.ts';
 import { residentBytes } from '../telemetry/process-memory.ts';
@@ -45,6 +47,7 @@ export interface StatusSources {
   /** Counters of the transport and of the operations. */
   readonly counters: () => Readonly<Record<string, number>>;
   readonly traffic: Traffic;
+  readonly kernelView: () => KernelViewReport;
   /** Reads by room; undefined where nothing is read natively. */
   readonly nativeReads: () => ReadonlyMap<string, NativeReads> | undefined;
 }
@@ -78,6 +81,7 @@ export async function statusDocument(sources: StatusSources): Promise<StatusDocu
       device: String(base.fingerprint.dev),
       inode: String(base.fingerprint.ino),
     },
+    kernel_view: kernelViewStatus(sources.kernelView()),
     tensors,
     tensor_bytes: tensorBytes,
     inodes,
@@ -91,6 +95,10 @@ export async function statusDocument(sources: StatusSources): Promise<StatusDocu
     unknown_globals: checkpoint.unknownGlobals.slice(0, LISTED),
     unknown_globals_total: checkpoint.unknownGlobals.length,
   };
+}
+
+function kernelViewStatus({ state, reason, files, bytes, loopDevices }: KernelViewReport): KernelViewStatus {
+  return { state, reason: reason ?? null, files, bytes, loop_devices: loopDevices };
 }
 
 function stateName(state: BaseState, report: EditsReport): 'stale' | 'committing' | 'current' {

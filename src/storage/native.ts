@@ -67,6 +67,17 @@ export interface NativeAddon {
     paths: readonly string[],
     numbers: Float64Array,
   ) => { isInPlace(): boolean };
+  /**
+   * Mounts an EROFS image over a checkpoint, attached to no path, and returns a descriptor (O_PATH) of its root: it ends with the last
+   * descriptor. The arguments are those of NativeKernelView.attach. Rejects with the step that failed and `errno`.
+   */
+  mountView(
+    checkpointFd: number,
+    checkpointBytes: number,
+    image: Uint8Array,
+    copies: Float64Array,
+    begins: Float64Array,
+  ): Promise<number>;
   readonly Statistics: new (dtype: string) => NativeStatistics;
   readonly Session: new (device: number, options: NativeSessionOptions) => NativeSession;
 }
@@ -141,10 +152,37 @@ export interface NativeSession {
    */
   publish(nodeid: number, extents: Float64Array, inline: Uint8Array, room: number): void;
   withdraw(nodeid: number): void;
+  /**
+   * OPENs for reading of the inodes from `first` to before `end` wait for a kernel view. The first call must come before `start`, because all
+   * opens are counted from then on.
+   */
+  expectView(first: number, end: number): NativeKernelView;
   counters(): Record<string, number>;
   readTally(): NativeReadTally;
   /** Ends the threads if they are still running, and closes every descriptor. Nothing else may be called afterwards. */
   close(): void;
+}
+
+/** The kernel view of one tree (native/view_opens.h). */
+export interface NativeKernelView {
+  /** Which inodes are in the view; OPENs of the others wait no longer. */
+  select(nodeids: Uint32Array): void;
+  /**
+   * Attaches the view, in a thread, and serves the selected inodes from it at once. `copies`: (offset in the image, offset in the checkpoint,
+   * length) triples. `begins`: where the image's devices begin in the checkpoint. Rejects with the step that failed and `errno`; then the
+   * view has ended.
+   */
+  attach(
+    checkpointFd: number,
+    checkpointBytes: number,
+    image: Uint8Array,
+    copies: Float64Array,
+    begins: Float64Array,
+  ): Promise<void>;
+  /** While suspended, files that are opened anew are plain. */
+  suspend(suspended: boolean): void;
+  /** Files that are opened anew are plain, and nothing waits any more. Files that are open stay open. */
+  end(): void;
 }
 
 /** Counters of the READs that were answered natively. */

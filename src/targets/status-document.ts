@@ -47,6 +47,15 @@ export interface TargetStatus extends EditsReport {
   readonly stale_reason: string | null;
 }
 
+/** Whether the kernel reads files of a read-only mount by itself, and if not, why. */
+export interface KernelViewStatus {
+  readonly state: 'preparing' | 'in use' | 'off';
+  readonly reason: string | null;
+  readonly files: number;
+  readonly bytes: number;
+  readonly loop_devices: number;
+}
+
 /** The document of /sys/status.json. Sizes are in bytes; counters begin with the mount. */
 export interface StatusDocument extends EditsReport {
   readonly version: string;
@@ -69,6 +78,7 @@ export interface StatusDocument extends EditsReport {
     readonly device: string;
     readonly inode: string;
   };
+  readonly kernel_view: KernelViewStatus;
   readonly tensors: number;
   readonly tensor_bytes: number;
   readonly inodes: number;

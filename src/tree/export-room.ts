@@ -32,11 +32,18 @@ export function addExportRoom(
   { checkpoint, checksums, tensors, leftOut, cache }: ExportSources,
 ): void {
   table.add(room, `model${suffixOf(checkpoint)}`, {
-    content: () => new ExportContent(checkpoint.image, checksums),
+    content: () =>
+      checksums === undefined ? wholeImage(checkpoint.image) : new ExportContent(checkpoint.image, checksums),
   });
   if (hasSafetensorsExport(checkpoint, tensors)) {
     table.add(room, 'model.safetensors', { content: () => new SafetensorsExport(tensors, cache, leftOut) });
   }
+}
+
+/** The file as it is, of a mount without edits. */
+function wholeImage(image: Image): ExtentContent {
+  const { size } = image;
+  return { kind: 'extents', size, extents: [{ kind: 'image', image, offset: 0, length: size }] };
 }
 
 /** Whether the model is in /export as safetensors, too. */
@@ -55,10 +62,10 @@ const SLICE = 512;
 class ExportContent implements ExtentContent {
   readonly kind = 'extents';
   readonly #image: Image;
-  readonly #checksums: Checksums | undefined;
+  readonly #checksums: Checksums;
   readonly layout: Sliced<readonly Extent[]>;
 
-  constructor(image: Image, checksums: Checksums | undefined) {
+  constructor(image: Image, checksums: Checksums) {
     this.#image = image;
     this.#checksums = checksums;
     this.layout = new Sliced(() => this.#list());
@@ -76,7 +83,7 @@ class ExportContent implements ExtentContent {
     const image = this.#image;
     const extents: Extent[] = [];
     let at = 0;
-    for (const field of this.#checksums?.fields ?? []) {
+    for (const field of this.#checksums.fields) {
       if (field > at) extents.push({ kind: 'image', image, offset: at, length: field - at });
       extents.push({
         kind: 'computed',
@@ -91,7 +98,7 @@ class ExportContent implements ExtentContent {
   }
 
   async #readField(field: number, offset: number, length: number): Promise<Uint8Array> {
-    const patch = this.#checksums?.patchAt(field);
+    const patch = this.#checksums.patchAt(field);
     return patch?.subarray(offset, offset + length) ?? this.#image.read(field + offset, length);
   }
 }

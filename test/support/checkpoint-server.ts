@@ -4,6 +4,7 @@
  *
  *   {"mount": "model.pt", "at": "/mnt", "options": {…MountOptions}}   →  {"summary": {…}} or {"error": "…", "code": "…"}
  *   {"unmount": "/mnt"}                                               →  {"unmounted": true} or {"error": …}
+ *   {"reload": "/mnt"}                                                →  {"reloaded": …}
  *   {"blockUntil": "/path"}                                           →  {"blocked": true}; then the event loop stands still until
  *                                                                        that file exists, and a second answer is {"released": true}
  */
@@ -22,6 +23,7 @@ interface Command {
   readonly at?: string;
   readonly options?: MountOptions;
   readonly unmount?: string;
+  readonly reload?: string;
   readonly blockUntil?: string;
 }
 
@@ -40,6 +42,7 @@ async function obey(command: Command): Promise<object> {
     mounts.delete(command.unmount);
     return { unmounted: true };
   }
+  if (command.reload !== undefined) return mounts.get(command.reload)?.reload() ?? {};
   throw new Error(`no such command: ${JSON.stringify(command)}`);
 }
 

@@ -5,7 +5,7 @@
  * A need is the name of a program on the PATH, a Debian package `python3-NAME` that /usr/bin/python3 can import, or one of NEEDS.
  */
 import { spawnSync } from 'node:child_process';
-import { accessSync, closeSync, constants, existsSync, openSync, statSync } from 'node:fs';
+import { accessSync, closeSync, constants, existsSync, openSync, readFileSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -29,6 +29,8 @@ const NEEDS: Readonly<Record<string, () => boolean>> = {
   'mmap-io': () => existsSync(join(packageFolder('mmap-io'), 'build/Release/mmap-io.node')),
   sshd: () => onPath('sshd') || executable('/usr/sbin/sshd'),
   root: () => process.getuid?.() === 0,
+  'kernel view': () =>
+    opens('/dev/loop-control') && /\terofs$/m.test(readFileSync('/proc/filesystems', 'utf8')),
   corpus: () => existsSync(CORPUS),
   'memory cgroup': () => writable(join(MEMORY_CGROUP, 'cgroup.procs')),
 };

@@ -1,6 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { MlfsError, messageOf } from '../../errors.ts';
+import type { ViewSlots } from '../../kernel-view/view-slot.ts';
 import { type Extent, extentLength } from '../../storage/extent.ts';
 import type { Image } from '../../storage/image.ts';
 import { deviceNumberOf } from '../../storage/mount-table.ts';
@@ -60,6 +61,7 @@ class KernelSession implements TransportSession {
   readonly #dispatched: () => Readonly<Record<string, number>>;
   readonly #images: PublishedImages;
   readonly #rooms: NativeRooms;
+  views: ViewSlots | undefined;
   #ended = false;
   #lastCounters: Readonly<Record<string, number>> = {};
   #lastReads: ReadonlyMap<string, NativeReads> = new Map();
@@ -133,6 +135,9 @@ class KernelSession implements TransportSession {
         passthrough: passthrough.wanted,
       },
     });
+    // Before the first OPEN, because all opens are counted.
+    const { expectView } = options;
+    const firstView = expectView && native.expectView(expectView.first, expectView.end);
     const notifier = new KernelNotifier(native, options.onWarning);
     filesystem.connect(notifier);
     native.start(
@@ -159,6 +164,15 @@ class KernelSession implements TransportSession {
       throw refusal;
     }
     await raiseReadahead(options.mountpoint);
+    if (firstView !== undefined) {
+      session.views = {
+        first: firstView,
+        expect: ({ first, end }) => native.expectView(first, end),
+        refusal: passthrough.agreed
+          ? undefined
+          : 'the kernel has no FUSE passthrough (Linux 6.9), or it is off',
+      };
+    }
     return session;
   }
 

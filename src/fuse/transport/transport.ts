@@ -1,3 +1,4 @@
+import type { NodeidRange, ViewSlots } from '../../kernel-view/view-slot.ts';
 import type { HistogramCounts } from '../../telemetry/histogram.ts';
 import type { Filesystem } from '../filesystem.ts';
 import type { Trace } from '../request-trace.ts';
@@ -25,6 +26,8 @@ export interface TransportOptions {
   readonly defaultPermissions: boolean;
   /** Files that lie in a folder on disk are read and written by the kernel itself where it can; default true. */
   readonly passthrough?: boolean;
+  /** Inodes of which a kernel view may serve files: their opens for reading wait until `views` decides. */
+  readonly expectView?: NodeidRange | undefined;
   /** What users may have waiting of writes; no bound when absent. */
   readonly pendingBytes?: Supply;
   readonly onWarning: (message: string) => void;
@@ -41,6 +44,8 @@ export interface TransportSession {
   counters(): Readonly<Record<string, number>>;
   /** Reads that never entered JavaScript, by the folder at the root; of a transport that has such reads. */
   nativeReads?(): ReadonlyMap<string, NativeReads>;
+  /** Present if a kernel view was expected and the transport can have one. */
+  readonly views?: ViewSlots | undefined;
 }
 
 export interface NativeReads {

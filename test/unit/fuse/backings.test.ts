@@ -58,3 +58,15 @@ test('a handle without a file behind it changes nothing', () => {
   assert.deepEqual(closed, [8]);
   assert.deepEqual(asked, [8]);
 });
+
+test('opens that share a handle are counted one by one', () => {
+  const { backings, closed, asked } = scene((fd) => fd);
+  assert.equal(backings.opened(5, reply(0, 7)), 7);
+  assert.equal(backings.opened(5, reply(0, 8)), 7);
+  backings.released(5, 0);
+  assert.deepEqual(closed, []);
+  assert.equal(backings.opened(5, reply(0, 9)), 7);
+  backings.released(5, 0);
+  backings.released(5, 0);
+  assert.deepEqual([asked, closed], [[7], [7]]);
+});

@@ -1,0 +1,184 @@
+// The opens of a kernel view, without a kernel: what waits, what is answered, what is handed on, and that every open is counted. The device
+// is not a FUSE device, so no backing file can be opened and every open is plain.
+
+#include <linux/fuse.h>
+
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <thread>
+#include <vector>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "../view_opens.h"
+
+namespace {
+
+using namespace mlfs;
+
+#define CHECK(condition)                                                      \
+  do {                                                                        \
+    if (!(condition)) {                                                       \
+      fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #condition); \
+      exit(1);                                                                \
+    }                                                                         \
+  } while (false)
+
+std::vector<uint8_t> message(uint32_t opcode, uint64_t nodeid, uint64_t unique, uint32_t flags = O_RDONLY) {
+  std::vector<uint8_t> bytes(sizeof(fuse_in_header) + sizeof(fuse_release_in));
+  fuse_in_header header = {};
+  header.len = static_cast<uint32_t>(bytes.size());
+  header.opcode = opcode;
+  header.unique = unique;
+  header.nodeid = nodeid;
+  memcpy(bytes.data(), &header, sizeof header);
+  if (opcode == FUSE_OPEN) {
+    fuse_open_in in = {.flags = flags, .open_flags = 0};
+    memcpy(bytes.data() + sizeof header, &in, sizeof in);
+  } else {
+    fuse_release_in in = {.fh = 0, .flags = flags, .release_flags = 0, .lock_owner = 0};
+    memcpy(bytes.data() + sizeof header, &in, sizeof in);
+  }
+  return bytes;
+}
+
+struct Scene {
+  Descriptor device{open("/dev/null", O_RDWR | O_CLOEXEC)};
+  std::atomic<int> replies{0};
+  std::vector<uint64_t> forwarded;
+  std::mutex mutex;
+  ViewOpens opens{ViewOpens::Connection{
+      .device = device.get(),
+      .reply =
+          [this](const uint8_t*, size_t) {
+            replies++;
+            return 0;
+          },
+      .forward =
+          [this](std::vector<uint8_t> bytes) {
+            std::lock_guard lock(mutex);
+            forwarded.push_back(reinterpret_cast<const fuse_in_header*>(bytes.data())->unique);
+          }}};
+
+  bool serve(const std::vector<uint8_t>& bytes) { return opens.serve(bytes.data(), bytes.size()); }
+};
+
+void before_a_view_is_expected_nothing_is_served() {
+  Scene scene;
+  CHECK(!scene.serve(message(FUSE_OPEN, 5, 1)));
+  CHECK(!scene.serve(message(FUSE_RELEASE, 5, 2)));
+}
+
+void opens_wait_until_it_is_decided_whose_files_the_view_has() {
+  Scene scene;
+  auto view = scene.opens.expect(2, 100);
+  CHECK(scene.serve(message(FUSE_OPEN, 5, 1)));
+  CHECK(scene.serve(message(FUSE_OPEN, 6, 2)));
+  CHECK(!scene.serve(message(FUSE_OPEN, 100, 3)));
+  CHECK(!scene.serve(message(FUSE_OPEN, 5, 4, O_RDWR)));
+  CHECK(scene.forwarded.empty());
+  scene.opens.select(*view, {6, 7, 5000});
+  CHECK(scene.forwarded == std::vector<uint64_t>{1});
+  CHECK(!scene.serve(message(FUSE_OPEN, 8, 5)));
+  CHECK(scene.serve(message(FUSE_OPEN, 7, 6)));
+  scene.opens.attach(*view, Descriptor(open("/", O_PATH | O_DIRECTORY | O_CLOEXEC)));
+  CHECK((scene.forwarded == std::vector<uint64_t>{1, 2, 6}));
+  // There is no such file, and no device that would take it.
+  CHECK(scene.opens.counters().failures == 2);
+  CHECK(scene.opens.counters().plain_opens == 2);
+  CHECK(scene.opens.counters().opens == 0);
+}
+
+void nothing_waits_for_a_view_that_has_ended() {
+  Scene scene;
+  auto view = scene.opens.expect(2, 100);
+  CHECK(scene.serve(message(FUSE_OPEN, 5, 1)));
+  scene.opens.end(*view);
+  CHECK(scene.forwarded == std::vector<uint64_t>{1});
+  CHECK(!scene.serve(message(FUSE_OPEN, 5, 2)));
+  // Its attaching comes too late.
+  scene.opens.select(*view, {5});
+  scene.opens.attach(*view, Descriptor(open("/", O_PATH | O_DIRECTORY | O_CLOEXEC)));
+  CHECK(!scene.serve(message(FUSE_OPEN, 5, 3)));
+}
+
+void an_open_that_the_control_plane_refused_is_not_counted() {
+  Scene scene;
+  auto view = scene.opens.expect(2, 100);
+  scene.opens.select(*view, {5});
+  scene.opens.end(*view);
+  CHECK(!scene.serve(message(FUSE_OPEN, 5, 1)));
+  scene.opens.answered(1, -13);
+  scene.opens.answered(1, -13);
+  scene.opens.answered(77, 0);
+  auto later = scene.opens.expect(2, 100);
+  scene.opens.select(*later, {5});
+  scene.opens.attach(*later, Descriptor(open("/", O_PATH | O_DIRECTORY | O_CLOEXEC)));
+  CHECK(!scene.serve(message(FUSE_OPEN, 5, 2)));
+  // The view was asked again, so the file counted as closed.
+  CHECK(scene.opens.counters().failures == 1);
+  CHECK(!scene.serve(message(FUSE_OPEN, 5, 3)));
+  CHECK(scene.opens.counters().failures == 1);
+}
+
+void a_message_that_is_cut_is_handed_on() {
+  Scene scene;
+  scene.opens.expect(2, 100);
+  auto cut = message(FUSE_OPEN, 5, 1);
+  CHECK(!scene.opens.serve(cut.data(), sizeof(fuse_in_header) + 3));
+  cut = message(FUSE_RELEASE, 5, 1);
+  CHECK(!scene.opens.serve(cut.data(), sizeof(fuse_in_header) + 8));
+}
+
+void what_waits_when_the_connection_ends_is_dropped() {
+  Scene scene;
+  auto view = scene.opens.expect(2, 100);
+  CHECK(scene.serve(message(FUSE_OPEN, 5, 1)));
+  scene.opens.end_all();
+  scene.opens.select(*view, {5});
+  scene.opens.end(*view);
+  CHECK(scene.forwarded.empty() && scene.replies == 0);
+}
+
+void threads_open_and_close_while_views_come_and_go() {
+  Scene scene;
+  scene.opens.expect(200, 300);
+  std::vector<std::thread> threads;
+  for (uint64_t thread = 0; thread < 3; thread++) {
+    threads.emplace_back([&scene, thread] {
+      for (uint64_t i = 0; i < 3000; i++) {
+        uint64_t unique = (thread << 32) + i;
+        uint64_t nodeid = 2 + i % 7;
+        if (scene.serve(message(FUSE_OPEN, nodeid, unique))) continue;
+        scene.opens.answered(unique, 0);
+        scene.serve(message(FUSE_RELEASE, nodeid, unique));
+      }
+    });
+  }
+  for (int i = 0; i < 200; i++) {
+    auto view = scene.opens.expect(2, 100);
+    scene.opens.select(*view, {3, 4, 5});
+    scene.opens.suspend(*view, i % 3 == 0);
+    if (i % 2 == 0) scene.opens.attach(*view, Descriptor(open("/", O_PATH | O_DIRECTORY | O_CLOEXEC)));
+    scene.opens.end(*view);
+  }
+  for (auto& thread : threads) thread.join();
+  scene.opens.end_all();
+  CHECK(scene.opens.counters().open_files == 0);
+}
+
+}  // namespace
+
+int main() {
+  before_a_view_is_expected_nothing_is_served();
+  opens_wait_until_it_is_decided_whose_files_the_view_has();
+  nothing_waits_for_a_view_that_has_ended();
+  an_open_that_the_control_plane_refused_is_not_counted();
+  a_message_that_is_cut_is_handed_on();
+  what_waits_when_the_connection_ends_is_dropped();
+  threads_open_and_close_while_views_come_and_go();
+  return 0;
+}

@@ -1,0 +1,119 @@
+/**
+ * The kernel view of one checkpoint: files of a read-only mount that are one range of the checkpoint are files of an EROFS mount, too, which
+ * is attached to no path. FUSE passthrough lets the kernel read them by itself, so that no READ reaches the server.
+ *
+ *   ranges of the tree ─► selectRanges ─► erofsImage ─► attach: loop devices, fsmount (native/view_mount.cc)
+ *
+ * This runs beside the mount's start, in slices and in a thread. Meanwhile OPENs of the files wait (native/view_opens.h), at most for
+ * PATIENCE_MS. If a step fails, the data plane serves, and `report` says why.
+ */
+import { messageOf } from '../errors.ts';
+import { inSlices } from '../storage/in-slices.ts';
+import type { NativeKernelView } from '../storage/native.ts';
+import { erofsImage } from './erofs-image.ts';
+import { type FileRanges, rangeCount } from './file-ranges.ts';
+import { selectRanges } from './select-ranges.ts';
+
+export interface KernelViewReport {
+  readonly state: 'preparing' | 'in use' | 'off';
+  /** Why it is off. */
+  readonly reason?: string;
+  readonly files: number;
+  readonly bytes: number;
+  readonly loopDevices: number;
+}
+
+export interface KernelViewSources {
+  /** The files that may be in it. */
+  readonly ranges: () => Generator<void, FileRanges>;
+  readonly checkpointFd: number;
+  readonly checkpointBytes: number;
+  /** Hears once whether the view is in use. */
+  readonly onDecided: (report: KernelViewReport) => void;
+}
+
+/** How long an OPEN waits at most for a view that is being attached. */
+const PATIENCE_MS = 5000;
+
+const NOTHING = { files: 0, bytes: 0, loopDevices: 0 };
+
+export class KernelView {
+  readonly #native: NativeKernelView;
+  readonly #sources: KernelViewSources;
+  #report: KernelViewReport = { state: 'preparing', ...NOTHING };
+  #prepared: Promise<void> = Promise.resolve();
+  #ended = false;
+
+  constructor(native: NativeKernelView, sources: KernelViewSources) {
+    this.#native = native;
+    this.#sources = sources;
+  }
+
+  get report(): KernelViewReport {
+    return this.#report;
+  }
+
+  /** Begins to prepare the view. */
+  start(): void {
+    const patience = setTimeout(() => this.#giveUp(`it was not there after ${PATIENCE_MS} ms`), PATIENCE_MS);
+    patience.unref();
+    this.#prepared = this.#prepare()
+      .catch((cause: unknown) => this.#giveUp(messageOf(cause)))
+      .finally(() => clearTimeout(patience));
+  }
+
+  /** There is no view, for this reason. */
+  refuse(reason: string): void {
+    this.#giveUp(reason);
+  }
+
+  /** While suspended, files that are opened anew are served by the data plane. */
+  suspend(suspended: boolean): void {
+    this.#native.suspend(suspended);
+  }
+
+  /** Gives the view back. Files that are open in it stay readable. Resolves when nothing is being prepared any more. */
+  async end(): Promise<void> {
+    this.#ended = true;
+    this.#native.end();
+    await this.#prepared;
+  }
+
+  async #prepare(): Promise<void> {
+    const { checkpointFd, checkpointBytes } = this.#sources;
+    const found = await inSlices(this.#sources.ranges());
+    const selected = await inSlices(selectRanges(found, checkpointBytes));
+    if (this.#decided) return;
+    if (rangeCount(selected) === 0) {
+      this.#giveUp('no file of the mount is a range of the checkpoint that is worth it');
+      return;
+    }
+    this.#native.select(selected.nodeids);
+    const { bytes, copies, begins } = await inSlices(erofsImage(selected, checkpointBytes));
+    if (this.#decided) return;
+    await this.#native.attach(checkpointFd, checkpointBytes, bytes, copies, begins);
+    if (this.#decided) return;
+    this.#decide({
+      state: 'in use',
+      files: rangeCount(selected),
+      bytes: selected.lengths.reduce((sum, length) => sum + length, 0),
+      // The image has one, too.
+      loopDevices: begins.length + 1,
+    });
+  }
+
+  get #decided(): boolean {
+    return this.#ended || this.#report.state !== 'preparing';
+  }
+
+  #giveUp(reason: string): void {
+    if (this.#decided) return;
+    this.#native.end();
+    this.#decide({ state: 'off', reason, ...NOTHING });
+  }
+
+  #decide(report: KernelViewReport): void {
+    this.#report = report;
+    this.#sources.onDecided(report);
+  }
+}

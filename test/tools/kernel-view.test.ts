@@ -1,0 +1,168 @@
+/** The kernel view of a read-only mount: what programs read, and which of the two ways served them. */
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import type { MountOptions } from '../../src/mount/mount-options.ts';
+import type { StatusDocument } from '../../src/targets/status-document.ts';
+import {
+  decided,
+  loopDevicesOf,
+  statusOf,
+  until,
+  type ViewModel,
+  viewable,
+  viewModel,
+} from '../support/kernel-view.ts';
+import { runInMountNamespace } from '../support/mount-namespace.ts';
+import { output } from '../support/run.ts';
+import { Server } from '../support/served.ts';
+import { temporaryDirectory } from '../support/tmp.ts';
+
+interface Scene {
+  readonly server: Server;
+  readonly model: ViewModel;
+  readonly mount: string;
+  readonly status: StatusDocument;
+}
+
+async function scene(t: TestContext, options: MountOptions = {}): Promise<Scene> {
+  const server = await Server.start();
+  t.after(() => server.stop());
+  const model = await viewModel(await temporaryDirectory(t));
+  const { path: mount } = await server.mount(model.path, { transport: 'kernel', readOnly: true, ...options });
+  return { server, model, mount, status: await decided(mount) };
+}
+
+/** Reads files in every way and prints those whose bytes are others than the checkpoint's: read.py CHECKPOINT MOUNT OFFSETS. */
+const READ_ALL = `
+import json, mmap, os, random, sys
+checkpoint, mount, offsets = open(sys.argv[1], 'rb').read(), sys.argv[2], json.loads(sys.argv[3])
+page = mmap.mmap(-1, 1 << 22)
+for name, offset in offsets.items():
+    path = f'{mount}/model/{name}.bin'
+    size = os.path.getsize(path)
+    want = checkpoint[offset:offset + size]
+    with open(path, 'rb') as file:
+        if file.read() != want: print(name, 'read')
+        with mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapped:
+            if mapped[:] != want: print(name, 'mmap')
+        for _ in range(100):
+            at, length = random.randrange(size), random.randrange(1, 20000)
+            if os.pread(file.fileno(), length, at) != want[at:at + length]: print(name, 'pread', at, length)
+        if os.pread(file.fileno(), 10, size) != b'' or os.pread(file.fileno(), 10, size - 3) != want[-3:]: print(name, 'end')
+    direct = os.open(path, os.O_RDONLY | os.O_DIRECT)
+    if os.preadv(direct, [page], 0) != size or page[:size] != want: print(name, 'direct')
+    os.close(direct)
+print('done')
+`;
+
+const readAll = ({ model, mount }: Pick<Scene, 'model' | 'mount'>) =>
+  output('python3', ['-c', READ_ALL, model.path, mount, JSON.stringify(Object.fromEntries(model.offsets))]);
+
+test('every way of reading gets the exact bytes, and no READ reaches the server', viewable(), async (t) => {
+  const { model, mount, status } = await scene(t);
+  assert.deepEqual(
+    [status.kernel_view.state, status.kernel_view.reason, status.kernel_view.files],
+    ['in use', null, model.tensors.size + 1],
+  );
+  assert.equal(await readAll({ model, mount }), 'done\n');
+  await output('cmp', [model.path, join(mount, 'export/model.pt')]);
+  const { counters } = await statusOf(mount);
+  assert.equal(counters.kernel_view_opens_total, model.tensors.size * 2 + 1);
+  assert.equal(counters.kernel_view_plain_opens_total, 0);
+  assert.equal(counters.native_reads_total, 0);
+  assert.equal(counters.kernel_view_open_files, 0);
+});
+
+test('ten thousand random reads and a second pass send the server no READ', viewable(), async (t) => {
+  const { mount } = await scene(t);
+  const before = (await statusOf(mount)).counters;
+  const script = `
+import os, random, sys
+file = os.open(sys.argv[1], os.O_RDONLY)
+size = os.fstat(file).st_size
+for _ in range(10000): assert len(os.pread(file, 4096, random.randrange(size - 4096))) == 4096
+for _ in range(2):
+    assert sum(len(os.pread(file, 65536, at)) for at in range(0, size, 65536)) == size
+`;
+  await output('python3', ['-c', script, join(mount, 'model/t3.bin')]);
+  const { counters } = await statusOf(mount);
+  assert.equal(counters.native_reads_total, 0);
+  assert.equal(counters.kernel_view_opens_total, (before.kernel_view_opens_total ?? 0) + 1);
+  // Two looks at the status, an open and a close, and some attributes: each message is counted, and none is a READ of the tensor.
+  assert.ok((counters.requests_total ?? 0) - (before.requests_total ?? 0) < 100);
+});
+
+test('a writable mount never has one, nor has one with --kernel-view off', viewable(), async (t) => {
+  const cases: readonly [MountOptions, RegExp][] = [
+    [{ readOnly: false }, /^the mount is writable$/],
+    [{ kernelView: 'off' }, /^--kernel-view is off$/],
+    [{ transport: 'fuse-native' }, /^the transport is fuse-native$/],
+  ];
+  for (const [options, reason] of cases) {
+    const { model, mount, status, server } = await scene(t, options);
+    assert.equal(status.kernel_view.state, 'off');
+    assert.match(status.kernel_view.reason ?? '', reason);
+    assert.equal(await readAll({ model, mount }), 'done\n');
+    assert.equal((await statusOf(mount)).counters.kernel_view_opens_total ?? 0, 0);
+    await server.unmount(mount);
+  }
+});
+
+test('fifty mounts and unmounts leave nothing behind', viewable('losetup'), async (t) => {
+  const { model, mount, server } = await scene(t);
+  await server.unmount(mount);
+  for (let round = 0; round < 50; round++) {
+    const { path } = await server.mount(model.path, { transport: 'kernel', readOnly: true });
+    if (round % 2 === 0) await output('cmp', [model.path, join(path, 'export/model.pt')]);
+    await server.unmount(path);
+  }
+  assert.deepEqual(
+    await until(
+      () => loopDevicesOf(model.path),
+      (devices) => devices.length === 0,
+    ),
+    [],
+  );
+  const descriptors = await output('ls', [`/proc/${server.pid}/fd`, '-l']);
+  assert.doesNotMatch(descriptors, /loop|mlfs-view|anon_inode:\[fscontext\]/);
+});
+
+test('two mounts of one file serve it side by side', viewable(), async (t) => {
+  const { model, mount, server } = await scene(t);
+  const { path: other } = await server.mount(model.path, { transport: 'kernel', readOnly: true });
+  assert.equal((await decided(other)).kernel_view.state, 'in use');
+  assert.equal(await readAll({ model, mount }), 'done\n');
+  assert.equal(await readAll({ model, mount: other }), 'done\n');
+  await server.unmount(mount);
+  assert.equal(await readAll({ model, mount: other }), 'done\n');
+});
+
+/** Mounts in a namespace in which `prepare` ran, reads everything there, and returns the status. */
+async function statusIn(t: TestContext, prepare: string): Promise<StatusDocument> {
+  const folder = await temporaryDirectory(t);
+  const model = await viewModel(folder);
+  const program = join(import.meta.dirname, '../support/mount-and-read.ts');
+  const outcome = await runInMountNamespace(prepare, process.execPath, [
+    ...['--import', import.meta.resolve('tsx'), program, model.path, folder],
+  ]);
+  assert.equal(outcome.code, 0, outcome.stderr);
+  return JSON.parse(outcome.stdout);
+}
+
+test(
+  'where loop devices cannot be had, the data plane serves and the status says why',
+  viewable(),
+  async (t) => {
+    const withoutControl = await statusIn(
+      t,
+      `new=$(mktemp -d); mount -t tmpfs none $new; cp -a /dev/fuse /dev/null /dev/zero /dev/urandom /dev/random $new/; mkdir $new/shm; mount --move $new /dev; rmdir $new`,
+    );
+    assert.equal(withoutControl.kernel_view.state, 'off');
+    assert.match(withoutControl.kernel_view.reason ?? '', /^\/dev\/loop-control: No such file/);
+    assert.equal(withoutControl.counters.kernel_view_opens_total, 0);
+
+    const noDevices = await statusIn(t, 'mount --bind /dev/null /dev/loop-control');
+    assert.match(noDevices.kernel_view.reason ?? '', /^a free loop device: /);
+  },
+);
