@@ -3,6 +3,7 @@ import type { Image } from '../storage/image.ts';
 import type { PickleLimits } from './pickle/limits.ts';
 import type { Value } from './pickle/values.ts';
 import type { NamedTensor, Storage } from './tensor.ts';
+import type { ArchiveRecords } from './torch/archive-layout.ts';
 import type { ZipEntry } from './zip/entry.ts';
 
 export type CheckpointFormat =
@@ -38,6 +39,8 @@ export interface Checkpoint {
   readonly storages: ReadonlyMap<string, Storage>;
   /** The archive entries, for verify and for /ir; empty for formats that are not archives. */
   readonly entries: readonly ZipEntry[];
+  /** The same entries by their names below torch's folder, for an archive that torch wrote. */
+  readonly records?: ArchiveRecords;
   /** GLOBALs that were named and not known, `module.name`, sorted. */
   readonly unknownGlobals: readonly string[];
   /** Problems that do not prevent reading. */

@@ -7,6 +7,7 @@ import { PyDict } from '../pickle/values.ts';
 import type { NamedTensor, Storage } from '../tensor.ts';
 import { type Archive, readArchive } from '../zip/archive.ts';
 import type { ZipEntry } from '../zip/entry.ts';
+import { entryNamed } from '../zip/entry-table.ts';
 import { torchLayout } from './archive-layout.ts';
 import { openTorchZip } from './zip-checkpoint.ts';
 
@@ -36,13 +37,13 @@ export async function openBundle(
     }
     if (root.entries.length >= MAX_PARTS || !(await isStoredZip(image, outer))) continue;
     const inner = await readArchive(image, { offset: outer.offset, length: outer.size });
-    const layout = torchLayout(inner.entries);
+    const layout = torchLayout(inner);
     if (layout === undefined) continue;
     const part = await openTorchZip(image, inner, layout, { ...options, keyPrefix: `${outer.name}/` });
     root.set(outer.name, part.root);
     for (const { path, tensor } of part.tensors) tensors.push({ path: [outer.name, ...path], tensor });
     for (const [key, storage] of part.storages) storages.set(key, storage);
-    for (const entry of inner.entries) entries.push({ ...entry, name: `${outer.name}/${entry.name}` });
+    for (const entry of inner.entries) entries.push(entryNamed(`${outer.name}/${entry.name}`, entry));
     for (const name of part.unknownGlobals) unknown.add(name);
     for (const warning of part.warnings) warnings.push(warning);
     for (const [fact, value] of Object.entries(part.metadata)) metadata[`${outer.name}/${fact}`] = value;

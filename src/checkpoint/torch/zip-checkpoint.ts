@@ -75,6 +75,7 @@ export async function openTorchZip(
     tensors,
     storages,
     entries: archive.entries,
+    records: layout.records,
     unknownGlobals: [...unknown].sort(),
     warnings,
     metadata,
