@@ -29,6 +29,11 @@ export class ArchiveRecords {
     return this.#archive.names.find(this.#prefix, record) >= 0;
   }
 
+  /** The entries below a folder of this one. */
+  in(folder: string): ArchiveRecords {
+    return new ArchiveRecords(this.#archive, this.#prefix + folder);
+  }
+
   /** The records below a folder, such as `code/`, in the order of the archive. */
   *below(folder: string): Generator<[record: string, entry: ZipEntry]> {
     const { entries, names } = this.#archive;

@@ -9,6 +9,7 @@ import { type Archive, readArchive } from '../zip/archive.ts';
 import type { ZipEntry } from '../zip/entry.ts';
 import { entryNamed } from '../zip/entry-table.ts';
 import { torchLayout } from './archive-layout.ts';
+import { StorageMap } from './storage-map.ts';
 import { openTorchZip } from './zip-checkpoint.ts';
 
 /** Inner archives that are opened; a bundle of stable-baselines3 has three. */
@@ -25,7 +26,7 @@ export async function openBundle(
 ): Promise<ParsedCheckpoint> {
   const root = new PyDict();
   const tensors: NamedTensor[] = [];
-  const storages = new Map<string, Storage>();
+  const storages = new StorageMap<Storage>();
   const entries = [...archive.entries];
   const unknown = new Set<string>();
   const warnings = [...archive.warnings];
@@ -42,7 +43,7 @@ export async function openBundle(
     const part = await openTorchZip(image, inner, layout, { ...options, keyPrefix: `${outer.name}/` });
     root.set(outer.name, part.root);
     for (const { path, tensor } of part.tensors) tensors.push({ path: [outer.name, ...path], tensor });
-    for (const [key, storage] of part.storages) storages.set(key, storage);
+    for (const storage of part.storages.values()) storages.add(storage);
     for (const entry of inner.entries) entries.push(entryNamed(`${outer.name}/${entry.name}`, entry));
     for (const name of part.unknownGlobals) unknown.add(name);
     for (const warning of part.warnings) warnings.push(warning);

@@ -80,57 +80,61 @@ export class EntryTable {
   }
 }
 
+/** The same number, as V8 keeps small integers: without an object of its own. */
+function compact(value: number): number {
+  return value <= 0x3fff_ffff ? value | 0 : value;
+}
+
 /** One row of a table. */
 class TableEntry implements ZipEntry {
-  readonly #table: EntryTable;
-  readonly #index: number;
+  // Private by declaration: V8 keeps #fields of so small an object in a second one.
+  private readonly table: EntryTable;
+  private readonly index: number;
 
   constructor(table: EntryTable, index: number) {
-    this.#table = table;
-    this.#index = index;
+    this.table = table;
+    this.index = index;
   }
 
   get name(): string {
-    return this.#table.names.text(this.#index);
+    return this.table.names.text(this.index);
   }
 
   get method(): 'stored' | 'deflated' {
-    return this.#table.deflated[this.#index] === 1 ? 'deflated' : 'stored';
+    return this.table.deflated[this.index] === 1 ? 'deflated' : 'stored';
   }
 
   get crc32(): number {
-    return this.#table.crc32[this.#index] as number;
+    return this.table.crc32[this.index] as number;
   }
 
   get compressedSize(): number {
-    return this.#table.compressedSize[this.#index] as number;
+    return compact(this.table.compressedSize[this.index] as number);
   }
 
   get size(): number {
-    return this.#table.size[this.#index] as number;
+    return compact(this.table.size[this.index] as number);
   }
 
   get localHeaderOffset(): number {
-    return this.#table.base + (this.#table.localHeaderOffset[this.#index] as number);
+    return this.table.base + (this.table.localHeaderOffset[this.index] as number);
   }
 
   get offset(): number {
-    return this.#table.base + (this.#table.dataOffset[this.#index] as number);
+    return compact(this.table.base + (this.table.dataOffset[this.index] as number));
   }
 
   get centralOffset(): number {
-    return this.#table.base + (this.#table.centralOffset[this.#index] as number);
+    return this.table.base + (this.table.centralOffset[this.index] as number);
   }
 
   get descriptor(): Descriptor | undefined {
-    const length = this.#table.descriptorLength[this.#index] as DescriptorLength | 0;
+    const length = this.table.descriptorLength[this.index] as DescriptorLength | 0;
     return length === 0 ? undefined : { offset: this.offset + this.compressedSize, length };
   }
 
   get onlyCentralCrc(): boolean {
-    return (
-      this.#table.descriptorLength[this.#index] === 0 && (this.#table.localCrc[this.#index] as number) === 0
-    );
+    return this.table.descriptorLength[this.index] === 0 && (this.table.localCrc[this.index] as number) === 0;
   }
 }
 

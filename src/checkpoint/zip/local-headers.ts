@@ -4,6 +4,7 @@ import type { ByteSource } from '../../storage/byte-source.ts';
 import { inParallel } from '../../storage/in-parallel.ts';
 import { quoteName } from '../../visible-text.ts';
 import type { EntryTable } from './entry-table.ts';
+import { uint16, uint32 } from './fields.ts';
 import { refuse } from './refusal.ts';
 
 /** The central directory and where it begins, for the raw names. */
@@ -128,7 +129,7 @@ function* runsOf(
 /** Of the header with its name, which must be as long as the central directory says. */
 function headerLength(table: EntryTable, index: number, { bytes, offset }: DirectoryBytes): number {
   const record = (table.centralOffset[index] as number) - offset;
-  return LOCAL_HEADER_LENGTH + ((bytes[record + 28] as number) | ((bytes[record + 29] as number) << 8));
+  return LOCAL_HEADER_LENGTH + uint16(bytes, record + 28);
 }
 
 /** Compares local headers with what the central directory says. */
@@ -149,7 +150,7 @@ class LocalHeaders {
   resolve(index: number, bytes: Buffer, at: number): boolean {
     const table = this.#table;
     // offset 0: signature
-    const signature = bytes.readUInt32LE(at);
+    const signature = uint32(bytes, at);
     if (signature !== LOCAL_SIGNATURE) {
       const found = `0x${signature.toString(16).padStart(8, '0')}`;
       throw this.#refuse(
@@ -158,28 +159,25 @@ class LocalHeaders {
       );
     }
     // offset 6: flags; 8: method; 14: CRC-32; 18: compressed size; 22: size; 26: name length; 28: extra length; 30: name
-    const flags = bytes.readUInt16LE(at + 6);
+    const flags = uint16(bytes, at + 6);
     const centralFlags = table.flags[index] as number;
     if ((flags & COMPARED_FLAGS) !== (centralFlags & COMPARED_FLAGS)) {
       throw this.#disagree(index, 'flags', `0x${flags.toString(16)}`, `0x${centralFlags.toString(16)}`);
     }
-    const method = bytes.readUInt16LE(at + 8);
+    const method = uint16(bytes, at + 8);
     const deflated = table.deflated[index] === 1;
     if (method !== (deflated ? 8 : 0)) {
       throw this.#disagree(index, 'method', method, deflated ? 'deflated' : 'stored');
     }
-    const nameLength = bytes.readUInt16LE(at + 26);
+    const nameLength = uint16(bytes, at + 26);
     this.#compareName(index, bytes, at + LOCAL_HEADER_LENGTH, nameLength);
     table.dataOffset[index] =
-      (table.localHeaderOffset[index] as number) +
-      LOCAL_HEADER_LENGTH +
-      nameLength +
-      bytes.readUInt16LE(at + 28);
+      (table.localHeaderOffset[index] as number) + LOCAL_HEADER_LENGTH + nameLength + uint16(bytes, at + 28);
 
     const deferred = (flags & DESCRIPTOR_FLAG) !== 0;
-    this.#compareCrc(index, bytes.readUInt32LE(at + LOCAL_CRC), deferred);
-    const compressedSize = bytes.readUInt32LE(at + 18);
-    const size = bytes.readUInt32LE(at + 22);
+    this.#compareCrc(index, uint32(bytes, at + LOCAL_CRC), deferred);
+    const compressedSize = uint32(bytes, at + 18);
+    const size = uint32(bytes, at + 22);
     if (size !== SATURATED && compressedSize !== SATURATED) {
       this.#compareSizes(index, size, compressedSize, deferred);
       return true;
@@ -203,7 +201,7 @@ class LocalHeaders {
   #compareName(index: number, bytes: Buffer, start: number, length: number): void {
     const { bytes: central, offset } = this.#directory;
     const record = (this.#table.centralOffset[index] as number) - offset;
-    const centralLength = central.readUInt16LE(record + 28);
+    const centralLength = uint16(central, record + 28);
     if (length !== centralLength) throw this.#disagree(index, "name's length", length, centralLength);
     const centralStart = record + CENTRAL_NAME;
     for (let at = 0; at < length; at++) {

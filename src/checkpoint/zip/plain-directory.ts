@@ -7,6 +7,7 @@ import { isUtf8 } from 'node:buffer';
 import { NAME_LENGTH } from '../name-length.ts';
 import type { EndRecord } from './end-record.ts';
 import type { EntryTable } from './entry-table.ts';
+import { uint16, uint32, uint64 } from './fields.ts';
 import { LOCAL_HEADER_LENGTH } from './local-headers.ts';
 
 /** Bits 0, 6 and 13 of the general purpose flags: traditional, strong and central directory encryption. */
@@ -152,18 +153,4 @@ function readZip64(bytes: Buffer, start: number, end: number, sizes: Sizes): boo
     Number.isSafeInteger(sizes.compressedSize) &&
     Number.isSafeInteger(sizes.localHeaderOffset)
   );
-}
-
-// Buffer's own methods check types and bounds, which costs more than all else here.
-
-function uint16(bytes: Buffer, at: number): number {
-  return (bytes[at] as number) | ((bytes[at + 1] as number) << 8);
-}
-
-function uint32(bytes: Buffer, at: number): number {
-  return (uint16(bytes, at) | (uint16(bytes, at + 2) << 16)) >>> 0;
-}
-
-function uint64(bytes: Buffer, at: number): number {
-  return uint32(bytes, at) + uint32(bytes, at + 4) * 0x1_0000_0000;
 }
