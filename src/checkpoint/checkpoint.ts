@@ -3,6 +3,7 @@ import type { Image } from '../storage/image.ts';
 import type { PickleLimits } from './pickle/limits.ts';
 import type { Value } from './pickle/values.ts';
 import type { NamedTensor, Storage } from './tensor.ts';
+import type { ArchiveRecords } from './torch/archive-layout.ts';
 import type { ZipEntry } from './zip/entry.ts';
 
 export type CheckpointFormat =
@@ -35,9 +36,11 @@ export interface Checkpoint {
   readonly otherPickles?: ReadonlyMap<string, Value>;
   /** Every tensor at every path of the object tree, in the tree's order. */
   readonly tensors: readonly NamedTensor[];
-  readonly storages: ReadonlyMap<string, Storage>;
+  readonly storages: Storages;
   /** The archive entries, for verify and for /ir; empty for formats that are not archives. */
   readonly entries: readonly ZipEntry[];
+  /** The same entries by their names below torch's folder, for an archive that torch wrote. */
+  readonly records?: ArchiveRecords;
   /** GLOBALs that were named and not known, `module.name`, sorted. */
   readonly unknownGlobals: readonly string[];
   /** Problems that do not prevent reading. */
@@ -46,6 +49,12 @@ export interface Checkpoint {
   readonly metadata: Readonly<Record<string, string>>;
   close(): Promise<void>;
 }
+
+/** The storages of a checkpoint by their keys. */
+export type Storages = Pick<
+  ReadonlyMap<string, Storage>,
+  'size' | 'get' | 'has' | 'keys' | 'values' | typeof Symbol.iterator
+>;
 
 /** What a file is parsed into, before it is bound to its image. */
 export type ParsedCheckpoint = Omit<Checkpoint, 'image' | 'path' | 'close'>;

@@ -51,9 +51,7 @@ function checkedRange(entry: ZipEntry): CheckedRange {
   const { offset, size, crc32 } = entry;
   const checked = { offset, length: size, crc32, fields: [...checksumFields(entry)] };
   const { onlyCentralCrc, localHeaderOffset } = entry;
-  return onlyCentralCrc === undefined
-    ? checked
-    : { ...checked, differingField: localHeaderOffset + LOCAL_CRC };
+  return onlyCentralCrc ? { ...checked, differingField: localHeaderOffset + LOCAL_CRC } : checked;
 }
 
 /** Offsets at which the entry's CRC-32 is stored. */
@@ -61,7 +59,7 @@ function* checksumFields(entry: ZipEntry): Iterable<number> {
   const { descriptor } = entry;
   yield entry.centralOffset + CENTRAL_CRC;
   if (descriptor !== undefined) yield descriptor.offset + (SIGNED_DESCRIPTORS.has(descriptor.length) ? 4 : 0);
-  else if (entry.onlyCentralCrc === undefined) yield entry.localHeaderOffset + LOCAL_CRC;
+  else if (!entry.onlyCentralCrc) yield entry.localHeaderOffset + LOCAL_CRC;
 }
 
 /** From the first record of a central directory to the end of the file, where the outermost archive's directory ends. */

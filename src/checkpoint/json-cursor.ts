@@ -35,6 +35,16 @@ export class JsonCursor {
     this.#base = base;
   }
 
+  /** Where the next token is looked for. */
+  get position(): number {
+    return this.#at;
+  }
+
+  /** Continues behind a member that was read in another way. */
+  continueAt(position: number): void {
+    this.#at = position;
+  }
+
   error(reason: string): MlfsError {
     return new MlfsError(
       'ERR_MLFS_SAFETENSORS',

@@ -9,10 +9,11 @@ import type { Checkpoint } from './checkpoint.ts';
 import { isFloating } from './dtypes.ts';
 import { PyDict, type Value } from './pickle/values.ts';
 import { findStateDict, type StateDict } from './state-dict.ts';
-import type { Tensor } from './tensor.ts';
+import type { Tensor, TensorIndex } from './tensor.ts';
 import { otherTensorNames } from './tensor-names.ts';
-import { ViewMap } from './tensor-views.ts';
+import { ViewSet } from './tensor-views.ts';
 import { isPlumbing, isTensor, isWithinPlumbing } from './value-children.ts';
+import { newMarks } from './walk-marks.ts';
 
 /** The name of the tensor in a file that is one tensor. */
 export const BARE_TENSOR = 'tensor';
@@ -28,6 +29,8 @@ export interface Model {
   /** Path from the root of the object tree; empty when the root is the model. */
   readonly path: readonly string[];
   readonly tensors: readonly ModelTensor[];
+  /** The tensors by their names. */
+  readonly names: TensorIndex;
   /** The value that holds the tensors. */
   readonly value: Value;
   /** The pickled module, if there is one: the names are those of `state_dict()` and not paths of the object tree. */
@@ -48,13 +51,14 @@ export function modelOf(checkpoint: Checkpoint, stateDict?: string): Model {
       path: [],
       value: root,
       tensors: [{ name: BARE_TENSOR, tensor: root, parameter: root.isParameter }],
+      names: new Map([[BARE_TENSOR, root]]),
       module: undefined,
       separated: [],
     };
   }
   const found = findStateDict(root) ?? besideRoot(checkpoint);
   return found === undefined
-    ? { path: [], value: root, tensors: [], module: undefined, separated: [] }
+    ? { path: [], value: root, tensors: [], names: new Map(), module: undefined, separated: [] }
     : modelAt(found, []);
 }
 
@@ -93,31 +97,78 @@ export interface TensorNames {
   readonly separated: readonly string[];
 }
 
+/** The tensors that have names. Nearly all are the only tensor of their storage, and the mark on them says it: then no set of views is made. */
+class NamedViews {
+  readonly #mark = newMarks(1);
+  readonly #all: readonly TensorIndex[];
+  /** How many there are of each: names that are added later do not count. */
+  readonly #sizes: readonly number[];
+  readonly #isEachAlone: boolean;
+  #views: ViewSet | undefined;
+
+  constructor(...all: readonly TensorIndex[]) {
+    this.#all = all;
+    this.#sizes = all.map(({ size }) => size);
+    let isEachAlone = true;
+    for (const tensor of this.#tensors()) {
+      if (tensor.mark === this.#mark || tensor.storage.mark === this.#mark) isEachAlone = false;
+      tensor.mark = this.#mark;
+      tensor.storage.mark = this.#mark;
+    }
+    this.#isEachAlone = isEachAlone;
+  }
+
+  get size(): number {
+    return this.#isEachAlone ? this.#sizes.reduce((sum, size) => sum + size, 0) : this.#viewSet().size;
+  }
+
+  has(tensor: Tensor): boolean {
+    if (tensor.mark === this.#mark) return true;
+    return tensor.storage.mark === this.#mark && this.#viewSet().has(tensor);
+  }
+
+  #viewSet(): ViewSet {
+    if (this.#views === undefined) {
+      this.#views = new ViewSet();
+      for (const tensor of this.#tensors()) this.#views.add(tensor);
+    }
+    return this.#views;
+  }
+
+  *#tensors(): Generator<Tensor> {
+    for (const [nth, names] of this.#all.entries()) {
+      let left = this.#sizes[nth] as number;
+      for (const tensor of names.values()) {
+        if (left-- === 0) break;
+        yield tensor;
+      }
+    }
+  }
+}
+
 /** Names every tensor. The cost grows with the size of the checkpoint. */
 export function nameTensors(checkpoint: Checkpoint, model: Model): TensorNames {
-  const own = new Map<string, Tensor>();
-  const named = new ViewMap<true>();
-  for (const { name, tensor } of model.tensors) {
-    own.set(name, tensor);
-    named.set(tensor, true);
-  }
   const elsewhere = model.tensors.length === 0 ? undefined : { path: model.path, value: model.value };
-  const others = otherTensorNames(namedRoots(checkpoint), own, elsewhere);
-  for (const tensor of others.names.values()) named.set(tensor, true);
+  const others = otherTensorNames(namedRoots(checkpoint), model.names, elsewhere);
+  const named = new NamedViews(model.names, others.names);
 
   const leftOut: LeftOut[] = [];
-  const strays = new ViewMap<true>();
-  for (const { path, tensor } of checkpoint.tensors) {
+  const strays = new ViewSet();
+  for (const stray of checkpoint.tensors) {
+    const { tensor } = stray;
     if (named.has(tensor)) continue;
+    const { path } = stray;
     const isFirst = !strays.has(tensor);
-    strays.set(tensor, true);
+    strays.add(tensor);
     const name = others.add(pathName(path), tensor);
     if (isFirst && model.tensors.length > 0 && isBelow(path, model.path)) {
       leftOut.push({ name, tensor, reason: whyLeftOut(path.slice(model.path.length)) });
     }
   }
+  const all: NameAndTensor[] = [...model.tensors];
+  for (const [name, tensor] of others.names) all.push({ name, tensor });
   return {
-    all: [...model.tensors, ...Array.from(others.names, ([name, tensor]) => ({ name, tensor }))],
+    all,
     inModel: model.tensors.length,
     modelName: others.elsewhere ?? pathName(model.path),
     tensors: named.size + strays.size,
@@ -182,13 +233,11 @@ function* valuesAt(root: Value, key: string): Generator<[path: string[], value: 
 
 function modelAt(found: StateDict, prefix: readonly string[]): Model {
   const marked = saysWhatTrains(found);
-  const tensors = Array.from(found.names, ([name, tensor]) => ({
-    name,
-    tensor,
-    parameter: looksLikeParameter(name, tensor, marked),
-  }));
-  const { value, module, separated } = found;
-  return { path: [...prefix, ...found.path], value, tensors, module, separated };
+  const { value, module, separated, names } = found;
+  const tensors: ModelTensor[] = [];
+  for (const [name, tensor] of names)
+    tensors.push({ name, tensor, parameter: looksLikeParameter(name, tensor, marked) });
+  return { path: [...prefix, ...found.path], value, tensors, names, module, separated };
 }
 
 /**
@@ -196,9 +245,9 @@ function modelAt(found: StateDict, prefix: readonly string[]): Model {
  * always marked.
  */
 function saysWhatTrains({ value, names }: StateDict): boolean {
-  const tensors =
-    value instanceof PyDict ? value.entries.map(([, item]) => item).filter(isTensor) : names.values();
-  for (const { isParameter, requiresGrad } of tensors) if (isParameter || requiresGrad) return true;
+  const trains = (item: Value | Tensor) => isTensor(item) && (item.isParameter || item.requiresGrad);
+  if (value instanceof PyDict) return value.entries.some(([, item]) => trains(item));
+  for (const tensor of names.values()) if (trains(tensor)) return true;
   return false;
 }
 

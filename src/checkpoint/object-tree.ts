@@ -15,6 +15,8 @@ import type { NamedTensor, Tensor } from './tensor.ts';
 import { TorchTensor } from './torch/torch-tensor.ts';
 import { isContainer, isTensor, keyText, partAt, rowLength, rowsOf, stepAt } from './value-children.ts';
 
+import { newMarks } from './walk-marks.ts';
+
 export { findStateDict, type StateDict } from './state-dict.ts';
 
 /** Names that a checkpoint may have when some are of shared objects. The largest real checkpoints known have some 150,000. */
@@ -46,9 +48,24 @@ export function listTensors(root: Value, path: string, prefix: readonly string[]
   return { tensors: walk.tensors, abridged: walk.abridged };
 }
 
-/** Marks of one walk are three numbers above those of the walk before. */
-const MARKS = 4;
-let marks = 0;
+/** A tensor and what leads to it. The path is made when it is asked for. */
+export class TreeTensor implements NamedTensor {
+  // Private by declaration: V8 keeps #fields of so small an object in a second one.
+  readonly tensor: Tensor;
+  private readonly above: readonly string[];
+  /** Undefined for a file that is one tensor. */
+  private readonly key: string | undefined;
+
+  constructor(above: readonly string[], key: string | undefined, tensor: Tensor) {
+    this.above = above;
+    this.key = key;
+    this.tensor = tensor;
+  }
+
+  get path(): readonly string[] {
+    return this.key === undefined ? [] : [...this.above, this.key];
+  }
+}
 
 class TensorWalk {
   readonly tensors: NamedTensor[] = [];
@@ -56,22 +73,18 @@ class TensorWalk {
   readonly #path: string;
   /** What leads to the value that is looked at: keys, whose texts are made when there is a tensor to name. */
   readonly #steps: Value[];
-  readonly #seen = new Set<Tensor>();
-  /** The three marks: being entered; entered, with tensors below; entered, without tensors. */
-  readonly #open: number;
-  readonly #listed: number;
-  readonly #barren: number;
+  /** The three marks: being entered; entered, with tensors below (or a tensor that is listed); entered, without tensors. */
+  readonly #open = newMarks(3);
+  readonly #listed = this.#open + 1;
+  readonly #barren = this.#open + 2;
   #depth = 0;
   #work = 0;
   #nameBytes = 0;
+  #lastFolder: readonly string[] = [];
 
   constructor(path: string, prefix: readonly string[]) {
     this.#path = path;
     this.#steps = [...prefix];
-    marks += MARKS;
-    this.#open = marks + 1;
-    this.#listed = marks + 2;
-    this.#barren = marks + 3;
   }
 
   /** Returns whether there is a tensor at or below `value`. */
@@ -105,8 +118,8 @@ class TensorWalk {
   }
 
   #add(tensor: Tensor): true {
-    if (this.#seen.has(tensor) && this.#isLeftOut()) return true;
-    this.#seen.add(tensor);
+    if (tensor.mark === this.#listed && this.#isLeftOut()) return true;
+    tensor.mark = this.#listed;
     this.#list(tensor);
     const { scale, zeroPoint } = tensor.quantizer ?? {};
     if (typeof scale === 'object') this.#listComponent('scales', scale);
@@ -128,24 +141,34 @@ class TensorWalk {
 
   #list(tensor: Tensor): void {
     const steps = this.#steps;
-    const path: string[] = new Array(steps.length);
-    let length = steps.length - 1;
+    const last = steps.length - 1;
+    let length = last;
     for (let index = 0; index < steps.length; index++) {
-      const part = keyText(steps[index] as Value);
       // Built once for all tensors below it.
+      const part = keyText(steps[index] as Value);
       steps[index] = part;
-      path[index] = part;
       length += part.length;
     }
     if (length > NAME_LENGTH) {
-      const start = quoteName(path.join('.'));
+      const start = quoteName(steps.join('.'));
       throw this.#refuse(`has a tensor with a name of more than ${NAME_LENGTH} characters: ${start}`);
     }
     this.#nameBytes += NAME_COST + PART_COST * steps.length + length;
     if (this.#nameBytes > NAME_BYTES) {
       throw this.#refuse(`has names that take more than ${NAME_BYTES / 1024 / 1024} MiB`);
     }
-    this.tensors.push({ path, tensor });
+    const above = this.#folder(last);
+    this.tensors.push(new TreeTensor(above, last < 0 ? undefined : (steps[last] as string), tensor));
+  }
+
+  /** The steps above the tensor: one array for tensors side by side. */
+  #folder(length: number): readonly string[] {
+    const folder = this.#lastFolder;
+    const steps = this.#steps;
+    let isSame = folder.length === Math.max(0, length);
+    for (let index = 0; index < folder.length && isSame; index++) isSame = folder[index] === steps[index];
+    if (!isSame) this.#lastFolder = steps.slice(0, length) as string[];
+    return this.#lastFolder;
   }
 
   /** Whether there are too many paths to give another one to a value that has one. */

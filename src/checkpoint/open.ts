@@ -57,7 +57,7 @@ async function openImage(image: Image, options: ParseOptions): Promise<ParsedChe
   switch (detectContainer(image.path, head, image.size)) {
     case 'zip': {
       const archive = await readArchive(image);
-      const layout = torchLayout(archive.entries);
+      const layout = torchLayout(archive);
       return layout === undefined
         ? openBundle(image, archive, options)
         : openTorchZip(image, archive, layout, options);

@@ -16,9 +16,9 @@ export function headerShape({ dtype, shape }: Pick<Tensor, 'dtype' | 'shape'>): 
 }
 
 /** torch's shape of a tensor in a header; undefined when the last dimension does not fill whole elements. */
-export function torchShape(dtype: DType, shape: readonly number[]): number[] | undefined {
+export function torchShape(dtype: DType, shape: readonly number[]): readonly number[] | undefined {
   const perElement = numbersPerElement(dtype);
-  if (perElement === 1) return [...shape];
+  if (perElement === 1) return shape;
   const last = shape.at(-1);
   if (last === undefined || last % perElement !== 0) return undefined;
   return [...shape.slice(0, -1), last / perElement];

@@ -2,18 +2,21 @@ import { isUtf8 } from 'node:buffer';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { quoteName } from '../visible-text.ts';
 import { JsonCursor } from './json-cursor.ts';
+import { PyDict } from './pickle/values.ts';
+import { PlainMembers } from './safetensors-plain.ts';
 
-/** One tensor as the header describes it. Offsets are relative to the data section. */
-export interface HeaderTensor {
-  readonly name: string;
-  readonly dtype: string;
-  readonly shape: readonly number[];
-  readonly begin: number;
-  readonly end: number;
+/** The tensors as the header describes them, in columns and in its order. Offsets are relative to the data section. */
+export interface HeaderTensors {
+  /** Names by their places; the values are to be set. */
+  readonly byName: PyDict;
+  readonly dtypes: string[];
+  readonly shapes: (readonly number[])[];
+  readonly begins: number[];
+  readonly ends: number[];
 }
 
 export interface SafetensorsHeader {
-  readonly tensors: readonly HeaderTensor[];
+  readonly tensors: HeaderTensors;
   readonly metadata: Readonly<Record<string, string>>;
 }
 
@@ -39,33 +42,56 @@ export async function parseSafetensorsHeader(
 ): Promise<SafetensorsHeader> {
   const json = new JsonCursor(bytes, path, base);
   if (!isUtf8(bytes)) throw json.error('the header is not UTF-8');
-  const tensors: HeaderTensor[] = [];
-  const names = new Set<string>();
+  const plain = new PlainMembers(bytes);
+  const byName = new PyDict();
+  const tensors: HeaderTensors = { byName, dtypes: [], shapes: [], begins: [], ends: [] };
   let dimensions = 0;
-  let nameBytes = 0;
-  let metadata: Record<string, string> = {};
+  let nameCharacters = 0;
+  let metadata: Record<string, string> | undefined;
   const place = () => 'the header';
   json.open('{', place);
   while (json.item('}')) {
-    const name = json.key(place);
-    if (names.has(name)) throw json.twice(name, place);
-    names.add(name);
-    if (name === '__metadata__') {
+    const count = tensors.dtypes.length;
+    const isPlain = plain.read(json.position) && plain.name !== METADATA;
+    const name = isPlain ? plain.name : json.key(place);
+    if (name === METADATA) {
+      if (metadata !== undefined) throw json.twice(name, place);
       metadata = readMetadata(json);
       continue;
     }
-    if (tensors.length === MAX_TENSORS) throw json.limit(`more than ${MAX_TENSORS} tensors`);
-    const tensor = readTensor(json, name);
+    byName.set(name, null);
+    if (byName.entries.length === count) {
+      if (isPlain) json.key(place);
+      throw json.twice(name, place);
+    }
+    if (count === MAX_TENSORS) throw json.limit(`more than ${MAX_TENSORS} tensors`);
+    if (isPlain) json.continueAt(plain.at);
+    const tensor: ReadTensor = isPlain ? plain : readTensor(json, name);
     dimensions += tensor.shape.length;
-    nameBytes += name.length;
+    nameCharacters += tensor.name.length;
     if (dimensions > MAX_DIMENSIONS) throw json.limit(`more than ${MAX_DIMENSIONS} dimensions in all`);
-    if (nameBytes > MAX_NAME_CHARACTERS)
+    if (nameCharacters > MAX_NAME_CHARACTERS)
       throw json.limit(`tensor names of more than ${MAX_NAME_CHARACTERS} characters in all`);
-    tensors.push(tensor);
-    if (tensors.length % SLICE === 0) await nextTurn();
+    tensors.dtypes.push(tensor.dtype);
+    tensors.shapes.push(tensor.shape);
+    tensors.begins.push(tensor.begin);
+    tensors.ends.push(tensor.end);
+    if (count % SLICE === SLICE - 1) await nextTurn();
   }
   json.end();
-  return { tensors, metadata };
+  return { tensors, metadata: metadata ?? {} };
+}
+
+/** The one key of a header that is not a tensor. */
+const METADATA = '__metadata__';
+
+/** What a member says that is not written as the safetensors library writes it. */
+interface ReadTensor {
+  readonly name: string;
+  readonly dtype: string;
+  readonly shape: readonly number[];
+  readonly begin: number;
+  readonly end: number;
 }
 
 function readMetadata(json: JsonCursor): Record<string, string> {
@@ -87,7 +113,7 @@ function readMetadata(json: JsonCursor): Record<string, string> {
   return Object.fromEntries(entries);
 }
 
-function readTensor(json: JsonCursor, name: string): HeaderTensor {
+function readTensor(json: JsonCursor, name: string): ReadTensor {
   const place = () => `tensor ${quoteName(name)}`;
   let dtype: string | undefined;
   let shape: number[] | undefined;

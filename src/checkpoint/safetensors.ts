@@ -11,12 +11,15 @@
 import { MlfsError } from '../errors.ts';
 import type { Image } from '../storage/image.ts';
 import { bounded, MAX_NAME_BYTES, quoteName } from '../visible-text.ts';
-import type { Checkpoint } from './checkpoint.ts';
-import { PyDict } from './pickle/values.ts';
+import type { Checkpoint, Storages } from './checkpoint.ts';
+import { TreeTensor } from './object-tree.ts';
+import type { PyDict } from './pickle/values.ts';
 import { SAFETENSORS_DTYPES, torchShape } from './safetensors-dtypes.ts';
-import { type HeaderTensor, parseSafetensorsHeader } from './safetensors-header.ts';
+import { type HeaderTensors, parseSafetensorsHeader } from './safetensors-header.ts';
 import { contiguousStride } from './strided-layout.ts';
 import { DTYPES, type NamedTensor, numel, type Storage, type Tensor } from './tensor.ts';
+import { TorchStorage } from './torch/storage-table.ts';
+import { TorchTensor } from './torch/torch-tensor.ts';
 
 const MAX_HEADER_BYTES = 100_000_000;
 
@@ -27,14 +30,14 @@ export async function openSafetensors(image: Image): Promise<Checkpoint> {
   const header = await parseSafetensorsHeader(bytes, image.path, 8);
   refuseHolesAndOverlaps(header.tensors, image, dataOffset);
 
-  const root = new PyDict();
+  const root = header.tensors.byName;
   const tensors: NamedTensor[] = [];
-  const storages = new Map<string, Storage>();
-  for (const entry of header.tensors) {
-    const tensor = toTensor(entry, image, dataOffset);
-    root.set(entry.name, tensor);
-    storages.set(entry.name, tensor.storage);
-    tensors.push({ path: [entry.name], tensor });
+  const made = new TensorMaker(image, dataOffset);
+  for (const [index, entry] of root.entries.entries()) {
+    const name = entry[0] as string;
+    const tensor = made.tensor(name, header.tensors, index);
+    entry[1] = tensor;
+    tensors.push(new TreeTensor([], name, tensor));
   }
   return {
     format: 'safetensors',
@@ -42,7 +45,7 @@ export async function openSafetensors(image: Image): Promise<Checkpoint> {
     image,
     root,
     tensors,
-    storages,
+    storages: new StoragesOf(root),
     entries: [],
     unknownGlobals: [],
     warnings: [],
@@ -76,18 +79,22 @@ async function findData(image: Image): Promise<number> {
   return dataOffset;
 }
 
-function refuseHolesAndOverlaps(tensors: readonly HeaderTensor[], image: Image, dataOffset: number): void {
-  const inOrder = tensors.toSorted((a, b) => a.begin - b.begin || a.end - b.end);
+function refuseHolesAndOverlaps(tensors: HeaderTensors, image: Image, dataOffset: number): void {
+  const { begins, ends } = tensors;
   let covered = 0;
-  for (const { name, begin, end } of inOrder) {
+  for (const index of inOrderOfData(tensors)) {
+    const begin = begins[index] as number;
+    const end = ends[index] as number;
+    if (begin === covered && end >= begin) {
+      covered = end;
+      continue;
+    }
+    const name = tensors.byName.entries[index]?.[0] as string;
     const bad = (reason: string) =>
       refuse(image, `tensor ${quoteName(name)}, data_offsets [${begin}, ${end}]: ${reason}`);
     if (end < begin) throw bad('the end lies before the start');
     if (begin < covered) throw bad(`overlaps the tensor before it, which ends at ${covered}`);
-    if (begin > covered) {
-      throw bad(`there is a hole before it, the tensor before it ends at ${covered}`);
-    }
-    covered = end;
+    throw bad(`there is a hole before it, the tensor before it ends at ${covered}`);
   }
   const end = dataOffset + covered;
   if (end > image.size) {
@@ -105,45 +112,106 @@ function refuseHolesAndOverlaps(tensors: readonly HeaderTensor[], image: Image, 
   }
 }
 
-function toTensor(entry: HeaderTensor, image: Image, dataOffset: number): Tensor {
-  const bad = (reason: string) => refuse(image, `tensor ${quoteName(entry.name)}: ${reason}`);
-  const dtype = SAFETENSORS_DTYPES.get(entry.dtype);
-  if (dtype === undefined) {
-    const reason = /^F6_/.test(entry.dtype)
-      ? 'packs four elements into three bytes, which no torch dtype does'
-      : 'is not a dtype that MLFS knows';
-    throw bad(`${bounded(entry.dtype, MAX_NAME_BYTES)} ${reason}`);
+/** The places of the tensors in the order of their bytes: mostly that of the header. */
+function inOrderOfData({ begins, ends }: HeaderTensors): Uint32Array {
+  const order = Uint32Array.from({ length: begins.length }, (_, index) => index);
+  const compare = (a: number, b: number) =>
+    (begins[a] as number) - (begins[b] as number) || (ends[a] as number) - (ends[b] as number);
+  for (let index = 1; index < order.length; index++) {
+    if (compare(index - 1, index) > 0) return order.sort(compare);
   }
-  const shape = torchShape(dtype, entry.shape);
-  if (shape === undefined) {
-    throw bad(`shape [${entry.shape}] of ${entry.dtype} does not end in whole bytes of two elements`);
+  return order;
+}
+
+/** Makes the tensors of one file. Equal shapes are one array, and so are their strides. */
+class TensorMaker {
+  readonly #image: Image;
+  readonly #dataOffset: number;
+  #lastShape: readonly number[] = [];
+  #lastStride: readonly number[] = [];
+
+  constructor(image: Image, dataOffset: number) {
+    this.#image = image;
+    this.#dataOffset = dataOffset;
   }
-  const length = entry.end - entry.begin;
-  const expected = numel({ shape }) * DTYPES[dtype];
-  if (length !== expected) {
-    throw bad(
-      `shape [${entry.shape}] of ${entry.dtype} takes ${expected} bytes, data_offsets [${entry.begin}, ${entry.end}] hold ${length}`,
-    );
+
+  tensor(name: string, { dtypes, shapes, begins, ends }: HeaderTensors, index: number): TorchTensor {
+    const image = this.#image;
+    const dtypeName = dtypes[index] as string;
+    const numbers = shapes[index] as readonly number[];
+    const begin = begins[index] as number;
+    const end = ends[index] as number;
+    const bad = (reason: string) => refuse(image, `tensor ${quoteName(name)}: ${reason}`);
+    const dtype = SAFETENSORS_DTYPES.get(dtypeName);
+    if (dtype === undefined) {
+      const reason = /^F6_/.test(dtypeName)
+        ? 'packs four elements into three bytes, which no torch dtype does'
+        : 'is not a dtype that MLFS knows';
+      throw bad(`${bounded(dtypeName, MAX_NAME_BYTES)} ${reason}`);
+    }
+    const shape = torchShape(dtype, numbers);
+    if (shape === undefined) {
+      throw bad(`shape [${numbers}] of ${dtypeName} does not end in whole bytes of two elements`);
+    }
+    const length = end - begin;
+    const expected = numel({ shape }) * DTYPES[dtype];
+    if (length !== expected) {
+      throw bad(
+        `shape [${numbers}] of ${dtypeName} takes ${expected} bytes, data_offsets [${begin}, ${end}] hold ${length}`,
+      );
+    }
+    const storage = new TorchStorage({
+      key: name,
+      dtype,
+      nbytes: length,
+      location: 'cpu',
+      bytes: { kind: 'extent', image, offset: this.#dataOffset + begin, length },
+      byteorder: 'little',
+    });
+    const stride = this.#strideOf(shape);
+    return new TorchTensor({ dtype, shape, stride, storageOffset: 0, storage }, false);
   }
-  const storage: Storage = {
-    type: 'storage',
-    key: entry.name,
-    dtype,
-    nbytes: length,
-    location: 'cpu',
-    bytes: { kind: 'extent', image, offset: dataOffset + entry.begin, length },
-    byteorder: 'little',
-  };
-  return {
-    type: 'tensor',
-    dtype,
-    shape,
-    stride: contiguousStride(shape),
-    storageOffset: 0,
-    storage,
-    requiresGrad: false,
-    isParameter: false,
-  };
+
+  #strideOf(shape: readonly number[]): readonly number[] {
+    if (shape !== this.#lastShape) {
+      this.#lastShape = shape;
+      this.#lastStride = contiguousStride(shape);
+    }
+    return this.#lastStride;
+  }
+}
+
+/** The storages of a dict of tensors, each of which has one of its own: their keys are the tensors' names. */
+class StoragesOf implements Storages {
+  readonly #tensors: PyDict;
+
+  constructor(tensors: PyDict) {
+    this.#tensors = tensors;
+  }
+
+  get size(): number {
+    return this.#tensors.entries.length;
+  }
+
+  get(key: string): Storage | undefined {
+    return (this.#tensors.get(key) as Tensor | undefined)?.storage;
+  }
+
+  has(key: string): boolean {
+    return this.#tensors.get(key) !== undefined;
+  }
+
+  *keys(): Generator<string> {
+    for (const [name] of this.#tensors.entries) yield name as string;
+  }
+
+  *values(): Generator<Storage> {
+    for (const [, tensor] of this.#tensors.entries) yield (tensor as Tensor).storage;
+  }
+
+  *[Symbol.iterator](): Generator<[key: string, storage: Storage]> {
+    for (const storage of this.values()) yield [storage.key, storage];
+  }
 }
 
 function refuse(image: Image, reason: string): MlfsError {

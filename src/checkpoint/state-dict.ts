@@ -12,8 +12,8 @@
 
 import { isModule, isScriptObject, moduleBody } from './modules.ts';
 import { PyDict, PyList, PyObject, PyTuple, type Value } from './pickle/values.ts';
-import type { Tensor } from './tensor.ts';
-import { NamingWork, tensorNames, type UniqueNames } from './tensor-names.ts';
+import type { TensorIndex } from './tensor.ts';
+import { type NamesOfTensors, NamingWork, tensorNames } from './tensor-names.ts';
 import { TensorObject, wrappedByParameter } from './torch/tensor-object.ts';
 import { type Container, isContainer, isTensor, keyText, visitParts } from './value-children.ts';
 
@@ -22,7 +22,7 @@ export interface StateDict {
   readonly path: readonly string[];
   readonly value: Value;
   /** The names that torch's `state_dict()` gives: tensor-names.ts. */
-  readonly names: ReadonlyMap<string, Tensor>;
+  readonly names: TensorIndex;
   /** Names that differ from the rules because another tensor has the name: `a.b~2`. */
   readonly separated: readonly string[];
   /** The pickled module, if one holds the tensors. */
@@ -73,7 +73,7 @@ interface Found {
   readonly value: Container;
   readonly kind: Kind;
   /** The names of a module's tensors; their number is its size. */
-  readonly named?: UniqueNames;
+  readonly named?: NamesOfTensors;
 }
 
 /** One search. Its budget for naming modules is shared by all of them. */

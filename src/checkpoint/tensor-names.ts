@@ -10,10 +10,11 @@
  * One name leads to one tensor: when two tensors would have the same name, the second is `name~2`. Modules that share parts may have
  * exponentially many names, and a pickle may contain itself. So the cost of naming is bounded; tensors beyond the bound get no name here.
  */
+import { FlatNames } from './flat-names.ts';
 import { isPackedObject, isScriptObject, MODULE_PARTS, moduleBody } from './modules.ts';
 import { PyDict, PyList, PyObject, PySet, PyTuple, type Value } from './pickle/values.ts';
-import type { Tensor } from './tensor.ts';
-import { isSameView, ViewMap } from './tensor-views.ts';
+import type { Tensor, TensorIndex } from './tensor.ts';
+import { isSameView, ViewSet } from './tensor-views.ts';
 import { TensorObject, wrappedByParameter } from './torch/tensor-object.ts';
 import { TorchTensor } from './torch/torch-tensor.ts';
 import {
@@ -27,6 +28,7 @@ import {
   rowsOf,
   sizeOf,
 } from './value-children.ts';
+import { newMarks } from './walk-marks.ts';
 
 const MAX_DEPTH = 500;
 /**
@@ -58,8 +60,18 @@ export class NamingWork {
   }
 }
 
+export interface NamesOfTensors {
+  readonly names: TensorIndex;
+  /** Names that were changed because another tensor has the name. */
+  readonly separated: readonly string[];
+}
+
 /** The tensors below a value by name, in the order of the file. */
-export function tensorNames(value: Value, work = new NamingWork()): UniqueNames {
+export function tensorNames(value: Value, work = new NamingWork()): NamesOfTensors {
+  if (value instanceof PyDict && work.spend(value.entries.length + CONTAINER_COST)) {
+    const names = FlatNames.of(value);
+    if (names !== undefined) return { names, separated: [] };
+  }
   const naming = new Naming(work);
   naming.visit(value, undefined);
   return naming.finish(new Map());
@@ -77,7 +89,7 @@ export interface NamedElsewhere {
  */
 export function otherTensorNames(
   values: Iterable<readonly [name: string | undefined, value: Value]>,
-  taken: ReadonlyMap<string, Tensor>,
+  taken: TensorIndex,
   elsewhere: NamedElsewhere | undefined,
 ): UniqueNames {
   const naming = new Naming(new NamingWork(), elsewhere);
@@ -99,16 +111,20 @@ export class UniqueNames {
   readonly separated: string[] = [];
   /** What the value that was named elsewhere is called; undefined when it was not come to. */
   elsewhere: string | undefined;
-  readonly #taken: ReadonlyMap<string, Tensor>;
+  readonly #taken: TensorIndex;
   /** For each name, how many tensors wanted it: hundreds of thousands of tensors in a forged file may want the same name. */
   readonly #wanted = new Map<string, number>();
 
-  constructor(taken: ReadonlyMap<string, Tensor>) {
+  constructor(taken: TensorIndex) {
     this.#taken = taken;
   }
 
   /** Names a tensor `name`, or the first of `name~2`, `name~3`, … that no other tensor has. Returns the name. */
   add(name: string, tensor: Tensor): string {
+    if (this.#ownerOf(name) === undefined) {
+      this.names.set(name, tensor);
+      return name;
+    }
     let nth = this.#wanted.get(name) ?? 1;
     for (; ; nth++) {
       const candidate = nth === 1 ? name : `${name}~${nth}`;
@@ -124,14 +140,29 @@ export class UniqueNames {
   }
 
   #ownerOf(name: string): Tensor | undefined {
-    return this.#taken.get(name) ?? this.names.get(name);
+    return this.names.get(name) ?? (this.#taken.size === 0 ? undefined : this.#taken.get(name));
   }
 }
 
-interface Named {
-  name: string;
+/** What was found, in columns: a name, and the tensor that has it. */
+class Found {
+  readonly names: string[] = [];
   /** Undefined for the value that was named elsewhere: it holds tensors, and its name follows the same rules as theirs. */
-  tensor: Tensor | undefined;
+  readonly tensors: (Tensor | undefined)[] = [];
+
+  get length(): number {
+    return this.names.length;
+  }
+
+  push(name: string, tensor: Tensor | undefined): void {
+    this.names.push(name);
+    this.tensors.push(tensor);
+  }
+
+  clear(): void {
+    this.names.length = 0;
+    this.tensors.length = 0;
+  }
 }
 
 /** Where a value is. The text of its name is made when it is asked for: most values of a forged file lead to no tensor, and its keys may be long. */
@@ -167,9 +198,10 @@ class Place {
 class Naming {
   readonly #work: NamingWork;
   readonly #elsewhere: NamedElsewhere | undefined;
-  readonly #found: Named[] = [];
+  readonly #found = new Found();
   readonly #open = new Set<Value>();
-  readonly #seen = new Set<Tensor>();
+  /** The mark of tensors that have a name. */
+  readonly #named = newMarks(1);
   /** Values that repeat tensors, mostly lists that are attributes: an LSTM's `_flat_weights` repeats parameters that have names. */
   readonly #repeating: { readonly value: Value; readonly at: Place }[] = [];
 
@@ -182,8 +214,8 @@ class Naming {
   visit(value: Value, at: Place | undefined): void {
     const { value: named, path = [] } = this.#elsewhere ?? {};
     if (value === named && Place.isAt(at, path)) {
-      this.#found.push({ name: at?.text ?? '', tensor: undefined });
-    } else if (isTensor(value)) this.#tensor(value, at);
+      this.#found.push(at?.text ?? '', undefined);
+    } else if (isTensor(value)) this.#tensor(value, at, undefined);
     else if (isContainer(value)) this.#inside(value, sizeOf(value), () => this.#container(value, at));
   }
 
@@ -193,49 +225,55 @@ class Naming {
   }
 
   /** The names, each of one tensor and none in `taken`. */
-  finish(taken: ReadonlyMap<string, Tensor>): UniqueNames {
+  finish(taken: TensorIndex): UniqueNames {
     const unique = new UniqueNames(taken);
-    for (const { name, tensor } of this.#found) {
-      if (tensor === undefined) unique.elsewhere ??= name;
-      else unique.add(name, tensor);
+    const { names, tensors } = this.#found;
+    for (let index = 0; index < names.length; index++) {
+      const tensor = tensors[index];
+      if (tensor === undefined) unique.elsewhere ??= names[index];
+      else unique.add(names[index] as string, tensor);
     }
     if (this.#repeating.length === 0) return unique;
-    const named = new ViewMap<true>();
-    for (const tensor of taken.values()) named.set(tensor, true);
-    for (const { tensor } of this.#found) if (tensor !== undefined) named.set(tensor, true);
-    this.#found.length = 0;
+    const named = new ViewSet();
+    for (const tensor of taken.values()) named.add(tensor);
+    for (const tensor of tensors) if (tensor !== undefined) named.add(tensor);
+    this.#found.clear();
     // The list grows here: lists may hold objects with lists.
     for (let index = 0; index < this.#repeating.length; index++) {
       const { value, at } = this.#repeating[index] as { value: Value; at: Place };
       this.visit(value, at);
     }
-    for (const { name, tensor } of this.#found) {
-      if (tensor === undefined) unique.elsewhere ??= name;
-      else if (!named.has(tensor)) unique.add(name, tensor);
+    for (let index = 0; index < names.length; index++) {
+      const tensor = tensors[index];
+      if (tensor === undefined) unique.elsewhere ??= names[index];
+      else if (!named.has(tensor)) unique.add(names[index] as string, tensor);
     }
     return unique;
   }
 
-  #tensor(tensor: Tensor, at: Place | undefined): void {
-    this.#add(tensor, at);
+  /** A tensor at `at`, or below it under `key`. */
+  #tensor(tensor: Tensor, at: Place | undefined, key: Value | undefined): void {
+    this.#add(tensor, at, key);
     const attributes = tensor instanceof TorchTensor ? tensor.attributes : undefined;
+    const { scale, zeroPoint } = tensor.quantizer ?? {};
+    if (attributes === undefined && typeof scale !== 'object' && typeof zeroPoint !== 'object') return;
+    const place = key === undefined ? at : new Place(at, key);
     if (attributes !== undefined) {
       this.#inside(tensor, 1, () => {
-        for (const dict of attributesOf(attributes) ?? []) this.#attributes(dict, at);
+        for (const dict of attributesOf(attributes) ?? []) this.#attributes(dict, place);
       });
     }
-    const { scale, zeroPoint } = tensor.quantizer ?? {};
-    if (typeof scale === 'object') this.#add(scale, new Place(at, 'scales'));
-    if (typeof zeroPoint === 'object') this.#add(zeroPoint, new Place(at, 'zero_points'));
+    if (typeof scale === 'object') this.#add(scale, place, 'scales');
+    if (typeof zeroPoint === 'object') this.#add(zeroPoint, place, 'zero_points');
   }
 
-  #add(tensor: Tensor, at: Place | undefined): void {
+  #add(tensor: Tensor, at: Place | undefined, key: Value | undefined): void {
     // A tensor's first name is free: opening the checkpoint has bounded the number of tensors and the size of their names.
-    const isFirst = !this.#seen.has(tensor);
-    if (isFirst) this.#seen.add(tensor);
+    const isFirst = tensor.mark !== this.#named;
+    if (isFirst) tensor.mark = this.#named;
     if (this.#work.spent && !isFirst) return;
-    const name = at?.text ?? '';
-    if (isFirst || this.#work.spend(NAME_COST + name.length)) this.#found.push({ name, tensor });
+    const name = key === undefined ? (at?.text ?? '') : joined(at, keyText(key));
+    if (isFirst || this.#work.spend(NAME_COST + name.length)) this.#found.push(name, tensor);
   }
 
   #container(value: Exclude<Value, null> & object, at: Place | undefined): void {
@@ -263,7 +301,9 @@ class Naming {
 
   #child(value: Value, at: Place | undefined, key: Value): void {
     if (this.#work.spent) return;
-    if (isTensor(value) || isContainer(value)) this.visit(value, new Place(at, key));
+    const isAt = value === this.#elsewhere?.value;
+    if (isTensor(value) && !isAt) this.#tensor(value, at, key);
+    else if (isAt || isContainer(value)) this.visit(value, new Place(at, key));
   }
 
   #attributes(dict: PyDict, at: Place | undefined): void {
@@ -294,9 +334,9 @@ class Naming {
   #parameter(data: Value, at: Place | undefined): void {
     const from = this.#found.length;
     this.visit(data, at);
-    const only = this.#found[from];
-    if (only?.tensor !== undefined && from + 1 === this.#found.length) {
-      only.tensor = new TorchTensor(only.tensor, only.tensor.requiresGrad, true, only.tensor);
+    const only = this.#onlySince(from);
+    if (only !== undefined) {
+      this.#found.tensors[from] = new TorchTensor(only, only.requiresGrad, true, only);
     }
   }
 
@@ -318,12 +358,12 @@ class Naming {
   /** The tensors that are arguments or attributes of a tensor subclass, each once. */
   #ownTensors(object: TensorObject): (readonly [key: Value, value: Value])[] {
     const parts: (readonly [key: Value, value: Value])[] = [];
-    const seen = new ViewMap<true>();
+    const seen = new ViewSet();
     const add = (key: Value, value: Value) => {
       if (isTensor(value)) {
         const { length: dimensions } = value.shape;
         if (!this.#work.spend(COMPARED_COST + dimensions * DIMENSION_COST) || seen.has(value)) return;
-        seen.set(value, true);
+        seen.add(value);
       } else if (!(value instanceof TensorObject) && wrappedByParameter(value) === undefined) return;
       parts.push([key, value]);
     };
@@ -356,13 +396,12 @@ class Naming {
     this.#arguments(args, at);
     if (at === undefined || dictItems !== undefined || listItems !== undefined || isScriptObject(object))
       return;
-    const only = this.#found[from];
-    if (only?.tensor === undefined || from + 1 !== this.#found.length) return;
+    const only = this.#onlySince(from);
+    if (only === undefined) return;
     if (!this.#work.spend(1) || object.className?.startsWith('torch.jit.')) return;
     // Lists are named last: a tensor in one is another part of the object, unless it is the same tensor again.
-    for (const { value } of this.#repeating.slice(deferredFrom))
-      if (this.#holdsOther(value, only.tensor)) return;
-    only.name = at.text;
+    for (const { value } of this.#repeating.slice(deferredFrom)) if (this.#holdsOther(value, only)) return;
+    this.#found.names[from] = at.text;
     this.#callClass(from, object.className);
   }
 
@@ -411,17 +450,16 @@ class Naming {
     const count = this.#found.length - from;
     if (count === 0) return false;
     const start = at === undefined ? 0 : at.text.length + 1;
-    const step = /^\d+(?=\.|$)/.exec(this.#found[from]?.name.slice(start, start + 20) ?? '')?.[0];
+    const step = /^\d+(?=\.|$)/.exec(this.#found.names[from]?.slice(start, start + 20) ?? '')?.[0];
     if (step === undefined || !this.#work.spend(count)) return false;
     const end = start + step.length;
     for (let index = from; index < this.#found.length; index++) {
-      const { name: full } = this.#found[index] as Named;
+      const full = this.#found.names[index] as string;
       if (!full.startsWith(step, start) || (full.length > end && full[end] !== '.')) return false;
     }
     for (let index = from; index < this.#found.length; index++) {
-      const entry = this.#found[index] as Named;
-      const rest = entry.name.slice(end + 1);
-      entry.name = rest === '' ? (at?.text ?? '') : joined(at, rest);
+      const rest = (this.#found.names[index] as string).slice(end + 1);
+      this.#found.names[index] = rest === '' ? (at?.text ?? '') : joined(at, rest);
     }
     return true;
   }
@@ -433,21 +471,24 @@ class Naming {
     if (count === 0 || !this.#work.spend(count * CONTAINER_COST)) return;
     const start = at === undefined ? 0 : at.text.length + 1;
     for (let index = from; index < this.#found.length; index++) {
-      const entry = this.#found[index] as Named;
-      const [number = '', ...rest] = entry.name.slice(start).split('.');
+      const [number = '', ...rest] = (this.#found.names[index] as string).slice(start).split('.');
       if (!numbers.includes(number)) numbers.push(number);
       const called = ['weight', 'bias'][numbers.indexOf(number)];
       if (called === undefined) return;
-      entry.name = joined(at, [called, ...rest].join('.'));
+      this.#found.names[index] = joined(at, [called, ...rest].join('.'));
     }
+  }
+
+  /** The tensor that was found since `from`, if nothing else was. */
+  #onlySince(from: number): Tensor | undefined {
+    return from + 1 === this.#found.length ? this.#found.tensors[from] : undefined;
   }
 
   /** When only one tensor was found since `from`, notes the class that it came from. */
   #callClass(from: number, className: string | undefined): void {
-    const only = this.#found[from];
-    if (only?.tensor === undefined || className === undefined || from + 1 !== this.#found.length) return;
-    const { tensor } = only;
-    only.tensor = new TorchTensor(tensor, tensor.requiresGrad, tensor.isParameter, {
+    const tensor = this.#onlySince(from);
+    if (tensor === undefined || className === undefined) return;
+    this.#found.tensors[from] = new TorchTensor(tensor, tensor.requiresGrad, tensor.isParameter, {
       ...tensor,
       note: className,
     });

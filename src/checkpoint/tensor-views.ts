@@ -45,3 +45,27 @@ export class ViewMap<T> {
     else this.#others.set(viewKey(tensor), value);
   }
 }
+
+/** A set of tensors; tensors that are the same view count once. */
+export class ViewSet {
+  /** The first tensor of each storage. */
+  readonly #firstOf = new Map<Storage, Tensor>();
+  /** Further tensors of a storage, by their view. */
+  readonly #others = new Set<string>();
+
+  get size(): number {
+    return this.#firstOf.size + this.#others.size;
+  }
+
+  has(tensor: Tensor): boolean {
+    const first = this.#firstOf.get(tensor.storage);
+    if (first === undefined) return false;
+    return isSameView(first, tensor) || this.#others.has(viewKey(tensor));
+  }
+
+  add(tensor: Tensor): void {
+    const first = this.#firstOf.get(tensor.storage);
+    if (first === undefined) this.#firstOf.set(tensor.storage, tensor);
+    else if (!isSameView(first, tensor)) this.#others.add(viewKey(tensor));
+  }
+}

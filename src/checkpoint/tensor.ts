@@ -48,6 +48,8 @@ export interface Storage {
   readonly location: string;
   readonly bytes: StorageBytes;
   readonly byteorder: 'little' | 'big';
+  /** Left by the last walk that has seen it: walk-marks.ts. */
+  mark?: number;
 }
 
 /** A view of a storage. Shape and stride in elements, storageOffset in elements. */
@@ -68,6 +70,8 @@ export interface Tensor {
   readonly quantizer?: Quantizer;
   /** Name of the subclass that wraps the plain tensor, for display. */
   readonly note?: string;
+  /** Left by the last walk that has seen it: walk-marks.ts. */
+  mark?: number;
 }
 
 /** How the integers of a quantized tensor are scaled: by one scale for all, or by tensors with one per channel. */
@@ -86,6 +90,12 @@ export interface NamedTensor {
   readonly path: readonly string[];
   readonly tensor: Tensor;
 }
+
+/** Tensors by their names, in the order of the file. */
+export type TensorIndex = Pick<
+  ReadonlyMap<string, Tensor>,
+  'size' | 'get' | 'has' | 'keys' | 'values' | typeof Symbol.iterator
+>;
 
 export function numel(tensor: { readonly shape: readonly number[] }): number {
   let count = 1;

@@ -11,6 +11,13 @@ export class Account {
     this.#limits = limits;
   }
 
+  /** Whether this much can be charged without a fault. */
+  affords(steps: number, heapBytes: number): boolean {
+    return (
+      this.#steps + steps <= this.#limits.steps && this.#memoryBytes + heapBytes <= this.#limits.memoryBytes
+    );
+  }
+
   /** Throws a limit fault when the pickle has done more than it may. */
   steps(count: number): void {
     this.#steps += count;

@@ -1,4 +1,5 @@
 import type { Machine } from './machine.ts';
+import type { LeftOut } from './memo.ts';
 import { OP } from './opcodes.ts';
 import { PickleFault } from './refusal.ts';
 import type { Value } from './values.ts';
@@ -21,6 +22,50 @@ function callWithArgs(machine: Machine): Value {
   const args = machine.stack.pop();
   return machine.call(machine.stack.pop(), args);
 }
+
+/** A value of the memo; the opcodes of one that was left out are run now. */
+function recall(machine: Machine, index: number): Value {
+  const leftOut = machine.memo.leftOutAt(index);
+  if (leftOut !== undefined) replay(machine, leftOut);
+  return machine.memo.get(index);
+}
+
+function memoise(machine: Machine, index: number): void {
+  const { memo, stack } = machine;
+  const value = stack.top();
+  if (memo.isReplacing(index)) for (const leftOut of memo.takeLeftOut()) replay(machine, leftOut);
+  memo.set(index, value);
+}
+
+/**
+ * Runs opcodes that were read in one step, from the MARK to the call, and puts the values that they memoise into the memo. What the call returned
+ * is not made again: it is there.
+ */
+function replay(machine: Machine, { position, first }: LeftOut): void {
+  const { input, stack, memo, account, persistentIds } = machine;
+  const back = input.position;
+  const { openMarks } = stack;
+  let index = first;
+  let opcode: number;
+  input.position = position;
+  stack.push(null);
+  do {
+    opcode = input.u8();
+    account.steps(1);
+    if (opcode === OP.BINPUT || opcode === OP.LONG_BINPUT || opcode === OP.MEMOIZE) {
+      input.take(PUT_BYTES[opcode]);
+      memo.fill(index++, stack.top());
+    } else {
+      dispatch(machine, opcode);
+    }
+  } while (opcode !== OP.REDUCE || stack.openMarks > openMarks);
+  stack.pop();
+  input.position = back;
+  machine.persistentIds = persistentIds;
+}
+
+/** Bytes behind the opcodes that memoise. */
+const PUT_BYTES = { [OP.BINPUT]: 1, [OP.LONG_BINPUT]: 4, [OP.MEMOIZE]: 0 } as const;
 
 function outOfBand(): never {
   throw new PickleFault('out-of-band buffers are not in the file');
@@ -61,13 +106,13 @@ const TABLE: readonly [opcode: number, handler: Handler][] = [
   [OP.POP, ({ stack }) => stack.drop()],
   [OP.POP_MARK, ({ stack }) => void stack.popItems()],
   [OP.DUP, ({ stack }) => stack.push(stack.top())],
-  [OP.BINGET, pushes(({ memo, input }) => memo.get(input.u8()))],
-  [OP.LONG_BINGET, pushes(({ memo, input }) => memo.get(input.u32()))],
-  [OP.GET, pushes(({ memo, input }) => memo.get(input.memoIndexLine()))],
-  [OP.BINPUT, ({ memo, input, stack }) => memo.set(input.u8(), stack.top())],
-  [OP.LONG_BINPUT, ({ memo, input, stack }) => memo.set(input.u32(), stack.top())],
-  [OP.PUT, ({ memo, input, stack }) => memo.set(input.memoIndexLine(), stack.top())],
-  [OP.MEMOIZE, ({ memo, stack }) => memo.set(memo.size, stack.top())],
+  [OP.BINGET, pushes((machine) => recall(machine, machine.input.u8()))],
+  [OP.LONG_BINGET, pushes((machine) => recall(machine, machine.input.u32()))],
+  [OP.GET, pushes((machine) => recall(machine, machine.input.memoIndexLine()))],
+  [OP.BINPUT, (machine) => memoise(machine, machine.input.u8())],
+  [OP.LONG_BINPUT, (machine) => memoise(machine, machine.input.u32())],
+  [OP.PUT, (machine) => memoise(machine, machine.input.memoIndexLine())],
+  [OP.MEMOIZE, (machine) => memoise(machine, machine.memo.size)],
 
   // Containers
   [OP.EMPTY_TUPLE, pushes((machine) => machine.tuple([]))],

@@ -42,6 +42,11 @@ export interface PickleHooks {
   readonly persistentLoad?: (id: Value) => Value | undefined;
   /** Handles BUILD on a value that persistentLoad or a reconstructor returned. */
   readonly build?: (target: PersistentValue, state: Value) => void;
+  /**
+   * Reads the opcodes from `start`, where two MARKs are, to the call in one step, instead of one by one: `Memo.putLater` has the conditions. Returns
+   * false to leave them to the machine.
+   */
+  readonly shortcut?: (machine: Machine, start: number) => boolean;
   /** BUILD on a PyObject: the value that it becomes by its state, or undefined when it stays an object. */
   readonly finish?: (object: PyObject, state: Value, account: Account) => Value | undefined;
 }

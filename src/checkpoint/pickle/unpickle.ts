@@ -34,6 +34,8 @@ export function readPickle(bytes: Buffer, options: PickleOptions): Unpickled {
       opcode = input.u8();
       account.steps(1);
       if (opcode === OP.STOP) break;
+      if (opcode === OP.MARK && bytes[input.position] === OP.MARK && options.shortcut?.(machine, at))
+        continue;
       dispatch(machine, opcode);
     }
     return {

@@ -71,6 +71,19 @@ export class ValueStack {
     return items;
   }
 
+  get openMarks(): number {
+    return this.#marks.length;
+  }
+
+  /** Whether the stack may have this many more values and MARKs. */
+  hasRoom(values: number, marks: number): boolean {
+    return (
+      this.#values.length + values <= this.#depthLimit &&
+      this.#marks.length + marks <= this.#markLimit &&
+      this.#values.length > this.#floor
+    );
+  }
+
   /** POP: removes the top value, or the MARK if that is on top. */
   drop(): void {
     if (this.#marks.length > 0 && this.#values.length === this.#floor) this.popItems();

@@ -104,20 +104,30 @@ export class PyDict extends Container {
   /** Number of keys whose texts are longer than any name; the adder counts them, because they cost more than others. */
   longKeys = 0;
   #index: Map<unknown, number> | undefined;
+  /** Whether a key was set again. Until then a new key needs one look into the index instead of two. */
+  #hasRepeated = false;
 
   set(key: Value, value: Value): void {
     const identity = keyIdentity(key);
+    const { entries } = this;
+    if (this.#index !== undefined && !this.#hasRepeated) {
+      this.#index.set(identity, entries.length);
+      if (this.#index.size > entries.length) {
+        entries.push([key, value]);
+        return;
+      }
+      this.#hasRepeated = true;
+      this.#index = indexOf(entries);
+    }
     const at = this.#find(identity);
     if (at !== undefined) {
-      const entry = this.entries[at];
+      const entry = entries[at];
       if (entry) entry[1] = value;
       return;
     }
-    this.#index?.set(identity, this.entries.length);
-    this.entries.push([key, value]);
-    if (this.#index === undefined && this.entries.length > INDEXED_FROM) {
-      this.#index = new Map(this.entries.map((entry, index) => [keyIdentity(entry[0]), index]));
-    }
+    this.#index?.set(identity, entries.length);
+    entries.push([key, value]);
+    if (this.#index === undefined && entries.length > INDEXED_FROM) this.#index = indexOf(entries);
   }
 
   /** The value under a string, int, bool or None key; undefined when there is none. */
@@ -131,6 +141,10 @@ export class PyDict extends Container {
     const at = this.entries.findIndex((entry) => keyIdentity(entry[0]) === identity);
     return at < 0 ? undefined : at;
   }
+}
+
+function indexOf(entries: PyDict['entries']): Map<unknown, number> {
+  return new Map(entries.map((entry, index) => [keyIdentity(entry[0]), index]));
 }
 
 /** A GLOBAL: a module-level name that was mentioned and never resolved. */

@@ -7,7 +7,9 @@ import { PyDict } from '../pickle/values.ts';
 import type { NamedTensor, Storage } from '../tensor.ts';
 import { type Archive, readArchive } from '../zip/archive.ts';
 import type { ZipEntry } from '../zip/entry.ts';
+import { entryNamed } from '../zip/entry-table.ts';
 import { torchLayout } from './archive-layout.ts';
+import { StorageMap } from './storage-map.ts';
 import { openTorchZip } from './zip-checkpoint.ts';
 
 /** Inner archives that are opened; a bundle of stable-baselines3 has three. */
@@ -24,7 +26,7 @@ export async function openBundle(
 ): Promise<ParsedCheckpoint> {
   const root = new PyDict();
   const tensors: NamedTensor[] = [];
-  const storages = new Map<string, Storage>();
+  const storages = new StorageMap<Storage>();
   const entries = [...archive.entries];
   const unknown = new Set<string>();
   const warnings = [...archive.warnings];
@@ -36,13 +38,13 @@ export async function openBundle(
     }
     if (root.entries.length >= MAX_PARTS || !(await isStoredZip(image, outer))) continue;
     const inner = await readArchive(image, { offset: outer.offset, length: outer.size });
-    const layout = torchLayout(inner.entries);
+    const layout = torchLayout(inner);
     if (layout === undefined) continue;
     const part = await openTorchZip(image, inner, layout, { ...options, keyPrefix: `${outer.name}/` });
     root.set(outer.name, part.root);
     for (const { path, tensor } of part.tensors) tensors.push({ path: [outer.name, ...path], tensor });
-    for (const [key, storage] of part.storages) storages.set(key, storage);
-    for (const entry of inner.entries) entries.push({ ...entry, name: `${outer.name}/${entry.name}` });
+    for (const storage of part.storages.values()) storages.add(storage);
+    for (const entry of inner.entries) entries.push(entryNamed(`${outer.name}/${entry.name}`, entry));
     for (const name of part.unknownGlobals) unknown.add(name);
     for (const warning of part.warnings) warnings.push(warning);
     for (const [fact, value] of Object.entries(part.metadata)) metadata[`${outer.name}/${fact}`] = value;

@@ -41,7 +41,7 @@ function openEmbedded({ bytes }: PyBytes, origin: PickleOrigin, outer: StorageTa
     if (!isLegacyMagic(readPickle(file, { path, limits: INNER_LIMITS }).value)) return undefined;
     const header = readLegacyHeader(file, path, { limits: INNER_LIMITS }, `${base}/`);
     placeStorages(origin.image, { size: file.length }, header, base);
-    for (const [key, storage] of header.storages.storages) outer.storages.set(key, storage);
+    for (const storage of header.storages.storages.values()) outer.storages.add(storage);
     return header.object.value;
   } catch (cause) {
     // A file that cannot be opened stays an unresolved call.

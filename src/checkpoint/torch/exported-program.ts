@@ -56,6 +56,7 @@ export async function openExportedProgram(
     tensors,
     storages: records.storages,
     entries: archive.entries,
+    records: layout.records,
     unknownGlobals: [],
     warnings,
     metadata,

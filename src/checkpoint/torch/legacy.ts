@@ -61,7 +61,7 @@ export function readLegacyHeader(
   }
   const systemInfo = next();
   const unplaced = { bytes: { kind: 'absent', reason: 'it is not among the keys of the file' } } as const;
-  const storages = new StorageTable(place, 'little', () => unplaced, new Map(), keyPrefix);
+  const storages = new StorageTable(place, 'little', () => unplaced, undefined, keyPrefix);
   const object = readTorchPickle(head, storages, { ...place, start, origin: options.origin });
   start += object.bytesConsumed;
   const keys = next();

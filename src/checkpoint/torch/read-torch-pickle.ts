@@ -12,6 +12,7 @@ import type { NamedTensor, Tensor } from '../tensor.ts';
 import { isKnownGlobal } from './known-globals.ts';
 import { TorchReconstructors } from './reconstructors.ts';
 import type { StorageTable } from './storage-table.ts';
+import { TensorOpcodes } from './tensor-opcodes.ts';
 
 export interface TorchPickle {
   readonly value: Value;
@@ -41,8 +42,10 @@ export function readTorchPickle(
 ): TorchPickle {
   const numpy = new NumpyArrays(storages, options.origin);
   const torch = new TorchReconstructors(storages, options, numpy.table);
+  const opcodes = new TensorOpcodes(storages, torch);
   const unpickled = readPickle(bytes, {
     ...options,
+    shortcut: (machine, start) => opcodes.read(machine, start),
     reconstructors: torch.table,
     persistentLoad: (id) => storages.load(id),
     build: (target, state) => torch.build(target, state),

@@ -20,7 +20,7 @@ import {
 import { bytesOfElements, type DType, type Quantizer, type Tensor } from '../tensor.ts';
 import { dtypeNamed } from './dtype-names.ts';
 import { type StorageTable, TorchStorage } from './storage-table.ts';
-import { checkGeometry, type Geometry, GeometryFault } from './tensor-geometry.ts';
+import { checkGeometry, type Geometry, GeometryFault, geometryFault } from './tensor-geometry.ts';
 import { TensorObject } from './tensor-object.ts';
 import { type Annotations, TorchTensor } from './torch-tensor.ts';
 
@@ -118,6 +118,22 @@ export class TorchReconstructors {
     const requiresGrad = items(state)?.[0];
     if (target instanceof TorchTensor && typeof requiresGrad === 'boolean')
       target.requiresGrad = requiresGrad;
+  }
+
+  /** What `_rebuild_tensor_v2` makes of a storage and of lists of non-negative integers of one length. */
+  tensorOver(
+    typed: TorchStorage,
+    storageOffset: number,
+    shape: readonly number[],
+    stride: readonly number[],
+    requiresGrad: boolean,
+  ): TorchTensor {
+    const dtype = typed.dtype ?? 'uint8';
+    const storage = this.#storages.canonical(typed);
+    const fault = geometryFault(storageOffset, shape, stride, dtype, typed.nbytes);
+    if (fault === undefined)
+      return new TorchTensor({ dtype, shape, stride, storageOffset, storage }, requiresGrad);
+    return this.#made(new TorchTensor({ ...NO_GEOMETRY, dtype, storage }, requiresGrad), { fault });
   }
 
   /** (storage, offset, size, stride[, requires_grad, hooks[, metadata]]) */
@@ -234,7 +250,7 @@ export class TorchReconstructors {
       return checkGeometry(offset, size, stride, dtype, storageBytes);
     } catch (cause) {
       if (!(cause instanceof GeometryFault)) throw cause;
-      return { shape: [0], stride: [1], storageOffset: 0, fault: cause.message };
+      return { ...NO_GEOMETRY, fault: cause.message };
     }
   }
 
@@ -248,6 +264,9 @@ export class TorchReconstructors {
     if (fault !== undefined) this.faults.set(to, fault);
   }
 }
+
+/** Of a tensor that does not fit its storage. */
+const NO_GEOMETRY: Geometry = { shape: [0], stride: [1], storageOffset: 0 };
 
 /** Most have none, or empty ones. */
 function keepAttributes(tensor: TorchTensor, state: Value | undefined): void {

@@ -4,6 +4,7 @@ import { quoteName } from '../../visible-text.ts';
 import { PyTuple } from '../pickle/values.ts';
 import { DTYPES, type DType } from '../tensor.ts';
 import type { ArchiveLayout } from './archive-layout.ts';
+import { StorageMap } from './storage-map.ts';
 import { TorchStorage } from './storage-table.ts';
 import { checkGeometry, GeometryFault } from './tensor-geometry.ts';
 import { TorchTensor } from './torch-tensor.ts';
@@ -25,7 +26,7 @@ export interface RecordTensor {
 
 /** The tensors of an archive whose storages are whole records. Two tensors of one record share its storage. */
 export class RecordTensors {
-  readonly storages = new Map<string, TorchStorage>();
+  readonly storages = new StorageMap<TorchStorage>();
   readonly #image: Image;
   readonly #layout: ArchiveLayout;
   readonly #byteorder: 'little' | 'big';
@@ -75,7 +76,7 @@ export class RecordTensors {
       bytes: entryBytes(this.#image, entry, entry.size),
       byteorder: this.#byteorder,
     });
-    this.storages.set(record, storage);
+    this.storages.add(storage);
     return storage;
   }
 

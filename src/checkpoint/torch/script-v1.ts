@@ -13,6 +13,7 @@ import { contiguousStride } from '../strided-layout.ts';
 import type { ArchiveLayout } from './archive-layout.ts';
 import { arrayOf, type JsonObject, numberOf, objectOf, textOf } from './json-record.ts';
 import { RecordTensors } from './record-tensor.ts';
+import type { StorageMap } from './storage-map.ts';
 import type { TorchStorage } from './storage-table.ts';
 import type { TorchTensor } from './torch-tensor.ts';
 
@@ -34,7 +35,7 @@ export class ScriptModel {
     this.#reader.readTensors(arrayOf(model.tensors));
   }
 
-  get storages(): ReadonlyMap<string, TorchStorage> {
+  get storages(): StorageMap<TorchStorage> {
     return this.#reader.storages;
   }
 
@@ -63,7 +64,7 @@ class ModelReader {
     this.#records = new RecordTensors(image, layout, 'little');
   }
 
-  get storages(): ReadonlyMap<string, TorchStorage> {
+  get storages(): StorageMap<TorchStorage> {
     return this.#records.storages;
   }
 

@@ -4,7 +4,9 @@ import { items } from '../pickle/builtin-reconstructors.ts';
 import { type PicklePlace, placeName } from '../pickle/refusal.ts';
 import { PyGlobal, PyTuple, type Value } from '../pickle/values.ts';
 import { DTYPES, type DType, type Storage, type StorageBytes } from '../tensor.ts';
+import { CountedKeys } from './counted-keys.ts';
 import { storageClass } from './dtype-names.ts';
+import { StorageMap } from './storage-map.ts';
 
 /** A storage whose bytes may be found after the pickle that names it was read (legacy files). */
 export class TorchStorage implements Storage {
@@ -15,6 +17,7 @@ export class TorchStorage implements Storage {
   readonly location: string;
   bytes: StorageBytes;
   readonly byteorder: 'little' | 'big';
+  mark = 0;
 
   constructor(fields: Omit<Storage, 'type'>) {
     this.key = fields.key;
@@ -54,8 +57,8 @@ export type StorageLocator = (request: StorageRequest) => LocatedStorage;
  * are unique in it, with `keyPrefix` before them: the pickles of one archive share the map.
  */
 export class StorageTable {
-  readonly storages: Map<string, TorchStorage>;
-  readonly #byId = new Map<string, TorchStorage>();
+  readonly storages: StorageMap<TorchStorage>;
+  readonly #byId = new CountedKeys<TorchStorage>();
   readonly views: StorageView[] = [];
   readonly #place: PicklePlace;
   readonly #byteorder: 'little' | 'big';
@@ -63,6 +66,8 @@ export class StorageTable {
   readonly #locate: StorageLocator;
   /** A storage requested with a second class keeps one identity: this maps the typed alias to it. */
   readonly #aliases = new Map<TorchStorage, TorchStorage>();
+  #lastClass: PyGlobal | undefined;
+  #lastKind: DType | 'untyped' | undefined;
   #metaCount = 0;
   #insideCount = 0;
 
@@ -70,7 +75,7 @@ export class StorageTable {
     place: PicklePlace,
     byteorder: 'little' | 'big',
     locate: StorageLocator,
-    storages = new Map<string, TorchStorage>(),
+    storages = new StorageMap<TorchStorage>(),
     keyPrefix = '',
   ) {
     this.#keyPrefix = keyPrefix;
@@ -88,19 +93,43 @@ export class StorageTable {
     const parts = items(id);
     if (parts?.[0] === 'module' && parts[1] instanceof PyGlobal) return parts[1];
     if (parts?.[0] !== 'storage') return undefined;
-    const [, cls, rawKey, rawLocation, numel, viewMetadata] = parts;
+    const [, cls, rawKey, location, numel, viewMetadata] = parts;
+    const root = this.request(cls, rawKey, location, numel);
+    return viewMetadata instanceof PyTuple ? this.#view(root, viewMetadata, this.#itemsizeOf(cls)) : root;
+  }
+
+  /** The storage of `('storage', class, key, location, numel)`. */
+  request(
+    cls: Value | undefined,
+    rawKey: Value | undefined,
+    rawLocation: Value | undefined,
+    numel: Value | undefined,
+  ): TorchStorage {
     const key = typeof rawKey === 'number' || typeof rawKey === 'bigint' ? String(rawKey) : rawKey;
-    const kind = cls instanceof PyGlobal ? storageClass(cls.module, cls.name) : undefined;
+    const kind = this.#kindOf(cls);
     if (typeof key !== 'string') throw this.#refuse('a storage without a key');
     if (kind === undefined) {
       const name = cls instanceof PyGlobal ? bounded(cls.path, MAX_NAME_BYTES) : 'no class';
       throw this.#refuse(`storage ${quoteName(key)} is of an unknown class, ${name}`);
     }
-    const itemsize = kind === 'untyped' ? 1 : DTYPES[kind];
-    const nbytes = this.#bytesOf(numel, itemsize, key);
+    const nbytes = this.#bytesOf(numel, this.#itemsizeOf(cls), key);
     const location = typeof rawLocation === 'string' ? rawLocation : 'cpu';
-    const root = this.#storage(key, kind === 'untyped' ? undefined : kind, nbytes, location);
-    return viewMetadata instanceof PyTuple ? this.#view(root, viewMetadata, itemsize) : root;
+    return this.#storage(key, kind === 'untyped' ? undefined : kind, nbytes, location);
+  }
+
+  #kindOf(cls: Value | undefined): DType | 'untyped' | undefined {
+    if (!(cls instanceof PyGlobal)) return undefined;
+    // Nearly all storages are of the class of the one before.
+    if (this.#lastClass !== cls) {
+      this.#lastClass = cls;
+      this.#lastKind = storageClass(cls.module, cls.name);
+    }
+    return this.#lastKind;
+  }
+
+  #itemsizeOf(cls: Value | undefined): number {
+    const kind = this.#kindOf(cls);
+    return kind === undefined || kind === 'untyped' ? 1 : DTYPES[kind];
   }
 
   /** The storage of a persistent id's key, once the pickle has named it. */
@@ -118,7 +147,7 @@ export class StorageTable {
     const key = `${location}:${this.#metaCount++}`;
     const bytes: StorageBytes = { kind: 'absent', reason };
     const storage = new TorchStorage({ key, dtype, nbytes, location, bytes, byteorder: this.#byteorder });
-    this.storages.set(key, storage);
+    this.storages.add(storage);
     return storage;
   }
 
@@ -128,7 +157,7 @@ export class StorageTable {
     while (this.storages.has(`${this.#keyPrefix}numpy:${this.#insideCount}`)) this.#insideCount++;
     const key = `${this.#keyPrefix}numpy:${this.#insideCount++}`;
     const storage = new TorchStorage({ key, dtype, nbytes, location: 'cpu', bytes, byteorder });
-    this.storages.set(key, storage);
+    this.storages.add(storage);
     return storage;
   }
 
@@ -146,20 +175,19 @@ export class StorageTable {
   #locateNew(key: string, dtype: DType | undefined, nbytes: number, location: string): TorchStorage {
     const { bytes, folder } = this.#locate({ key, nbytes, location });
     let unique = this.#keyPrefix + key;
-    if (!this.#isFree(unique, bytes)) unique = `${this.#keyPrefix}${folder}/${key}`;
-    if (!this.#isFree(unique, bytes)) throw this.#refuse(`storage ${quoteName(key)} is there twice`);
     let storage = this.storages.get(unique);
+    if (storage !== undefined && !isSameRun(storage.bytes, bytes)) {
+      unique = `${this.#keyPrefix}${folder}/${key}`;
+      storage = this.storages.get(unique);
+      if (storage !== undefined && !isSameRun(storage.bytes, bytes))
+        throw this.#refuse(`storage ${quoteName(key)} is there twice`);
+    }
     if (storage === undefined) {
       storage = new TorchStorage({ key: unique, dtype, nbytes, location, bytes, byteorder: this.#byteorder });
-      this.storages.set(unique, storage);
+      this.storages.add(storage);
     }
     this.#byId.set(key, storage);
     return storage;
-  }
-
-  #isFree(key: string, bytes: StorageBytes): boolean {
-    const taken = this.storages.get(key);
-    return taken === undefined || isSameRun(taken.bytes, bytes);
   }
 
   #view(root: TorchStorage, metadata: PyTuple, itemsize: number): TorchStorage {
@@ -177,7 +205,7 @@ export class StorageTable {
     }
     const unique = this.#keyPrefix + key;
     const view = new TorchStorage({ ...root, key: unique, nbytes });
-    this.storages.set(unique, view);
+    this.storages.add(view);
     this.#byId.set(key, view);
     this.views.push({ view, root: this.canonical(root), offsetBytes });
     return view;

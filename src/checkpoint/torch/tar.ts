@@ -17,6 +17,7 @@ import { DTYPES } from '../tensor.ts';
 import { storageClass } from './dtype-names.ts';
 import { withPickleWindow } from './pickle-window.ts';
 import { namedTensors, readTorchPickle } from './read-torch-pickle.ts';
+import { StorageMap } from './storage-map.ts';
 import { StorageTable, TorchStorage } from './storage-table.ts';
 import { checkGeometry, GeometryFault } from './tensor-geometry.ts';
 import { TorchTensor } from './torch-tensor.ts';
@@ -40,7 +41,7 @@ export async function openTorchTar(image: Image, options: ParseOptions): Promise
 class TarCheckpoint {
   readonly #image: Image;
   readonly #options: ParseOptions;
-  readonly #storages = new Map<string, TorchStorage>();
+  readonly #storages = new StorageMap<TorchStorage>();
   readonly #tensors = new Map<string, TorchTensor>();
 
   constructor(image: Image, options: ParseOptions) {
@@ -59,8 +60,7 @@ class TarCheckpoint {
       const numel = Number((await cursor.bytes(8)).readBigInt64LE());
       const nbytes = numel * DTYPES[dtype];
       const offset = cursor.skip(nbytes, `storage ${quoteName(keyOf(key))}`);
-      this.#storages.set(
-        keyOf(key),
+      this.#storages.add(
         new TorchStorage({
           key: keyOf(key),
           dtype,
@@ -146,7 +146,7 @@ class TarCheckpoint {
       );
     }
     const bytes = { ...root.bytes, offset: root.bytes.offset + offsetBytes, length: nbytes };
-    this.#storages.set(keyOf(key), new TorchStorage({ ...root, key: keyOf(key), nbytes, bytes }));
+    this.#storages.add(new TorchStorage({ ...root, key: keyOf(key), nbytes, bytes }));
   }
 
   #count(value: Value, what: string): number {
@@ -165,7 +165,7 @@ class TarTable extends StorageTable {
 
   constructor(
     place: { readonly path: string; readonly entry: string },
-    storages: Map<string, TorchStorage>,
+    storages: StorageMap<TorchStorage>,
     tensors: ReadonlyMap<string, TorchTensor>,
   ) {
     super(

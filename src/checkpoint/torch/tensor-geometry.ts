@@ -34,24 +34,33 @@ export function checkGeometry(
   if (typeof offset !== 'number' || !Number.isSafeInteger(offset) || offset < 0) {
     throw new GeometryFault(`storage offset ${String(offset)} is not a place in a storage`);
   }
+  const fault = geometryFault(offset, shape, strides, dtype, storageBytes);
+  if (fault !== undefined) throw new GeometryFault(fault);
+  return { shape, stride: strides, storageOffset: offset };
+}
+
+/** Why a tensor does not lie in its storage. All numbers are non-negative safe integers, and as many strides as sizes. */
+export function geometryFault(
+  offset: number,
+  shape: readonly number[],
+  strides: readonly number[],
+  dtype: DType,
+  storageBytes: number,
+): string | undefined {
   let count = 1;
   let last = offset;
   for (let dim = 0; dim < shape.length; dim++) {
     const extent = shape[dim] as number;
-    if (extent === 0) return { shape, stride: strides, storageOffset: offset };
+    if (extent === 0) return undefined;
     count *= extent;
     last += (extent - 1) * (strides[dim] as number);
   }
   if (!Number.isSafeInteger(count * DTYPES[dtype])) {
-    throw new GeometryFault(`shape [${shape}] has more bytes than can be counted`);
+    return `shape [${shape}] has more bytes than can be counted`;
   }
   const bytes = bytesOfElements(dtype, last + 1);
-  if (bytes > storageBytes) {
-    throw new GeometryFault(
-      `shape [${shape}], stride [${strides}], offset ${offset} of ${dtype} reach byte ${bytes} of a storage of ${storageBytes} bytes`,
-    );
-  }
-  return { shape, stride: strides, storageOffset: offset };
+  if (bytes <= storageBytes) return undefined;
+  return `shape [${shape}], stride [${strides}], offset ${offset} of ${dtype} reach byte ${bytes} of a storage of ${storageBytes} bytes`;
 }
 
 /** A tuple, list or torch.Size of sizes or strides. */

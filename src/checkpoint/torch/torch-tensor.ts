@@ -20,6 +20,7 @@ export class TorchTensor implements Tensor {
   readonly storage: Storage;
   requiresGrad: boolean;
   readonly isParameter: boolean;
+  mark = 0;
   declare readonly conj?: boolean;
   declare readonly neg?: boolean;
   declare readonly quantizer?: Quantizer;

@@ -15,6 +15,7 @@ import { openExportedProgram } from './exported-program.ts';
 import { readJsonRecord } from './json-record.ts';
 import { namedTensors, readTorchPickle } from './read-torch-pickle.ts';
 import { ScriptModel } from './script-v1.ts';
+import { StorageMap } from './storage-map.ts';
 import { StorageTable, type TorchStorage } from './storage-table.ts';
 import { zipStorages } from './zip-storages.ts';
 
@@ -36,12 +37,12 @@ export async function openTorchZip(
   if (isExportedProgram(layout)) return openExportedProgram(image, archive, layout, metadata, byteorder);
   const script = isTorchScript(layout);
   const tensors: NamedTensor[] = [];
-  const storages = new Map<string, TorchStorage>();
+  const storages = new StorageMap<TorchStorage>();
   const unknown = new Set<string>();
   const warnings = [...archive.warnings];
   const values = new Map<string, Value>();
   const model = await scriptModel(image, layout);
-  for (const [key, storage] of model?.storages ?? []) storages.set(key, storage);
+  for (const storage of model?.storages.values() ?? []) storages.add(storage);
 
   for (const name of script ? ['data', 'constants', 'bytecode', 'attributes'] : ['data']) {
     const entry = layout.records.get(`${name}.pkl`);
@@ -75,6 +76,7 @@ export async function openTorchZip(
     tensors,
     storages,
     entries: archive.entries,
+    records: layout.records,
     unknownGlobals: [...unknown].sort(),
     warnings,
     metadata,

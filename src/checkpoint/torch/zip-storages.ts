@@ -8,9 +8,11 @@ import type { LocatedStorage, StorageLocator } from './storage-table.ts';
 
 /** Finds storages among the records of an archive, in the given folders. */
 export function zipStorages(image: Image, layout: ArchiveLayout, folders: readonly string[]): StorageLocator {
+  const records = folders.map((folder) => layout.records.in(`${folder}/`));
   return ({ key, nbytes, location }) => {
-    for (const folder of folders) {
-      const entry = layout.records.get(`${folder}/${key}`);
+    for (let index = 0; index < folders.length; index++) {
+      const folder = folders[index] as string;
+      const entry = records[index]?.get(key);
       if (entry !== undefined) return { bytes: entryBytes(image, entry, nbytes), folder };
     }
     if (location === 'meta') return absent('a storage on the meta device has no bytes');

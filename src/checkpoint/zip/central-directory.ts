@@ -2,28 +2,22 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Entry, fromRandomAccessReaderPromise, type ZipFile } from 'yauzl';
 import { MlfsError, messageOf } from '../../errors.ts';
 import type { ByteSource } from '../../storage/byte-source.ts';
+import { inSlices } from '../../storage/in-slices.ts';
 import { BufferedReader } from './buffered-reader.ts';
 import type { EndRecord } from './end-record.ts';
 import { decodeName, nameProblem } from './entry-name.ts';
+import { EntryTable } from './entry-table.ts';
+import { LOCAL_HEADER_LENGTH } from './local-headers.ts';
+import {
+  addPlainRecords,
+  DEFLATE_MAX_RATIO,
+  DEFLATED,
+  ENCRYPTED_FLAGS,
+  RECORD_HEADER_LENGTH,
+  STORED,
+} from './plain-directory.ts';
 import { refuse } from './refusal.ts';
 
-/** A record of the central directory (APPNOTE 4.3.12) that has passed every check it allows by itself. */
-export interface CentralRecord {
-  readonly name: string;
-  readonly rawName: Buffer;
-  readonly flags: number;
-  readonly method: 'stored' | 'deflated';
-  readonly crc32: number;
-  readonly compressedSize: number;
-  readonly size: number;
-  readonly localHeaderOffset: number;
-  readonly centralOffset: number;
-}
-
-/** Bits 0, 6 and 13 of the general purpose flags: traditional, strong and central directory encryption. */
-const ENCRYPTED_FLAGS = 0x2041;
-const STORED = 0;
-const DEFLATED = 8;
 const METHOD_NAMES: Readonly<Record<number, string>> = {
   1: 'Shrink',
   6: 'Implode',
@@ -36,36 +30,69 @@ const METHOD_NAMES: Readonly<Record<number, string>> = {
 };
 /** Method of WinZip's AES encryption. */
 const AES_METHOD = 99;
-/** Deflate's best: 258 bytes from a code of 2 bits. */
-const DEFLATE_MAX_RATIO = 1032;
-const RECORD_HEADER_LENGTH = 46;
 const DISK_START_FIELD = 34;
 /** Records parsed between two turns of the event loop: some 10 ms. */
 const SLICE = 2048;
 
-/** Reads the directory in one piece and lets yauzl take it apart; duplicate names are refused here. */
-export async function readCentralDirectory(source: ByteSource, end: EndRecord): Promise<CentralRecord[]> {
+/** The records of a central directory, and their raw names for the comparison with the local headers. */
+export interface CentralDirectory {
+  readonly table: EntryTable;
+  readonly bytes: Buffer;
+}
+
+/**
+ * Reads the directory in one piece. Plain records are read at once; if there is another one, yauzl takes the directory apart and decides. `base` is
+ * where the archive begins in the image.
+ */
+export async function readCentralDirectory(
+  source: ByteSource,
+  end: EndRecord,
+  base: number,
+): Promise<CentralDirectory> {
   const bytes = await source.read(end.centralOffset, end.archiveEnd - end.centralOffset);
-  const reader = new BufferedReader(source, end.centralOffset, bytes);
-  const zip = await openWithYauzl(reader, end, source.path);
+  const zip = await openWithYauzl(new BufferedReader(source, end.centralOffset, bytes), end, source.path);
+  const capacity = Math.min(end.entryCount, Math.floor(end.centralSize / RECORD_HEADER_LENGTH) + 1);
+  const nameBytes = Math.max(0, end.centralSize - capacity * RECORD_HEADER_LENGTH);
+  const table = new EntryTable(capacity, nameBytes, base);
+  if (zip.entryCount === end.entryCount && (await inSlices(addPlainRecords(bytes, end, table))))
+    return { table, bytes };
+  const another = new EntryTable(capacity, nameBytes, base);
+  await addAllRecords(source, end, bytes, zip, another);
+  return { table: another, bytes };
+}
+
+/** Adds the records as yauzl reads them. Refuses bad ones and duplicate names. */
+async function addAllRecords(
+  source: ByteSource,
+  end: EndRecord,
+  bytes: Buffer,
+  zip: ZipFile,
+  table: EntryTable,
+): Promise<void> {
   const next = entryReader(zip);
-  const records: CentralRecord[] = [];
-  const names = new Set<string>();
   let at = 0;
   for (let index = 0; index < end.entryCount; index++) {
     if (index % SLICE === SLICE - 1) await nextTurn();
     const step = next();
     const result = step instanceof Promise ? await step : step;
     if (result instanceof Error) throw recordError(source.path, end, index, at, bytes, result);
-    const record = checkRecord(source.path, result, end.centralOffset + at, end);
+    const { name, method } = checkRecord(source.path, result, end);
     if (bytes.readUInt16LE(at + DISK_START_FIELD) % 0xffff !== 0) {
-      throw refuse('ERR_MLFS_ZIP', source.path, record.name, 'lies on another disk of a multi-disk archive');
+      throw refuse('ERR_MLFS_ZIP', source.path, name, 'lies on another disk of a multi-disk archive');
     }
-    if (names.has(record.name)) {
-      throw refuse('ERR_MLFS_ZIP_DUPLICATE', source.path, record.name, 'the name occurs twice');
+    const text = Buffer.from(name);
+    if (!table.names.add(text, 0, text.length)) {
+      throw refuse('ERR_MLFS_ZIP_DUPLICATE', source.path, name, 'the name occurs twice');
     }
-    names.add(record.name);
-    records.push(record);
+    table.add(
+      result.generalPurposeBitFlag,
+      method === 'deflated',
+      result.crc32,
+      result.compressedSize,
+      result.uncompressedSize,
+      result.relativeOffsetOfLocalHeader,
+      end.centralOffset + at,
+    );
     at += RECORD_HEADER_LENGTH + result.fileNameLength + result.extraFieldLength + result.fileCommentLength;
     if (at > end.centralSize) break;
   }
@@ -74,10 +101,9 @@ export async function readCentralDirectory(source: ByteSource, end: EndRecord): 
       'ERR_MLFS_ZIP',
       source.path,
       undefined,
-      `wrong central directory size or number of entries: ${records.length} records take ${at} bytes, the end record says ${end.entryCount} in ${end.centralSize}`,
+      `wrong central directory size or number of entries: ${table.count} records take ${at} bytes, the end record says ${end.entryCount} in ${end.centralSize}`,
     );
   }
-  return records;
 }
 
 async function openWithYauzl(reader: BufferedReader, end: EndRecord, path: string): Promise<ZipFile> {
@@ -143,7 +169,11 @@ function recordError(
   );
 }
 
-function checkRecord(path: string, entry: Entry, centralOffset: number, end: EndRecord): CentralRecord {
+function checkRecord(
+  path: string,
+  entry: Entry,
+  end: EndRecord,
+): { readonly name: string; readonly method: 'stored' | 'deflated' } {
   const flags = entry.generalPurposeBitFlag;
   const decoded = decodeName(entry.fileNameRaw, flags);
   const name = 'name' in decoded ? decoded.name : entry.fileNameRaw.toString('latin1');
@@ -172,8 +202,7 @@ function checkRecord(path: string, entry: Entry, centralOffset: number, end: End
       `cannot inflate from ${compressedSize} bytes to the ${size} it declares`,
     );
   }
-  // The local header has 30 bytes before its name.
-  const earliestEnd = localHeaderOffset + 30 + entry.fileNameLength + compressedSize;
+  const earliestEnd = localHeaderOffset + LOCAL_HEADER_LENGTH + entry.fileNameLength + compressedSize;
   if (earliestEnd > end.centralOffset) {
     throw refuse(
       'ERR_MLFS_ZIP',
@@ -182,17 +211,7 @@ function checkRecord(path: string, entry: Entry, centralOffset: number, end: End
       `its ${compressedSize} bytes of data, with their header at byte ${localHeaderOffset}, would end past the entries' end at byte ${end.centralOffset}`,
     );
   }
-  return {
-    name,
-    rawName: entry.fileNameRaw,
-    flags,
-    method,
-    crc32: entry.crc32,
-    compressedSize,
-    size,
-    localHeaderOffset,
-    centralOffset,
-  };
+  return { name, method };
 }
 
 function methodOf(path: string, name: string, method: number): 'stored' | 'deflated' {

@@ -1,43 +1,47 @@
 import type { ByteSource } from '../../storage/byte-source.ts';
 import { inParallel } from '../../storage/in-parallel.ts';
-import { DESCRIPTOR_FLAG, type LocatedRecord } from './local-headers.ts';
-
-export type DescriptorLength = 12 | 16 | 20 | 24;
+import type { DescriptorLength } from './entry.ts';
+import type { EntryTable } from './entry-table.ts';
+import { DESCRIPTOR_FLAG } from './local-headers.ts';
 
 const DESCRIPTOR_SIGNATURE = 0x08074b50;
 const LENGTHS: readonly DescriptorLength[] = [16, 24, 12, 20];
 
 /**
- * The lengths of the data descriptors (APPNOTE 4.3.9) of records sorted by offset, 0 where there is none. Ordinary
- * archives put the next header right after the descriptor, so its length is the gap and nothing is read; verify checks its
- * contents. Only odd gaps (padding) are looked into.
+ * Fills the lengths of the data descriptors (APPNOTE 4.3.9), 0 where there is none. `order` is the order of the file. Ordinary archives put the
+ * next header right after the descriptor, so its length is the gap and nothing is read; verify checks its contents. Only odd gaps (padding) are looked
+ * into.
  */
 export async function findDescriptors(
   source: ByteSource,
-  records: readonly LocatedRecord[],
+  table: EntryTable,
+  order: Uint32Array,
   centralOffset: number,
-): Promise<(DescriptorLength | 0)[]> {
-  const lengths: (DescriptorLength | 0)[] = new Array(records.length).fill(0);
+): Promise<void> {
   const odd: number[] = [];
-  records.forEach(({ central, dataOffset }, index) => {
-    if ((central.flags & DESCRIPTOR_FLAG) === 0) return;
-    const next = records[index + 1]?.central.localHeaderOffset ?? centralOffset;
-    const gap = next - (dataOffset + central.compressedSize);
-    const exact = LENGTHS.find((length) => length === gap);
-    if (exact !== undefined) lengths[index] = exact;
+  for (let place = 0; place < order.length; place++) {
+    const index = order[place] as number;
+    if (((table.flags[index] as number) & DESCRIPTOR_FLAG) === 0) continue;
+    const following = order[place + 1];
+    const next = following === undefined ? centralOffset : (table.localHeaderOffset[following] as number);
+    const gap = next - (table.dataOffset[index] as number) - (table.compressedSize[index] as number);
+    if (gap === 12 || gap === 16 || gap === 20 || gap === 24) table.descriptorLength[index] = gap;
     else if (gap > 12) odd.push(index);
-  });
+  }
   await inParallel(odd, 64, async (index) => {
-    const { central, dataOffset } = records[index] as LocatedRecord;
-    const offset = dataOffset + central.compressedSize;
+    const crc32 = table.crc32[index] as number;
+    const compressedSize = table.compressedSize[index] as number;
+    const size = table.size[index] as number;
+    const offset = (table.dataOffset[index] as number) + compressedSize;
     const bytes = await source.read(offset, Math.min(24, centralOffset - offset));
     // A commit that was interrupted may have changed one of the two checksums: the sizes tell a descriptor, too.
-    lengths[index] =
-      LENGTHS.find((length) => descriptorMatches(bytes, length, central)) ??
-      LENGTHS.find((length) => descriptorMatches(bytes, length, { ...central, crc32: undefined })) ??
+    table.descriptorLength[index] =
+      LENGTHS.find((length) => descriptorMatches(bytes, length, { crc32, compressedSize, size })) ??
+      LENGTHS.find((length) =>
+        descriptorMatches(bytes, length, { crc32: undefined, compressedSize, size }),
+      ) ??
       0;
   });
-  return lengths;
 }
 
 /** Whether the bytes hold a descriptor of this length with these values. Without a CRC-32 any will do, if the sizes are not zero. */

@@ -8,10 +8,17 @@ export interface ZipEntry {
   readonly localHeaderOffset: number;
   /** Where the entry's data starts: after the local name and the local extra field. */
   readonly offset: number;
-  /** Offset and length of the data descriptor after the data, when flag bit 3 is set and one is there. */
-  readonly descriptor?: { readonly offset: number; readonly length: 16 | 24 | 12 | 20 };
-  /** Present where neither a descriptor nor the local header holds `crc32`: only the central directory does. */
-  readonly onlyCentralCrc?: true;
+  /** The data descriptor after the data, when flag bit 3 is set and one is there. */
+  readonly descriptor: Descriptor | undefined;
+  /** Whether only the central directory holds `crc32`, and neither a descriptor nor the local header. */
+  readonly onlyCentralCrc: boolean;
   /** Offset of the entry's record in the central directory. */
   readonly centralOffset: number;
+}
+
+export type DescriptorLength = 12 | 16 | 20 | 24;
+
+export interface Descriptor {
+  readonly offset: number;
+  readonly length: DescriptorLength;
 }

@@ -1,6 +1,5 @@
 /** Where a program is in an archive: TorchScript's `code/`, and the JSON of exported programs. */
 import type { Checkpoint } from '../../checkpoint/checkpoint.ts';
-import { torchLayout } from '../../checkpoint/torch/archive-layout.ts';
 import type { ZipEntry } from '../../checkpoint/zip/entry.ts';
 
 export interface CodeFile {
@@ -10,21 +9,21 @@ export interface CodeFile {
 }
 
 /** The archive's source files, without the debugger's files (`.debug_pkl`: pickles of source ranges). */
-export function codeFiles({ format, entries }: Checkpoint): readonly CodeFile[] {
+export function codeFiles({ format, records }: Checkpoint): readonly CodeFile[] {
   if (format !== 'torchscript') return [];
   const files: CodeFile[] = [];
-  for (const [record, entry] of torchLayout(entries)?.records ?? []) {
-    const name = record.startsWith('code/') ? record.slice('code/'.length) : '';
+  for (const [record, entry] of records?.below('code/') ?? []) {
+    const name = record.slice('code/'.length);
     if (name !== '' && !name.endsWith('/') && !name.endsWith('.debug_pkl')) files.push({ name, entry });
   }
   return files;
 }
 
 /** Documents of exported programs by their model's name; `model` is torch's own default. */
-export function exportedPrograms({ format, entries }: Checkpoint): ReadonlyMap<string, ZipEntry> {
+export function exportedPrograms({ format, entries, records }: Checkpoint): ReadonlyMap<string, ZipEntry> {
   const programs = new Map<string, ZipEntry>();
   if (format === 'torch-export') {
-    for (const [record, entry] of torchLayout(entries)?.records ?? []) {
+    for (const [record, entry] of records?.below('models/') ?? []) {
       const name = /^models\/([^/]+)\.json$/.exec(record)?.[1];
       if (name !== undefined) programs.set(name, entry);
     }

@@ -43,7 +43,9 @@ const weight = (key: string): Tensor => tensor(storage(key, 16), [4], { isParame
 
 const text = async (module: PyObject, names: Record<string, Tensor> = {}) => {
   const tensors = Object.entries(names).map(([name, value]) => ({ name, tensor: value, parameter: true }));
-  const root = await inSlices(moduleTree({ path: [], value: module, tensors, module, separated: [] }));
+  const root = await inSlices(
+    moduleTree({ path: [], value: module, tensors, names: new Map(), module, separated: [] }),
+  );
   const written = async (document: Generator<void, Uint8Array>) =>
     Buffer.from(await inSlices(document)).toString();
   parseDot(await written(treeDot('x', root)));
