@@ -57,6 +57,10 @@ export interface InodeTree {
   readonly nextNodeid: number;
   /** The room that an inode of this tree was made for. An inode with names in several rooms belongs to one of them. */
   roomOf(nodeid: number): string;
+  /** Whether an inode of this tree has a name in a folder where scratch files can be made. */
+  isInWritableFolder(nodeid: number): boolean;
+  /** The path of an inode by the first of its names; undefined if it is not of this tree, or was made later. */
+  pathOf(nodeid: number): string | undefined;
   /** Sum of the file sizes that are fixed, in bytes, for statfs. */
   readonly totalBytes: number;
 }

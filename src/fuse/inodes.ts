@@ -122,7 +122,7 @@ export class Inodes {
       }
       return undefined;
     };
-    return search(this.root, '/') ?? `inode ${wanted.nodeid}`;
+    return this.#tree.pathOf(this.nodeidOf(wanted)) ?? search(this.root, '/') ?? `inode ${wanted.nodeid}`;
   }
 
   #dropUnreferenced(): void {

@@ -93,7 +93,7 @@ export function buildTree(checkpoint: Checkpoint, sources: TreeSources): BuiltTr
     addStrayTensors(table, room, strays, files);
   }
   const statistics = new StatisticsCache();
-  addViewsRoom(table, { model: modelRoom, writable, statistics });
+  table.folder(root, 'views');
   addIrRoom(table, { checkpoint, model, cache: sources.cache });
   addVizRoom(table, { checkpoint, tensors: model.tensors, statistics, cache: sources.cache });
   const exportRoom = table.folder(root, 'export');
@@ -128,6 +128,8 @@ export function buildTree(checkpoint: Checkpoint, sources: TreeSources): BuiltTr
     metrics: sources.metrics,
     control: editing?.control,
   });
+  // Last, because it reserves nodeids: the columns of the table end before them.
+  addViewsRoom(table, { model: modelRoom, files, writable, statistics });
   return {
     tree: table,
     tensors: count,

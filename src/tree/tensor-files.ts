@@ -10,11 +10,12 @@ import { byteOfElement, DTYPES, nbytes, type Storage, type Tensor } from '../che
 import { tensorContent } from '../checkpoint/tensor-content.ts';
 import { ViewMap } from '../checkpoint/tensor-views.ts';
 import { MlfsError } from '../errors.ts';
-import type { DirectoryInode, FileInode, Inode } from '../inode.ts';
+import type { FileInode } from '../inode.ts';
 import type { Content, StoredContent } from '../storage/content.ts';
 import type { RenderedPages } from '../storage/rendered-pages.ts';
 import { dirtyBytes } from './dirty-bytes.ts';
-import { freeStem, type InodeTable } from './inode-table.ts';
+import type { Folder, InodeTable } from './inode-table.ts';
+import { Uint32Column } from './uint32-column.ts';
 
 export interface TensorFilesOptions {
   readonly cache: RenderedPages;
@@ -32,91 +33,161 @@ export interface TensorFilesOptions {
 
 export class TensorFiles {
   readonly #table: InodeTable;
-  readonly #options: TensorFilesOptions;
-  readonly #inodes = new ViewMap<TensorInode>();
+  readonly options: TensorFilesOptions;
+  readonly #tensorMaker: number;
+  readonly #gradientMaker: number;
+  /** The number of each tensor. */
+  readonly #numbers = new ViewMap<number>();
+  /** By the tensor's number. */
+  readonly #tensors: Tensor[] = [];
+  readonly #nodeids = new Uint32Column();
+  readonly #gradients = new Uint32Column();
+  /** The parameter's name under which a gradient is kept. */
+  readonly #gradientNames: string[] = [];
+  /** The first name in the model, the next names, and the number of names. */
+  readonly #firstNames: string[] = [];
+  readonly #otherNames = new Map<number, string[]>();
+  readonly #namesTotal = new Uint32Column();
 
   constructor(table: InodeTable, options: TensorFilesOptions) {
     this.#table = table;
-    this.#options = options;
+    this.options = options;
+    this.#tensorMaker = table.maker(
+      (nodeid, mtimeMs, number) =>
+        new TensorInode(nodeid, mtimeMs, number, this.#tensors[number] as Tensor, this),
+    );
+    this.#gradientMaker = table.maker((nodeid, mtimeMs, number) => {
+      const mode = options.stored === undefined ? 0o444 : 0o644;
+      return new GradientInode(nodeid, mtimeMs, mode, this, () => this.#storedGradient(number));
+    });
   }
 
-  /** Adds NAME.bin, and for a parameter NAME.grad, to a folder. `parameter` is its name in the state dict. */
-  place(folder: DirectoryInode, stem: string, tensor: Tensor, parameter?: string): TensorInode {
-    const free = freeStem(folder, stem, parameter === undefined ? ALONE : WITH_GRADIENT);
-    const inode = this.#inodeOf(tensor);
-    this.#table.link(folder, `${free}.bin`, inode);
-    if (parameter !== undefined) this.#table.link(folder, `${free}.grad`, this.#gradientOf(inode, parameter));
-    return inode;
+  /**
+   * Adds NAME.bin, and for a parameter NAME.grad, to a folder. `parameter` is its name in the state dict. Returns the tensor's number.
+   */
+  place(folder: Folder, stem: string, tensor: Tensor, parameter?: string): number {
+    const names = this.#table.freeNames(folder, stem, parameter === undefined ? ALONE : WITH_GRADIENT);
+    const number = this.#numberOf(tensor);
+    this.#table.linkNamed(folder, names[0] as number, this.#nodeids.at(number));
+    if (parameter !== undefined)
+      this.#table.linkNamed(folder, names[1] as number, this.#gradientOf(number, parameter));
+    return number;
+  }
+
+  /** Adds another name in the model. */
+  call(number: number, name: string): void {
+    const total = this.#namesTotal.at(number) + 1;
+    this.#namesTotal.set(number, total);
+    if (total === 1) this.#firstNames[number] = name;
+    else if (total <= MAX_ALIASES + 1) {
+      const others = this.#otherNames.get(number);
+      if (others === undefined) this.#otherNames.set(number, [name]);
+      else others.push(name);
+    }
   }
 
   has(tensor: Tensor): boolean {
-    return this.#inodes.has(tensor);
+    return this.#numbers.has(tensor);
   }
 
   /**
    * The path of a tensor's file, by the first of its names: `/model/fc/weight.bin`. Use it for many tensors: it makes one walk, which yields
-   * between folders.
+   * between its parts.
    */
   *paths(): Generator<void, (tensor: Tensor) => string | undefined> {
-    const paths = new Map<Inode, string>();
-    const open: { readonly prefix: string; readonly entries: Iterator<[string, Inode]> }[] = [
-      { prefix: '/', entries: this.#table.root.children.entries() },
-    ];
-    for (let looked = 0; ; looked++) {
-      const { prefix, entries } = open.at(-1) ?? {};
-      if (entries === undefined || prefix === undefined) break;
-      const { done, value } = entries.next();
-      if (done === true) {
-        open.pop();
-        continue;
-      }
-      const [name, inode] = value;
-      if (inode.kind === 'directory') {
-        if (inode.unmade !== true) {
-          open.push({ prefix: `${prefix}${name}/`, entries: inode.children.entries() });
-        }
-      } else if (inode instanceof TensorInode && !paths.has(inode)) paths.set(inode, prefix + name);
-      if (looked % 256 === 0) yield;
-    }
+    /** The first entry of each tensor, plus 1. */
+    const entries = new Uint32Array(this.#tensors.length);
+    yield* this.#table.entries((entry, nodeid) => {
+      const number = this.#table.subjectOf(nodeid, this.#tensorMaker);
+      if (number !== undefined && entries[number] === 0) entries[number] = entry + 1;
+    });
     return (tensor) => {
-      const inode = this.#inodes.get(tensor);
-      return inode === undefined ? undefined : paths.get(inode);
+      const number = this.#numbers.get(tensor);
+      const entry = number === undefined ? 0 : (entries[number] as number);
+      return entry === 0 ? undefined : this.#table.pathOfEntry(entry - 1);
     };
   }
 
-  #inodeOf(tensor: Tensor): TensorInode {
-    return this.#inodes.get(tensor) ?? this.#make(tensor);
+  /** The maximum number of inodes for one view of a folder, itself included: its folders and its tensors. */
+  inodesBelow(folder: number): number {
+    const counted = new Uint8Array(this.#tensors.length);
+    let count = 0;
+    const folders = [folder];
+    for (let below = folders.pop(); below !== undefined; below = folders.pop()) {
+      count++;
+      for (const [, nodeid] of this.#table.childrenOf(below)) {
+        if (this.#table.isFolder(nodeid)) {
+          folders.push(nodeid);
+          continue;
+        }
+        const number = this.#table.subjectOf(nodeid, this.#tensorMaker);
+        if (number === undefined || counted[number] === 1) continue;
+        counted[number] = 1;
+        count++;
+      }
+    }
+    return count;
   }
 
-  #make(tensor: Tensor): TensorInode {
-    const inode = this.#table.insert(
-      (nodeid, mtimeMs) => new TensorInode(nodeid, mtimeMs, tensor, this.#options),
-      nbytes(tensor),
-    );
-    this.#inodes.set(tensor, inode);
-    return inode;
+  /** The tensor of a file; undefined for other files. */
+  tensorAt(nodeid: number): TensorInode | undefined {
+    if (this.#table.subjectOf(nodeid, this.#tensorMaker) === undefined) return undefined;
+    return this.#table.get(nodeid) as TensorInode;
+  }
+
+  firstName(number: number): string | undefined {
+    return this.#firstNames[number];
+  }
+
+  otherNames(number: number): readonly string[] | undefined {
+    return this.#otherNames.get(number);
+  }
+
+  namesTotal(number: number): number {
+    return this.#namesTotal.at(number);
+  }
+
+  linksOf(nodeid: number): number {
+    return this.#table.linksOf(nodeid);
+  }
+
+  #numberOf(tensor: Tensor): number {
+    const known = this.#numbers.get(tensor);
+    if (known !== undefined) return known;
+    const number = this.#tensors.push(tensor) - 1;
+    this.#numbers.set(tensor, number);
+    this.#nodeids.push(this.#table.insertMade(this.#tensorMaker, number, nbytes(tensor)));
+    return number;
   }
 
   /** Tied parameters have one gradient, under the first of their names. */
-  #gradientOf(parameter: TensorInode, name: string): FileInode {
-    parameter.gradient ??= this.#savedGradient(parameter, name) ?? this.#storedGradient(parameter, name);
-    return parameter.gradient;
+  #gradientOf(parameter: number, name: string): number {
+    const known = this.#gradients.at(parameter);
+    if (known !== 0) return known;
+    const nodeid = this.#savedGradient(parameter, name) ?? this.#newGradient(parameter, name);
+    this.#gradients.set(parameter, nodeid);
+    return nodeid;
   }
 
-  #savedGradient({ tensor }: TensorInode, name: string): FileInode | undefined {
-    const saved = this.#options.gradients?.get(name);
-    return saved === undefined || nbytes(saved) !== nbytes(tensor) ? undefined : this.#inodeOf(saved);
+  #savedGradient(parameter: number, name: string): number | undefined {
+    const saved = this.options.gradients?.get(name);
+    if (saved === undefined || nbytes(saved) !== nbytes(this.#tensors[parameter] as Tensor)) return undefined;
+    return this.#nodeids.at(this.#numberOf(saved));
   }
 
-  #storedGradient({ tensor }: TensorInode, name: string): FileInode {
-    const { stored } = this.#options;
-    const content = (): Content =>
-      stored === undefined
-        ? EMPTY
-        : stored.gradient(name, stored.gradientSizes.get(name) ?? 0, nbytes(tensor));
-    return this.#table.insert(
-      (nodeid, mtimeMs) => new GradientInode(nodeid, mtimeMs, stored === undefined ? 0o444 : 0o644, content),
-      0,
+  #newGradient(parameter: number, name: string): number {
+    if (this.options.stored !== undefined) this.#gradientNames[parameter] = name;
+    return this.#table.insertMade(this.#gradientMaker, parameter, 0);
+  }
+
+  #storedGradient(parameter: number): Content {
+    const { stored } = this.options;
+    if (stored === undefined) return EMPTY;
+    const name = this.#gradientNames[parameter] as string;
+    return stored.gradient(
+      name,
+      stored.gradientSizes.get(name) ?? 0,
+      nbytes(this.#tensors[parameter] as Tensor),
     );
   }
 }
@@ -127,39 +198,43 @@ export const MAX_ALIASES = 16;
 const ALONE = ['.bin'] as const;
 const WITH_GRADIENT = ['.bin', '.grad'] as const;
 
-/** A mount has one for each tensor, so it stores only what it must and computes the rest at the first use. */
+/** The file of a tensor. */
 export class TensorInode implements FileInode {
   readonly kind = 'file';
   readonly nodeid: number;
   readonly mtimeMs: number;
   readonly tensor: Tensor;
-  nlink = 0;
-  gradient: FileInode | undefined = undefined;
-  readonly options: TensorFilesOptions;
-  made: Content | undefined = undefined;
-  /** Its first name in the model, the next names, and the number of names. */
-  firstName: string | undefined = undefined;
-  otherNames: string[] | undefined = undefined;
-  namesTotal = 0;
+  readonly #number: number;
+  readonly #files: TensorFiles;
+  #content: Content | undefined;
 
-  constructor(nodeid: number, mtimeMs: number, tensor: Tensor, options: TensorFilesOptions) {
+  constructor(nodeid: number, mtimeMs: number, number: number, tensor: Tensor, files: TensorFiles) {
     this.nodeid = nodeid;
     this.mtimeMs = mtimeMs;
     this.tensor = tensor;
-    this.options = options;
+    this.#number = number;
+    this.#files = files;
   }
 
-  /** Adds another name in the model. */
-  call(name: string): void {
-    this.namesTotal++;
-    if (this.firstName === undefined) this.firstName = name;
-    else if (this.otherNames === undefined) this.otherNames = [name];
-    else if (this.otherNames.length < MAX_ALIASES) this.otherNames.push(name);
+  get nlink(): number {
+    return this.#files.linksOf(this.nodeid);
+  }
+
+  get firstName(): string | undefined {
+    return this.#files.firstName(this.#number);
+  }
+
+  get otherNames(): readonly string[] | undefined {
+    return this.#files.otherNames(this.#number);
+  }
+
+  get namesTotal(): number {
+    return this.#files.namesTotal(this.#number);
   }
 
   get content(): Content {
-    this.made ??= contentOf(this.tensor, this.options);
-    return this.made;
+    this.#content ??= contentOf(this.tensor, this.#files.options);
+    return this.#content;
   }
 
   get mode(): number {
@@ -182,20 +257,25 @@ class GradientInode implements FileInode {
   readonly mode: number;
   readonly nodeid: number;
   readonly mtimeMs: number;
-  nlink = 0;
-  readonly make: () => Content;
-  made: Content | undefined = undefined;
+  readonly #files: TensorFiles;
+  readonly #make: () => Content;
+  #content: Content | undefined;
 
-  constructor(nodeid: number, mtimeMs: number, mode: number, make: () => Content) {
+  constructor(nodeid: number, mtimeMs: number, mode: number, files: TensorFiles, make: () => Content) {
     this.nodeid = nodeid;
     this.mtimeMs = mtimeMs;
     this.mode = mode;
-    this.make = make;
+    this.#files = files;
+    this.#make = make;
+  }
+
+  get nlink(): number {
+    return this.#files.linksOf(this.nodeid);
   }
 
   get content(): Content {
-    this.made ??= this.make();
-    return this.made;
+    this.#content ??= this.#make();
+    return this.#content;
   }
 }
 
