@@ -11,7 +11,7 @@ import { PyDict, type Value } from './pickle/values.ts';
 import { findStateDict, type StateDict } from './state-dict.ts';
 import type { Tensor } from './tensor.ts';
 import { otherTensorNames } from './tensor-names.ts';
-import { ViewMap } from './tensor-views.ts';
+import { DistinctTensors } from './tensor-views.ts';
 import { isPlumbing, isTensor, isWithinPlumbing } from './value-children.ts';
 
 /** The name of the tensor in a file that is one tensor. */
@@ -87,6 +87,8 @@ export interface TensorNames {
   readonly modelName: string;
   /** Number of tensors, where several names of a tensor count once. */
   readonly tensors: number;
+  /** The tensors, each once, in the order of the first of their names. */
+  readonly distinct: DistinctTensors;
   /** Tensors below the model's value that are not in the model. */
   readonly leftOut: readonly LeftOut[];
   /** Names that were changed because another tensor has them: `optimizer.x~2`. */
@@ -96,21 +98,24 @@ export interface TensorNames {
 /** Names every tensor. The cost grows with the size of the checkpoint. */
 export function nameTensors(checkpoint: Checkpoint, model: Model): TensorNames {
   const own = new Map<string, Tensor>();
-  const named = new ViewMap<true>();
+  const distinct = new DistinctTensors();
   for (const { name, tensor } of model.tensors) {
     own.set(name, tensor);
-    named.set(tensor, true);
+    distinct.add(tensor);
   }
   const elsewhere = model.tensors.length === 0 ? undefined : { path: model.path, value: model.value };
   const others = otherTensorNames(namedRoots(checkpoint), own, elsewhere);
-  for (const tensor of others.names.values()) named.set(tensor, true);
+  for (const tensor of others.names.values()) distinct.add(tensor);
 
   const leftOut: LeftOut[] = [];
-  const strays = new ViewMap<true>();
-  for (const { path, tensor } of checkpoint.tensors) {
-    if (named.has(tensor)) continue;
-    const isFirst = !strays.has(tensor);
-    strays.set(tensor, true);
+  const named = distinct.size;
+  for (const [index, { path, tensor }] of checkpoint.tensors.entries()) {
+    // Nearly always the tensors of the file are those of the model, in the same order.
+    if (model.tensors[index]?.tensor === tensor) continue;
+    const before = distinct.size;
+    const number = distinct.add(tensor);
+    if (number < named) continue;
+    const isFirst = number === before;
     const name = others.add(pathName(path), tensor);
     if (isFirst && model.tensors.length > 0 && isBelow(path, model.path)) {
       leftOut.push({ name, tensor, reason: whyLeftOut(path.slice(model.path.length)) });
@@ -120,7 +125,8 @@ export function nameTensors(checkpoint: Checkpoint, model: Model): TensorNames {
     all: [...model.tensors, ...Array.from(others.names, ([name, tensor]) => ({ name, tensor }))],
     inModel: model.tensors.length,
     modelName: others.elsewhere ?? pathName(model.path),
-    tensors: named.size + strays.size,
+    tensors: distinct.size,
+    distinct,
     leftOut,
     separated: [...model.separated, ...others.separated],
   };

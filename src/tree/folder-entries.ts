@@ -5,7 +5,7 @@
  * Folders and entries are numbered from 0 in the order in which they were made.
  */
 import { randomInt } from 'node:crypto';
-import { Uint32Column } from './uint32-column.ts';
+import { Uint32Column } from './columns.ts';
 
 /** In place of an entry. Entries are stored with 1 added, so that an empty column means none. */
 const NONE = 0;

@@ -9,12 +9,12 @@
  */
 import { MlfsError } from '../errors.ts';
 import { type DirectoryInode, type FileInode, type Inode, type InodeTree, ROOT_NODEID } from '../inode.ts';
+import { ByteColumn, Uint32Column } from './columns.ts';
 import { DescribedFile, type FileDescription } from './described-file.ts';
 import { FolderEntries } from './folder-entries.ts';
 import { InternedNames } from './interned-names.ts';
-import { escapeKey, separated } from './path-names.ts';
+import { separated } from './path-names.ts';
 import { TableFolder } from './table-folder.ts';
-import { Uint32Column } from './uint32-column.ts';
 
 export type { FileDescription } from './described-file.ts';
 
@@ -37,6 +37,8 @@ const FOLDER = 1;
 const WRITABLE = 2;
 /** It has a name in a folder where scratch files can be made. */
 const IN_WRITABLE = 4;
+/** Of a folder: somebody asked for it. */
+const HAS_OBJECT = 8;
 
 export class InodeTable implements InodeTree {
   readonly root: DirectoryInode;
@@ -44,13 +46,13 @@ export class InodeTable implements InodeTree {
   readonly #firstNodeid: number;
   readonly #path: string;
   /** By inode, in the order of the nodeids, the root first. */
-  readonly #flags = new Uint32Column();
+  readonly #flags = new ByteColumn();
   /** The parent of a folder, the number of names of a file. */
   readonly #parentOrLinks = new Uint32Column();
   /** The number of a folder in `#entries`; what the maker of a file is told. */
   readonly #subjects = new Uint32Column();
   /** Which maker makes a file's object; 0: there is an object from the start. */
-  readonly #makers = new Uint32Column();
+  readonly #makers = new ByteColumn();
   readonly #entries = new FolderEntries();
   readonly #names = new InternedNames();
   /** The nodeids of the folders in `#entries`, and the entries that lead to them. */
@@ -69,6 +71,10 @@ export class InodeTable implements InodeTree {
     this.#firstNodeid = firstNodeid;
     this.#addFolder(ROOT_NODEID, ROOT_NODEID, false);
     this.root = this.get(ROOT_NODEID) as DirectoryInode;
+  }
+
+  get folderCount(): number {
+    return this.#folderNodeids.length;
   }
 
   get inodeCount(): number {
@@ -146,11 +152,6 @@ export class InodeTable implements InodeTree {
     return folder;
   }
 
-  /** The folder of one part of a tensor's name: `escapeKey` says what it is called. */
-  folderOfKey(parent: number, key: string): number {
-    return this.folderBelow(parent, escapeKey(key));
-  }
-
   /**
    * Reserves nodeids for inodes that are made at their first use, so that a later tree starts above them. Throws if more inodes are made than
    * were reserved. `writable`: the folders that they have names in are.
@@ -205,8 +206,8 @@ export class InodeTable implements InodeTree {
     this.#link(parent, name, nodeid);
     const index = this.#indexOf(nodeid);
     this.#parentOrLinks.set(index, this.#parentOrLinks.at(index) + 1);
-    const object = this.#objects.get(nodeid);
-    if (this.#makers.at(index) === 0 && object?.kind === 'file') object.nlink++;
+    const object = this.#makers.at(index) === 0 ? this.#objects.get(nodeid) : undefined;
+    if (object?.kind === 'file') object.nlink++;
   }
 
   /** Gives a name to a folder whose object was made elsewhere. */
@@ -237,8 +238,12 @@ export class InodeTable implements InodeTree {
     const folder = this.#numberOf(nodeidOf(parent));
     for (let nth = 1; ; nth++) {
       const candidate = this.#names.numberOf(separated(stem, nth));
-      const names = suffixes.map((suffix) => this.#names.withSuffix(candidate, suffix));
-      if (names.every((name) => this.#entries.find(folder, name) === undefined)) return names;
+      const names: number[] = [];
+      for (const suffix of suffixes) {
+        const name = this.#names.withSuffix(candidate, suffix);
+        if (this.#entries.find(folder, name) === undefined) names.push(name);
+      }
+      if (names.length === suffixes.length) return names;
     }
   }
 
@@ -298,6 +303,7 @@ export class InodeTable implements InodeTree {
       inode = new TableFolder(nodeid, parent, this.mtimeMs, (flags & WRITABLE) !== 0, () =>
         this.#childObjects(nodeid),
       );
+      this.#flags.set(index, flags | HAS_OBJECT);
     } else {
       const maker = this.#knownMakers[this.#makers.at(index)];
       if (maker === undefined) return undefined;
@@ -329,6 +335,7 @@ export class InodeTable implements InodeTree {
     const index = this.#indexOf(nodeid);
     if (this.isFolder(nodeid)) this.#folderEntries.set(this.#subjects.at(index), entry);
     if (this.isWritable(parent)) this.#flags.set(index, this.#flags.at(index) | IN_WRITABLE);
+    if ((this.#flags.at(this.#indexOf(above)) & HAS_OBJECT) === 0) return;
     const object = this.#objects.get(above);
     if (object instanceof TableFolder && !object.unmade)
       object.children.set(this.#names.text(name), this.get(nodeid) as Inode);

@@ -55,7 +55,7 @@ class ModuleFolders {
     let from = depth === 0 ? 0 : (this.#ends[depth - 1] as number) + 1;
     while (from <= end) {
       const dot = name.indexOf('.', from);
-      folder = this.#table.folderOfKey(folder, name.slice(from, dot));
+      folder = this.#table.folderBelow(folder, escapeKey(name.slice(from, dot)));
       this.#ends.push(dot);
       this.#folders.push(folder);
       from = dot + 1;

@@ -8,18 +8,20 @@ import { elementsPerItem } from '../checkpoint/dtypes.ts';
 import { encodeElement } from '../checkpoint/element-encoding.ts';
 import { byteOfElement, DTYPES, nbytes, type Storage, type Tensor } from '../checkpoint/tensor.ts';
 import { tensorContent } from '../checkpoint/tensor-content.ts';
-import { ViewMap } from '../checkpoint/tensor-views.ts';
+import { DistinctTensors } from '../checkpoint/tensor-views.ts';
 import { MlfsError } from '../errors.ts';
 import type { FileInode } from '../inode.ts';
 import type { Content, StoredContent } from '../storage/content.ts';
 import type { RenderedPages } from '../storage/rendered-pages.ts';
+import { Uint32Column } from './columns.ts';
 import { dirtyBytes } from './dirty-bytes.ts';
 import type { Folder, InodeTable } from './inode-table.ts';
-import { Uint32Column } from './uint32-column.ts';
 
 export interface TensorFilesOptions {
   readonly cache: RenderedPages;
   readonly writable: boolean;
+  /** Tensors that have numbers already. */
+  readonly distinct?: DistinctTensors;
   /** Gradients inside the checkpoint, by parameter name. */
   readonly gradients?: ReadonlyMap<string, Tensor>;
   /** Where the other gradients are kept; without it they are empty. */
@@ -36,10 +38,10 @@ export class TensorFiles {
   readonly options: TensorFilesOptions;
   readonly #tensorMaker: number;
   readonly #gradientMaker: number;
-  /** The number of each tensor. */
-  readonly #numbers = new ViewMap<number>();
-  /** By the tensor's number. */
-  readonly #tensors: Tensor[] = [];
+  /** The numbers of the tensors. */
+  readonly #tensors: DistinctTensors;
+  #placed = 0;
+  /** By the tensor's number: the inode of its file, or 0. */
   readonly #nodeids = new Uint32Column();
   readonly #gradients = new Uint32Column();
   /** The parameter's name under which a gradient is kept. */
@@ -52,9 +54,9 @@ export class TensorFiles {
   constructor(table: InodeTable, options: TensorFilesOptions) {
     this.#table = table;
     this.options = options;
+    this.#tensors = options.distinct ?? new DistinctTensors();
     this.#tensorMaker = table.maker(
-      (nodeid, mtimeMs, number) =>
-        new TensorInode(nodeid, mtimeMs, number, this.#tensors[number] as Tensor, this),
+      (nodeid, mtimeMs, number) => new TensorInode(nodeid, mtimeMs, number, this.#tensors.at(number), this),
     );
     this.#gradientMaker = table.maker((nodeid, mtimeMs, number) => {
       const mode = options.stored === undefined ? 0o444 : 0o644;
@@ -67,8 +69,8 @@ export class TensorFiles {
    */
   place(folder: Folder, stem: string, tensor: Tensor, parameter?: string): number {
     const names = this.#table.freeNames(folder, stem, parameter === undefined ? ALONE : WITH_GRADIENT);
-    const number = this.#numberOf(tensor);
-    this.#table.linkNamed(folder, names[0] as number, this.#nodeids.at(number));
+    const number = this.#tensors.add(tensor);
+    this.#table.linkNamed(folder, names[0] as number, this.#nodeidOf(number));
     if (parameter !== undefined)
       this.#table.linkNamed(folder, names[1] as number, this.#gradientOf(number, parameter));
     return number;
@@ -87,7 +89,8 @@ export class TensorFiles {
   }
 
   has(tensor: Tensor): boolean {
-    return this.#numbers.has(tensor);
+    const number = this.#tensors.find(tensor);
+    return number !== undefined && this.#nodeids.at(number) !== 0;
   }
 
   /**
@@ -96,37 +99,21 @@ export class TensorFiles {
    */
   *paths(): Generator<void, (tensor: Tensor) => string | undefined> {
     /** The first entry of each tensor, plus 1. */
-    const entries = new Uint32Array(this.#tensors.length);
+    const entries = new Uint32Array(this.#tensors.size);
     yield* this.#table.entries((entry, nodeid) => {
       const number = this.#table.subjectOf(nodeid, this.#tensorMaker);
       if (number !== undefined && entries[number] === 0) entries[number] = entry + 1;
     });
     return (tensor) => {
-      const number = this.#numbers.get(tensor);
-      const entry = number === undefined ? 0 : (entries[number] as number);
+      const number = this.#tensors.find(tensor);
+      const entry = number === undefined ? 0 : (entries[number] ?? 0);
       return entry === 0 ? undefined : this.#table.pathOfEntry(entry - 1);
     };
   }
 
-  /** The maximum number of inodes for one view of a folder, itself included: its folders and its tensors. */
-  inodesBelow(folder: number): number {
-    const counted = new Uint8Array(this.#tensors.length);
-    let count = 0;
-    const folders = [folder];
-    for (let below = folders.pop(); below !== undefined; below = folders.pop()) {
-      count++;
-      for (const [, nodeid] of this.#table.childrenOf(below)) {
-        if (this.#table.isFolder(nodeid)) {
-          folders.push(nodeid);
-          continue;
-        }
-        const number = this.#table.subjectOf(nodeid, this.#tensorMaker);
-        if (number === undefined || counted[number] === 1) continue;
-        counted[number] = 1;
-        count++;
-      }
-    }
-    return count;
+  /** How many tensors have files. */
+  get placed(): number {
+    return this.#placed;
   }
 
   /** The tensor of a file; undefined for other files. */
@@ -151,13 +138,13 @@ export class TensorFiles {
     return this.#table.linksOf(nodeid);
   }
 
-  #numberOf(tensor: Tensor): number {
-    const known = this.#numbers.get(tensor);
-    if (known !== undefined) return known;
-    const number = this.#tensors.push(tensor) - 1;
-    this.#numbers.set(tensor, number);
-    this.#nodeids.push(this.#table.insertMade(this.#tensorMaker, number, nbytes(tensor)));
-    return number;
+  #nodeidOf(number: number): number {
+    const known = this.#nodeids.at(number);
+    if (known !== 0) return known;
+    const nodeid = this.#table.insertMade(this.#tensorMaker, number, nbytes(this.#tensors.at(number)));
+    this.#nodeids.set(number, nodeid);
+    this.#placed++;
+    return nodeid;
   }
 
   /** Tied parameters have one gradient, under the first of their names. */
@@ -171,8 +158,8 @@ export class TensorFiles {
 
   #savedGradient(parameter: number, name: string): number | undefined {
     const saved = this.options.gradients?.get(name);
-    if (saved === undefined || nbytes(saved) !== nbytes(this.#tensors[parameter] as Tensor)) return undefined;
-    return this.#nodeids.at(this.#numberOf(saved));
+    if (saved === undefined || nbytes(saved) !== nbytes(this.#tensors.at(parameter))) return undefined;
+    return this.#nodeidOf(this.#tensors.add(saved));
   }
 
   #newGradient(parameter: number, name: string): number {
@@ -184,11 +171,7 @@ export class TensorFiles {
     const { stored } = this.options;
     if (stored === undefined) return EMPTY;
     const name = this.#gradientNames[parameter] as string;
-    return stored.gradient(
-      name,
-      stored.gradientSizes.get(name) ?? 0,
-      nbytes(this.#tensors[parameter] as Tensor),
-    );
+    return stored.gradient(name, stored.gradientSizes.get(name) ?? 0, nbytes(this.#tensors.at(parameter)));
   }
 }
 

@@ -12,6 +12,8 @@ export interface ViewsSources {
   /** The folder /model, whose tensors are shown. */
   readonly model: DirectoryInode;
   readonly files: TensorFiles;
+  /** No view has more inodes: folders and tensors of /model. */
+  readonly most: number;
   readonly writable: boolean;
   readonly statistics: StatisticsCache;
   /** Larger tensors show only their beginning in txt and csv. */
@@ -19,7 +21,7 @@ export interface ViewsSources {
 }
 
 export function addViewsRoom(table: InodeTable, sources: ViewsSources): void {
-  const { model, files, writable, statistics, textElements = DEFAULT_TEXT_ELEMENTS } = sources;
+  const { model, files, most, writable, statistics, textElements = DEFAULT_TEXT_ELEMENTS } = sources;
   const views = {
     npy: npyView(),
     txt: textView('txt', textElements),
@@ -27,10 +29,9 @@ export function addViewsRoom(table: InodeTable, sources: ViewsSources): void {
     json: jsonView(statistics),
   };
   const room = table.folder(table.root, 'views');
-  const count = files.inodesBelow(model.nodeid);
   for (const [name, view] of Object.entries(views)) {
     const isWritable = writable && name !== 'json';
-    const block = table.reserve(count, isWritable);
+    const block = table.reserve(most, isWritable);
     const folders = new Views({ table, files, block, view, writable: isWritable });
     table.linkFolder(room, name, folders.folder(model.nodeid, room.nodeid));
   }
