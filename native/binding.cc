@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "attribute_reply.h"
 #include "copy_binding.h"
 #include "crc32c.h"
 #include "device.h"
@@ -20,6 +21,7 @@
 #include "page_cache.h"
 #include "place_binding.h"
 #include "session.h"
+#include "tree_binding.h"
 
 namespace {
 
@@ -135,9 +137,9 @@ Napi::Value SetTimes(const Napi::CallbackInfo& info) {
   return change->start();
 }
 
-/// What crosses from a thread of the session to JavaScript: a request, a notification that was sent, or the end.
+/// What crosses from a thread of the session to JavaScript: a request, a notification that was sent, forgotten inodes, or the end.
 struct Event {
-  enum class Kind { kMessage, kNotified, kEnd };
+  enum class Kind { kMessage, kNotified, kForgotten, kEnd };
   Kind kind;
   std::vector<uint8_t> message;
   double notification = 0;
@@ -148,6 +150,8 @@ struct Handlers {
   Napi::FunctionReference on_message;
   Napi::FunctionReference on_notified;
   Napi::FunctionReference on_end;
+  Napi::FunctionReference on_forgotten;
+  std::shared_ptr<ReferenceNews> news;
 };
 
 /// Messages of at least this size are handed over without another copy. Smaller ones are not worth a finalizer.
@@ -172,11 +176,31 @@ void deliver(Napi::Env env, Napi::Function, Handlers* handlers, Event* raw) {
     case Event::Kind::kNotified:
       handlers->on_notified.Call({Napi::Number::New(env, event->notification), Napi::Number::New(env, event->error)});
       return;
+    case Event::Kind::kForgotten: {
+      const std::vector<uint32_t> forgotten = handlers->news->take_forgotten();
+      if (!forgotten.empty()) handlers->on_forgotten.Call({tree_binding::numbers(env, forgotten)});
+      return;
+    }
     case Event::Kind::kEnd:
       handlers->on_end.Call({Napi::Number::New(env, event->error)});
       return;
   }
 }
+
+/// The counters of requests that session threads answer from the inode table.
+constexpr struct {
+  uint32_t opcode;
+  const char* name;
+} kTreeOpcodes[] = {
+    {FUSE_LOOKUP, "native_lookups_total"},           {FUSE_FORGET, "native_forgets_total"},
+    {FUSE_GETATTR, "native_getattrs_total"},         {FUSE_OPEN, "native_opens_total"},
+    {FUSE_STATFS, "native_statfses_total"},          {FUSE_RELEASE, "native_releases_total"},
+    {FUSE_GETXATTR, "native_getxattrs_total"},       {FUSE_LISTXATTR, "native_listxattrs_total"},
+    {FUSE_OPENDIR, "native_opendirs_total"},         {FUSE_READDIR, "native_readdirs_total"},
+    {FUSE_RELEASEDIR, "native_releasedirs_total"},   {FUSE_ACCESS, "native_accesses_total"},
+    {FUSE_BATCH_FORGET, "native_batch_forgets_total"}, {FUSE_READDIRPLUS, "native_readdirpluses_total"},
+    {kStatxOpcode, "native_statxs_total"},
+};
 
 using EventQueue = Napi::TypedThreadSafeFunction<Handlers, Event, deliver>;
 
@@ -194,6 +218,19 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
                         InstanceMethod<&NativeSession::SwitchOverlay>("switchOverlay"),
                         InstanceMethod<&NativeSession::Publish>("publish"),
                         InstanceMethod<&NativeSession::Withdraw>("withdraw"),
+                        InstanceMethod<&NativeSession::Tree<tree_binding::add_inodes>>("addInodes"),
+                        InstanceMethod<&NativeSession::Tree<tree_binding::change_inode>>("changeInode"),
+                        InstanceMethod<&NativeSession::Tree<tree_binding::withdraw_inodes>>("withdrawInodes"),
+                        InstanceMethod<&NativeSession::Tree<tree_binding::publish_listings>>("publishListings"),
+                        InstanceMethod<&NativeSession::Tree<tree_binding::withdraw_listing>>("withdrawListing"),
+                        InstanceMethod<&NativeSession::Tree<tree_binding::withdraw_all>>("withdrawAll"),
+                        InstanceMethod<&NativeSession::Tree<tree_binding::add_reference>>("addReference"),
+                        InstanceMethod<&NativeSession::Tree<tree_binding::drop_references>>("dropReferences"),
+                        InstanceMethod<&NativeSession::Tree<tree_binding::references>>("references"),
+                        InstanceMethod<&NativeSession::Tree<tree_binding::take_remembered>>("takeRemembered"),
+                        InstanceMethod<&NativeSession::Tree<tree_binding::set_tree_defaults>>("setTreeDefaults"),
+                        InstanceMethod<&NativeSession::Tree<tree_binding::set_statfs>>("setStatfs"),
+                        InstanceMethod<&NativeSession::OpenFilesByRoom>("openFilesByRoom"),
                         InstanceMethod<&NativeSession::ReadCounters>("counters"),
                         InstanceMethod<&NativeSession::ReadReadTally>("readTally"),
                         InstanceMethod<&NativeSession::Close>("close")});
@@ -215,9 +252,11 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
   static void end(NativeSession* self) { self->session_->stop(); }
 
   void Start(const Napi::CallbackInfo& info) {
-    auto* handlers = new Handlers{Napi::Persistent(info[0].As<Napi::Function>()),
-                                  Napi::Persistent(info[1].As<Napi::Function>()),
-                                  Napi::Persistent(info[2].As<Napi::Function>())};
+    auto handler = [&info](size_t at) {
+      return info[at].IsFunction() ? Napi::Persistent(info[at].As<Napi::Function>()) : Napi::FunctionReference();
+    };
+    auto* handlers = new Handlers{handler(0), handler(1), handler(2), handler(3), session().inodes().news()};
+    if (!handlers->on_forgotten.IsEmpty()) handlers->news->on_forgotten([this] { post(new Event{.kind = Event::Kind::kForgotten, .message = {}}); });
     queue_ = EventQueue::New(info.Env(), "mlfs-session", 0, 1, handlers,
                              [](Napi::Env, void*, Handlers* owned) { delete owned; }, static_cast<void*>(nullptr));
     session().start(
@@ -228,6 +267,11 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
           post(new Event{.kind = Event::Kind::kEnd, .message = {}, .error = error});
           queue_.Release();
         });
+  }
+
+  template <Napi::Value (*Function)(const Napi::CallbackInfo&, InodeTable&, const tree_binding::Files&)>
+  Napi::Value Tree(const Napi::CallbackInfo& info) {
+    return Function(info, session().inodes(), files_);
   }
 
   /// Throws after `close`.
@@ -362,6 +406,7 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
     set("native_read_bytes_total", counters.native_reads.bytes());
     set("native_read_errors_total", counters.native_read_errors);
     set("near_periods_total", counters.near_periods);
+    for (const auto& [opcode, name] : kTreeOpcodes) set(name, counters.answers.answers(opcode));
     return result;
   }
 
@@ -389,6 +434,16 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
     tally.Set("bounds", bounds);
     tally.Set("rooms", rooms);
     return tally;
+  }
+
+  /// openFilesByRoom(): Float64Array
+  Napi::Value OpenFilesByRoom(const Napi::CallbackInfo& info) {
+    const AnswerTally& tally = session().counters().answers;
+    auto open = Napi::Float64Array::New(info.Env(), AnswerTally::kRooms);
+    for (size_t room = 0; room < AnswerTally::kRooms; room++) {
+      open[room] = static_cast<double>(tally.opens(room)) - static_cast<double>(tally.releases(room));
+    }
+    return open;
   }
 
   /// close(): ends the threads and gives back every descriptor; nothing else may be called any more

@@ -13,6 +13,7 @@
 #include "descriptor.h"
 #include "epochs.h"
 #include "file_layout.h"
+#include "inode_table.h"
 #include "near_server.h"
 #include "notifier.h"
 #include "published_table.h"
@@ -28,8 +29,8 @@ struct SessionOptions {
   bool near_server = true;
 };
 
-/// One connection to the kernel: threads that read requests from the device, answer READ of published inodes and hand
-/// every other message to the control plane. No thread ever waits for the control plane. READ with a file handle is the control
+/// One connection to the kernel: threads that read requests from the device, answer READ of published inodes and what the inode table knows,
+/// and hand every other message to the control plane. No thread ever waits for the control plane. READ with a file handle is the control
 /// plane's too: what such a handle shows is not what the inode shows.
 class Session {
  public:
@@ -63,6 +64,8 @@ class Session {
 
   /// nodeid → layout: READ of these inodes is answered here.
   PublishedTable<FileLayout>& layouts() { return layouts_; }
+  /// What requests about names and attributes are answered from.
+  InodeTable& inodes() { return inodes_; }
 
   struct ChunkChange {
     uint64_t index;
@@ -91,6 +94,7 @@ class Session {
   Epochs epochs_;
   std::vector<std::unique_ptr<BackingFile>> files_;
   PublishedTable<FileLayout> layouts_;
+  InodeTable inodes_;
   /// Odd while an overlay is being switched. A reader that met a switch reads again.
   std::atomic<uint64_t> switches_{0};
   Notifier notifier_;
