@@ -1,6 +1,7 @@
 import type { ByteSource } from './storage/byte-source.ts';
 import type { Content } from './storage/content.ts';
-import type { ImageUpdate } from './storage/image.ts';
+import type { Image, ImageUpdate } from './storage/image.ts';
+import type { DirtyRange } from './storage/overlay.ts';
 
 /** The root directory's nodeid, by FUSE's convention (FUSE_ROOT_ID). */
 export const ROOT_NODEID = 1;
@@ -46,12 +47,65 @@ export interface DirectoryInode extends InodeBase {
   readonly unmade?: boolean;
   /** Whether scratch files can be made here. */
   readonly writable?: boolean;
+  /** How many of the names are the tree's own, which never change; absent where all come and go. */
+  readonly fixedNames?: number;
+}
+
+/** What is known of an inode before anybody asks for it. */
+export interface KnownInode {
+  nodeid: number;
+  isDirectory: boolean;
+  /** Permission bits. */
+  mode: number;
+  nlink: number;
+  size: number;
+  /** The nodeid of a directory's parent. */
+  parent: number;
+  /** All bytes of the file are one run of this image, at `offset`. */
+  image: Image | undefined;
+  offset: number;
+  /** Reading it needs neither a handle nor extents that are published at the open. */
+  readable: boolean;
+  /** Its pages and attributes may have to be dropped when bytes of an image change, and `PlainFiles` does not know it. */
+  follows: boolean;
+  hasXattrs: boolean;
+  room: string;
+}
+
+/** The files of a tree whose bytes are one run of an image, as they are: they are found without an object for each. */
+export interface PlainFiles {
+  has(nodeid: number): boolean;
+  /** The files that show any of these bytes, and which of their own bytes these are. The ranges must be ascending. */
+  overlapping(
+    image: Image,
+    ranges: readonly DirtyRange[],
+  ): Iterable<{ readonly nodeid: number; readonly ranges: readonly FileRange[] }>;
+}
+
+/** A run of a file. */
+export interface FileRange {
+  readonly offset: number;
+  /** 0 means to the end of the file. */
+  readonly length: number;
+}
+
+export interface ListingVisitor {
+  /** A folder, how many entries it has, and whether all of them are known. */
+  folder(nodeid: number, count: number, complete: boolean): void;
+  /** The next entry of the folder. */
+  entry(name: string, nodeid: number): void;
 }
 
 /** The inodes of one mount. */
 export interface InodeTree {
   readonly root: DirectoryInode;
   get(nodeid: number): Inode | undefined;
+  /** Whether there is such an inode; its object is not made. */
+  has(nodeid: number): boolean;
+  /** Every nodeid except the root's is at least this. */
+  readonly firstNodeid: number;
+  /** The mtime of every inode that was made with the tree. */
+  readonly mtimeMs: number;
   readonly inodeCount: number;
   /** Above every nodeid of this tree except the root's: a later tree may begin here. */
   readonly nextNodeid: number;
@@ -59,6 +113,11 @@ export interface InodeTree {
   roomOf(nodeid: number): string;
   /** Whether an inode of this tree has a name in a folder where scratch files can be made. */
   isInWritableFolder(nodeid: number): boolean;
+  /** Calls `visit` for every inode that has no object and is known nevertheless. The argument is used again for the next. */
+  known(visit: (inode: KnownInode) => void): Generator<void>;
+  /** Visits every folder that was made with the tree, each with its entries. */
+  listings(visitor: ListingVisitor): Generator<void>;
+  readonly plainFiles?: PlainFiles;
   /** The path of an inode by the first of its names; undefined if it is not of this tree, or was made later. */
   pathOf(nodeid: number): string | undefined;
   /** Sum of the file sizes that are fixed, in bytes, for statfs. */

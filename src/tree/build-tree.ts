@@ -133,6 +133,7 @@ export function buildTree(checkpoint: Checkpoint, sources: TreeSources): BuiltTr
   });
   // Last, because it reserves nodeids: the columns of the table end before them.
   addViewsRoom(table, { model: modelRoom, files, most: viewInodes, writable, statistics });
+  if (writable) table.plainFiles = files.plainFiles(checkpoint.image);
   return {
     tree: table,
     tensors: count,

@@ -8,13 +8,22 @@
  * Invariants: a name leads to one inode and never changes; a directory has one name; a file has `nlink` names.
  */
 import { MlfsError } from '../errors.ts';
-import { type DirectoryInode, type FileInode, type Inode, type InodeTree, ROOT_NODEID } from '../inode.ts';
+import {
+  type DirectoryInode,
+  type FileInode,
+  type Inode,
+  type InodeTree,
+  type KnownInode,
+  type ListingVisitor,
+  type PlainFiles,
+  ROOT_NODEID,
+} from '../inode.ts';
 import { ByteColumn, Uint32Column } from './columns.ts';
 import { DescribedFile, type FileDescription } from './described-file.ts';
 import { FolderEntries } from './folder-entries.ts';
 import { InternedNames } from './interned-names.ts';
 import { separated } from './path-names.ts';
-import { TableFolder } from './table-folder.ts';
+import { folderMode, TableFolder } from './table-folder.ts';
 
 export type { FileDescription } from './described-file.ts';
 
@@ -24,8 +33,16 @@ const MAX_FOLDERS = 262_144;
 /** A folder by its nodeid, or its object: rooms with thousands of folders make no objects. */
 export type Folder = number | DirectoryInode;
 
-/** Makes the object of an inode: `subject` is the number that it was added with. */
-export type InodeMaker = (nodeid: number, mtimeMs: number, subject: number) => FileInode;
+/** What is known of files before they have objects: all but what the table itself knows. */
+export type KnownFile = Omit<KnownInode, 'nodeid' | 'isDirectory' | 'nlink' | 'parent' | 'room'>;
+
+/** `subject` is the number that an inode was added with. */
+export interface InodeMaker {
+  /** Makes the object of an inode. */
+  make(nodeid: number, mtimeMs: number, subject: number): FileInode;
+  /** Fills in what is known of it without an object. Returns false if that is not enough for an answer. */
+  describe?(subject: number, into: KnownFile): boolean;
+}
 
 /** Nodeids that are reserved for inodes that are made later. */
 export interface InodeBlock {
@@ -43,7 +60,8 @@ const HAS_OBJECT = 8;
 export class InodeTable implements InodeTree {
   readonly root: DirectoryInode;
   readonly mtimeMs: number;
-  readonly #firstNodeid: number;
+  readonly firstNodeid: number;
+  plainFiles?: PlainFiles;
   readonly #path: string;
   /** By inode, in the order of the nodeids, the root first. */
   readonly #flags = new ByteColumn();
@@ -63,12 +81,14 @@ export class InodeTable implements InodeTree {
   /** Inodes from this nodeid on belong to this room, until the next room begins. */
   readonly #rooms: { readonly from: number; readonly name: string }[] = [];
   #totalBytes = 0;
+  /** The first of the nodeids that were reserved: from here on there are objects, and no columns. */
+  #reservedFrom: number | undefined;
 
   /** `firstNodeid`: an earlier tree of the same mount used the nodeids below it. `path` is the checkpoint's, for messages. */
   constructor(mtimeMs: number, firstNodeid: number = ROOT_NODEID + 1, path = '') {
     this.mtimeMs = mtimeMs;
     this.#path = path;
-    this.#firstNodeid = firstNodeid;
+    this.firstNodeid = firstNodeid;
     this.#addFolder(ROOT_NODEID, ROOT_NODEID, false);
     this.root = this.get(ROOT_NODEID) as DirectoryInode;
   }
@@ -83,7 +103,7 @@ export class InodeTable implements InodeTree {
 
   /** The nodeid of the next inode: the `firstNodeid` of the tree that replaces this one. */
   get nextNodeid(): number {
-    return this.#firstNodeid + this.#flags.length - 1;
+    return this.firstNodeid + this.#flags.length - 1;
   }
 
   get totalBytes(): number {
@@ -92,6 +112,13 @@ export class InodeTable implements InodeTree {
 
   get(nodeid: number): Inode | undefined {
     return this.#objects.get(nodeid) ?? this.#make(nodeid);
+  }
+
+  has(nodeid: number): boolean {
+    const index = this.#indexOf(nodeid);
+    return (
+      (this.#flags.at(index) & FOLDER) !== 0 || this.#makers.at(index) !== 0 || this.#objects.has(nodeid)
+    );
   }
 
   roomOf(nodeid: number): string {
@@ -107,6 +134,32 @@ export class InodeTable implements InodeTree {
       if (this.#entries.nodeidOf(entry) === nodeid) return this.pathOfEntry(entry);
     }
     return undefined;
+  }
+
+  *known(visit: (inode: KnownInode) => void): Generator<void> {
+    const inode = noInode();
+    const end = this.#reservedFrom ?? this.nextNodeid;
+    let nextRoom = 0;
+    for (let nodeid = ROOT_NODEID; nodeid < end; nodeid = Math.max(nodeid + 1, this.firstNodeid)) {
+      for (; (this.#rooms[nextRoom]?.from ?? end) <= nodeid; nextRoom++)
+        inode.room = this.#rooms[nextRoom]?.name ?? '';
+      if (this.#describe(nodeid, inode)) visit(inode);
+      if (nodeid % INODES_A_SLICE === 0) yield;
+    }
+  }
+
+  *listings(visitor: ListingVisitor): Generator<void> {
+    const entries = this.#entries;
+    const known = noInode();
+    for (let folder = 0; folder < this.#folderNodeids.length; folder++) {
+      let complete = true;
+      for (let entry = entries.first(folder); entry >= 0 && complete; entry = entries.next(entry))
+        complete = this.#isKnown(entries.nodeidOf(entry), known);
+      visitor.folder(this.#folderNodeids.at(folder), entries.countIn(folder), complete);
+      for (let entry = entries.first(folder); entry >= 0; entry = entries.next(entry))
+        visitor.entry(this.#names.text(entries.nameOf(entry)), entries.nodeidOf(entry));
+      if (folder % FOLDERS_A_SLICE === 0) yield;
+    }
   }
 
   /** Makes a folder at the root. If it is writable, scratch files can be made in it and in the folders below it. */
@@ -158,6 +211,7 @@ export class InodeTable implements InodeTree {
    */
   reserve(count: number, writable = false): InodeBlock {
     const first = this.nextNodeid;
+    this.#reservedFrom ??= first;
     if (count > 0) this.#flags.set(this.#flags.length + count - 1, 0);
     let made = 0;
     return {
@@ -172,8 +226,8 @@ export class InodeTable implements InodeTree {
   }
 
   /** Says how the objects of some files are made; `insertMade` adds such files. */
-  maker(make: InodeMaker): number {
-    return this.#knownMakers.push(make) - 1;
+  maker(maker: InodeMaker): number {
+    return this.#knownMakers.push(maker) - 1;
   }
 
   /** Makes an inode without a name and without an object. `size` is counted in statfs. Returns its nodeid. */
@@ -229,7 +283,7 @@ export class InodeTable implements InodeTree {
     return inode;
   }
 
-  has(folder: Folder, name: string): boolean {
+  hasName(folder: Folder, name: string): boolean {
     return this.#entries.find(this.#numberOf(nodeidOf(folder)), this.#names.numberOf(name)) !== undefined;
   }
 
@@ -294,20 +348,52 @@ export class InodeTable implements InodeTree {
     }
   }
 
+  /** Whether `known` visits this inode. */
+  #isKnown(nodeid: number, room: KnownInode): boolean {
+    const index = this.#indexOf(nodeid);
+    if ((this.#flags.at(index) & FOLDER) !== 0) return true;
+    const maker = this.#makers.at(index);
+    return maker !== 0 && this.#describe(nodeid, room);
+  }
+
+  #describe(nodeid: number, into: KnownInode): boolean {
+    const index = this.#indexOf(nodeid);
+    const flags = this.#flags.at(index);
+    into.nodeid = nodeid;
+    into.isDirectory = (flags & FOLDER) !== 0;
+    if (into.isDirectory) {
+      into.mode = folderMode((flags & WRITABLE) !== 0);
+      into.parent = this.#parentOrLinks.at(index);
+      into.nlink = 1;
+      into.size = 0;
+      into.image = undefined;
+      into.readable = false;
+      into.follows = false;
+      into.hasXattrs = false;
+      return true;
+    }
+    const maker = this.#knownMakers[this.#makers.at(index)];
+    if (maker?.describe?.(this.#subjects.at(index), into) !== true) return false;
+    into.parent = 0;
+    into.nlink = this.#parentOrLinks.at(index);
+    return true;
+  }
+
   #make(nodeid: number): Inode | undefined {
     const index = this.#indexOf(nodeid);
     const flags = this.#flags.at(index);
     let inode: Inode;
     if ((flags & FOLDER) !== 0) {
       const parent = this.#parentOrLinks.at(index);
-      inode = new TableFolder(nodeid, parent, this.mtimeMs, (flags & WRITABLE) !== 0, () =>
-        this.#childObjects(nodeid),
-      );
+      inode = new TableFolder(nodeid, parent, this.mtimeMs, (flags & WRITABLE) !== 0, {
+        objects: () => this.#childObjects(nodeid),
+        count: () => this.#entries.countIn(this.#numberOf(nodeid)),
+      });
       this.#flags.set(index, flags | HAS_OBJECT);
     } else {
       const maker = this.#knownMakers[this.#makers.at(index)];
       if (maker === undefined) return undefined;
-      inode = maker(nodeid, this.mtimeMs, this.#subjects.at(index));
+      inode = maker.make(nodeid, this.mtimeMs, this.#subjects.at(index));
     }
     this.#objects.set(nodeid, inode);
     return inode;
@@ -372,14 +458,33 @@ export class InodeTable implements InodeTree {
 
   #indexOf(nodeid: number): number {
     if (nodeid === ROOT_NODEID) return 0;
-    return nodeid < this.#firstNodeid ? NOWHERE : nodeid - this.#firstNodeid + 1;
+    return nodeid < this.firstNodeid ? NOWHERE : nodeid - this.firstNodeid + 1;
   }
 }
 
 /** In place of the index of an inode that is not of this tree: all columns have zeros there. */
 const NOWHERE = -1;
 const ENTRIES_A_SLICE = 4096;
+const INODES_A_SLICE = 2048;
+const FOLDERS_A_SLICE = 256;
 
 function nodeidOf(folder: Folder): number {
   return typeof folder === 'number' ? folder : folder.nodeid;
+}
+
+function noInode(): KnownInode {
+  return {
+    nodeid: 0,
+    isDirectory: false,
+    mode: 0,
+    nlink: 0,
+    size: 0,
+    parent: 0,
+    image: undefined,
+    offset: 0,
+    readable: false,
+    follows: false,
+    hasXattrs: false,
+    room: '',
+  };
 }

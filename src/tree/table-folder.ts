@@ -1,5 +1,14 @@
 import type { DirectoryInode, Inode } from '../inode.ts';
 
+export interface TableFolderEntries {
+  objects(): Map<string, Inode>;
+  count(): number;
+}
+
+export function folderMode(writable: boolean): number {
+  return writable ? 0o755 : 0o555;
+}
+
 /** A folder of an InodeTable. Its children's objects are made when somebody asks for them. */
 export class TableFolder implements DirectoryInode {
   readonly kind = 'directory';
@@ -8,7 +17,7 @@ export class TableFolder implements DirectoryInode {
   readonly mode: number;
   readonly mtimeMs: number;
   readonly writable: boolean;
-  readonly #make: () => Map<string, Inode>;
+  readonly #entries: TableFolderEntries;
   #children: Map<string, Inode> | undefined;
 
   constructor(
@@ -16,14 +25,14 @@ export class TableFolder implements DirectoryInode {
     parent: number,
     mtimeMs: number,
     writable: boolean,
-    make: () => Map<string, Inode>,
+    entries: TableFolderEntries,
   ) {
     this.nodeid = nodeid;
     this.parent = parent;
-    this.mode = writable ? 0o755 : 0o555;
+    this.mode = folderMode(writable);
     this.mtimeMs = mtimeMs;
     this.writable = writable;
-    this.#make = make;
+    this.#entries = entries;
   }
 
   get unmade(): boolean {
@@ -31,7 +40,11 @@ export class TableFolder implements DirectoryInode {
   }
 
   get children(): Map<string, Inode> {
-    this.#children ??= this.#make();
+    this.#children ??= this.#entries.objects();
     return this.#children;
+  }
+
+  get fixedNames(): number {
+    return this.#entries.count();
   }
 }

@@ -7,15 +7,18 @@
 import { elementsPerItem } from '../checkpoint/dtypes.ts';
 import { encodeElement } from '../checkpoint/element-encoding.ts';
 import { byteOfElement, DTYPES, nbytes, type Storage, type Tensor } from '../checkpoint/tensor.ts';
-import { tensorContent } from '../checkpoint/tensor-content.ts';
+import { storedAt, tensorContent } from '../checkpoint/tensor-content.ts';
 import { DistinctTensors } from '../checkpoint/tensor-views.ts';
 import { MlfsError } from '../errors.ts';
 import type { FileInode } from '../inode.ts';
 import type { Content, StoredContent } from '../storage/content.ts';
+import type { Image } from '../storage/image.ts';
 import type { RenderedPages } from '../storage/rendered-pages.ts';
 import { Uint32Column } from './columns.ts';
+import { PlainFilesByPlace } from './plain-files.ts';
 import { dirtyBytes } from './dirty-bytes.ts';
-import type { Folder, InodeTable } from './inode-table.ts';
+import { describeContent } from './described-content.ts';
+import type { Folder, InodeTable, KnownFile } from './inode-table.ts';
 
 export interface TensorFilesOptions {
   readonly cache: RenderedPages;
@@ -55,12 +58,25 @@ export class TensorFiles {
     this.#table = table;
     this.options = options;
     this.#tensors = options.distinct ?? new DistinctTensors();
-    this.#tensorMaker = table.maker(
-      (nodeid, mtimeMs, number) => new TensorInode(nodeid, mtimeMs, number, this.#tensors.at(number), this),
-    );
-    this.#gradientMaker = table.maker((nodeid, mtimeMs, number) => {
-      const mode = options.stored === undefined ? 0o444 : 0o644;
-      return new GradientInode(nodeid, mtimeMs, mode, this, () => this.#storedGradient(number));
+    const gradientMode = options.stored === undefined ? 0o444 : 0o644;
+    this.#tensorMaker = table.maker({
+      make: (nodeid, mtimeMs, number) =>
+        new TensorInode(nodeid, mtimeMs, number, this.#tensors.at(number), this),
+      describe: (number, into) => this.#describe(number, into),
+    });
+    this.#gradientMaker = table.maker({
+      make: (nodeid, mtimeMs, number) =>
+        new GradientInode(nodeid, mtimeMs, gradientMode, this, () => this.#storedGradient(number)),
+      describe: (number, into) => {
+        const name = this.#gradientNames[number];
+        into.mode = gradientMode;
+        into.size = name === undefined ? 0 : (options.stored?.gradientSizes.get(name) ?? 0);
+        into.image = undefined;
+        into.readable = options.stored === undefined;
+        into.follows = false;
+        into.hasXattrs = false;
+        return true;
+      },
     });
   }
 
@@ -111,6 +127,22 @@ export class TensorFiles {
     };
   }
 
+  /** The files whose bytes are one run of the image, for a mount that is written to. */
+  plainFiles(image: Image): PlainFilesByPlace {
+    const runs = { starts: [] as number[], ends: [] as number[], nodeids: [] as number[] };
+    for (let number = 0; number < this.#nodeids.length; number++) {
+      const nodeid = this.#nodeids.at(number);
+      const tensor = this.#tensors.at(number);
+      const start = nodeid === 0 ? undefined : storedAt(tensor);
+      const { bytes } = tensor.storage;
+      if (start === undefined || bytes.kind !== 'extent' || bytes.image !== image) continue;
+      runs.starts.push(start);
+      runs.ends.push(start + nbytes(tensor));
+      runs.nodeids.push(nodeid);
+    }
+    return new PlainFilesByPlace(image, runs);
+  }
+
   /** How many tensors have files. */
   get placed(): number {
     return this.#placed;
@@ -136,6 +168,23 @@ export class TensorFiles {
 
   linksOf(nodeid: number): number {
     return this.#table.linksOf(nodeid);
+  }
+
+  /** A file whose bytes are the tensor's own bytes in the checkpoint needs no object. */
+  #describe(number: number, into: KnownFile): boolean {
+    const tensor = this.#tensors.at(number);
+    const offset = storedAt(tensor);
+    const { bytes } = tensor.storage;
+    if (offset === undefined || bytes.kind !== 'extent')
+      return describeContent(this.#table.get(this.#nodeids.at(number)) as TensorInode, into);
+    into.mode = this.options.writable && bytes.readOnly !== true ? 0o644 : 0o444;
+    into.size = nbytes(tensor);
+    into.image = bytes.image;
+    into.offset = offset;
+    into.readable = true;
+    into.follows = this.#table.plainFiles?.has(this.#nodeids.at(number)) === false;
+    into.hasXattrs = true;
+    return true;
   }
 
   #nodeidOf(number: number): number {
