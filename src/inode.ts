@@ -47,6 +47,8 @@ export interface DirectoryInode extends InodeBase {
   readonly unmade?: boolean;
   /** Whether scratch files can be made here. */
   readonly writable?: boolean;
+  /** It is filled when somebody first asks for its children. */
+  readonly madeOnDemand?: boolean;
   /** How many of the names are the tree's own, which never change; absent where all come and go. */
   readonly fixedNames?: number;
 }
@@ -70,6 +72,65 @@ export interface KnownInode {
   follows: boolean;
   hasXattrs: boolean;
   room: string;
+}
+
+/** What is known of files: all but what a tree knows of inodes. */
+export type KnownFile = Omit<KnownInode, 'nodeid' | 'isDirectory' | 'nlink' | 'parent' | 'room'>;
+
+/** Fills in what the object of a file says. Returns false if its size changes by itself, or is not known yet. */
+export function describeFile(inode: FileInode, into: KnownFile): boolean {
+  const { content } = inode;
+  into.image = undefined;
+  into.offset = 0;
+  into.hasXattrs = inode.xattrs !== undefined;
+  into.mode = inode.mode;
+  if (content.kind === 'stored') {
+    into.size = content.size();
+    into.readable = false;
+    into.follows = false;
+    return true;
+  }
+  if (content.kind !== 'extents' && content.kind !== 'rendered') return false;
+  if (content.layout?.done === false) return false;
+  into.size = content.size;
+  // The extents are published at the open.
+  into.readable = content.kind === 'rendered' || content.size === 0;
+  into.follows = true;
+  return true;
+}
+
+export function describeFolder(mode: number, parent: number, into: KnownInode): void {
+  into.isDirectory = true;
+  into.mode = mode;
+  into.parent = parent;
+  into.nlink = DIRECTORY_LINKS;
+  into.size = 0;
+  into.image = undefined;
+  into.offset = 0;
+  into.readable = false;
+  into.follows = false;
+  into.hasXattrs = false;
+}
+
+/** "Subdirectories are not counted", as in btrfs: `find` then looks at each entry's type instead. */
+export const DIRECTORY_LINKS = 1;
+
+/** Nothing is known yet. */
+export function unknownInode(nodeid: number): KnownInode {
+  return {
+    nodeid,
+    isDirectory: false,
+    mode: 0,
+    nlink: 0,
+    size: 0,
+    parent: 0,
+    image: undefined,
+    offset: 0,
+    readable: false,
+    follows: false,
+    hasXattrs: false,
+    room: '',
+  };
 }
 
 /** The files of a tree whose bytes are one run of an image, as they are: they are found without an object for each. */
@@ -113,10 +174,12 @@ export interface InodeTree {
   roomOf(nodeid: number): string;
   /** Whether an inode of this tree has a name in a folder where scratch files can be made. */
   isInWritableFolder(nodeid: number): boolean;
-  /** Calls `visit` for every inode that has no object and is known nevertheless. The argument is used again for the next. */
+  /** Calls `visit` for every inode whose answers are known, except the root. The argument is used again for the next. */
   known(visit: (inode: KnownInode) => void): Generator<void>;
-  /** Visits every folder that was made with the tree, each with its entries. */
+  /** Visits every folder that was made with the tree, except the root, each with its entries. */
   listings(visitor: ListingVisitor): Generator<void>;
+  /** Whether `known` visits this inode. */
+  isKnown(nodeid: number): boolean;
   readonly plainFiles?: PlainFiles;
   /** The path of an inode by the first of its names; undefined if it is not of this tree, or was made later. */
   pathOf(nodeid: number): string | undefined;

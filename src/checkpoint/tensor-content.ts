@@ -21,7 +21,15 @@ import { elementChange } from './element-bits.ts';
 import type { StorageReader } from './gather.ts';
 import { GatheredContent, type StorageRange } from './gathered-content.ts';
 import { collapse, count, type Dim, isInjective, locate, runs, span } from './strided-layout.ts';
-import { byteOfElement, DTYPES, isContiguous, nbytes, type Storage, type StorageBytes, type Tensor } from './tensor.ts';
+import {
+  byteOfElement,
+  DTYPES,
+  isContiguous,
+  nbytes,
+  type Storage,
+  type StorageBytes,
+  type Tensor,
+} from './tensor.ts';
 
 /** Minimum length of a run that gets its own extent: a page of memory. */
 const EXTENT_RUN_BYTES = 4096;

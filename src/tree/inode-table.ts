@@ -10,13 +10,17 @@
 import { MlfsError } from '../errors.ts';
 import {
   type DirectoryInode,
+  describeFile,
+  describeFolder,
   type FileInode,
   type Inode,
   type InodeTree,
+  type KnownFile,
   type KnownInode,
   type ListingVisitor,
   type PlainFiles,
   ROOT_NODEID,
+  unknownInode,
 } from '../inode.ts';
 import { ByteColumn, Uint32Column } from './columns.ts';
 import { DescribedFile, type FileDescription } from './described-file.ts';
@@ -32,9 +36,6 @@ const MAX_FOLDERS = 262_144;
 
 /** A folder by its nodeid, or its object: rooms with thousands of folders make no objects. */
 export type Folder = number | DirectoryInode;
-
-/** What is known of files before they have objects: all but what the table itself knows. */
-export type KnownFile = Omit<KnownInode, 'nodeid' | 'isDirectory' | 'nlink' | 'parent' | 'room'>;
 
 /** `subject` is the number that an inode was added with. */
 export interface InodeMaker {
@@ -81,6 +82,10 @@ export class InodeTable implements InodeTree {
   /** Inodes from this nodeid on belong to this room, until the next room begins. */
   readonly #rooms: { readonly from: number; readonly name: string }[] = [];
   #totalBytes = 0;
+  /** Folders whose objects were made elsewhere. */
+  readonly #foreign: DirectoryInode[] = [];
+  /** For `isKnown`. */
+  readonly #scratch = unknownInode(ROOT_NODEID);
   /** The first of the nodeids that were reserved: from here on there are objects, and no columns. */
   #reservedFrom: number | undefined;
 
@@ -137,29 +142,33 @@ export class InodeTable implements InodeTree {
   }
 
   *known(visit: (inode: KnownInode) => void): Generator<void> {
-    const inode = noInode();
+    const inode = unknownInode(ROOT_NODEID);
     const end = this.#reservedFrom ?? this.nextNodeid;
     let nextRoom = 0;
-    for (let nodeid = ROOT_NODEID; nodeid < end; nodeid = Math.max(nodeid + 1, this.firstNodeid)) {
+    for (let nodeid = this.firstNodeid; nodeid < end; nodeid++) {
       for (; (this.#rooms[nextRoom]?.from ?? end) <= nodeid; nextRoom++)
         inode.room = this.#rooms[nextRoom]?.name ?? '';
       if (this.#describe(nodeid, inode)) visit(inode);
       if (nodeid % INODES_A_SLICE === 0) yield;
     }
+    for (const { nodeid } of this.#foreign) if (this.#describe(nodeid, inode)) visit(inode);
   }
 
   *listings(visitor: ListingVisitor): Generator<void> {
     const entries = this.#entries;
-    const known = noInode();
-    for (let folder = 0; folder < this.#folderNodeids.length; folder++) {
+    for (let folder = ROOT_FOLDER + 1; folder < this.#folderNodeids.length; folder++) {
       let complete = true;
       for (let entry = entries.first(folder); entry >= 0 && complete; entry = entries.next(entry))
-        complete = this.#isKnown(entries.nodeidOf(entry), known);
+        complete = this.isKnown(entries.nodeidOf(entry));
       visitor.folder(this.#folderNodeids.at(folder), entries.countIn(folder), complete);
       for (let entry = entries.first(folder); entry >= 0; entry = entries.next(entry))
         visitor.entry(this.#names.text(entries.nameOf(entry)), entries.nodeidOf(entry));
       if (folder % FOLDERS_A_SLICE === 0) yield;
     }
+  }
+
+  isKnown(nodeid: number): boolean {
+    return this.#describe(nodeid, this.#scratch);
   }
 
   /** Makes a folder at the root. If it is writable, scratch files can be made in it and in the folders below it. */
@@ -267,6 +276,7 @@ export class InodeTable implements InodeTree {
   /** Gives a name to a folder whose object was made elsewhere. */
   linkFolder(parent: Folder, name: string, folder: DirectoryInode): void {
     this.#link(parent, this.#names.numberOf(name), folder.nodeid);
+    this.#foreign.push(folder);
   }
 
   add(parent: Folder, name: string, description: FileDescription): FileInode {
@@ -348,32 +358,26 @@ export class InodeTable implements InodeTree {
     }
   }
 
-  /** Whether `known` visits this inode. */
-  #isKnown(nodeid: number, room: KnownInode): boolean {
-    const index = this.#indexOf(nodeid);
-    if ((this.#flags.at(index) & FOLDER) !== 0) return true;
-    const maker = this.#makers.at(index);
-    return maker !== 0 && this.#describe(nodeid, room);
-  }
-
   #describe(nodeid: number, into: KnownInode): boolean {
     const index = this.#indexOf(nodeid);
     const flags = this.#flags.at(index);
     into.nodeid = nodeid;
-    into.isDirectory = (flags & FOLDER) !== 0;
-    if (into.isDirectory) {
-      into.mode = folderMode((flags & WRITABLE) !== 0);
-      into.parent = this.#parentOrLinks.at(index);
-      into.nlink = 1;
-      into.size = 0;
-      into.image = undefined;
-      into.readable = false;
-      into.follows = false;
-      into.hasXattrs = false;
+    if ((flags & FOLDER) !== 0) {
+      describeFolder(folderMode((flags & WRITABLE) !== 0), this.#parentOrLinks.at(index), into);
       return true;
     }
+    into.isDirectory = false;
     const maker = this.#knownMakers[this.#makers.at(index)];
-    if (maker?.describe?.(this.#subjects.at(index), into) !== true) return false;
+    if (maker === undefined) {
+      const object = this.#objects.get(nodeid);
+      if (object?.kind === 'directory') {
+        describeFolder(object.mode, object.parent, into);
+        return true;
+      }
+      // The content of a described file is made when somebody asks for it.
+      if (object === undefined || object instanceof DescribedFile || !describeFile(object, into))
+        return false;
+    } else if (maker.describe?.(this.#subjects.at(index), into) !== true) return false;
     into.parent = 0;
     into.nlink = this.#parentOrLinks.at(index);
     return true;
@@ -462,6 +466,8 @@ export class InodeTable implements InodeTree {
   }
 }
 
+/** The number of the root in the entries. */
+const ROOT_FOLDER = 0;
 /** In place of the index of an inode that is not of this tree: all columns have zeros there. */
 const NOWHERE = -1;
 const ENTRIES_A_SLICE = 4096;
@@ -470,21 +476,4 @@ const FOLDERS_A_SLICE = 256;
 
 function nodeidOf(folder: Folder): number {
   return typeof folder === 'number' ? folder : folder.nodeid;
-}
-
-function noInode(): KnownInode {
-  return {
-    nodeid: 0,
-    isDirectory: false,
-    mode: 0,
-    nlink: 0,
-    size: 0,
-    parent: 0,
-    image: undefined,
-    offset: 0,
-    readable: false,
-    follows: false,
-    hasXattrs: false,
-    room: '',
-  };
 }

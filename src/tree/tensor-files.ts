@@ -10,15 +10,14 @@ import { byteOfElement, DTYPES, nbytes, type Storage, type Tensor } from '../che
 import { storedAt, tensorContent } from '../checkpoint/tensor-content.ts';
 import { DistinctTensors } from '../checkpoint/tensor-views.ts';
 import { MlfsError } from '../errors.ts';
-import type { FileInode } from '../inode.ts';
+import { describeFile, type FileInode, type KnownFile } from '../inode.ts';
 import type { Content, StoredContent } from '../storage/content.ts';
 import type { Image } from '../storage/image.ts';
 import type { RenderedPages } from '../storage/rendered-pages.ts';
 import { Uint32Column } from './columns.ts';
-import { PlainFilesByPlace } from './plain-files.ts';
 import { dirtyBytes } from './dirty-bytes.ts';
-import { describeContent } from './described-content.ts';
-import type { Folder, InodeTable, KnownFile } from './inode-table.ts';
+import type { Folder, InodeTable } from './inode-table.ts';
+import { PlainFilesByPlace } from './plain-files.ts';
 
 export interface TensorFilesOptions {
   readonly cache: RenderedPages;
@@ -176,7 +175,7 @@ export class TensorFiles {
     const offset = storedAt(tensor);
     const { bytes } = tensor.storage;
     if (offset === undefined || bytes.kind !== 'extent')
-      return describeContent(this.#table.get(this.#nodeids.at(number)) as TensorInode, into);
+      return describeFile(this.#table.get(this.#nodeids.at(number)) as TensorInode, into);
     into.mode = this.options.writable && bytes.readOnly !== true ? 0o644 : 0o444;
     into.size = nbytes(tensor);
     into.image = bytes.image;

@@ -9,6 +9,7 @@ import { Dispatcher } from '../dispatcher.ts';
 import type { Filesystem } from '../filesystem.ts';
 import { INIT_FLAGS } from '../protocol/init.ts';
 import { KernelNotifier } from './kernel-notifier.ts';
+import { NativeInodeTableOfSession, wantsInodeTable } from './native-inode-table.ts';
 import { NativeRooms } from './native-rooms.ts';
 import { Passthrough } from './passthrough.ts';
 import { PublishedImages } from './published-images.ts';
@@ -60,6 +61,8 @@ class KernelSession implements TransportSession {
   readonly #dispatched: () => Readonly<Record<string, number>>;
   readonly #images: PublishedImages;
   readonly #rooms: NativeRooms;
+  /** Absent when every request goes through JavaScript. */
+  readonly #table: NativeInodeTableOfSession | undefined;
   #ended = false;
   #lastCounters: Readonly<Record<string, number>> = {};
   #lastReads: ReadonlyMap<string, NativeReads> = new Map();
@@ -70,10 +73,12 @@ class KernelSession implements TransportSession {
     closed: Promise<void>,
     dispatched: () => Readonly<Record<string, number>>,
     filesystem: Filesystem,
+    withTable: boolean,
   ) {
     this.#native = native;
     this.#rooms = new NativeRooms(filesystem);
     this.#images = new PublishedImages(native);
+    this.#table = withTable ? new NativeInodeTableOfSession(native, this.#images, this.#rooms) : undefined;
     this.#dispatched = dispatched;
     this.#mountpoint = mountpoint;
     this.closed = closed;
@@ -103,6 +108,7 @@ class KernelSession implements TransportSession {
       closed.promise,
       () => dispatcher.counters(),
       filesystem,
+      wantsInodeTable(options),
     );
     const dispatcher = new Dispatcher(filesystem, {
       reply: (reply) => {
@@ -110,12 +116,15 @@ class KernelSession implements TransportSession {
       },
       publish: (nodeid, extents) => session.#publish(nodeid, extents),
       withdraw: (nodeid) => session.#withdraw(nodeid),
+      addReference: (nodeid) => session.#table?.addReference(nodeid) ?? false,
+      references: (nodeid) => session.#table?.references(nodeid) ?? 0,
       openBacking: (fd) => passthrough.open(native, fd),
       closeBacking: (id) => {
         if (!session.#ended) native.closeBacking(id);
       },
       initialized: (negotiated) => {
         passthrough.agreed = (negotiated.flags & INIT_FLAGS.PASSTHROUGH) !== 0n;
+        session.#table?.agreed((negotiated.flags & INIT_FLAGS.NO_OPENDIR_SUPPORT) !== 0n);
         initialized.resolve();
       },
       ...(options.pendingBytes === undefined ? {} : { pendingBytes: options.pendingBytes }),
@@ -135,6 +144,7 @@ class KernelSession implements TransportSession {
     });
     const notifier = new KernelNotifier(native, options.onWarning);
     filesystem.connect(notifier);
+    if (session.#table !== undefined) filesystem.publishIn?.(session.#table);
     native.start(
       (message) => dispatcher.handle(message),
       (number, errno) => notifier.notified(number, errno),
@@ -151,6 +161,9 @@ class KernelSession implements TransportSession {
         session.#close();
         closed.resolve();
       },
+      (nodeids) => {
+        if (!session.#ended) dispatcher.forgotten(nodeids);
+      },
     );
     try {
       await initialized.promise;
@@ -165,6 +178,7 @@ class KernelSession implements TransportSession {
   /** The connection has ended. */
   #close(): void {
     this.#ended = true;
+    this.#table?.end();
     this.#lastCounters = this.#native.counters();
     this.#lastReads = this.#rooms.reads(this.#native.readTally());
     this.#native.close();

@@ -31,6 +31,7 @@ export class ViewFolder implements DirectoryInode {
   readonly #model: number;
   readonly #views: Views;
   #children: Map<string, Inode> | undefined;
+  #fixedNames = 0;
 
   constructor(numbers: { nodeid: number; parent: number; mtimeMs: number }, model: number, views: Views) {
     this.nodeid = numbers.nodeid;
@@ -42,6 +43,12 @@ export class ViewFolder implements DirectoryInode {
     this.#views = views;
   }
 
+  readonly madeOnDemand = true;
+
+  get fixedNames(): number {
+    return this.#fixedNames;
+  }
+
   get unmade(): boolean {
     return this.#children === undefined;
   }
@@ -50,6 +57,7 @@ export class ViewFolder implements DirectoryInode {
     if (this.#children === undefined) {
       this.#children = new Map();
       this.#views.fill(this, this.#model);
+      this.#fixedNames = this.#children.size;
     }
     return this.#children;
   }
