@@ -52,7 +52,7 @@ export class RowBatch {
   }
 
   flush(): void {
-    if (this.#length > 0) this.#target.addInodes(this.#numbers.slice(0, this.#length));
+    if (this.#length > 0) this.#target.addInodes(this.#numbers.subarray(0, this.#length));
     this.#length = 0;
   }
 }
@@ -91,8 +91,8 @@ export class ListingBatch {
   flush(): void {
     if (this.#length > 0)
       this.#target.publishListings(
-        this.#numbers.slice(0, this.#length),
-        this.#names.slice(0, this.#nameBytes),
+        this.#numbers.subarray(0, this.#length),
+        this.#names.subarray(0, this.#nameBytes),
       );
     this.#length = 0;
     this.#nameBytes = 0;
