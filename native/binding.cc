@@ -65,6 +65,16 @@ Napi::Value MountWithFusermount(const Napi::CallbackInfo& info) {
   return device_or_throw(info.Env(), mount_with_fusermount(options, info[1].As<Napi::String>().Utf8Value()));
 }
 
+/// fakeDevice(): [device, kernel]
+Napi::Value MakeFakeDevice(const Napi::CallbackInfo& info) {
+  FakeDevice ends = fake_device();
+  if (!ends.device) throw system_error(info.Env(), errno, std::string("socketpair: ") + strerror(errno));
+  auto result = Napi::Array::New(info.Env());
+  result.Set(0u, ends.device.release());
+  result.Set(1u, ends.kernel.release());
+  return result;
+}
+
 /// evictFromPageCache(fd, offset, length)
 void EvictFromPageCache(const Napi::CallbackInfo& info) {
   int error = evict_from_page_cache(info[0].As<Napi::Number>().Int32Value(), bytes(info[1]), bytes(info[2]));
@@ -463,6 +473,7 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
 Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("mountDirectly", Napi::Function::New<MountDirectly>(env));
   exports.Set("mountWithFusermount", Napi::Function::New<MountWithFusermount>(env));
+  exports.Set("fakeDevice", Napi::Function::New<MakeFakeDevice>(env));
   exports.Set("evictFromPageCache", Napi::Function::New<EvictFromPageCache>(env));
   exports.Set("readIfCached", Napi::Function::New<ReadIfCached>(env));
   exports.Set("crc32c", Napi::Function::New<Crc32c>(env));

@@ -10,6 +10,11 @@ export interface NativeAddon {
   mountDirectly(options: NativeMountOptions): number;
   /** The same through the setuid program `fusermount3`, which passes the descriptor over a socket. */
   mountWithFusermount(options: NativeMountOptions, program: string): number;
+  /**
+   * For tests: descriptors of a socket in the place of a FUSE device, and of its other end, where a test plays the kernel. The other end does
+   * not block.
+   */
+  fakeDevice(): [device: number, kernel: number];
   /** Drops clean cached pages of an open file; length 0 means to its end. Throws an Error with `errno`. */
   evictFromPageCache(fd: number, offsetBytes: number, lengthBytes: number): void;
   /** Reads what is in the page cache into `buffer`, without waiting: the number of bytes, or -1 when it would wait for the disk. */
