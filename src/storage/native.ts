@@ -87,6 +87,11 @@ export interface NativeSessionOptions {
   readonly maxWriteBytes: number;
   /** Serves a lone reader of small blocks from its own processor (native/near_server.h). */
   readonly nearServer: boolean;
+  /**
+   * Every request becomes a message, and replies are compared with what the inode table says: counters native_answers_compared_total and
+   * native_answer_differences_total, and `takeDifferences`.
+   */
+  readonly compare?: boolean;
 }
 
 /** Statistics of one tensor, block by block; `block` is its number in the tensor's order. Blocks are whole elements. */
@@ -147,6 +152,8 @@ export interface NativeSession extends NativeInodeTable {
    */
   publish(nodeid: number, extents: Float64Array, inline: Uint8Array, room: number): void;
   withdraw(nodeid: number): void;
+  /** Sentences about the first differences since the last call, with `compare`. */
+  takeDifferences(): string[];
   counters(): Record<string, number>;
   readTally(): NativeReadTally;
   /** Ends the threads if they are still running, and closes every descriptor. Nothing else may be called afterwards. */

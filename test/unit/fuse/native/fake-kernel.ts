@@ -19,13 +19,18 @@ export class FakeKernel {
   readonly #buffer = Buffer.alloc(LARGEST_REPLY);
   #lastUnique = 2n ** 62n;
 
-  constructor() {
+  constructor(options: { readonly compare?: boolean } = {}) {
     const addon = loadNative();
     if (addon === undefined) throw new Error('the addon is not built');
     const [device, kernel] = addon.fakeDevice();
     this.#kernel = kernel;
     // One thread, so that messages are served in their order.
-    this.session = new addon.Session(device, { threads: 1, maxWriteBytes: 1 << 20, nearServer: false });
+    this.session = new addon.Session(device, {
+      threads: 1,
+      maxWriteBytes: 1 << 20,
+      nearServer: false,
+      ...options,
+    });
     this.session.start(
       (message) => this.#forwarded.set(message.readBigUInt64LE(8), message),
       () => undefined,

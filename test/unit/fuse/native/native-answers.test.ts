@@ -179,6 +179,35 @@ test('an OPENDIR of a kernel that wants handles is answered the same, too', asyn
   assert.equal(served.reply.toString('hex'), expected?.toString('hex'));
 });
 
+test('a session that compares leaves every answer to JavaScript, and reports each one that differs', async (t) => {
+  const filesystem = await realTree(t);
+  const kernel = new FakeKernel({ compare: true });
+  t.after(() => kernel.close());
+  const published = await publish(kernel, filesystem, true);
+  const javaScript = new JavaScriptSide(filesystem);
+  const random = new RandomRequests(2, published);
+  const messages = Array.from({ length: 300 }, () => random.next());
+  const served = await kernel.serve(messages);
+  assert.ok(served.every((one) => one === undefined || 'forwarded' in one));
+  for (const reply of await javaScript.serve(messages)) if (reply !== undefined) kernel.session.reply(reply);
+  const { native_answers_compared_total: compared = 0, ...counters } = kernel.session.counters();
+  assert.ok(compared > 100, `${compared} compared`);
+  assert.equal(counters.native_answer_differences_total, 0);
+  assert.deepEqual(kernel.session.takeDifferences(), []);
+
+  const statfs = message('STATFS', { unique: 9001n, body: Buffer.alloc(0) });
+  await kernel.serve([statfs]);
+  const [reply] = await javaScript.serve([statfs]);
+  assert.ok(reply);
+  reply.writeUInt32LE(4095, 16 + 40);
+  kernel.session.reply(reply);
+  assert.equal(kernel.session.counters().native_answer_differences_total, 1);
+  assert.match(
+    kernel.session.takeDifferences().join(),
+    /opcode 17: [0-9a-f]+ from the inode table, [0-9a-f]+ from JavaScript/,
+  );
+});
+
 /** Answered natively whenever the question is a plain one. */
 const ANSWERED: readonly OpcodeName[] = [
   'LOOKUP',
