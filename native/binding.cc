@@ -12,8 +12,8 @@
 #include <thread>
 #include <vector>
 
-#include "attribute_reply.h"
 #include "copy_binding.h"
+#include "counters_binding.h"
 #include "crc32c.h"
 #include "device.h"
 #include "file_times.h"
@@ -63,6 +63,16 @@ Napi::Value MountDirectly(const Napi::CallbackInfo& info) {
 Napi::Value MountWithFusermount(const Napi::CallbackInfo& info) {
   MountOptions options = mount_options(info[0].As<Napi::Object>());
   return device_or_throw(info.Env(), mount_with_fusermount(options, info[1].As<Napi::String>().Utf8Value()));
+}
+
+/// fakeDevice(): [device, kernel]
+Napi::Value MakeFakeDevice(const Napi::CallbackInfo& info) {
+  FakeDevice ends = fake_device();
+  if (!ends.device) throw system_error(info.Env(), errno, std::string("socketpair: ") + strerror(errno));
+  auto result = Napi::Array::New(info.Env());
+  result.Set(0u, ends.device.release());
+  result.Set(1u, ends.kernel.release());
+  return result;
 }
 
 /// evictFromPageCache(fd, offset, length)
@@ -187,24 +197,9 @@ void deliver(Napi::Env env, Napi::Function, Handlers* handlers, Event* raw) {
   }
 }
 
-/// The counters of requests that session threads answer from the inode table.
-constexpr struct {
-  uint32_t opcode;
-  const char* name;
-} kTreeOpcodes[] = {
-    {FUSE_LOOKUP, "native_lookups_total"},           {FUSE_FORGET, "native_forgets_total"},
-    {FUSE_GETATTR, "native_getattrs_total"},         {FUSE_OPEN, "native_opens_total"},
-    {FUSE_STATFS, "native_statfses_total"},          {FUSE_RELEASE, "native_releases_total"},
-    {FUSE_GETXATTR, "native_getxattrs_total"},       {FUSE_LISTXATTR, "native_listxattrs_total"},
-    {FUSE_OPENDIR, "native_opendirs_total"},         {FUSE_READDIR, "native_readdirs_total"},
-    {FUSE_RELEASEDIR, "native_releasedirs_total"},   {FUSE_ACCESS, "native_accesses_total"},
-    {FUSE_BATCH_FORGET, "native_batch_forgets_total"}, {FUSE_READDIRPLUS, "native_readdirpluses_total"},
-    {kStatxOpcode, "native_statxs_total"},
-};
-
 using EventQueue = Napi::TypedThreadSafeFunction<Handlers, Event, deliver>;
 
-/// Session(fd, { threads, maxWriteBytes, nearServer })
+/// Session(fd, { threads, maxWriteBytes, nearServer, compare })
 class NativeSession : public Napi::ObjectWrap<NativeSession> {
  public:
   static Napi::Function Define(Napi::Env env) {
@@ -231,6 +226,7 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
                         InstanceMethod<&NativeSession::Tree<tree_binding::set_tree_defaults>>("setTreeDefaults"),
                         InstanceMethod<&NativeSession::Tree<tree_binding::set_statfs>>("setStatfs"),
                         InstanceMethod<&NativeSession::OpenFilesByRoom>("openFilesByRoom"),
+                        InstanceMethod<&NativeSession::TakeDifferences>("takeDifferences"),
                         InstanceMethod<&NativeSession::ReadCounters>("counters"),
                         InstanceMethod<&NativeSession::ReadReadTally>("readTally"),
                         InstanceMethod<&NativeSession::Close>("close")});
@@ -242,6 +238,7 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
     settings.threads = options.Get("threads").As<Napi::Number>().Uint32Value();
     settings.max_write_bytes = bytes(options.Get("maxWriteBytes"));
     settings.near_server = flag(options, "nearServer");
+    settings.compare = flag(options, "compare");
     session_ = std::make_unique<Session>(Descriptor(info[0].As<Napi::Number>().Int32Value()), settings);
     // Threads must not outlive the environment they post to.
     hook_ = info.Env().AddCleanupHook(&NativeSession::end, this);
@@ -396,54 +393,13 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
 
   void Withdraw(const Napi::CallbackInfo& info) { session().layouts().publish(bytes(info[0]), nullptr); }
 
-  Napi::Value ReadCounters(const Napi::CallbackInfo& info) {
-    const Counters& counters = session().counters();
-    Napi::Object result = Napi::Object::New(info.Env());
-    auto set = [&](const char* name, uint64_t value) { result.Set(name, static_cast<double>(value)); };
-    set("requests_total", counters.requests);
-    set("forwarded_requests_total", counters.forwarded);
-    set("native_reads_total", counters.native_reads.reads());
-    set("native_read_bytes_total", counters.native_reads.bytes());
-    set("native_read_errors_total", counters.native_read_errors);
-    set("near_periods_total", counters.near_periods);
-    for (const auto& [opcode, name] : kTreeOpcodes) set(name, counters.answers.answers(opcode));
-    return result;
-  }
-
-  /// readTally(): {bounds: seconds, rooms: [{bytes, seconds, durations: reads that took no longer than each bound, and longer}]}
-  Napi::Value ReadReadTally(const Napi::CallbackInfo& info) {
-    Napi::Env env = info.Env();
-    auto seconds = [](uint64_t nanoseconds) { return static_cast<double>(nanoseconds) / 1e9; };
-    auto bounds = Napi::Array::New(env);
-    for (uint64_t bound : ReadTally::kBoundsNanoseconds) {
-      bounds.Set(bounds.Length(), Napi::Number::New(env, seconds(bound)));
-    }
-    auto rooms = Napi::Array::New(env);
-    for (const ReadTally::Room& room : session().counters().native_reads.rooms()) {
-      auto durations = Napi::Array::New(env);
-      for (const auto& count : room.durations) {
-        durations.Set(durations.Length(), Napi::Number::New(env, static_cast<double>(count.load())));
-      }
-      Napi::Object one = Napi::Object::New(env);
-      one.Set("bytes", static_cast<double>(room.bytes.load()));
-      one.Set("seconds", seconds(room.nanoseconds.load()));
-      one.Set("durations", durations);
-      rooms.Set(rooms.Length(), one);
-    }
-    Napi::Object tally = Napi::Object::New(env);
-    tally.Set("bounds", bounds);
-    tally.Set("rooms", rooms);
-    return tally;
-  }
-
-  /// openFilesByRoom(): Float64Array
+  Napi::Value ReadCounters(const Napi::CallbackInfo& info) { return counters_binding::counters(info.Env(), session()); }
+  Napi::Value ReadReadTally(const Napi::CallbackInfo& info) { return counters_binding::read_tally(info.Env(), session()); }
   Napi::Value OpenFilesByRoom(const Napi::CallbackInfo& info) {
-    const AnswerTally& tally = session().counters().answers;
-    auto open = Napi::Float64Array::New(info.Env(), AnswerTally::kRooms);
-    for (size_t room = 0; room < AnswerTally::kRooms; room++) {
-      open[room] = static_cast<double>(tally.opens(room)) - static_cast<double>(tally.releases(room));
-    }
-    return open;
+    return counters_binding::open_files_by_room(info.Env(), session());
+  }
+  Napi::Value TakeDifferences(const Napi::CallbackInfo& info) {
+    return counters_binding::take_differences(info.Env(), session());
   }
 
   /// close(): ends the threads and gives back every descriptor; nothing else may be called any more
@@ -463,6 +419,7 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
 Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("mountDirectly", Napi::Function::New<MountDirectly>(env));
   exports.Set("mountWithFusermount", Napi::Function::New<MountWithFusermount>(env));
+  exports.Set("fakeDevice", Napi::Function::New<MakeFakeDevice>(env));
   exports.Set("evictFromPageCache", Napi::Function::New<EvictFromPageCache>(env));
   exports.Set("readIfCached", Napi::Function::New<ReadIfCached>(env));
   exports.Set("crc32c", Napi::Function::New<Crc32c>(env));

@@ -3,9 +3,11 @@
     {
       "target_name": "mlfs_native",
       "sources": [
+        "answer_comparison.cc",
         "attribute_reply.cc",
         "binding.cc",
         "copy_binding.cc",
+        "counters_binding.cc",
         "crc32c.cc",
         "device.cc",
         "directory_listing.cc",

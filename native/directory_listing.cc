@@ -1,7 +1,6 @@
 #include "directory_listing.h"
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
 
 #include "name_hash.h"
@@ -29,11 +28,9 @@ std::unique_ptr<const DirectoryListing> DirectoryListing::make(uint8_t flags, co
     names_bytes += entry.name.size();
   }
   if (count > UINT32_MAX / 2 || names_bytes > UINT32_MAX) return nullptr;
-  const size_t buckets = count <= kUnindexed ? 0 : std::bit_ceil(count + count / 2);
-  const size_t behind =
-      (has_offsets ? count * sizeof(uint64_t) : 0) + (2 * count + buckets) * sizeof(uint32_t) + names_bytes;
+  const size_t behind = count * ((has_offsets ? sizeof(uint64_t) : 0) + 2 * sizeof(uint32_t)) + names_bytes;
   std::unique_ptr<DirectoryListing> listing(
-      new (behind) DirectoryListing(flags, has_offsets, static_cast<uint32_t>(count), static_cast<uint32_t>(buckets)));
+      new (behind) DirectoryListing(flags, has_offsets, static_cast<uint32_t>(count)));
   auto* offsets = const_cast<uint64_t*>(listing->offsets());
   auto* nodeids = const_cast<uint32_t*>(listing->nodeids());
   auto* ends = const_cast<uint32_t*>(listing->ends());
@@ -46,31 +43,36 @@ std::unique_ptr<const DirectoryListing> DirectoryListing::make(uint8_t flags, co
     end += static_cast<uint32_t>(entries[i].name.size());
     ends[i] = end;
   }
-  listing->index_names();
   return listing;
 }
 
-/// Linear probing; at most two thirds of the buckets are used.
-void DirectoryListing::index_names() {
-  if (buckets_ == 0) return;
-  auto* buckets = const_cast<uint32_t*>(table());
-  std::fill_n(buckets, buckets_, kNone);
+/// Two readers that come first both make the table, and one is kept.
+const uint32_t* DirectoryListing::buckets() const {
+  const uint32_t* there = buckets_.load(std::memory_order_acquire);
+  if (there != nullptr) return there;
+  const size_t mask = bucket_count() - 1;
+  auto made = std::make_unique_for_overwrite<uint32_t[]>(mask + 1);
+  std::fill_n(made.get(), mask + 1, kNone);
   for (uint32_t i = 0; i < count_; i++) {
-    size_t bucket = name_hash(name(i)) & (buckets_ - 1);
-    while (buckets[bucket] != kNone) bucket = (bucket + 1) & (buckets_ - 1);
-    buckets[bucket] = i;
+    size_t bucket = name_hash(name(i)) & mask;
+    while (made[bucket] != kNone) bucket = (bucket + 1) & mask;
+    made[bucket] = i;
   }
+  if (buckets_.compare_exchange_strong(there, made.get(), std::memory_order_acq_rel)) return made.release();
+  return there;
 }
 
 std::optional<size_t> DirectoryListing::find(std::string_view wanted) const {
-  if (buckets_ == 0) {
+  if (count_ <= kUnindexed) {
     for (size_t i = 0; i < count_; i++) {
       if (name(i) == wanted) return i;
     }
     return std::nullopt;
   }
-  for (size_t bucket = name_hash(wanted) & (buckets_ - 1);; bucket = (bucket + 1) & (buckets_ - 1)) {
-    const uint32_t index = table()[bucket];
+  const uint32_t* table = buckets();
+  const size_t mask = bucket_count() - 1;
+  for (size_t bucket = name_hash(wanted) & mask;; bucket = (bucket + 1) & mask) {
+    const uint32_t index = table[bucket];
     if (index == kNone) return std::nullopt;
     if (name(index) == wanted) return index;
   }

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <atomic>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -15,11 +17,12 @@ struct ListedName {
   std::string_view name;
 };
 
-/// The names of one directory. Immutable once published, and one allocation: half of the folders of a model have a handful of entries.
+/// The names of one directory. Immutable once published, and one allocation: most folders of a model have a handful of entries.
 ///
-/// Behind the object lie, in this order: the offsets (none if they are 3, 4, 5, …), the nodeids, where each name ends, the hash table (none
-/// if there are few entries), and the bytes of the names.
-class alignas(8) DirectoryListing {
+/// Behind the object lie, in this order: the offsets (none if they are 3, 4, 5, …), the nodeids, where each name ends, and the bytes of the
+/// names. Where there are many names, the first reader that looks for one makes a hash table: the writer, which is the event loop's thread,
+/// does not wait for that.
+class DirectoryListing {
  public:
   enum Flag : uint8_t {
     kComplete = 1,      ///< a name that is not here does not exist
@@ -30,6 +33,9 @@ class alignas(8) DirectoryListing {
 
   /// Null if the offsets do not ascend from kFirstOffset, or a number is too large. `entries` has `count` entries.
   static std::unique_ptr<const DirectoryListing> make(uint8_t flags, const ListedName* entries, size_t count);
+  ~DirectoryListing() { delete[] buckets_.load(std::memory_order_relaxed); }
+  DirectoryListing(const DirectoryListing&) = delete;
+  DirectoryListing& operator=(const DirectoryListing&) = delete;
   static void operator delete(void* listing) { ::operator delete(listing); }
 
   bool has(Flag flag) const { return (flags_ & flag) != 0; }
@@ -47,21 +53,22 @@ class alignas(8) DirectoryListing {
   size_t first_after(uint64_t offset) const;
 
  private:
-  DirectoryListing(uint8_t flags, bool has_offsets, uint32_t count, uint32_t buckets)
-      : count_(count), buckets_(buckets), flags_(flags), has_offsets_(has_offsets) {}
+  DirectoryListing(uint8_t flags, bool has_offsets, uint32_t count)
+      : count_(count), flags_(flags), has_offsets_(has_offsets) {}
 
   static void* operator new(size_t own, size_t behind) { return ::operator new(own + behind); }
 
-  void index_names();
+  /// A power of 2; at most two thirds of the buckets are used.
+  size_t bucket_count() const { return std::bit_ceil(size_t{count_} + count_ / 2); }
+  const uint32_t* buckets() const;
 
   const uint64_t* offsets() const { return reinterpret_cast<const uint64_t*>(this + 1); }
   const uint32_t* nodeids() const { return reinterpret_cast<const uint32_t*>(offsets() + (has_offsets_ ? count_ : 0)); }
   const uint32_t* ends() const { return nodeids() + count_; }
-  const uint32_t* table() const { return ends() + count_; }
-  const char* names() const { return reinterpret_cast<const char*>(table() + buckets_); }
+  const char* names() const { return reinterpret_cast<const char*>(ends() + count_); }
 
+  mutable std::atomic<const uint32_t*> buckets_{nullptr};  // each the index of a name, or none
   const uint32_t count_;
-  const uint32_t buckets_;  // 0, or a power of 2
   const uint8_t flags_;
   const bool has_offsets_;
 };

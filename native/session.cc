@@ -98,6 +98,12 @@ class Session::Server {
     const TreeRequests::Outcome outcome = tree_requests_.serve(buffer_.data(), length);
     if (outcome != TreeRequests::Outcome::kReply) return outcome == TreeRequests::Outcome::kFinished;
     const TreeReply& reply = tree_requests_.reply();
+    if (session_.comparison_) {
+      const auto& header = *reinterpret_cast<const fuse_in_header*>(buffer_.data());
+      session_.comparison_->expect(header.opcode, header.unique, reply.data(), reply.size());
+      return false;
+    }
+    tree_requests_.give_references();
     if (session_.reply(reply.data(), reply.size()) == ENOENT) tree_requests_.take_back_references();
     return true;
   }
@@ -115,6 +121,7 @@ class Session::Server {
 Session::Session(Descriptor device, const SessionOptions& options)
     : device_(std::move(device)),
       options_(options),
+      comparison_(options.compare ? std::make_unique<AnswerComparison>() : nullptr),
       epochs_(options.threads + 1),  // and the near server
       layouts_(epochs_),
       inodes_(epochs_),
@@ -151,6 +158,7 @@ void Session::stop() {
 }
 
 int Session::reply(const uint8_t* message, size_t length) {
+  if (comparison_) comparison_->check(message, length);
   return write(device_.get(), message, length) < 0 ? errno : 0;
 }
 

@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "answer_comparison.h"
 #include "backing_file.h"
 #include "counters.h"
 #include "descriptor.h"
@@ -27,6 +28,8 @@ struct SessionOptions {
   uint64_t max_write_bytes = uint64_t{1} << 20;
   /// Serve a lone reader of small blocks from its own processor.
   bool near_server = true;
+  /// Leave every request to the control plane, and compare its replies with what the inode table says.
+  bool compare = false;
 };
 
 /// One connection to the kernel: threads that read requests from the device, answer READ of published inodes and what the inode table knows,
@@ -75,6 +78,8 @@ class Session {
   void switch_overlay(BackingFile& image, std::vector<ChunkChange> changes);
 
   Notifier& notifier() { return notifier_; }
+  /// Null unless the options say so.
+  AnswerComparison* comparison() { return comparison_.get(); }
   const Counters& counters() const { return counters_; }
 
  private:
@@ -90,6 +95,7 @@ class Session {
   Descriptor device_;
   SessionOptions options_;
   Counters counters_;
+  std::unique_ptr<AnswerComparison> comparison_;
   std::mutex files_mutex_;
   Epochs epochs_;
   std::vector<std::unique_ptr<BackingFile>> files_;

@@ -36,10 +36,15 @@ TreeRequests::Outcome TreeRequests::serve(uint8_t* message, size_t& length) {
   reply_.begin(header_.unique);
   referenced_.clear();
   const Outcome outcome = dispatch(message, length);
-  if (outcome == Outcome::kForward) return outcome;
+  if (outcome == Outcome::kFinished) tally_.add(header_.opcode);
+  return outcome;
+}
+
+void TreeRequests::give_references() {
   for (const uint32_t nodeid : referenced_) table_.add_reference(nodeid, true);
   tally_.add(header_.opcode);
-  return outcome;
+  if (header_.opcode == FUSE_OPEN) tally_.opened(row_->room);
+  if (header_.opcode == FUSE_RELEASE) tally_.released(row_->room);
 }
 
 TreeRequests::Outcome TreeRequests::dispatch(uint8_t* message, size_t& length) {
@@ -154,18 +159,16 @@ TreeRequests::Outcome TreeRequests::open() {
   if (body_bytes_ < sizeof(fuse_open_in) || !row_->has(InodeRow::kReadable)) return Outcome::kForward;
   const auto flags = field<uint32_t>(offsetof(fuse_open_in, flags));
   if ((flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0) return Outcome::kForward;
-  // The control plane refuses: it says why in its log.
+  // A refusal is the control plane's, which may know more groups.
   if (permits(owned(*row_, *defaults_), R_OK, {header_.uid, header_.gid}) != Permitted::kYes) return Outcome::kForward;
   fuse_open_out opened = {};
   opened.open_flags = FOPEN_KEEP_CACHE | FOPEN_NOFLUSH;
-  tally_.opened(row_->room);
   return with(opened);
 }
 
 TreeRequests::Outcome TreeRequests::release() {
   if (body_bytes_ < sizeof(fuse_release_in) || !row_->has(InodeRow::kReadable)) return Outcome::kForward;
   if (field<uint64_t>(offsetof(fuse_release_in, fh)) != 0) return Outcome::kForward;
-  tally_.released(row_->room);
   return empty();
 }
 

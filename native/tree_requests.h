@@ -26,11 +26,13 @@ class TreeRequests {
     kFinished,  ///< there is nothing to send
   };
 
-  /// Serves one message within an Epochs::Guard. References that the reply gives are counted already. Of a BATCH_FORGET the part that is for
-  /// the control plane stays in `message`, which becomes shorter.
+  /// Serves one message. Of a BATCH_FORGET the part that is for the control plane stays in `message`, which becomes shorter. This and what
+  /// follows must be called within one Epochs::Guard.
   Outcome serve(uint8_t* message, size_t& length);
   const TreeReply& reply() const { return reply_; }
-  /// The kernel did not take the reply. Must be called within the same guard.
+  /// Counts the references that the reply gives: before it is sent, because a FORGET may follow at once.
+  void give_references();
+  /// The kernel did not take the reply.
   void take_back_references();
 
  private:

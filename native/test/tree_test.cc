@@ -96,7 +96,9 @@ struct Scene {
     if (body_bytes > 0) memcpy(message.data() + sizeof header, body, body_bytes);
     length = message.size();
     Epochs::Guard guard(epochs, 0);
-    return requests.serve(message.data(), length);
+    const Outcome outcome = requests.serve(message.data(), length);
+    if (outcome == Outcome::kReply) requests.give_references();
+    return outcome;
   }
   Outcome ask(uint32_t opcode, uint64_t nodeid) { return ask(opcode, nodeid, nullptr, 0); }
   Outcome lookup(uint64_t parent, const std::string& name) { return ask(FUSE_LOOKUP, parent, name.c_str(), name.size() + 1); }
@@ -138,6 +140,23 @@ void names_are_found_in_listings_of_any_size() {
       CHECK(made->find(names[i]) == i && made->nodeid(i) == 100 + i && made->offset(i) == 3 + i && made->name(i) == names[i]);
     }
     CHECK(!made->find("layers.3.weight") && !made->find(""));
+  }
+}
+
+void readers_that_look_into_a_large_listing_at_once_find_the_same() {
+  std::vector<std::string> names;
+  for (size_t i = 0; i < 5000; i++) names.push_back(std::to_string(i));
+  std::vector<ListedName> entries;
+  for (size_t i = 0; i < names.size(); i++) entries.push_back({100 + i, 3 + i, names[i]});
+  for (int round = 0; round < 20; round++) {
+    auto made = listing(0, entries);
+    std::vector<std::thread> threads;
+    for (size_t first = 0; first < 3; first++) {
+      threads.emplace_back([&, first] {
+        for (size_t i = first; i < names.size(); i += 501) CHECK(made->find(names[i]) == i);
+      });
+    }
+    for (auto& thread : threads) thread.join();
   }
 }
 
@@ -323,6 +342,7 @@ void readers_see_whole_states_while_the_writer_changes_everything() {
         if (requests.serve(reinterpret_cast<uint8_t*>(&message), length) != Outcome::kReply) continue;
         answered++;
         if (turn % 2 == 0) {
+          requests.give_references();
           requests.take_back_references();
           continue;
         }
@@ -380,6 +400,7 @@ void references_of_many_threads_add_up() {
 
 int main() {
   names_are_found_in_listings_of_any_size();
+  readers_that_look_into_a_large_listing_at_once_find_the_same();
   a_listing_goes_on_after_any_offset();
   a_lookup_gives_the_entry_and_counts_the_reference();
   a_missing_name_is_absent_only_where_the_listing_is_complete();

@@ -10,6 +10,11 @@ export interface NativeAddon {
   mountDirectly(options: NativeMountOptions): number;
   /** The same through the setuid program `fusermount3`, which passes the descriptor over a socket. */
   mountWithFusermount(options: NativeMountOptions, program: string): number;
+  /**
+   * For tests: descriptors of a socket in the place of a FUSE device, and of its other end, where a test plays the kernel. The other end does
+   * not block.
+   */
+  fakeDevice(): [device: number, kernel: number];
   /** Drops clean cached pages of an open file; length 0 means to its end. Throws an Error with `errno`. */
   evictFromPageCache(fd: number, offsetBytes: number, lengthBytes: number): void;
   /** Reads what is in the page cache into `buffer`, without waiting: the number of bytes, or -1 when it would wait for the disk. */
@@ -82,6 +87,11 @@ export interface NativeSessionOptions {
   readonly maxWriteBytes: number;
   /** Serves a lone reader of small blocks from its own processor (native/near_server.h). */
   readonly nearServer: boolean;
+  /**
+   * Every request becomes a message, and replies are compared with what the inode table says: counters native_answers_compared_total and
+   * native_answer_differences_total, and `takeDifferences`.
+   */
+  readonly compare?: boolean;
 }
 
 /** Statistics of one tensor, block by block; `block` is its number in the tensor's order. Blocks are whole elements. */
@@ -142,6 +152,8 @@ export interface NativeSession extends NativeInodeTable {
    */
   publish(nodeid: number, extents: Float64Array, inline: Uint8Array, room: number): void;
   withdraw(nodeid: number): void;
+  /** Sentences about the first differences since the last call, with `compare`. */
+  takeDifferences(): string[];
   counters(): Record<string, number>;
   readTally(): NativeReadTally;
   /** Ends the threads if they are still running, and closes every descriptor. Nothing else may be called afterwards. */
