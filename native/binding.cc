@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "copy_binding.h"
+#include "counters_binding.h"
 #include "crc32c.h"
 #include "device.h"
 #include "file_times.h"
@@ -20,6 +21,7 @@
 #include "page_cache.h"
 #include "place_binding.h"
 #include "session.h"
+#include "tree_binding.h"
 #include "view_binding.h"
 
 namespace {
@@ -62,6 +64,16 @@ Napi::Value MountDirectly(const Napi::CallbackInfo& info) {
 Napi::Value MountWithFusermount(const Napi::CallbackInfo& info) {
   MountOptions options = mount_options(info[0].As<Napi::Object>());
   return device_or_throw(info.Env(), mount_with_fusermount(options, info[1].As<Napi::String>().Utf8Value()));
+}
+
+/// fakeDevice(): [device, kernel]
+Napi::Value MakeFakeDevice(const Napi::CallbackInfo& info) {
+  FakeDevice ends = fake_device();
+  if (!ends.device) throw system_error(info.Env(), errno, std::string("socketpair: ") + strerror(errno));
+  auto result = Napi::Array::New(info.Env());
+  result.Set(0u, ends.device.release());
+  result.Set(1u, ends.kernel.release());
+  return result;
 }
 
 /// evictFromPageCache(fd, offset, length)
@@ -136,9 +148,9 @@ Napi::Value SetTimes(const Napi::CallbackInfo& info) {
   return change->start();
 }
 
-/// What crosses from a thread of the session to JavaScript: a request, a notification that was sent, or the end.
+/// What crosses from a thread of the session to JavaScript: a request, a notification that was sent, forgotten inodes, or the end.
 struct Event {
-  enum class Kind { kMessage, kNotified, kEnd };
+  enum class Kind { kMessage, kNotified, kForgotten, kEnd };
   Kind kind;
   std::vector<uint8_t> message;
   double notification = 0;
@@ -149,6 +161,8 @@ struct Handlers {
   Napi::FunctionReference on_message;
   Napi::FunctionReference on_notified;
   Napi::FunctionReference on_end;
+  Napi::FunctionReference on_forgotten;
+  std::shared_ptr<ReferenceNews> news;
 };
 
 /// Messages of at least this size are handed over without another copy. Smaller ones are not worth a finalizer.
@@ -173,6 +187,11 @@ void deliver(Napi::Env env, Napi::Function, Handlers* handlers, Event* raw) {
     case Event::Kind::kNotified:
       handlers->on_notified.Call({Napi::Number::New(env, event->notification), Napi::Number::New(env, event->error)});
       return;
+    case Event::Kind::kForgotten: {
+      const std::vector<uint32_t> forgotten = handlers->news->take_forgotten();
+      if (!forgotten.empty()) handlers->on_forgotten.Call({tree_binding::numbers(env, forgotten)});
+      return;
+    }
     case Event::Kind::kEnd:
       handlers->on_end.Call({Napi::Number::New(env, event->error)});
       return;
@@ -181,7 +200,7 @@ void deliver(Napi::Env env, Napi::Function, Handlers* handlers, Event* raw) {
 
 using EventQueue = Napi::TypedThreadSafeFunction<Handlers, Event, deliver>;
 
-/// Session(fd, { threads, maxWriteBytes, nearServer })
+/// Session(fd, { threads, maxWriteBytes, nearServer, compare })
 class NativeSession : public Napi::ObjectWrap<NativeSession> {
  public:
   static Napi::Function Define(Napi::Env env) {
@@ -196,6 +215,20 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
                         InstanceMethod<&NativeSession::Publish>("publish"),
                         InstanceMethod<&NativeSession::Withdraw>("withdraw"),
                         InstanceMethod<&NativeSession::ExpectView>("expectView"),
+                        InstanceMethod<&NativeSession::Tree<tree_binding::add_inodes>>("addInodes"),
+                        InstanceMethod<&NativeSession::Tree<tree_binding::change_inode>>("changeInode"),
+                        InstanceMethod<&NativeSession::Tree<tree_binding::withdraw_inodes>>("withdrawInodes"),
+                        InstanceMethod<&NativeSession::Tree<tree_binding::publish_listings>>("publishListings"),
+                        InstanceMethod<&NativeSession::Tree<tree_binding::withdraw_listing>>("withdrawListing"),
+                        InstanceMethod<&NativeSession::Tree<tree_binding::withdraw_all>>("withdrawAll"),
+                        InstanceMethod<&NativeSession::Tree<tree_binding::add_reference>>("addReference"),
+                        InstanceMethod<&NativeSession::Tree<tree_binding::drop_references>>("dropReferences"),
+                        InstanceMethod<&NativeSession::Tree<tree_binding::references>>("references"),
+                        InstanceMethod<&NativeSession::Tree<tree_binding::take_remembered>>("takeRemembered"),
+                        InstanceMethod<&NativeSession::Tree<tree_binding::set_tree_defaults>>("setTreeDefaults"),
+                        InstanceMethod<&NativeSession::Tree<tree_binding::set_statfs>>("setStatfs"),
+                        InstanceMethod<&NativeSession::OpenFilesByRoom>("openFilesByRoom"),
+                        InstanceMethod<&NativeSession::TakeDifferences>("takeDifferences"),
                         InstanceMethod<&NativeSession::ReadCounters>("counters"),
                         InstanceMethod<&NativeSession::ReadReadTally>("readTally"),
                         InstanceMethod<&NativeSession::Close>("close")});
@@ -207,6 +240,7 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
     settings.threads = options.Get("threads").As<Napi::Number>().Uint32Value();
     settings.max_write_bytes = bytes(options.Get("maxWriteBytes"));
     settings.near_server = flag(options, "nearServer");
+    settings.compare = flag(options, "compare");
     session_ = std::make_unique<Session>(Descriptor(info[0].As<Napi::Number>().Int32Value()), settings);
     // Threads must not outlive the environment they post to.
     hook_ = info.Env().AddCleanupHook(&NativeSession::end, this);
@@ -217,9 +251,11 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
   static void end(NativeSession* self) { self->session_->stop(); }
 
   void Start(const Napi::CallbackInfo& info) {
-    auto* handlers = new Handlers{Napi::Persistent(info[0].As<Napi::Function>()),
-                                  Napi::Persistent(info[1].As<Napi::Function>()),
-                                  Napi::Persistent(info[2].As<Napi::Function>())};
+    auto handler = [&info](size_t at) {
+      return info[at].IsFunction() ? Napi::Persistent(info[at].As<Napi::Function>()) : Napi::FunctionReference();
+    };
+    auto* handlers = new Handlers{handler(0), handler(1), handler(2), handler(3), session().inodes().news()};
+    if (!handlers->on_forgotten.IsEmpty()) handlers->news->on_forgotten([this] { post(new Event{.kind = Event::Kind::kForgotten, .message = {}}); });
     queue_ = EventQueue::New(info.Env(), "mlfs-session", 0, 1, handlers,
                              [](Napi::Env, void*, Handlers* owned) { delete owned; }, static_cast<void*>(nullptr));
     session().start(
@@ -230,6 +266,11 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
           post(new Event{.kind = Event::Kind::kEnd, .message = {}, .error = error});
           queue_.Release();
         });
+  }
+
+  template <Napi::Value (*Function)(const Napi::CallbackInfo&, InodeTable&, const tree_binding::Files&)>
+  Napi::Value Tree(const Napi::CallbackInfo& info) {
+    return Function(info, session().inodes(), files_);
   }
 
   /// Throws after `close`.
@@ -358,43 +399,16 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
   Napi::Value ExpectView(const Napi::CallbackInfo& info) { return NativeKernelView::Expect(info, session().view_opens()); }
 
   Napi::Value ReadCounters(const Napi::CallbackInfo& info) {
-    const Counters& counters = session().counters();
-    Napi::Object result = Napi::Object::New(info.Env());
-    auto set = [&](const char* name, uint64_t value) { result.Set(name, static_cast<double>(value)); };
-    set("requests_total", counters.requests);
-    set("forwarded_requests_total", counters.forwarded);
-    set("native_reads_total", counters.native_reads.reads());
-    set("native_read_bytes_total", counters.native_reads.bytes());
-    set("native_read_errors_total", counters.native_read_errors);
-    set("near_periods_total", counters.near_periods);
+    Napi::Object result = counters_binding::counters(info.Env(), session());
     set_view_counters(result, session().view_opens()->counters());
     return result;
   }
-
-  /// readTally(): {bounds: seconds, rooms: [{bytes, seconds, durations: reads that took no longer than each bound, and longer}]}
-  Napi::Value ReadReadTally(const Napi::CallbackInfo& info) {
-    Napi::Env env = info.Env();
-    auto seconds = [](uint64_t nanoseconds) { return static_cast<double>(nanoseconds) / 1e9; };
-    auto bounds = Napi::Array::New(env);
-    for (uint64_t bound : ReadTally::kBoundsNanoseconds) {
-      bounds.Set(bounds.Length(), Napi::Number::New(env, seconds(bound)));
-    }
-    auto rooms = Napi::Array::New(env);
-    for (const ReadTally::Room& room : session().counters().native_reads.rooms()) {
-      auto durations = Napi::Array::New(env);
-      for (const auto& count : room.durations) {
-        durations.Set(durations.Length(), Napi::Number::New(env, static_cast<double>(count.load())));
-      }
-      Napi::Object one = Napi::Object::New(env);
-      one.Set("bytes", static_cast<double>(room.bytes.load()));
-      one.Set("seconds", seconds(room.nanoseconds.load()));
-      one.Set("durations", durations);
-      rooms.Set(rooms.Length(), one);
-    }
-    Napi::Object tally = Napi::Object::New(env);
-    tally.Set("bounds", bounds);
-    tally.Set("rooms", rooms);
-    return tally;
+  Napi::Value ReadReadTally(const Napi::CallbackInfo& info) { return counters_binding::read_tally(info.Env(), session()); }
+  Napi::Value OpenFilesByRoom(const Napi::CallbackInfo& info) {
+    return counters_binding::open_files_by_room(info.Env(), session());
+  }
+  Napi::Value TakeDifferences(const Napi::CallbackInfo& info) {
+    return counters_binding::take_differences(info.Env(), session());
   }
 
   /// close(): ends the threads and gives back every descriptor; nothing else may be called any more
@@ -414,6 +428,7 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
 Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("mountDirectly", Napi::Function::New<MountDirectly>(env));
   exports.Set("mountWithFusermount", Napi::Function::New<MountWithFusermount>(env));
+  exports.Set("fakeDevice", Napi::Function::New<MakeFakeDevice>(env));
   exports.Set("evictFromPageCache", Napi::Function::New<EvictFromPageCache>(env));
   exports.Set("readIfCached", Napi::Function::New<ReadIfCached>(env));
   exports.Set("crc32c", Napi::Function::New<Crc32c>(env));

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "answer_tally.h"
 #include "read_tally.h"
 
 namespace mlfs {
@@ -13,6 +14,7 @@ struct Counters {
   std::atomic<uint64_t> forwarded{0};         ///< of those, handed to the control plane
   ReadTally native_reads;                     ///< READs answered here
   std::atomic<uint64_t> native_read_errors{0};
+  AnswerTally answers;                        ///< other requests answered here
   std::atomic<uint64_t> near_periods{0};        ///< times a lone reader was served from its own processor
 };
 

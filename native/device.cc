@@ -129,4 +129,14 @@ MountResult mount_with_fusermount(const MountOptions& options, const std::string
   return {.device = std::move(device), .error = 0, .message = {}};
 }
 
+FakeDevice fake_device() {
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return {};
+  // Enough for the largest messages.
+  const int room = 8 << 20;
+  for (const int end : ends) setsockopt(end, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+  fcntl(ends[1], F_SETFL, O_RDWR | O_NONBLOCK);
+  return {.device = Descriptor(ends[0]), .kernel = Descriptor(ends[1])};
+}
+
 }  // namespace mlfs

@@ -27,4 +27,13 @@ MountResult mount_directly(const MountOptions& options);
 /// Mounts through the setuid program fusermount3 and receives the device descriptor over its socket (_FUSE_COMMFD).
 MountResult mount_with_fusermount(const MountOptions& options, const std::string& fusermount);
 
+/// Two ends of a connection that keeps messages apart, as /dev/fuse does: tests serve a session at the first end and play the kernel at
+/// the second, which does not block.
+struct FakeDevice {
+  Descriptor device;
+  Descriptor kernel;
+};
+/// Empty descriptors, with errno, if the system has no sockets left.
+FakeDevice fake_device();
+
 }  // namespace mlfs

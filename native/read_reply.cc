@@ -12,11 +12,20 @@ namespace mlfs {
 ReadReply::ReadReply(int device, Counters& counters) : device_(device), counters_(counters) {}
 
 void ReadReply::fill(const FileLayout& layout, uint64_t offset, uint64_t length) {
-  length_ = offset >= layout.size() ? 0 : std::min(length, layout.size() - offset);
-  room_ = layout.room();
+  begin(layout.size(), layout.room(), offset, length);
+  is_read_ = length_ == 0 || read_all(layout, offset);
+}
+
+void ReadReply::fill(const InodeRow& row, uint64_t offset, uint64_t length) {
+  begin(row.size, row.room, offset, length);
+  is_read_ = length_ == 0 || read_image(buffer_.data(), *row.file, row.offset + offset, length_);
+}
+
+void ReadReply::begin(uint64_t size, uint8_t room, uint64_t offset, uint64_t length) {
+  length_ = offset >= size ? 0 : std::min(length, size - offset);
+  room_ = room;
   was_cached_ = true;
   if (length_ > buffer_.size()) buffer_.resize(length_);
-  is_read_ = length_ == 0 || read_all(layout, offset);
 }
 
 void ReadReply::send(uint64_t unique, ReadTally::Clock::time_point began) {

@@ -6,6 +6,7 @@
 #include "backing_file.h"
 #include "counters.h"
 #include "file_layout.h"
+#include "inode_row.h"
 
 namespace mlfs {
 
@@ -20,12 +21,15 @@ class ReadReply {
 
   /// Reads [offset, offset + length) of `layout`, cut at its end.
   void fill(const FileLayout& layout, uint64_t offset, uint64_t length);
+  /// The same of an inode whose bytes are one run of a file.
+  void fill(const InodeRow& row, uint64_t offset, uint64_t length);
   /// Replies to request `unique`, which arrived at `began`, with the bytes read, or with EIO if reading failed.
   void send(uint64_t unique, ReadTally::Clock::time_point began);
   /// False if the last `fill` is known to have waited for a disk.
   bool was_cached() const { return was_cached_; }
 
  private:
+  void begin(uint64_t size, uint8_t room, uint64_t offset, uint64_t length);
   bool read_all(const FileLayout& layout, uint64_t offset);
   bool read_image(uint8_t* to, const BackingFile& image, uint64_t offset, uint64_t length);
   bool read_file(uint8_t* to, const BackingFile& file, uint64_t offset, uint64_t length);

@@ -9,6 +9,7 @@
 #include <chrono>
 
 #include "passthrough.h"
+#include "tree_requests.h"
 
 namespace mlfs {
 
@@ -32,6 +33,7 @@ class Session::Server {
       : session_(session),
         reader_(reader),
         read_reply_(session.device_.get(), session.counters_),
+        tree_requests_(session.inodes_, session.counters_.answers),
         // FUSE_MIN_READ_BUFFER, or a WRITE with its headers.
         buffer_(std::max<size_t>(FUSE_MIN_READ_BUFFER, session.options_.max_write_bytes + 4096)) {}
 
@@ -41,9 +43,9 @@ class Session::Server {
     if (length < 0) return errno;
     if (static_cast<size_t>(length) < sizeof(fuse_in_header)) return 0;
     session_.counters_.requests.fetch_add(1, std::memory_order_relaxed);
-    if (serve_read(static_cast<size_t>(length))) return 0;
-    if (session_.view_opens_->serve(buffer_.data(), static_cast<size_t>(length))) return 0;
-    session_.forward(std::vector<uint8_t>(buffer_.begin(), buffer_.begin() + length));
+    auto left = static_cast<size_t>(length);
+    if (serve_read(left) || session_.view_opens_->serve(buffer_.data(), left) || serve_tree(left)) return 0;
+    session_.forward(std::vector<uint8_t>(buffer_.data(), buffer_.data() + left));
     return 0;
   }
 
@@ -67,11 +69,33 @@ class Session::Server {
       if (switches % 2 == 1) continue;
       Epochs::Guard guard(session_.epochs_, reader_);
       const FileLayout* layout = session_.layouts_.find(nodeid);
-      if (layout == nullptr || !layout->is_native(offset, length)) return false;
-      read_reply_.fill(*layout, offset, length);
+      if (layout != nullptr) {
+        if (!layout->is_native(offset, length)) return false;
+        read_reply_.fill(*layout, offset, length);
+      } else {
+        const InodeRow* row = session_.inodes_.find(nodeid);
+        if (row == nullptr || row->file == nullptr || !row->has(InodeRow::kReadable)) return false;
+        read_reply_.fill(*row, offset, length);
+      }
       if (session_.switches_.load(std::memory_order_seq_cst) == switches) return true;
     }
     return false;
+  }
+
+  /// Answers what the inode table knows; false for every other message. `length` becomes that of the part that is left.
+  bool serve_tree(size_t& length) {
+    Epochs::Guard guard(session_.epochs_, reader_);
+    const TreeRequests::Outcome outcome = tree_requests_.serve(buffer_.data(), length);
+    if (outcome != TreeRequests::Outcome::kReply) return outcome == TreeRequests::Outcome::kFinished;
+    const TreeReply& reply = tree_requests_.reply();
+    if (session_.comparison_) {
+      const auto& header = *reinterpret_cast<const fuse_in_header*>(buffer_.data());
+      session_.comparison_->expect(header.opcode, header.unique, reply.data(), reply.size());
+      return false;
+    }
+    tree_requests_.give_references();
+    if (session_.reply(reply.data(), reply.size()) == ENOENT) tree_requests_.take_back_references();
+    return true;
   }
 
   /// A reader that repeatedly meets a switch leaves the READ to the control plane, which makes the switches.
@@ -80,14 +104,17 @@ class Session::Server {
   Session& session_;
   size_t reader_;
   ReadReply read_reply_;
+  TreeRequests tree_requests_;
   std::vector<uint8_t> buffer_;
 };
 
 Session::Session(Descriptor device, const SessionOptions& options)
     : device_(std::move(device)),
       options_(options),
+      comparison_(options.compare ? std::make_unique<AnswerComparison>() : nullptr),
       epochs_(options.threads + 1),  // and the near server
       layouts_(epochs_),
+      inodes_(epochs_),
       notifier_(device_.get()),
       view_opens_(std::make_shared<ViewOpens>(ViewOpens::Connection{
           .device = device_.get(),
@@ -137,6 +164,7 @@ int Session::reply(const uint8_t* message, size_t length) {
 }
 
 int Session::send(const uint8_t* message, size_t length) {
+  if (comparison_) comparison_->check(message, length);
   return write(device_.get(), message, length) < 0 ? errno : 0;
 }
 

@@ -8,11 +8,13 @@
 #include <thread>
 #include <vector>
 
+#include "answer_comparison.h"
 #include "backing_file.h"
 #include "counters.h"
 #include "descriptor.h"
 #include "epochs.h"
 #include "file_layout.h"
+#include "inode_table.h"
 #include "near_server.h"
 #include "notifier.h"
 #include "published_table.h"
@@ -27,10 +29,12 @@ struct SessionOptions {
   uint64_t max_write_bytes = uint64_t{1} << 20;
   /// Serve a lone reader of small blocks from its own processor.
   bool near_server = true;
+  /// Leave every request to the control plane, and compare its replies with what the inode table says.
+  bool compare = false;
 };
 
-/// One connection to the kernel: threads that read requests from the device, answer READ of published inodes and hand
-/// every other message to the control plane. No thread ever waits for the control plane. READ with a file handle is the control
+/// One connection to the kernel: threads that read requests from the device, answer READ of published inodes and what the inode table knows,
+/// and hand every other message to the control plane. No thread ever waits for the control plane. READ with a file handle is the control
 /// plane's too: what such a handle shows is not what the inode shows.
 class Session {
  public:
@@ -64,6 +68,8 @@ class Session {
 
   /// nodeid → layout: READ of these inodes is answered here.
   PublishedTable<FileLayout>& layouts() { return layouts_; }
+  /// What requests about names and attributes are answered from.
+  InodeTable& inodes() { return inodes_; }
 
   struct ChunkChange {
     uint64_t index;
@@ -75,6 +81,8 @@ class Session {
   Notifier& notifier() { return notifier_; }
   /// Shared with the threads that attach views, which may outlive the session.
   const std::shared_ptr<ViewOpens>& view_opens() const { return view_opens_; }
+  /// Null unless the options say so.
+  AnswerComparison* comparison() { return comparison_.get(); }
   const Counters& counters() const { return counters_; }
 
  private:
@@ -92,10 +100,12 @@ class Session {
   Descriptor device_;
   SessionOptions options_;
   Counters counters_;
+  std::unique_ptr<AnswerComparison> comparison_;
   std::mutex files_mutex_;
   Epochs epochs_;
   std::vector<std::unique_ptr<BackingFile>> files_;
   PublishedTable<FileLayout> layouts_;
+  InodeTable inodes_;
   /// Odd while an overlay is being switched. A reader that met a switch reads again.
   std::atomic<uint64_t> switches_{0};
   Notifier notifier_;

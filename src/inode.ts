@@ -1,6 +1,7 @@
 import type { ByteSource } from './storage/byte-source.ts';
 import type { Content } from './storage/content.ts';
-import type { ImageUpdate } from './storage/image.ts';
+import type { Image, ImageUpdate } from './storage/image.ts';
+import type { DirtyRange } from './storage/overlay.ts';
 
 /** The root directory's nodeid, by FUSE's convention (FUSE_ROOT_ID). */
 export const ROOT_NODEID = 1;
@@ -46,17 +47,142 @@ export interface DirectoryInode extends InodeBase {
   readonly unmade?: boolean;
   /** Whether scratch files can be made here. */
   readonly writable?: boolean;
+  /** It is filled when somebody first asks for its children. */
+  readonly madeOnDemand?: boolean;
+  /** How many of the names are the tree's own, which never change; absent where all come and go. */
+  readonly fixedNames?: number;
+}
+
+/** What is known of an inode before anybody asks for it. */
+export interface KnownInode {
+  nodeid: number;
+  isDirectory: boolean;
+  /** Permission bits. */
+  mode: number;
+  nlink: number;
+  size: number;
+  /** The nodeid of a directory's parent. */
+  parent: number;
+  /** All bytes of the file are one run of this image, at `offset`. */
+  image: Image | undefined;
+  offset: number;
+  /** Reading it needs neither a handle nor extents that are published at the open. */
+  readable: boolean;
+  /** Its pages and attributes may have to be dropped when bytes of an image change, and `PlainFiles` does not know it. */
+  follows: boolean;
+  hasXattrs: boolean;
+  room: string;
+}
+
+/** What is known of files: all but what a tree knows of inodes. */
+export type KnownFile = Omit<KnownInode, 'nodeid' | 'isDirectory' | 'nlink' | 'parent' | 'room'>;
+
+/** Fills in what the object of a file says. Returns false if its size changes by itself, or is not known yet. */
+export function describeFile(inode: FileInode, into: KnownFile): boolean {
+  const { content } = inode;
+  into.image = undefined;
+  into.offset = 0;
+  into.hasXattrs = inode.xattrs !== undefined;
+  into.mode = inode.mode;
+  if (content.kind === 'stored') {
+    into.size = content.size();
+    into.readable = false;
+    into.follows = false;
+    return true;
+  }
+  if (content.kind !== 'extents' && content.kind !== 'rendered') return false;
+  if (content.layout?.done === false) return false;
+  into.size = content.size;
+  // The extents are published at the open.
+  into.readable = content.kind === 'rendered' || content.size === 0;
+  into.follows = true;
+  return true;
+}
+
+export function describeFolder(mode: number, parent: number, into: KnownInode): void {
+  into.isDirectory = true;
+  into.mode = mode;
+  into.parent = parent;
+  into.nlink = DIRECTORY_LINKS;
+  into.size = 0;
+  into.image = undefined;
+  into.offset = 0;
+  into.readable = false;
+  into.follows = false;
+  into.hasXattrs = false;
+}
+
+/** "Subdirectories are not counted", as in btrfs: `find` then looks at each entry's type instead. */
+export const DIRECTORY_LINKS = 1;
+
+/** Nothing is known yet. */
+export function unknownInode(nodeid: number): KnownInode {
+  return {
+    nodeid,
+    isDirectory: false,
+    mode: 0,
+    nlink: 0,
+    size: 0,
+    parent: 0,
+    image: undefined,
+    offset: 0,
+    readable: false,
+    follows: false,
+    hasXattrs: false,
+    room: '',
+  };
+}
+
+/** The files of a tree whose bytes are one run of an image, as they are: they are found without an object for each. */
+export interface PlainFiles {
+  has(nodeid: number): boolean;
+  /** The files that show any of these bytes, and which of their own bytes these are. The ranges must be ascending. */
+  overlapping(
+    image: Image,
+    ranges: readonly DirtyRange[],
+  ): Iterable<{ readonly nodeid: number; readonly ranges: readonly FileRange[] }>;
+}
+
+/** A run of a file. */
+export interface FileRange {
+  readonly offset: number;
+  /** 0 means to the end of the file. */
+  readonly length: number;
+}
+
+export interface ListingVisitor {
+  /** A folder, how many entries it has, and whether all of them are known. */
+  folder(nodeid: number, count: number, complete: boolean): void;
+  /** The next entry of the folder. */
+  entry(name: string, nodeid: number): void;
 }
 
 /** The inodes of one mount. */
 export interface InodeTree {
   readonly root: DirectoryInode;
   get(nodeid: number): Inode | undefined;
+  /** Whether there is such an inode; its object is not made. */
+  has(nodeid: number): boolean;
+  /** Every nodeid except the root's is at least this. */
+  readonly firstNodeid: number;
+  /** The mtime of every inode that was made with the tree. */
+  readonly mtimeMs: number;
   readonly inodeCount: number;
   /** Above every nodeid of this tree except the root's: a later tree may begin here. */
   readonly nextNodeid: number;
   /** The room that an inode of this tree was made for. An inode with names in several rooms belongs to one of them. */
   roomOf(nodeid: number): string;
+  /** Whether an inode of this tree has a name in a folder where scratch files can be made. */
+  isInWritableFolder(nodeid: number): boolean;
+  /** Calls `visit` for every inode whose answers are known, except the root. The argument is used again for the next. */
+  known(visit: (inode: KnownInode) => void): Generator<void>;
+  /** Visits every folder that was made with the tree, except the root, each with its entries. */
+  listings(visitor: ListingVisitor): Generator<void>;
+  /** Whether `known` visits this inode. */
+  isKnown(nodeid: number): boolean;
+  readonly plainFiles?: PlainFiles;
+  /** The path of an inode by the first of its names; undefined if it is not of this tree, or was made later. */
+  pathOf(nodeid: number): string | undefined;
   /** Sum of the file sizes that are fixed, in bytes, for statfs. */
   readonly totalBytes: number;
 }

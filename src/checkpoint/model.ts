@@ -11,9 +11,8 @@ import { PyDict, type Value } from './pickle/values.ts';
 import { findStateDict, type StateDict } from './state-dict.ts';
 import type { Tensor, TensorIndex } from './tensor.ts';
 import { otherTensorNames } from './tensor-names.ts';
-import { ViewSet } from './tensor-views.ts';
+import { DistinctTensors } from './tensor-views.ts';
 import { isPlumbing, isTensor, isWithinPlumbing } from './value-children.ts';
-import { newMarks } from './walk-marks.ts';
 
 /** The name of the tensor in a file that is one tensor. */
 export const BARE_TENSOR = 'tensor';
@@ -91,75 +90,33 @@ export interface TensorNames {
   readonly modelName: string;
   /** Number of tensors, where several names of a tensor count once. */
   readonly tensors: number;
+  /** The tensors, each once, in the order of the first of their names. */
+  readonly distinct: DistinctTensors;
   /** Tensors below the model's value that are not in the model. */
   readonly leftOut: readonly LeftOut[];
   /** Names that were changed because another tensor has them: `optimizer.x~2`. */
   readonly separated: readonly string[];
 }
 
-/** The tensors that have names. Nearly all are the only tensor of their storage, and the mark on them says it: then no set of views is made. */
-class NamedViews {
-  readonly #mark = newMarks(1);
-  readonly #all: readonly TensorIndex[];
-  /** How many there are of each: names that are added later do not count. */
-  readonly #sizes: readonly number[];
-  readonly #isEachAlone: boolean;
-  #views: ViewSet | undefined;
-
-  constructor(...all: readonly TensorIndex[]) {
-    this.#all = all;
-    this.#sizes = all.map(({ size }) => size);
-    let isEachAlone = true;
-    for (const tensor of this.#tensors()) {
-      if (tensor.mark === this.#mark || tensor.storage.mark === this.#mark) isEachAlone = false;
-      tensor.mark = this.#mark;
-      tensor.storage.mark = this.#mark;
-    }
-    this.#isEachAlone = isEachAlone;
-  }
-
-  get size(): number {
-    return this.#isEachAlone ? this.#sizes.reduce((sum, size) => sum + size, 0) : this.#viewSet().size;
-  }
-
-  has(tensor: Tensor): boolean {
-    if (tensor.mark === this.#mark) return true;
-    return tensor.storage.mark === this.#mark && this.#viewSet().has(tensor);
-  }
-
-  #viewSet(): ViewSet {
-    if (this.#views === undefined) {
-      this.#views = new ViewSet();
-      for (const tensor of this.#tensors()) this.#views.add(tensor);
-    }
-    return this.#views;
-  }
-
-  *#tensors(): Generator<Tensor> {
-    for (const [nth, names] of this.#all.entries()) {
-      let left = this.#sizes[nth] as number;
-      for (const tensor of names.values()) {
-        if (left-- === 0) break;
-        yield tensor;
-      }
-    }
-  }
-}
-
 /** Names every tensor. The cost grows with the size of the checkpoint. */
 export function nameTensors(checkpoint: Checkpoint, model: Model): TensorNames {
+  const distinct = new DistinctTensors();
+  for (const tensor of model.names.values()) distinct.add(tensor);
   const elsewhere = model.tensors.length === 0 ? undefined : { path: model.path, value: model.value };
   const others = otherTensorNames(namedRoots(checkpoint), model.names, elsewhere);
-  const named = new NamedViews(model.names, others.names);
+  for (const tensor of others.names.values()) distinct.add(tensor);
 
   const leftOut: LeftOut[] = [];
-  const strays = new ViewSet();
-  for (const stray of checkpoint.tensors) {
+  const named = distinct.size;
+  for (const [index, stray] of checkpoint.tensors.entries()) {
     const { tensor } = stray;
-    if (named.has(tensor)) continue;
+    // Nearly always the tensors of the file are those of the model, in the same order.
+    if (model.tensors[index]?.tensor === tensor) continue;
+    const before = distinct.size;
+    const number = distinct.add(tensor);
+    if (number < named) continue;
     const { path } = stray;
-    const isFirst = !strays.has(tensor);
-    strays.add(tensor);
+    const isFirst = number === before;
     const name = others.add(pathName(path), tensor);
     if (isFirst && model.tensors.length > 0 && isBelow(path, model.path)) {
       leftOut.push({ name, tensor, reason: whyLeftOut(path.slice(model.path.length)) });
@@ -171,7 +128,8 @@ export function nameTensors(checkpoint: Checkpoint, model: Model): TensorNames {
     all,
     inModel: model.tensors.length,
     modelName: others.elsewhere ?? pathName(model.path),
-    tensors: named.size + strays.size,
+    tensors: distinct.size,
+    distinct,
     leftOut,
     separated: [...model.separated, ...others.separated],
   };

@@ -13,7 +13,6 @@ import { MlfsError } from '../errors.ts';
 import type { ContentWriter, ExtentContent, FixedContent, RenderedContent } from '../storage/content.ts';
 import type { Extent } from '../storage/extent.ts';
 import { extentsWriter } from '../storage/extents-writer.ts';
-import type { Image } from '../storage/image.ts';
 import { InflatedContent } from '../storage/inflated-content.ts';
 import type { RenderedPages } from '../storage/rendered-pages.ts';
 import { quoteName } from '../visible-text.ts';
@@ -22,7 +21,15 @@ import { elementChange } from './element-bits.ts';
 import type { StorageReader } from './gather.ts';
 import { GatheredContent, type StorageRange } from './gathered-content.ts';
 import { collapse, count, type Dim, isInjective, locate, runs, span } from './strided-layout.ts';
-import { DTYPES, isContiguous, nbytes, type Storage, type StorageBytes, type Tensor } from './tensor.ts';
+import {
+  byteOfElement,
+  DTYPES,
+  isContiguous,
+  nbytes,
+  type Storage,
+  type StorageBytes,
+  type Tensor,
+} from './tensor.ts';
 
 /** Minimum length of a run that gets its own extent: a page of memory. */
 const EXTENT_RUN_BYTES = 4096;
@@ -64,20 +71,30 @@ export function tensorContent(tensor: Tensor, cache: RenderedPages): FixedConten
 }
 
 /**
- * The offset of a tensor in the file of `image`, if its content is exactly one extent of it; undefined for every other tensor. It makes no
- * content, so that it can be asked of every tensor of a model.
+ * Where a tensor's bytes begin in its image, if its file is this run of the image and nothing else: most tensors of real checkpoints.
+ * Undefined for all others, and for empty ones. It says what `tensorContent` says, without making anything.
  */
-export function storedOffset(tensor: Tensor, image: Image): number | undefined {
+export function storedAt(tensor: Tensor): number | undefined {
   const { storage, dtype, storageOffset } = tensor;
   const { bytes } = storage;
-  if (bytes.kind !== 'extent' || bytes.image !== image) return undefined;
-  if (!isContiguous(tensor) || elementChange(tensor) !== undefined) return undefined;
+  if (bytes.kind !== 'extent' || !Number.isSafeInteger(storageOffset) || storageOffset < 0) return undefined;
+  if (!isLaidOut(tensor) || !isContiguous(tensor)) return undefined;
+  const isStored = storage.byteorder === 'little' && tensor.conj !== true && tensor.neg !== true;
+  if (!isStored && elementChange(tensor) !== undefined) return undefined;
+  if (storageOffset % elementsPerItem(dtype) !== 0) return undefined;
+  const start = byteOfElement(dtype, storageOffset);
   const size = nbytes(tensor);
-  const packed = elementsPerItem(dtype);
-  if (size === 0 || storageOffset % packed !== 0) return undefined;
-  const start = (storageOffset / packed) * DTYPES[dtype];
-  const fits = Number.isSafeInteger(size) && start >= 0 && start + size <= bytes.length;
-  return fits ? bytes.offset + start : undefined;
+  return size > 0 && start + size <= bytes.length ? bytes.offset + start : undefined;
+}
+
+function isLaidOut({ shape, stride }: Tensor): boolean {
+  if (shape.length !== stride.length) return false;
+  for (let dim = 0; dim < shape.length; dim++) {
+    const steps = stride[dim] as number;
+    const size = shape[dim] as number;
+    if (!Number.isSafeInteger(size) || size < 0 || !Number.isSafeInteger(steps) || steps < 0) return false;
+  }
+  return true;
 }
 
 /** The unchanged content of a storage, in the byte order in which it was saved. */

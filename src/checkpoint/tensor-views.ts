@@ -69,3 +69,38 @@ export class ViewSet {
     else if (!isSameView(first, tensor)) this.#others.add(viewKey(tensor));
   }
 }
+
+/** Tensors, each once, numbered from 0 in the order in which they were added; tensors that are the same view are one. */
+export class DistinctTensors {
+  /** The number of the first tensor of a storage, which needs no view key. Most storages have only one. */
+  readonly #firstOf = new Map<Storage, number>();
+  /** Numbers of further tensors of a storage, by their view. */
+  readonly #others = new Map<string, number>();
+  readonly #tensors: Tensor[] = [];
+
+  get size(): number {
+    return this.#tensors.length;
+  }
+
+  /** The tensor that was added with this number. */
+  at(number: number): Tensor {
+    return this.#tensors[number] as Tensor;
+  }
+
+  /** The number of a tensor; undefined if it was not added. */
+  find(tensor: Tensor): number | undefined {
+    const first = this.#firstOf.get(tensor.storage);
+    if (first === undefined || isSameView(this.at(first), tensor)) return first;
+    return this.#others.get(viewKey(tensor));
+  }
+
+  /** The number of a tensor, which is added if necessary. */
+  add(tensor: Tensor): number {
+    const known = this.find(tensor);
+    if (known !== undefined) return known;
+    const number = this.#tensors.push(tensor) - 1;
+    if (this.#firstOf.has(tensor.storage)) this.#others.set(viewKey(tensor), number);
+    else this.#firstOf.set(tensor.storage, number);
+    return number;
+  }
+}

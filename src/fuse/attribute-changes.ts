@@ -23,6 +23,8 @@ const LATEST_MS = 2 ** 52;
 /** Changes by chmod, chown and utimens, and the times of files whose bytes changed: kept in memory until the mount ends. */
 export class AttributeChanges {
   readonly #changed = new Map<number, ChangedAttributes>();
+  /** Called after each change. */
+  onChange: (nodeid: number) => void = () => undefined;
   #lastTouchedMs = Number.NEGATIVE_INFINITY;
   #notBeforeMs = Number.NEGATIVE_INFINITY;
 
@@ -58,7 +60,7 @@ export class AttributeChanges {
   }
 
   /** The bytes of the inode changed: its mtime becomes now, and always later than before. */
-  touch(inode: Inode): void {
+  touch(inode: Pick<Inode, 'nodeid' | 'mtimeMs'>): void {
     const before = this.mtimeMs(inode.nodeid, inode.mtimeMs);
     const mtimeMs = Math.max(Date.now(), Math.min(Math.floor(before), LATEST_MS) + 1);
     this.#lastTouchedMs = Math.max(this.#lastTouchedMs, mtimeMs);
@@ -79,6 +81,7 @@ export class AttributeChanges {
 
   #merge(nodeid: number, changes: ChangedAttributes): void {
     this.#changed.set(nodeid, { ...this.#changed.get(nodeid), ...changes });
+    this.onChange(nodeid);
   }
 }
 

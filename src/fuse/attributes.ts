@@ -1,4 +1,4 @@
-import type { FileInode, Inode } from '../inode.ts';
+import { DIRECTORY_LINKS, type FileInode, type Inode } from '../inode.ts';
 import type { Layout } from '../storage/content.ts';
 import type { AttributeChanges, ChangedAttributes } from './attribute-changes.ts';
 import type { AbsentEntry, Attr, Entry, ExactTimes } from './filesystem.ts';
@@ -9,15 +9,12 @@ import type { Snapshots } from './snapshots.ts';
 /**
  * A day. The kernel itself sees what is changed through it, and is told what is changed otherwise: it does not wait for a timeout.
  */
-const FIXED_MS = 24 * 60 * 60 * 1000;
+export const FIXED_MS = 24 * 60 * 60 * 1000;
 
 /** There is no such name, and only the kernel itself can make it. */
 const ABSENT: AbsentEntry = { absent: true, entryTimeoutMs: FIXED_MS };
 /** The name does not exist for now: another checkpoint may have it, or it is about to be made again. */
 export const ABSENT_NOW: AbsentEntry = { absent: true, entryTimeoutMs: 0 };
-
-/** "Subdirectories are not counted", as in btrfs: `find` then looks at each entry's type instead. */
-const DIRECTORY_LINKS = 1;
 
 export interface AttributesOptions {
   readonly uid: number;

@@ -6,7 +6,7 @@
  * again only after the data plane has the new bytes, because invalidations are sent when all listeners of the image have been called.
  */
 
-import type { FileInode } from '../inode.ts';
+import type { FileInode, PlainFiles } from '../inode.ts';
 import type { Image, ImageChange, ImageUpdate } from '../storage/image.ts';
 import { readExtents } from '../storage/read-extents.ts';
 import type { AttributeChanges } from './attribute-changes.ts';
@@ -22,7 +22,21 @@ interface Cause {
   invalidations: readonly Invalidation[];
 }
 
+export interface CoherenceOptions {
+  readonly invalidations: Invalidations;
+  readonly attributes: AttributeChanges;
+  /** Files that are found without having been remembered. */
+  readonly plainFiles: () => PlainFiles | undefined;
+  /** The mtime of these files in the tree. */
+  readonly plainMtimeMs: () => number;
+  /** Remembers the inodes to which the kernel got references without JavaScript. */
+  readonly takeNews: () => void;
+  /** Whether the kernel refers to an inode. */
+  readonly isReferenced: (nodeid: number) => boolean;
+}
+
 export class Coherence {
+  readonly #options: CoherenceOptions;
   readonly #index = new OverlappingInodes();
   readonly #invalidations: Invalidations;
   readonly #attributes: AttributeChanges;
@@ -32,14 +46,15 @@ export class Coherence {
   /** The latest change without an inode: a discard. */
   #latest: Sent = NOTHING;
 
-  constructor(invalidations: Invalidations, attributes: AttributeChanges) {
-    this.#invalidations = invalidations;
-    this.#attributes = attributes;
+  constructor(options: CoherenceOptions) {
+    this.#options = options;
+    this.#invalidations = options.invalidations;
+    this.#attributes = options.attributes;
   }
 
   /** From now on the kernel may keep something of the inode. */
   remember(inode: FileInode): void {
-    if (this.#index.has(inode.nodeid)) return;
+    if (this.#index.has(inode.nodeid) || this.#options.plainFiles()?.has(inode.nodeid) === true) return;
     this.#index.add(inode);
     for (const image of this.#index.images) this.#follow(image);
   }
@@ -56,7 +71,7 @@ export class Coherence {
     try {
       return await this.#update(image, cause, task, false);
     } finally {
-      await this.#invalidations.settleWrite(inode.nodeid, this.#invalidations.send(cause.invalidations));
+      await this.#invalidations.settleWrite(inode.nodeid, this.#send(cause.invalidations));
     }
   }
 
@@ -64,7 +79,7 @@ export class Coherence {
   async replace<T>(inode: FileInode, image: Image, task: (update: ImageUpdate) => Promise<T>): Promise<T> {
     const cause: Cause = { inode, pagesAreCurrent: false, invalidations: [] };
     const result = await this.#update(image, cause, task, true);
-    await this.#invalidations.settle(this.#invalidations.send(cause.invalidations));
+    await this.#invalidations.settle(this.#send(cause.invalidations));
     return result;
   }
 
@@ -127,7 +142,19 @@ export class Coherence {
     );
   }
 
+  /**
+   * Whether the kernel has an inode is asked here and not before: a reference that came later reads the new bytes, because all listeners of
+   * the image have been called.
+   */
+  #send(invalidations: readonly Invalidation[]): Sent {
+    const { isReferenced } = this.#options;
+    return this.#invalidations.send(
+      invalidations.filter((one) => one.kind !== 'pages' || isReferenced(one.nodeid)),
+    );
+  }
+
   #changed(image: Image, change: ImageChange): void {
+    this.#options.takeNews();
     const cause = this.#causes.get(image);
     this.#causes.delete(image);
     const invalidations: Invalidation[] = [];
@@ -142,9 +169,19 @@ export class Coherence {
       const whole = inode === cause?.inode ? WHOLE_FILE : ranges;
       for (const range of whole) invalidations.push({ kind: 'pages', nodeid: inode.nodeid, ...range });
     }
+    for (const { nodeid, ranges } of this.#options.plainFiles()?.overlapping(image, change.ranges) ?? []) {
+      this.#attributes.touch({ nodeid, mtimeMs: this.#options.plainMtimeMs() });
+      const isCause = nodeid === cause?.inode.nodeid;
+      if (isCause) {
+        causeTouched = true;
+        if (cause?.pagesAreCurrent === true) continue;
+      }
+      for (const range of isCause ? WHOLE_FILE : ranges)
+        invalidations.push({ kind: 'pages', nodeid, ...range });
+    }
     if (cause === undefined) {
       queueMicrotask(() => {
-        this.#latest = this.#invalidations.send(invalidations);
+        this.#latest = this.#send(invalidations);
       });
       return;
     }

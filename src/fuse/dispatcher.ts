@@ -61,6 +61,11 @@ export class Dispatcher {
     }
   }
 
+  /** The transport counted the last references to these inodes away. */
+  forgotten(nodeids: Iterable<number>): void {
+    this.#session.inodes.forgotten(nodeids);
+  }
+
   /** Interrupts all requests in progress: the connection has ended, and replies cannot be sent. */
   end(): void {
     this.#ended = true;

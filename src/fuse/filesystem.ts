@@ -1,5 +1,6 @@
 import type { ErrnoName } from '../errors.ts';
 import type { Extent } from '../storage/extent.ts';
+import type { NativeInodes } from './native-inodes.ts';
 
 /**
  * The seam between the transports and what they serve: operations on inodes. The kernel transport decodes wire messages into these calls, and
@@ -87,6 +88,8 @@ export interface Filesystem {
   roomOf?(nodeid: number): string;
   /** Rises whenever a name leads to another inode without the kernel's doing: paths that were remembered are then invalid. */
   readonly namesVersion: number;
+  /** Called once by a transport with an inode table, before the first request: puts in what is known. */
+  publishIn?(table: NativeInodes): void;
   /** Called once by a transport with `notify`, before the first request. */
   connect(notifier: Notifier): void;
 }

@@ -11,6 +11,10 @@ export interface DispatcherHooks {
   publish(nodeid: number, extents: readonly Extent[]): void;
   /** The kernel holds no reference to the inode any more. */
   withdraw(nodeid: number): void;
+  /** Counts a reference to an inode where the transport counts them; false if it does not count this one. */
+  addReference?(nodeid: number): boolean;
+  /** How many references the transport counts. */
+  references?(nodeid: number): number;
   /** Lets the kernel read and write an open file directly: returns an id for the reply, or undefined if the kernel refuses. */
   openBacking?(fd: number): number | undefined;
   closeBacking?(id: number): void;

@@ -18,6 +18,10 @@ export class Inodes {
   readonly #scratch = new Map<number, Inode>();
   #lastScratch = FIRST_SCRATCH_NODEID - 1;
   readonly #referenced = new Set<number>();
+  /** Whether the transport counts references of the kernel to an inode. */
+  countedElsewhere: (nodeid: number) => boolean = () => false;
+  /** A former tree that nobody can ask for any more. */
+  dropped: (tree: InodeTree) => void = () => undefined;
 
   constructor(tree: InodeTree) {
     this.#tree = tree;
@@ -39,6 +43,7 @@ export class Inodes {
 
   /** Whether a tree is the present one, or the kernel still refers to one of its inodes. */
   has(tree: InodeTree): boolean {
+    if (tree !== this.#tree) this.#dropUnreferenced();
     return tree === this.#tree || this.#former.includes(tree);
   }
 
@@ -59,18 +64,18 @@ export class Inodes {
     if (nodeid >= FIRST_SCRATCH_NODEID) return this.#scratch.get(nodeid);
     const current = this.#tree.get(nodeid);
     if (current !== undefined || this.#former.length === 0) return current;
-    for (const tree of this.#former) {
-      const inode = tree.get(nodeid);
-      if (inode !== undefined) return inode;
-    }
-    return undefined;
+    return this.#former.find((tree) => tree.has(nodeid))?.get(nodeid);
   }
 
   /** The room of an inode. */
   roomOf(nodeid: number): string {
     if (nodeid >= FIRST_SCRATCH_NODEID) return 'scratch';
-    const former = this.#former.find((tree) => tree.get(nodeid) !== undefined);
-    return (this.#tree.get(nodeid) === undefined ? (former ?? this.#tree) : this.#tree).roomOf(nodeid);
+    return this.#treeOf(nodeid).roomOf(nodeid);
+  }
+
+  /** Whether it has a name in a folder where scratch files can be made. */
+  isInWritableFolder(nodeid: number): boolean {
+    return this.#treeOf(nodeid).isInWritableFolder(nodeid);
   }
 
   file(nodeid: number): FileInode {
@@ -98,7 +103,7 @@ export class Inodes {
 
   /** Whether the kernel refers to it. */
   isReferenced(nodeid: number): boolean {
-    return this.#referenced.has(nodeid);
+    return this.#referenced.has(nodeid) || this.countedElsewhere(nodeid);
   }
 
   remember(nodeid: number): void {
@@ -106,7 +111,7 @@ export class Inodes {
   }
 
   forget(nodeid: number): void {
-    if (this.#referenced.delete(nodeid) && this.#former.length > 0) this.#dropUnreferenced();
+    this.#referenced.delete(nodeid);
   }
 
   /** The path of an inode by its first name, for messages. */
@@ -122,15 +127,29 @@ export class Inodes {
       }
       return undefined;
     };
-    return search(this.root, '/') ?? `inode ${wanted.nodeid}`;
+    return this.#tree.pathOf(this.nodeidOf(wanted)) ?? search(this.root, '/') ?? `inode ${wanted.nodeid}`;
+  }
+
+  #treeOf(nodeid: number): InodeTree {
+    if (this.#former.length === 0 || this.#tree.has(nodeid)) return this.#tree;
+    return this.#former.find((tree) => tree.has(nodeid)) ?? this.#tree;
   }
 
   #dropUnreferenced(): void {
     this.#former = this.#former.filter((tree) => {
-      for (const nodeid of this.#referenced) {
-        if (nodeid !== ROOT_NODEID && tree.get(nodeid) !== undefined) return true;
-      }
+      if (this.#isUsed(tree)) return true;
+      this.dropped(tree);
       return false;
     });
+  }
+
+  /**
+   * Whether the kernel refers to an inode of a tree. Whoever holds a file holds the folders that lead to it, so of inodes that the transport
+   * counts it is enough to look at the folders at the root.
+   */
+  #isUsed(tree: InodeTree): boolean {
+    for (const { nodeid } of tree.root.children.values()) if (this.isReferenced(nodeid)) return true;
+    for (const nodeid of this.#referenced) if (nodeid !== ROOT_NODEID && tree.has(nodeid)) return true;
+    return false;
   }
 }

@@ -25,6 +25,7 @@ import type {
   Statfs,
 } from './filesystem.ts';
 import { after } from './maybe-promise.ts';
+import type { NativeInodes } from './native-inodes.ts';
 import { Traffic } from './traffic.ts';
 
 /** A folder at the root that is a file system of its own: its root is nodeid 1, and all of its nodeids and handles are below 2^28. */
@@ -89,6 +90,11 @@ class JoinedFilesystem implements Filesystem {
 
   roomOf(nodeid: number): string {
     return this.#of(nodeid).name ?? this.#tree.filesystem.roomOf?.(nodeid) ?? '';
+  }
+
+  /** Only the tree: its nodeids are the kernel's. */
+  publishIn(table: NativeInodes): void {
+    this.#tree.filesystem.publishIn?.(table);
   }
 
   connect(notifier: Notifier): void {

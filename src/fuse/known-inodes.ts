@@ -3,7 +3,7 @@ import type { Filesystem } from './filesystem.ts';
 import type { DispatcherHooks } from './hooks.ts';
 
 /**
- * What the kernel knows: how many references it holds to each inode, and which inodes' extents the data plane has. LOOKUP and READDIRPLUS add
+ * What the kernel knows: how many references it holds to each inode that the transport does not count itself, and which inodes' extents the data plane has. LOOKUP and READDIRPLUS add
  * references, and FORGET removes them; an inode without references is withdrawn. The kernel holds a reference to every open file, so no inode
  * is withdrawn while it is read.
  */
@@ -23,6 +23,10 @@ export class KnownInodes {
   }
 
   remember(nodeid: number): void {
+    if (this.#hooks.addReference?.(nodeid) === true) {
+      this.#filesystem.remember(nodeid);
+      return;
+    }
     const held = this.#references.get(nodeid) ?? 0;
     this.#references.set(nodeid, held + 1);
     if (held === 0) this.#filesystem.remember(nodeid);
@@ -42,5 +46,14 @@ export class KnownInodes {
     }
     if (this.#published.delete(nodeid)) this.#hooks.withdraw(nodeid);
     if (this.#references.delete(nodeid)) this.#filesystem.forget(nodeid);
+  }
+
+  /** The last references to these inodes, which the transport counts, are gone; since then there may be new ones. */
+  forgotten(nodeids: Iterable<number>): void {
+    for (const nodeid of nodeids) {
+      if ((this.#hooks.references?.(nodeid) ?? 0) > 0) continue;
+      if (this.#published.delete(nodeid)) this.#hooks.withdraw(nodeid);
+      this.#filesystem.forget(nodeid);
+    }
   }
 }

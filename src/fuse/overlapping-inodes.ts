@@ -4,18 +4,11 @@
  * whose buckets are large enough that these are few. A range is looked up in its buckets of every level, and inside an inode by bisection.
  */
 
-import type { FileInode } from '../inode.ts';
+import type { FileInode, FileRange } from '../inode.ts';
 import type { Content } from '../storage/content.ts';
 import { extentLength } from '../storage/extent.ts';
 import type { Image } from '../storage/image.ts';
 import type { DirtyRange } from '../storage/overlay.ts';
-
-/** A run of a file. */
-export interface FileRange {
-  readonly offset: number;
-  /** 0 means to the end of the file. */
-  readonly length: number;
-}
 
 export interface Overlap {
   readonly inode: FileInode;

@@ -16,6 +16,8 @@ const REPLACEMENT_DEADLINE_MS = 10_000;
 export interface RemovedNamesOptions {
   /** Names that reappeared because no file was made in time. */
   readonly expired: (names: readonly RemovedName[]) => void;
+  /** A name of the folder was hidden, or is seen again. */
+  readonly changed?: (directory: DirectoryInode) => void;
 }
 
 export interface RemovedName {
@@ -27,6 +29,7 @@ export interface RemovedName {
 
 export class RemovedNames {
   readonly #expired: (names: readonly RemovedName[]) => void;
+  readonly #changed: (directory: DirectoryInode) => void;
   readonly #hidden = new Map<DirectoryInode, Map<string, RemovedName>>();
   /** How many of a file's names are hidden. */
   readonly #counts = new Map<Inode, number>();
@@ -34,8 +37,9 @@ export class RemovedNames {
   readonly #queue = new Set<RemovedName>();
   #timer: NodeJS.Timeout | undefined;
 
-  constructor({ expired }: RemovedNamesOptions) {
+  constructor({ expired, changed = () => undefined }: RemovedNamesOptions) {
     this.#expired = expired;
+    this.#changed = changed;
   }
 
   /** The inode of a visible name in a folder. */
@@ -63,6 +67,7 @@ export class RemovedNames {
     const inode = directory.children.get(name) as FileInode;
     const count = (this.#counts.get(inode) ?? 0) + 1;
     this.#counts.set(inode, count);
+    this.#changed(directory);
     return count >= inode.nlink;
   }
 
@@ -78,6 +83,7 @@ export class RemovedNames {
     if (count > 0) this.#counts.set(inode, count);
     else this.#counts.delete(inode);
     if (hidden.size === 0) this.#hidden.delete(directory);
+    this.#changed(directory);
   }
 
   /** Makes every name of a folder visible again. Returns how many were hidden. */

@@ -1,6 +1,7 @@
 import { type ErrnoName, errno } from '../errors.ts';
 import type { DirectoryInode, FileInode, Inode, InodeTree } from '../inode.ts';
 import type { Layout } from '../storage/content.ts';
+import { atOnce, inSlices } from '../storage/in-slices.ts';
 import { AttributeChanges } from './attribute-changes.ts';
 import { ABSENT_NOW, Attributes, pendingLayout } from './attributes.ts';
 import { ClaimedScratch } from './claimed-scratch.ts';
@@ -25,11 +26,13 @@ import type {
 import { Inodes } from './inodes.ts';
 import { interruptible } from './interruptible.ts';
 import { Invalidations } from './invalidation.ts';
+import type { NativeInodes } from './native-inodes.ts';
 import { isDocument, NO_HANDLE, OpenFiles } from './open-files.ts';
 import { OpenHandles } from './open-handles.ts';
 import { O_EXCL, O_TRUNC, type OpenPolicy, openPolicy } from './open-policy.ts';
 import { accessOf, permits, refusalOfChange, W_OK } from './permission.ts';
 import { NAME_MAX } from './protocol/request.ts';
+import { PublishedTree } from './published-tree.ts';
 import { RemovedNames } from './removed-names.ts';
 import { isScratch } from './scratch-files.ts';
 import { Snapshots } from './snapshots.ts';
@@ -78,7 +81,11 @@ export class TreeFilesystem implements Filesystem {
   readonly #inodes: Inodes;
   readonly #listings = new DirectoryListings();
   readonly #changes = new AttributeChanges();
-  readonly #hidden = new RemovedNames({ expired: (names) => this.#rooms.returned(names) });
+  readonly #hidden = new RemovedNames({
+    expired: (names) => this.#rooms.returned(names),
+    changed: (directory) => this.#published.namesChanged(directory),
+  });
+  readonly #published: PublishedTree;
   readonly #snapshots: Snapshots;
   readonly #attributes: Attributes;
   readonly #invalidations: Invalidations;
@@ -102,7 +109,14 @@ export class TreeFilesystem implements Filesystem {
     const handles = new OpenHandles(supplies);
     const snapshots = new Snapshots(handles, supplies.openBytes);
     const invalidations = new Invalidations(log);
-    const coherence = new Coherence(invalidations, changes);
+    const coherence = new Coherence({
+      invalidations,
+      attributes: changes,
+      plainFiles: () => inodes.tree.plainFiles,
+      plainMtimeMs: () => inodes.tree.mtimeMs,
+      takeNews: () => this.#takeNews(),
+      isReferenced: (nodeid) => inodes.isReferenced(nodeid),
+    });
     const writing = new Writing({
       coherence,
       attributes: changes,
@@ -117,15 +131,29 @@ export class TreeFilesystem implements Filesystem {
     this.#invalidations = invalidations;
     this.#coherence = coherence;
     this.#files = new OpenFiles({ handles, snapshots, writing, coherence, changes });
-    this.#attributes = new Attributes({
+    const owner = {
       uid: options.uid ?? process.getuid?.() ?? 0,
       gid: options.gid ?? process.getgid?.() ?? 0,
+    };
+    this.#attributes = new Attributes({
+      ...owner,
       inodes,
       snapshots,
       changes,
       kept: () => readOnly || invalidations.connected,
       commandSize: (inode) => this.#files.commandSize(inode),
     });
+    this.#published = new PublishedTree({
+      ...owner,
+      attributes: this.#attributes,
+      changes,
+      hidden: this.#hidden,
+      readOnly,
+      isKnown: (nodeid) => inodes.tree.isKnown(nodeid),
+    });
+    changes.onChange = (nodeid) => this.#published.changed(nodeid, () => inodes.find(nodeid));
+    inodes.countedElsewhere = (nodeid) => this.#published.counts(nodeid);
+    inodes.dropped = (former) => this.#published.drop(former);
     this.#rooms = new WritableRooms({
       inodes,
       attributes: this.#attributes,
@@ -137,6 +165,7 @@ export class TreeFilesystem implements Filesystem {
       requireOpen: (inode, flags) => void this.#policy(inode, flags),
       hidden: this.#hidden,
       removed: (inode) => writing.removed(inode),
+      namesChanged: (directory) => this.#published.namesChanged(directory),
       tellKernel: (changed) => void invalidations.send(changed),
       log,
     });
@@ -159,16 +188,29 @@ export class TreeFilesystem implements Filesystem {
     this.#invalidations.connect(notifier);
   }
 
+  publishIn(table: NativeInodes): void {
+    this.#published.attach(table);
+    atOnce(this.#published.publish(this.#inodes.tree));
+    this.#published.publishRoot(this.#inodes.tree);
+    this.#publishStatfs();
+  }
+
   /**
    * Shows another tree from now on. Its nodeids differ from those of earlier trees, which stay for programs that hold their inodes. Resolves
    * when the kernel has dropped the old names.
    */
   async replaceTree(tree: InodeTree): Promise<void> {
-    const names = new Set([...this.#inodes.root.children.keys(), ...tree.root.children.keys()]);
-    this.#inodes.replace(tree);
-    this.#hidden.clear();
+    const former = this.#inodes.tree;
+    const names = new Set([...former.root.children.keys(), ...tree.root.children.keys()]);
     this.#changes.outdate();
+    await inSlices(this.#published.publish(tree));
+    this.#inodes.replace(tree);
+    this.#published.publishRoot(tree);
+    this.#publishStatfs();
+    this.#hidden.clear();
+    this.#published.forgetNames();
     this.#namesVersion++;
+    await inSlices(this.#published.withdraw(former));
     const root = { nodeid: 1, offset: 0, length: 0 };
     const invalidations: Invalidation[] = [{ kind: 'pages', ...root }];
     for (const name of names) invalidations.push({ kind: 'name', parent: root.nodeid, name });
@@ -181,7 +223,7 @@ export class TreeFilesystem implements Filesystem {
   }
 
   remember(nodeid: number): void {
-    this.#inodes.remember(nodeid);
+    if (!this.#published.counts(nodeid)) this.#inodes.remember(nodeid);
     const inode = this.#inodes.find(nodeid);
     if (inode !== undefined && pendingLayout(inode) === undefined) this.#follow(inode);
   }
@@ -194,9 +236,9 @@ export class TreeFilesystem implements Filesystem {
   }
 
   lookup(parent: number, name: string): Entry | AbsentEntry {
-    const directory = this.#inodes.directory(parent);
+    const directory = this.#directory(parent);
     const child = this.#hidden.child(directory, name);
-    if (child !== undefined) return this.#entryIn(directory, child);
+    if (child !== undefined) return this.#attributes.entry(child);
     return directory.children.has(name) ? ABSENT_NOW : this.#attributes.absent(directory);
   }
 
@@ -305,10 +347,10 @@ export class TreeFilesystem implements Filesystem {
   }
 
   readdir(nodeid: number, offset: number): Iterable<DirectoryEntry> {
-    const directory = this.#inodes.directory(nodeid);
+    const directory = this.#directory(nodeid);
     const parent = directory === this.#inodes.root ? directory : this.#inodes.directory(directory.parent);
     const entries = this.#listings.entries(directory, parent, offset, (inode) =>
-      this.#entryIn(directory, inode),
+      this.#attributes.entry(inode),
     );
     const hidden = this.#hidden.hiddenIn(directory);
     return hidden === undefined ? entries : without(hidden, entries);
@@ -373,13 +415,13 @@ export class TreeFilesystem implements Filesystem {
     const removed = this.#rooms.takeUp(parent, name, context);
     if (removed !== undefined) {
       const opened = await this.open(removed.nodeid, flags | O_TRUNC, context);
-      return { entry: this.#entryIn(directory, removed), opened };
+      return { entry: this.#attributes.entry(removed), opened };
     }
     const made = this.#rooms.create(parent, name, context);
     if (made === undefined && (flags & O_EXCL) !== 0) throw errno('EEXIST');
     const inode = made ?? (directory.children.get(name) as Inode);
     const opened = await this.open(inode.nodeid, flags, context);
-    return { entry: this.#entryIn(directory, inode), opened };
+    return { entry: this.#attributes.entry(inode), opened };
   }
 
   mknod(parent: number, name: string, mode: number, context: RequestContext): Entry {
@@ -430,7 +472,9 @@ export class TreeFilesystem implements Filesystem {
 
   /** The kernel may keep something of the inode: it is told when the bytes change. */
   #follow(inode: Inode): void {
-    if (inode.kind === 'file' && !this.#readOnly) this.#coherence.remember(inode);
+    if (inode.kind === 'directory' || this.#readOnly) return;
+    // Files of the state directory show no bytes of an image.
+    if (inode.content.kind !== 'stored' || isScratch(inode)) this.#coherence.remember(inode);
   }
 
   /**
@@ -460,9 +504,19 @@ export class TreeFilesystem implements Filesystem {
     }
   }
 
-  #entryIn(directory: DirectoryInode, inode: Inode): Entry {
-    this.#rooms.saw(directory, inode);
-    return this.#attributes.entry(inode);
+  /** A folder that somebody looks into. */
+  #directory(nodeid: number): DirectoryInode {
+    const directory = this.#inodes.directory(nodeid);
+    this.#published.entered(directory, (of) => this.#inodes.roomOf(of));
+    return directory;
+  }
+
+  #takeNews(): void {
+    for (const nodeid of this.#published.table?.takeRemembered() ?? []) this.remember(nodeid);
+  }
+
+  #publishStatfs(): void {
+    if (this.#readOnly) this.#published.table?.setStatfs(this.#statfs(0));
   }
 
   #require(inode: Inode, mask: number, context: RequestContext): void {

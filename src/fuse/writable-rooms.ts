@@ -35,6 +35,8 @@ export interface WritableRoomsOptions {
   readonly hidden: RemovedNames;
   /** The last name of a file was removed. */
   readonly removed: (inode: FileInode) => void;
+  /** A scratch file or folder got a name in the folder, or lost one. */
+  readonly namesChanged: (directory: DirectoryInode) => void;
   /** Tells the kernel what changed without it. */
   readonly tellKernel: (invalidations: readonly Invalidation[]) => void;
   readonly log: (message: string) => void;
@@ -46,8 +48,6 @@ export class WritableRooms {
   readonly #scratch: ScratchFiles;
   readonly #refusals: FewLines;
   readonly #returns: FewLines;
-  /** Inodes of the tree with a name in a writable folder, as far as they were looked up. */
-  readonly #seen = new Set<number>();
 
   constructor(options: WritableRoomsOptions) {
     this.#options = options;
@@ -61,10 +61,12 @@ export class WritableRooms {
       replace: (target, source) => this.#renameOver(target, source),
       linked: (directory, name, inode) => {
         options.listings.added(directory, name, inode);
+        options.namesChanged(directory);
         options.changes.touch(directory);
       },
       unlinked: (directory, name) => {
         options.listings.removed(directory, name);
+        options.namesChanged(directory);
         options.changes.touch(directory);
       },
       removed: (inode) => {
@@ -74,14 +76,9 @@ export class WritableRooms {
     });
   }
 
-  /** A name in a folder was looked up. */
-  saw(directory: DirectoryInode, inode: Inode): void {
-    if (directory.writable === true && !isScratch(inode)) this.#seen.add(inode.nodeid);
-  }
-
   has(inode: Inode): boolean {
     if (inode.kind === 'directory') return inode.writable === true;
-    return isScratch(inode) || this.#seen.has(inode.nodeid);
+    return isScratch(inode) || this.#options.inodes.isInWritableFolder(inode.nodeid);
   }
 
   /** A new file; undefined if the name exists. */

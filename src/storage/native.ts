@@ -12,6 +12,11 @@ export interface NativeAddon {
   mountDirectly(options: NativeMountOptions): number;
   /** The same through the setuid program `fusermount3`, which passes the descriptor over a socket. */
   mountWithFusermount(options: NativeMountOptions, program: string): number;
+  /**
+   * For tests: descriptors of a socket in the place of a FUSE device, and of its other end, where a test plays the kernel. The other end does
+   * not block.
+   */
+  fakeDevice(): [device: number, kernel: number];
   /** Drops clean cached pages of an open file; length 0 means to its end. Throws an Error with `errno`. */
   evictFromPageCache(fd: number, offsetBytes: number, lengthBytes: number): void;
   /** Reads what is in the page cache into `buffer`, without waiting: the number of bytes, or -1 when it would wait for the disk. */
@@ -95,6 +100,11 @@ export interface NativeSessionOptions {
   readonly maxWriteBytes: number;
   /** Serves a lone reader of small blocks from its own processor (native/near_server.h). */
   readonly nearServer: boolean;
+  /**
+   * Every request becomes a message, and replies are compared with what the inode table says: counters native_answers_compared_total and
+   * native_answer_differences_total, and `takeDifferences`.
+   */
+  readonly compare?: boolean;
 }
 
 /** Statistics of one tensor, block by block; `block` is its number in the tensor's order. Blocks are whole elements. */
@@ -121,14 +131,17 @@ export interface NativeStatistics {
 }
 
 /** The session threads of one mount. Takes ownership of the device descriptor. */
-export interface NativeSession {
+export interface NativeSession extends NativeInodeTable {
   /**
    * `onNotified` gets the number of a notification and 0 or an errno. `onEnd` is called once, last, with 0 after an unmount or an errno.
+   * `onForgotten` gets inodes with TELL, and withdrawn ones, when the kernel has dropped the last reference. By the time of the call it may hold
+   * new ones: `references` says so.
    */
   start(
     onMessage: (message: Buffer) => void,
     onNotified: (number: number, errno: number) => void,
     onEnd: (errno: number) => void,
+    onForgotten?: (nodeids: Float64Array) => void,
   ): void;
   /** Sends one whole reply; returns 0 or an errno (ENOENT: the request was aborted). */
   reply(message: Uint8Array): number;
@@ -157,6 +170,8 @@ export interface NativeSession {
    * opens are counted from then on.
    */
   expectView(first: number, end: number): NativeKernelView;
+  /** Sentences about the first differences since the last call, with `compare`. */
+  takeDifferences(): string[];
   counters(): Record<string, number>;
   readTally(): NativeReadTally;
   /** Ends the threads if they are still running, and closes every descriptor. Nothing else may be called afterwards. */
@@ -183,6 +198,87 @@ export interface NativeKernelView {
   suspend(suspended: boolean): void;
   /** Files that are opened anew are plain, and nothing waits any more. Files that are open stay open. */
   end(): void;
+}
+
+/** How many numbers `addInodes` takes for each inode. */
+export const INODE_FIELDS = 11;
+
+/** Flags of an inode in the table. */
+export const INODE = {
+  /** OPEN with O_RDONLY needs no handle, and the kernel keeps the pages. READ is answered from the row's file, or from what was published. */
+  READABLE: 1,
+  /** `takeRemembered` and `onForgotten` report the first and the last reference. */
+  TELL: 2,
+  /** There are no attributes in the namespace `user.`. */
+  NO_XATTRS: 4,
+} as const;
+
+/** Flags of a folder's listing. */
+export const LISTING = {
+  /** A name that is not in it does not exist, and READDIR is answered from it if every entry has a row. */
+  COMPLETE: 1,
+  /** The kernel may remember that a name does not exist. */
+  ABSENCE_LASTS: 2,
+} as const;
+
+/**
+ * The inodes of the tree, from which session threads answer requests about names, attributes and opens (native/inode_table.h). What is not in
+ * it, or was withdrawn, becomes a message. Nodeids must be below 2^28. Every function checks its numbers and throws a RangeError.
+ */
+export interface NativeInodeTable {
+  /**
+   * INODE_FIELDS numbers for each inode: nodeid, mode with the type, nlink, size, seconds and nanoseconds of mtime, parent (of a folder,
+   * otherwise 0), flags of INODE, room (0–15), file of `addFile` or -1, offset in that file. Adding an inode again replaces the row, drops what
+   * `changeInode` said, ends a withdrawal, and keeps the references. Requests are answered after `setTreeDefaults`.
+   */
+  addInodes(rows: Float64Array): void;
+  /**
+   * From now on these attributes are shown. `mode`: the type is ignored. `times`: seconds and nanoseconds of atime, mtime and ctime. The bytes
+   * that READ shows stay those of the row. Returns false if there is no row.
+   */
+  changeInode(
+    nodeid: number,
+    mode: number,
+    uid: number,
+    gid: number,
+    size: number,
+    times: Float64Array,
+  ): boolean;
+  /** Requests about these inodes become messages from now on, except FORGET: their references are still counted here. */
+  withdrawInodes(nodeids: Float64Array): void;
+  /**
+   * Replaces listings. `folders`, one after the other: nodeid, flags of LISTING, number of entries, then for each entry nodeid, offset and
+   * length of the name in bytes. `names`: the bytes of all names. Offsets ascend from 3; those of `.` and `..` are 1 and 2.
+   */
+  publishListings(folders: Float64Array, names: Uint8Array): void;
+  withdrawListing(nodeid: number): void;
+  /** Counts a reference that a reply of JavaScript gives. Returns false if the inode never had a row: the caller counts. */
+  addReference(nodeid: number): boolean;
+  /** Takes references back. Reports nothing: the caller asks `references`. Returns false if the inode never had a row. */
+  dropReferences(nodeid: number, count: number): boolean;
+  references(nodeid: number): number;
+  /** The inodes with TELL that session threads gave a first reference since the last call. */
+  takeRemembered(): Float64Array;
+  setTreeDefaults(defaults: NativeTreeDefaults): void;
+  /** The body of the reply to STATFS, if it never changes. After `setTreeDefaults`. */
+  setStatfs(body: Uint8Array | undefined): void;
+  /** Drops rows, listings and references of a range: no request names them any more. */
+  withdrawAll(firstNodeid: number, count: number): void;
+  /** Files that session threads opened less those that they released, by room. A file can be opened by one plane and released by the other. */
+  openFilesByRoom(): Float64Array;
+}
+
+export interface NativeTreeDefaults {
+  /** The owner of every inode without a change. */
+  readonly uid: number;
+  readonly gid: number;
+  readonly readOnly: boolean;
+  /** How long the kernel may keep names and attributes. */
+  readonly keepMs: number;
+  /** Whether other users may enter; the answers do not depend on it. */
+  readonly shared?: boolean;
+  /** Whether NO_OPENDIR_SUPPORT was agreed. While it is unknown OPENDIR becomes a message. */
+  readonly noOpendir?: boolean;
 }
 
 /** Counters of the READs that were answered natively. */

@@ -4,7 +4,7 @@ import { jsonDocument } from '../checkpoint/json.ts';
 import { type LeftOut, type Model, modelOf, nameTensors, type TensorNames } from '../checkpoint/model.ts';
 import { PyDict } from '../checkpoint/pickle/values.ts';
 import { nbytes } from '../checkpoint/tensor.ts';
-import { ViewMap } from '../checkpoint/tensor-views.ts';
+import { type DistinctTensors, ViewMap } from '../checkpoint/tensor-views.ts';
 import { modelStrInSlices } from '../checkpoint/torch/module-str.ts';
 import { isTensor } from '../checkpoint/value-children.ts';
 import type { InodeTree } from '../inode.ts';
@@ -75,6 +75,7 @@ export function buildTree(checkpoint: Checkpoint, sources: TreeSources): BuiltTr
   const files = new TensorFiles(table, {
     cache: sources.cache,
     writable,
+    distinct: names.distinct,
     gradients: savedGradients(checkpoint),
     stored: editing,
   });
@@ -82,7 +83,9 @@ export function buildTree(checkpoint: Checkpoint, sources: TreeSources): BuiltTr
 
   table.folder(root, 'sys');
   const modelRoom = table.room('model', writable);
+  const foldersBefore = table.folderCount;
   addModelRoom(table, modelRoom, model.tensors, files);
+  const viewInodes = 1 + table.folderCount - foldersBefore + files.placed;
   if (!isModelAlone(checkpoint, model, files)) {
     const room = table.room('checkpoint', writable);
     addCheckpointRoom(table, room, checkpoint.root, {
@@ -93,7 +96,7 @@ export function buildTree(checkpoint: Checkpoint, sources: TreeSources): BuiltTr
     addStrayTensors(table, room, strays, files);
   }
   const statistics = new StatisticsCache();
-  addViewsRoom(table, { model: modelRoom, writable, statistics });
+  table.folder(root, 'views');
   addIrRoom(table, { checkpoint, model, cache: sources.cache });
   addVizRoom(table, { checkpoint, tensors: model.tensors, statistics, cache: sources.cache });
   const exportRoom = table.folder(root, 'export');
@@ -128,24 +131,21 @@ export function buildTree(checkpoint: Checkpoint, sources: TreeSources): BuiltTr
     metrics: sources.metrics,
     control: editing?.control,
   });
+  // Last, because it reserves nodeids: the columns of the table end before them.
+  addViewsRoom(table, { model: modelRoom, files, most: viewInodes, writable, statistics });
+  if (writable) table.plainFiles = files.plainFiles(checkpoint.image);
   return {
     tree: table,
     tensors: count,
-    tensorBytes: tensorBytes(names),
+    tensorBytes: tensorBytes(names.distinct),
     leftOut: names.leftOut,
     dirtyTensors: () => inSlices(dirtyTensorsInSlices(checkpoint.image.overlay, names.all)),
   };
 }
 
-/** Several names of a tensor count once. */
-function tensorBytes({ all }: TensorNames): number {
-  const seen = new ViewMap<true>();
+function tensorBytes(tensors: DistinctTensors): number {
   let bytes = 0;
-  for (const { tensor } of all) {
-    if (seen.has(tensor)) continue;
-    seen.set(tensor, true);
-    bytes += nbytes(tensor);
-  }
+  for (let number = 0; number < tensors.size; number++) bytes += nbytes(tensors.at(number));
   return bytes;
 }
 
@@ -174,7 +174,9 @@ function* checkpointText(checkpoint: Checkpoint, { all }: TensorNames): Generato
 /** Whether /model shows everything, so that the object tree needs no room of its own. */
 function isModelAlone(checkpoint: Checkpoint, model: Model, files: TensorFiles): boolean {
   if (model.path.length > 0 || model.tensors.length === 0) return false;
-  if (!checkpoint.tensors.every(({ tensor }) => files.has(tensor))) return false;
+  const { tensors } = model;
+  if (!checkpoint.tensors.every(({ tensor }, at) => tensors[at]?.tensor === tensor || files.has(tensor)))
+    return false;
   if (isTensor(checkpoint.root)) return true;
   if (!(checkpoint.root instanceof PyDict)) return false;
   const { entries } = checkpoint.root;

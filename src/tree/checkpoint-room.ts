@@ -28,7 +28,7 @@ import type { Content } from '../storage/content.ts';
 import type { RenderedPages } from '../storage/rendered-pages.ts';
 import { visibleJson } from '../visible-text.ts';
 import { documentContent, inlineContent } from './documents.ts';
-import { freeStem, type InodeTable } from './inode-table.ts';
+import type { InodeTable } from './inode-table.ts';
 import { escapeKey, pathOfTensorName } from './path-names.ts';
 import { storageXattrs, type TensorFiles } from './tensor-files.ts';
 
@@ -44,7 +44,8 @@ export interface CheckpointRoomSources {
 }
 
 interface Place {
-  readonly folder: DirectoryInode;
+  /** The nodeid. */
+  readonly folder: number;
   readonly path: string;
 }
 
@@ -88,7 +89,7 @@ export function addCheckpointRoom(
       return;
     }
     const path = escapeKey(key);
-    const folder = table.folderAt(at.folder, path);
+    const folder = table.folderBelow(at.folder, path);
     const inside = { folder, path: `${at.path}/${path.join('/')}` };
     if (seen === undefined) shown.set(value, inside.path);
     ancestors.add(value);
@@ -99,7 +100,7 @@ export function addCheckpointRoom(
   const placeTensor = (at: Place, key: string, tensor: Tensor): void => {
     const path = pathOfTensorName(key);
     const stem = path.pop() ?? key;
-    const folder = table.folderAt(at.folder, path);
+    const folder = table.folderBelow(at.folder, path);
     sources.files.place(folder, stem, tensor);
   };
 
@@ -107,13 +108,13 @@ export function addCheckpointRoom(
   const placeStorage = (at: Place, key: string, storage: Storage): void => {
     const path = escapeKey(key);
     const name = path.pop() ?? key;
-    const folder = table.folderAt(at.folder, path);
-    const stem = freeStem(folder, name, ['.bin']);
-    table.add(folder, `${stem}.bin`, {
+    const folder = table.folderBelow(at.folder, path);
+    const [bin] = table.freeNames(folder, name, ['.bin']);
+    table.addNamed(folder, bin as number, {
       content: () => rawStorageContent(storage, sources.cache),
       size: storage.nbytes,
       xattrs: () => storageXattrs(storage),
-      mode: folder.writable === true && storage.bytes.kind === 'extent' ? 0o644 : 0o444,
+      mode: table.isWritable(folder) && storage.bytes.kind === 'extent' ? 0o644 : 0o444,
     });
   };
 
@@ -126,10 +127,10 @@ export function addCheckpointRoom(
     }
     const path = escapeKey(key);
     const name = path.pop() ?? key;
-    const folder = table.folderAt(at.folder, path);
-    const stem = freeStem(folder, name, ['.json', '.bin']);
-    table.add(folder, `${stem}.json`, { content: () => jsonContent(value) });
-    table.add(folder, `${stem}.bin`, { content: () => bytesContent(bytes()) });
+    const folder = table.folderBelow(at.folder, path);
+    const [json, bin] = table.freeNames(folder, name, ['.json', '.bin']);
+    table.addNamed(folder, json as number, { content: () => jsonContent(value) });
+    table.addNamed(folder, bin as number, { content: () => bytesContent(bytes()) });
   };
 
   const addJson = (at: Place, key: string, text: () => string) =>
@@ -138,11 +139,12 @@ export function addCheckpointRoom(
   const addDocument = (at: Place, key: string, content: () => Content): void => {
     const path = escapeKey(key);
     const stem = path.pop() ?? key;
-    const folder = table.folderAt(at.folder, path);
-    table.add(folder, `${freeStem(folder, stem, ['.json'])}.json`, { content });
+    const folder = table.folderBelow(at.folder, path);
+    const [json] = table.freeNames(folder, stem, ['.json']);
+    table.addNamed(folder, json as number, { content });
   };
 
-  const top = { folder: room, path: '/checkpoint' };
+  const top = { folder: room.nodeid, path: '/checkpoint' };
   const children = childrenOf(root);
   if (children === undefined) {
     place(top, 'root', root);
@@ -171,7 +173,7 @@ export function addStrayTensors(
   for (const { path, tensor } of tensors) {
     const parts = path.filter((part) => !isPlumbing(part)).flatMap(escapeKey);
     const stem = parts.pop() ?? 'tensor';
-    const folder = table.folderAt(room, parts);
+    const folder = table.folderBelow(room.nodeid, parts);
     files.place(folder, stem, tensor);
   }
 }

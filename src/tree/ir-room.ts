@@ -66,7 +66,7 @@ function addScript(
     const file = path.pop() ?? '';
     const folder = table.folderAt(code, path);
     // Names in an archive are unique, but a file may have the name of a folder.
-    if (folder.children.has(file)) continue;
+    if (table.hasName(folder, file)) continue;
     table.add(folder, file, { content: () => entryContent(entry, sources), size: entry.size });
   }
   const program = async (): Promise<GraphSource> => ({

@@ -1,5 +1,5 @@
-import { nbytes } from '../checkpoint/tensor.ts';
-import { storedOffset } from '../checkpoint/tensor-content.ts';
+import { nbytes, type Tensor } from '../checkpoint/tensor.ts';
+import { storedAt } from '../checkpoint/tensor-content.ts';
 import type { FileInode, InodeTree } from '../inode.ts';
 import { type FileRanges, FileRangesBuilder } from '../kernel-view/file-ranges.ts';
 import type { Content } from '../storage/content.ts';
@@ -26,7 +26,7 @@ export function* oneRangeFiles(
 
 function addRange(ranges: FileRangesBuilder, inode: FileInode, image: Image): void {
   if (inode instanceof TensorInode) {
-    const offset = storedOffset(inode.tensor, image);
+    const offset = offsetIn(image, inode.tensor);
     if (offset !== undefined) ranges.add(inode.nodeid, offset, nbytes(inode.tensor));
     return;
   }
@@ -34,6 +34,11 @@ function addRange(ranges: FileRangesBuilder, inode: FileInode, image: Image): vo
   if (extent?.kind === 'image' && extent.image === image) {
     ranges.add(inode.nodeid, extent.offset, extent.length);
   }
+}
+
+function offsetIn(image: Image, tensor: Tensor): number | undefined {
+  const { bytes } = tensor.storage;
+  return bytes.kind === 'extent' && bytes.image === image ? storedAt(tensor) : undefined;
 }
 
 function onlyExtent(content: Content) {

@@ -7,18 +7,23 @@
 import { elementsPerItem } from '../checkpoint/dtypes.ts';
 import { encodeElement } from '../checkpoint/element-encoding.ts';
 import { byteOfElement, DTYPES, nbytes, type Storage, type Tensor } from '../checkpoint/tensor.ts';
-import { tensorContent } from '../checkpoint/tensor-content.ts';
-import { ViewMap } from '../checkpoint/tensor-views.ts';
+import { storedAt, tensorContent } from '../checkpoint/tensor-content.ts';
+import { DistinctTensors } from '../checkpoint/tensor-views.ts';
 import { MlfsError } from '../errors.ts';
-import type { DirectoryInode, FileInode, Inode } from '../inode.ts';
+import { describeFile, type FileInode, type KnownFile } from '../inode.ts';
 import type { Content, StoredContent } from '../storage/content.ts';
+import type { Image } from '../storage/image.ts';
 import type { RenderedPages } from '../storage/rendered-pages.ts';
+import { Uint32Column } from './columns.ts';
 import { dirtyBytes } from './dirty-bytes.ts';
-import { freeStem, type InodeTable } from './inode-table.ts';
+import type { Folder, InodeTable } from './inode-table.ts';
+import { PlainFilesByPlace } from './plain-files.ts';
 
 export interface TensorFilesOptions {
   readonly cache: RenderedPages;
   readonly writable: boolean;
+  /** Tensors that have numbers already. */
+  readonly distinct?: DistinctTensors;
   /** Gradients inside the checkpoint, by parameter name. */
   readonly gradients?: ReadonlyMap<string, Tensor>;
   /** Where the other gradients are kept; without it they are empty. */
@@ -32,92 +37,189 @@ export interface TensorFilesOptions {
 
 export class TensorFiles {
   readonly #table: InodeTable;
-  readonly #options: TensorFilesOptions;
-  readonly #inodes = new ViewMap<TensorInode>();
+  readonly options: TensorFilesOptions;
+  readonly #tensorMaker: number;
+  readonly #gradientMaker: number;
+  /** The numbers of the tensors. */
+  readonly #tensors: DistinctTensors;
+  #placed = 0;
+  /** By the tensor's number: the inode of its file, or 0. */
+  readonly #nodeids = new Uint32Column();
+  readonly #gradients = new Uint32Column();
+  /** The parameter's name under which a gradient is kept. */
+  readonly #gradientNames: string[] = [];
+  /** The first name in the model, the next names, and the number of names. */
+  readonly #firstNames: string[] = [];
+  readonly #otherNames = new Map<number, string[]>();
+  readonly #namesTotal = new Uint32Column();
 
   constructor(table: InodeTable, options: TensorFilesOptions) {
     this.#table = table;
-    this.#options = options;
+    this.options = options;
+    this.#tensors = options.distinct ?? new DistinctTensors();
+    const gradientMode = options.stored === undefined ? 0o444 : 0o644;
+    this.#tensorMaker = table.maker({
+      make: (nodeid, mtimeMs, number) =>
+        new TensorInode(nodeid, mtimeMs, number, this.#tensors.at(number), this),
+      describe: (number, into) => this.#describe(number, into),
+    });
+    this.#gradientMaker = table.maker({
+      make: (nodeid, mtimeMs, number) =>
+        new GradientInode(nodeid, mtimeMs, gradientMode, this, () => this.#storedGradient(number)),
+      describe: (number, into) => {
+        const name = this.#gradientNames[number];
+        into.mode = gradientMode;
+        into.size = name === undefined ? 0 : (options.stored?.gradientSizes.get(name) ?? 0);
+        into.image = undefined;
+        into.readable = options.stored === undefined;
+        into.follows = false;
+        into.hasXattrs = false;
+        return true;
+      },
+    });
   }
 
-  /** Adds NAME.bin, and for a parameter NAME.grad, to a folder. `parameter` is its name in the state dict. */
-  place(folder: DirectoryInode, stem: string, tensor: Tensor, parameter?: string): TensorInode {
-    const free = freeStem(folder, stem, parameter === undefined ? ALONE : WITH_GRADIENT);
-    const inode = this.#inodeOf(tensor);
-    this.#table.link(folder, `${free}.bin`, inode);
-    if (parameter !== undefined) this.#table.link(folder, `${free}.grad`, this.#gradientOf(inode, parameter));
-    return inode;
+  /**
+   * Adds NAME.bin, and for a parameter NAME.grad, to a folder. `parameter` is its name in the state dict. Returns the tensor's number.
+   */
+  place(folder: Folder, stem: string, tensor: Tensor, parameter?: string): number {
+    const names = this.#table.freeNames(folder, stem, parameter === undefined ? ALONE : WITH_GRADIENT);
+    const number = this.#tensors.add(tensor);
+    this.#table.linkNamed(folder, names[0] as number, this.#nodeidOf(number));
+    if (parameter !== undefined)
+      this.#table.linkNamed(folder, names[1] as number, this.#gradientOf(number, parameter));
+    return number;
+  }
+
+  /** Adds another name in the model. */
+  call(number: number, name: string): void {
+    const total = this.#namesTotal.at(number) + 1;
+    this.#namesTotal.set(number, total);
+    if (total === 1) this.#firstNames[number] = name;
+    else if (total <= MAX_ALIASES + 1) {
+      const others = this.#otherNames.get(number);
+      if (others === undefined) this.#otherNames.set(number, [name]);
+      else others.push(name);
+    }
   }
 
   has(tensor: Tensor): boolean {
-    return this.#inodes.has(tensor);
+    const number = this.#tensors.find(tensor);
+    return number !== undefined && this.#nodeids.at(number) !== 0;
   }
 
   /**
    * The path of a tensor's file, by the first of its names: `/model/fc/weight.bin`. Use it for many tensors: it makes one walk, which yields
-   * between folders.
+   * between its parts.
    */
   *paths(): Generator<void, (tensor: Tensor) => string | undefined> {
-    const paths = new Map<Inode, string>();
-    const open: { readonly prefix: string; readonly entries: Iterator<[string, Inode]> }[] = [
-      { prefix: '/', entries: this.#table.root.children.entries() },
-    ];
-    for (let looked = 0; ; looked++) {
-      const { prefix, entries } = open.at(-1) ?? {};
-      if (entries === undefined || prefix === undefined) break;
-      const { done, value } = entries.next();
-      if (done === true) {
-        open.pop();
-        continue;
-      }
-      const [name, inode] = value;
-      if (inode.kind === 'directory') {
-        if (inode.unmade !== true) {
-          open.push({ prefix: `${prefix}${name}/`, entries: inode.children.entries() });
-        }
-      } else if (inode instanceof TensorInode && !paths.has(inode)) paths.set(inode, prefix + name);
-      if (looked % 256 === 0) yield;
-    }
+    /** The first entry of each tensor, plus 1. */
+    const entries = new Uint32Array(this.#tensors.size);
+    yield* this.#table.entries((entry, nodeid) => {
+      const number = this.#table.subjectOf(nodeid, this.#tensorMaker);
+      if (number !== undefined && entries[number] === 0) entries[number] = entry + 1;
+    });
     return (tensor) => {
-      const inode = this.#inodes.get(tensor);
-      return inode === undefined ? undefined : paths.get(inode);
+      const number = this.#tensors.find(tensor);
+      const entry = number === undefined ? 0 : (entries[number] ?? 0);
+      return entry === 0 ? undefined : this.#table.pathOfEntry(entry - 1);
     };
   }
 
-  #inodeOf(tensor: Tensor): TensorInode {
-    return this.#inodes.get(tensor) ?? this.#make(tensor);
+  /** The files whose bytes are one run of the image, for a mount that is written to. */
+  plainFiles(image: Image): PlainFilesByPlace {
+    const runs = { starts: [] as number[], ends: [] as number[], nodeids: [] as number[] };
+    for (let number = 0; number < this.#nodeids.length; number++) {
+      const nodeid = this.#nodeids.at(number);
+      const tensor = this.#tensors.at(number);
+      const start = nodeid === 0 ? undefined : storedAt(tensor);
+      const { bytes } = tensor.storage;
+      if (start === undefined || bytes.kind !== 'extent' || bytes.image !== image) continue;
+      runs.starts.push(start);
+      runs.ends.push(start + nbytes(tensor));
+      runs.nodeids.push(nodeid);
+    }
+    return new PlainFilesByPlace(image, runs);
   }
 
-  #make(tensor: Tensor): TensorInode {
-    const inode = this.#table.insert(
-      (nodeid, mtimeMs) => new TensorInode(nodeid, mtimeMs, tensor, this.#options),
-      nbytes(tensor),
-    );
-    this.#inodes.set(tensor, inode);
-    return inode;
+  /** How many tensors have files. */
+  get placed(): number {
+    return this.#placed;
+  }
+
+  /** The tensor of a file; undefined for other files. */
+  tensorAt(nodeid: number): TensorInode | undefined {
+    if (this.#table.subjectOf(nodeid, this.#tensorMaker) === undefined) return undefined;
+    return this.#table.get(nodeid) as TensorInode;
+  }
+
+  firstName(number: number): string | undefined {
+    return this.#firstNames[number];
+  }
+
+  otherNames(number: number): readonly string[] | undefined {
+    return this.#otherNames.get(number);
+  }
+
+  namesTotal(number: number): number {
+    return this.#namesTotal.at(number);
+  }
+
+  linksOf(nodeid: number): number {
+    return this.#table.linksOf(nodeid);
+  }
+
+  /** A file whose bytes are the tensor's own bytes in the checkpoint needs no object. */
+  #describe(number: number, into: KnownFile): boolean {
+    const tensor = this.#tensors.at(number);
+    const offset = storedAt(tensor);
+    const { bytes } = tensor.storage;
+    if (offset === undefined || bytes.kind !== 'extent')
+      return describeFile(this.#table.get(this.#nodeids.at(number)) as TensorInode, into);
+    into.mode = this.options.writable && bytes.readOnly !== true ? 0o644 : 0o444;
+    into.size = nbytes(tensor);
+    into.image = bytes.image;
+    into.offset = offset;
+    into.readable = true;
+    into.follows = this.#table.plainFiles?.has(this.#nodeids.at(number)) === false;
+    into.hasXattrs = true;
+    return true;
+  }
+
+  #nodeidOf(number: number): number {
+    const known = this.#nodeids.at(number);
+    if (known !== 0) return known;
+    const nodeid = this.#table.insertMade(this.#tensorMaker, number, nbytes(this.#tensors.at(number)));
+    this.#nodeids.set(number, nodeid);
+    this.#placed++;
+    return nodeid;
   }
 
   /** Tied parameters have one gradient, under the first of their names. */
-  #gradientOf(parameter: TensorInode, name: string): FileInode {
-    parameter.gradient ??= this.#savedGradient(parameter, name) ?? this.#storedGradient(parameter, name);
-    return parameter.gradient;
+  #gradientOf(parameter: number, name: string): number {
+    const known = this.#gradients.at(parameter);
+    if (known !== 0) return known;
+    const nodeid = this.#savedGradient(parameter, name) ?? this.#newGradient(parameter, name);
+    this.#gradients.set(parameter, nodeid);
+    return nodeid;
   }
 
-  #savedGradient({ tensor }: TensorInode, name: string): FileInode | undefined {
-    const saved = this.#options.gradients?.get(name);
-    return saved === undefined || nbytes(saved) !== nbytes(tensor) ? undefined : this.#inodeOf(saved);
+  #savedGradient(parameter: number, name: string): number | undefined {
+    const saved = this.options.gradients?.get(name);
+    if (saved === undefined || nbytes(saved) !== nbytes(this.#tensors.at(parameter))) return undefined;
+    return this.#nodeidOf(this.#tensors.add(saved));
   }
 
-  #storedGradient({ tensor }: TensorInode, name: string): FileInode {
-    const { stored } = this.#options;
-    const content = (): Content =>
-      stored === undefined
-        ? EMPTY
-        : stored.gradient(name, stored.gradientSizes.get(name) ?? 0, nbytes(tensor));
-    return this.#table.insert(
-      (nodeid, mtimeMs) => new GradientInode(nodeid, mtimeMs, stored === undefined ? 0o444 : 0o644, content),
-      0,
-    );
+  #newGradient(parameter: number, name: string): number {
+    if (this.options.stored !== undefined) this.#gradientNames[parameter] = name;
+    return this.#table.insertMade(this.#gradientMaker, parameter, 0);
+  }
+
+  #storedGradient(parameter: number): Content {
+    const { stored } = this.options;
+    if (stored === undefined) return EMPTY;
+    const name = this.#gradientNames[parameter] as string;
+    return stored.gradient(name, stored.gradientSizes.get(name) ?? 0, nbytes(this.#tensors.at(parameter)));
   }
 }
 
@@ -127,39 +229,43 @@ export const MAX_ALIASES = 16;
 const ALONE = ['.bin'] as const;
 const WITH_GRADIENT = ['.bin', '.grad'] as const;
 
-/** A mount has one for each tensor, so it stores only what it must and computes the rest at the first use. */
+/** The file of a tensor. */
 export class TensorInode implements FileInode {
   readonly kind = 'file';
   readonly nodeid: number;
   readonly mtimeMs: number;
   readonly tensor: Tensor;
-  nlink = 0;
-  gradient: FileInode | undefined = undefined;
-  readonly options: TensorFilesOptions;
-  made: Content | undefined = undefined;
-  /** Its first name in the model, the next names, and the number of names. */
-  firstName: string | undefined = undefined;
-  otherNames: string[] | undefined = undefined;
-  namesTotal = 0;
+  readonly #number: number;
+  readonly #files: TensorFiles;
+  #content: Content | undefined;
 
-  constructor(nodeid: number, mtimeMs: number, tensor: Tensor, options: TensorFilesOptions) {
+  constructor(nodeid: number, mtimeMs: number, number: number, tensor: Tensor, files: TensorFiles) {
     this.nodeid = nodeid;
     this.mtimeMs = mtimeMs;
     this.tensor = tensor;
-    this.options = options;
+    this.#number = number;
+    this.#files = files;
   }
 
-  /** Adds another name in the model. */
-  call(name: string): void {
-    this.namesTotal++;
-    if (this.firstName === undefined) this.firstName = name;
-    else if (this.otherNames === undefined) this.otherNames = [name];
-    else if (this.otherNames.length < MAX_ALIASES) this.otherNames.push(name);
+  get nlink(): number {
+    return this.#files.linksOf(this.nodeid);
+  }
+
+  get firstName(): string | undefined {
+    return this.#files.firstName(this.#number);
+  }
+
+  get otherNames(): readonly string[] | undefined {
+    return this.#files.otherNames(this.#number);
+  }
+
+  get namesTotal(): number {
+    return this.#files.namesTotal(this.#number);
   }
 
   get content(): Content {
-    this.made ??= contentOf(this.tensor, this.options);
-    return this.made;
+    this.#content ??= contentOf(this.tensor, this.#files.options);
+    return this.#content;
   }
 
   get mode(): number {
@@ -182,20 +288,25 @@ class GradientInode implements FileInode {
   readonly mode: number;
   readonly nodeid: number;
   readonly mtimeMs: number;
-  nlink = 0;
-  readonly make: () => Content;
-  made: Content | undefined = undefined;
+  readonly #files: TensorFiles;
+  readonly #make: () => Content;
+  #content: Content | undefined;
 
-  constructor(nodeid: number, mtimeMs: number, mode: number, make: () => Content) {
+  constructor(nodeid: number, mtimeMs: number, mode: number, files: TensorFiles, make: () => Content) {
     this.nodeid = nodeid;
     this.mtimeMs = mtimeMs;
     this.mode = mode;
-    this.make = make;
+    this.#files = files;
+    this.#make = make;
+  }
+
+  get nlink(): number {
+    return this.#files.linksOf(this.nodeid);
   }
 
   get content(): Content {
-    this.made ??= this.make();
-    return this.made;
+    this.#content ??= this.#make();
+    return this.#content;
   }
 }
 

@@ -2,12 +2,15 @@
 
 #include <linux/fuse.h>
 #include <poll.h>
+#include <sys/stat.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <atomic>
+#include <string>
 
+#include "../../attribute_reply.h"
 #include "../../session.h"
 #include "fuzz_input.h"
 
@@ -45,6 +48,7 @@ struct Scene {
              {2, {image}}, {3, {image, computed, image}}, {4, {beyond}}, {5, {}}}) {
       session->layouts().publish(nodeid, std::make_unique<const FileLayout>(extents, std::vector<uint8_t>()));
     }
+    publish_tree();
     session->start(
         [this](std::vector<uint8_t> message) {
           HOLDS(message.size() >= sizeof(fuse_in_header));
@@ -53,6 +57,33 @@ struct Scene {
           if (header.opcode == kLast && header.unique == sent) served = true;
         },
         [](int) {});
+  }
+
+  /// A folder 1 of 40 files and a folder, of which some were withdrawn.
+  void publish_tree() {
+    InodeTable& inodes = session->inodes();
+    auto defaults = std::make_unique<TreeDefaults>();
+    defaults->keep_seconds = 86400;
+    defaults->no_opendir = true;
+    defaults->statfs.emplace();
+    inodes.set_defaults(std::move(defaults));
+    std::vector<InodeTable::NewRow> rows;
+    std::vector<std::string> names;
+    for (uint32_t nodeid = 1; nodeid < 45; nodeid++) {
+      const bool folder = nodeid == 1 || nodeid == 6;
+      rows.push_back({nodeid, std::unique_ptr<const InodeRow>(new InodeRow{
+                                  .size = kFileBytes, .mtime_seconds = -1, .offset = 0, .file = nullptr, .changes = nullptr,
+                                  .mtime_nanoseconds = 0, .nlink = 1, .parent = 1,
+                                  .mode = static_cast<uint16_t>(folder ? S_IFDIR | 0755 : S_IFREG | 0640),
+                                  .flags = static_cast<uint8_t>(nodeid % 8), .room = 0})});
+      names.push_back(std::string(nodeid % 3 == 0 ? 1 : nodeid, static_cast<char>('0' + nodeid)));
+    }
+    inodes.add(std::move(rows));
+    std::vector<ListedName> entries;
+    for (uint64_t nodeid = 2; nodeid < 45; nodeid++) entries.push_back({nodeid, nodeid + 1, names[nodeid - 1]});
+    inodes.publish_listing(1, DirectoryListing::make(DirectoryListing::kComplete, entries.data(), entries.size()));
+    inodes.publish_listing(6, DirectoryListing::make(DirectoryListing::kComplete, entries.data(), 3));
+    inodes.withdraw(44);
   }
 
   void send(const std::vector<uint8_t>& message) {
@@ -74,9 +105,30 @@ struct Scene {
   }
 };
 
-/// A READ of a known inode with any numbers, or any bytes.
+/// A question to the inode table: its opcode, a nodeid, and bytes for its struct and names.
+std::vector<uint8_t> tree_message_of(FuzzInput& input) {
+  static constexpr uint32_t kOpcodes[] = {FUSE_LOOKUP,     FUSE_FORGET,  FUSE_GETATTR,  FUSE_OPEN,    FUSE_STATFS,
+                                          FUSE_RELEASE,    FUSE_GETXATTR, FUSE_LISTXATTR, FUSE_OPENDIR, FUSE_READDIR,
+                                          FUSE_RELEASEDIR, FUSE_ACCESS,  FUSE_BATCH_FORGET, FUSE_READDIRPLUS, kStatxOpcode};
+  fuse_in_header header = {};
+  header.opcode = kOpcodes[input.below(std::size(kOpcodes))];
+  header.nodeid = input.byte() % 8 == 0 ? input.number(8) : input.below(48);
+  header.uid = static_cast<uint32_t>(input.below(2));
+  std::vector<uint8_t> body(input.below(80));
+  for (size_t i = 0; i < body.size(); i++) body[i] = input.byte() % 2 == 0 ? 0 : static_cast<uint8_t>(input.number(1));
+  if (header.opcode == FUSE_BATCH_FORGET && body.size() > 4 && input.byte() % 2 == 0) body[0] = static_cast<uint8_t>(body.size() / 16);
+  if (header.opcode == FUSE_LOOKUP && !body.empty()) std::fill(body.begin(), body.end() - 1, static_cast<uint8_t>('0' + input.below(45)));
+  header.len = static_cast<uint32_t>(sizeof header + body.size() + (input.byte() % 16 == 0 ? 1 : 0));
+  std::vector<uint8_t> message(sizeof header);
+  memcpy(message.data(), &header, sizeof header);
+  message.insert(message.end(), body.begin(), body.end());
+  return message;
+}
+
+/// A READ of a known inode with any numbers, a question to the inode table, or any bytes.
 std::vector<uint8_t> message_of(FuzzInput& input) {
   std::vector<uint8_t> message;
+  if (input.byte() % 2 == 0) return tree_message_of(input);
   if (input.byte() % 4 != 0) {
     fuse_in_header header = {};
     fuse_read_in read_in = {};

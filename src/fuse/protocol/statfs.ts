@@ -4,6 +4,22 @@ import { REPLY_BODY, replyTo } from './reply.ts';
 import type { Request } from './request.ts';
 
 export function encodeStatfs(request: Request, statfs: Statfs): Buffer {
+  const reply = replyTo(request, STATFS_OUT);
+  writeStatfs(reply, REPLY_BODY, statfs);
+  return reply;
+}
+
+/** The body of the reply. */
+export function statfsBody(statfs: Statfs): Buffer {
+  const body = Buffer.alloc(STATFS_OUT);
+  writeStatfs(body, 0, statfs);
+  return body;
+}
+
+/** sizeof(struct fuse_statfs_out). */
+const STATFS_OUT = 80;
+
+function writeStatfs(reply: Buffer, at: number, statfs: Statfs): void {
   //  0  blocks   u64
   //  8  bfree    u64
   // 16  bavail   u64
@@ -12,14 +28,12 @@ export function encodeStatfs(request: Request, statfs: Statfs): Buffer {
   // 40  bsize    u32
   // 44  namelen  u32
   // 48  frsize   u32
-  const reply = replyTo(request, 80);
-  writeU64(reply, statfs.blocks, REPLY_BODY);
-  writeU64(reply, statfs.blocksFree, REPLY_BODY + 8);
-  writeU64(reply, statfs.blocksAvailable, REPLY_BODY + 16);
-  writeU64(reply, statfs.files, REPLY_BODY + 24);
-  writeU64(reply, statfs.filesFree, REPLY_BODY + 32);
-  reply.writeUInt32LE(statfs.blockSize, REPLY_BODY + 40);
-  reply.writeUInt32LE(statfs.nameMax, REPLY_BODY + 44);
-  reply.writeUInt32LE(statfs.blockSize, REPLY_BODY + 48);
-  return reply;
+  writeU64(reply, statfs.blocks, at);
+  writeU64(reply, statfs.blocksFree, at + 8);
+  writeU64(reply, statfs.blocksAvailable, at + 16);
+  writeU64(reply, statfs.files, at + 24);
+  writeU64(reply, statfs.filesFree, at + 32);
+  reply.writeUInt32LE(statfs.blockSize, at + 40);
+  reply.writeUInt32LE(statfs.nameMax, at + 44);
+  reply.writeUInt32LE(statfs.blockSize, at + 48);
 }

@@ -10,6 +10,7 @@ import { Dispatcher } from '../dispatcher.ts';
 import type { Filesystem } from '../filesystem.ts';
 import { INIT_FLAGS } from '../protocol/init.ts';
 import { KernelNotifier } from './kernel-notifier.ts';
+import { NativeInodeTableOfSession, wantsInodeTable } from './native-inode-table.ts';
 import { NativeRooms } from './native-rooms.ts';
 import { Passthrough } from './passthrough.ts';
 import { PublishedImages } from './published-images.ts';
@@ -62,6 +63,8 @@ class KernelSession implements TransportSession {
   readonly #images: PublishedImages;
   readonly #rooms: NativeRooms;
   views: ViewSlots | undefined;
+  /** Absent when every request goes through JavaScript. */
+  readonly #table: NativeInodeTableOfSession | undefined;
   #ended = false;
   #lastCounters: Readonly<Record<string, number>> = {};
   #lastReads: ReadonlyMap<string, NativeReads> = new Map();
@@ -72,10 +75,12 @@ class KernelSession implements TransportSession {
     closed: Promise<void>,
     dispatched: () => Readonly<Record<string, number>>,
     filesystem: Filesystem,
+    withTable: boolean,
   ) {
     this.#native = native;
     this.#rooms = new NativeRooms(filesystem);
     this.#images = new PublishedImages(native);
+    this.#table = withTable ? new NativeInodeTableOfSession(native, this.#images, this.#rooms) : undefined;
     this.#dispatched = dispatched;
     this.#mountpoint = mountpoint;
     this.closed = closed;
@@ -105,6 +110,7 @@ class KernelSession implements TransportSession {
       closed.promise,
       () => dispatcher.counters(),
       filesystem,
+      wantsInodeTable(options),
     );
     const dispatcher = new Dispatcher(filesystem, {
       reply: (reply) => {
@@ -112,12 +118,15 @@ class KernelSession implements TransportSession {
       },
       publish: (nodeid, extents) => session.#publish(nodeid, extents),
       withdraw: (nodeid) => session.#withdraw(nodeid),
+      addReference: (nodeid) => session.#table?.addReference(nodeid) ?? false,
+      references: (nodeid) => session.#table?.references(nodeid) ?? 0,
       openBacking: (fd) => passthrough.open(native, fd),
       closeBacking: (id) => {
         if (!session.#ended) native.closeBacking(id);
       },
       initialized: (negotiated) => {
         passthrough.agreed = (negotiated.flags & INIT_FLAGS.PASSTHROUGH) !== 0n;
+        session.#table?.agreed((negotiated.flags & INIT_FLAGS.NO_OPENDIR_SUPPORT) !== 0n);
         initialized.resolve();
       },
       ...(options.pendingBytes === undefined ? {} : { pendingBytes: options.pendingBytes }),
@@ -140,6 +149,7 @@ class KernelSession implements TransportSession {
     const firstView = expectView && native.expectView(expectView.first, expectView.end);
     const notifier = new KernelNotifier(native, options.onWarning);
     filesystem.connect(notifier);
+    if (session.#table !== undefined) filesystem.publishIn?.(session.#table);
     native.start(
       (message) => dispatcher.handle(message),
       (number, errno) => notifier.notified(number, errno),
@@ -155,6 +165,9 @@ class KernelSession implements TransportSession {
         dispatcher.end();
         session.#close();
         closed.resolve();
+      },
+      (nodeids) => {
+        if (!session.#ended) dispatcher.forgotten(nodeids);
       },
     );
     try {
@@ -179,6 +192,7 @@ class KernelSession implements TransportSession {
   /** The connection has ended. */
   #close(): void {
     this.#ended = true;
+    this.#table?.end();
     this.#lastCounters = this.#native.counters();
     this.#lastReads = this.#rooms.reads(this.#native.readTally());
     this.#native.close();

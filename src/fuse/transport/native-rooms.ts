@@ -16,7 +16,11 @@ export class NativeRooms {
 
   /** The number of an inode's room; rooms beyond the maximum are counted with the last. */
   numberOf(nodeid: number): number {
-    const name = this.#filesystem.roomOf?.(nodeid) ?? '';
+    return this.numberOfRoom(this.#filesystem.roomOf?.(nodeid) ?? '');
+  }
+
+  /** The number of a room. */
+  numberOfRoom(name: string): number {
     const known = this.#names.indexOf(name);
     if (known >= 0) return known;
     return this.#names.length === MOST_ROOMS ? MOST_ROOMS - 1 : this.#names.push(name) - 1;

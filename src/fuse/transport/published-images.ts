@@ -5,7 +5,7 @@ import type { Piece } from '../../storage/overlay.ts';
 
 interface PublishedImage {
   readonly index: number;
-  /** How many published inodes are made of it. */
+  /** How many published inodes, and trees with rows, are made of it. */
   inodes: number;
   /** Which segments each published chunk has pieces in. */
   readonly segmentsOf: Map<number, ReadonlySet<MediumFile>>;
@@ -23,8 +23,8 @@ export class PublishedImages {
   readonly #native: NativeSession;
   readonly #images = new Map<Image, PublishedImage>();
   readonly #segments = new Map<MediumFile, { readonly index: number; chunks: number }>();
-  /** The images that each published inode is made of. */
-  readonly #imagesOf = new Map<number, ReadonlySet<Image>>();
+  /** The images that each published inode, or each tree's rows, are made of. */
+  readonly #imagesOf = new Map<number | object, ReadonlySet<Image>>();
 
   constructor(native: NativeSession) {
     this.#native = native;
@@ -48,12 +48,12 @@ export class PublishedImages {
     return index;
   }
 
-  /** The published extents of the inode are now made of these images; of none after it was withdrawn. The previous images may be released. */
-  hold(nodeid: number, images: ReadonlySet<Image>): void {
-    const before = this.#imagesOf.get(nodeid) ?? [];
+  /** The published extents of an inode, or the rows of a tree, are now made of these images; of none after it was withdrawn. The previous images may be released. */
+  hold(holder: number | object, images: ReadonlySet<Image>): void {
+    const before = this.#imagesOf.get(holder) ?? [];
     for (const image of images) this.#known(image).inodes++;
-    if (images.size > 0) this.#imagesOf.set(nodeid, images);
-    else this.#imagesOf.delete(nodeid);
+    if (images.size > 0) this.#imagesOf.set(holder, images);
+    else this.#imagesOf.delete(holder);
     for (const image of before) {
       const published = this.#known(image);
       published.inodes--;

@@ -1,6 +1,7 @@
-import { type DirectoryInode, FIRST_SCRATCH_NODEID, type FileInode, type Inode } from '../../inode.ts';
-import { freeStem, type InodeBlock } from '../inode-table.ts';
-import { TensorInode } from '../tensor-files.ts';
+import type { DirectoryInode, FileInode, Inode } from '../../inode.ts';
+import type { InodeBlock, InodeTable } from '../inode-table.ts';
+import { separated } from '../path-names.ts';
+import type { TensorFiles, TensorInode } from '../tensor-files.ts';
 
 /** The name and the content of a tensor's file in a view. */
 export interface View {
@@ -26,15 +27,13 @@ export class ViewFolder implements DirectoryInode {
   readonly mode: number;
   readonly mtimeMs: number;
   readonly writable: boolean;
-  readonly #model: DirectoryInode;
+  /** The nodeid of the folder of /model. */
+  readonly #model: number;
   readonly #views: Views;
   #children: Map<string, Inode> | undefined;
+  #fixedNames = 0;
 
-  constructor(
-    numbers: { nodeid: number; parent: number; mtimeMs: number },
-    model: DirectoryInode,
-    views: Views,
-  ) {
+  constructor(numbers: { nodeid: number; parent: number; mtimeMs: number }, model: number, views: Views) {
     this.nodeid = numbers.nodeid;
     this.parent = numbers.parent;
     this.mtimeMs = numbers.mtimeMs;
@@ -42,6 +41,12 @@ export class ViewFolder implements DirectoryInode {
     this.mode = views.writable ? 0o755 : 0o555;
     this.#model = model;
     this.#views = views;
+  }
+
+  readonly madeOnDemand = true;
+
+  get fixedNames(): number {
+    return this.#fixedNames;
   }
 
   get unmade(): boolean {
@@ -52,65 +57,69 @@ export class ViewFolder implements DirectoryInode {
     if (this.#children === undefined) {
       this.#children = new Map();
       this.#views.fill(this, this.#model);
+      this.#fixedNames = this.#children.size;
     }
     return this.#children;
   }
 }
 
+export interface ViewsParts {
+  readonly table: InodeTable;
+  readonly files: TensorFiles;
+  readonly block: InodeBlock;
+  readonly view: View;
+  readonly writable: boolean;
+}
+
 /** One view of the whole model. */
 export class Views {
-  readonly writable: boolean;
-  readonly #block: InodeBlock;
-  readonly #view: View;
-  readonly #files = new Map<TensorInode, ViewFile>();
+  readonly #parts: ViewsParts;
+  /** By the nodeid of the tensor's file. */
+  readonly #made = new Map<number, ViewFile>();
 
-  constructor(block: InodeBlock, view: View, writable: boolean) {
-    this.#block = block;
-    this.#view = view;
-    this.writable = writable;
+  constructor(parts: ViewsParts) {
+    this.#parts = parts;
   }
 
-  folder(model: DirectoryInode, parent: number): ViewFolder {
-    return this.#block.make((nodeid, mtimeMs) => new ViewFolder({ nodeid, parent, mtimeMs }, model, this));
+  get writable(): boolean {
+    return this.#parts.writable;
+  }
+
+  folder(model: number, parent: number): ViewFolder {
+    const { block } = this.#parts;
+    return block.make((nodeid, mtimeMs) => new ViewFolder({ nodeid, parent, mtimeMs }, model, this));
   }
 
   /** Adds the folders and tensors of a folder of /model to its view. Scratch files there are not tensors and are left out. */
-  fill(folder: ViewFolder, model: DirectoryInode): void {
+  fill(folder: ViewFolder, model: number): void {
     const { children } = folder;
-    const { suffix } = this.#view;
-    for (const [name, inode] of model.children) {
-      if (inode.nodeid >= FIRST_SCRATCH_NODEID) continue;
-      if (inode.kind === 'directory') children.set(name, this.folder(inode, folder.nodeid));
+    const { table, files, view } = this.#parts;
+    for (const [name, nodeid] of table.childrenOf(model)) {
+      if (table.isFolder(nodeid)) children.set(name, this.folder(nodeid, folder.nodeid));
     }
-    for (const [name, inode] of model.children) {
-      if (!(inode instanceof TensorInode) || !name.endsWith(TENSOR_SUFFIX)) continue;
-      const file = this.#fileOf(inode);
-      const stem = freeStem(folder, name.slice(0, -TENSOR_SUFFIX.length), [suffix]);
-      children.set(stem + suffix, file);
+    for (const [name, nodeid] of table.childrenOf(model)) {
+      const tensor = name.endsWith(TENSOR_SUFFIX) ? files.tensorAt(nodeid) : undefined;
+      if (tensor === undefined) continue;
+      const file = this.#fileOf(tensor);
+      children.set(freeName(children, name.slice(0, -TENSOR_SUFFIX.length), view.suffix), file);
       file.nlink++;
     }
   }
 
   #fileOf(tensor: TensorInode): ViewFile {
-    let file = this.#files.get(tensor);
+    let file = this.#made.get(tensor.nodeid);
     if (file === undefined) {
-      file = this.#block.make((nodeid, mtimeMs) => this.#view.file(tensor, nodeid, mtimeMs));
-      this.#files.set(tensor, file);
+      const { block, view } = this.#parts;
+      file = block.make((nodeid, mtimeMs) => view.file(tensor, nodeid, mtimeMs));
+      this.#made.set(tensor.nodeid, file);
     }
     return file;
   }
 }
 
-/** The maximum number of inodes for one view of a folder of /model, itself included. */
-export function inodesBelow(model: DirectoryInode): number {
-  const tensors = new Set<Inode>();
-  const count = (folder: DirectoryInode): number => {
-    let folders = 1;
-    for (const inode of folder.children.values()) {
-      if (inode.kind === 'directory') folders += count(inode);
-      else if (inode instanceof TensorInode) tensors.add(inode);
-    }
-    return folders;
-  };
-  return count(model) + tensors.size;
+function freeName(children: ReadonlyMap<string, Inode>, stem: string, suffix: string): string {
+  for (let nth = 1; ; nth++) {
+    const name = separated(stem, nth) + suffix;
+    if (!children.has(name)) return name;
+  }
 }

@@ -3,13 +3,17 @@
 import type { DirectoryInode } from '../../inode.ts';
 import type { StatisticsCache } from '../../numbers/statistics-cache.ts';
 import type { InodeTable } from '../inode-table.ts';
+import type { TensorFiles } from '../tensor-files.ts';
 import { DEFAULT_TEXT_ELEMENTS } from './text-content.ts';
 import { jsonView, npyView, textView } from './view-files.ts';
-import { inodesBelow, Views } from './view-folders.ts';
+import { Views } from './view-folders.ts';
 
 export interface ViewsSources {
   /** The folder /model, whose tensors are shown. */
   readonly model: DirectoryInode;
+  readonly files: TensorFiles;
+  /** No view has more inodes: folders and tensors of /model. */
+  readonly most: number;
   readonly writable: boolean;
   readonly statistics: StatisticsCache;
   /** Larger tensors show only their beginning in txt and csv. */
@@ -17,7 +21,7 @@ export interface ViewsSources {
 }
 
 export function addViewsRoom(table: InodeTable, sources: ViewsSources): void {
-  const { model, writable, statistics, textElements = DEFAULT_TEXT_ELEMENTS } = sources;
+  const { model, files, most, writable, statistics, textElements = DEFAULT_TEXT_ELEMENTS } = sources;
   const views = {
     npy: npyView(),
     txt: textView('txt', textElements),
@@ -25,9 +29,10 @@ export function addViewsRoom(table: InodeTable, sources: ViewsSources): void {
     json: jsonView(statistics),
   };
   const room = table.folder(table.root, 'views');
-  const count = inodesBelow(model);
   for (const [name, view] of Object.entries(views)) {
-    const folders = new Views(table.reserve(count), view, writable && name !== 'json');
-    room.children.set(name, folders.folder(model, room.nodeid));
+    const isWritable = writable && name !== 'json';
+    const block = table.reserve(most, isWritable);
+    const folders = new Views({ table, files, block, view, writable: isWritable });
+    table.linkFolder(room, name, folders.folder(model.nodeid, room.nodeid));
   }
 }

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type FileRange, OverlappingInodes } from '../../../src/fuse/overlapping-inodes.ts';
-import type { FileInode } from '../../../src/inode.ts';
+import { OverlappingInodes } from '../../../src/fuse/overlapping-inodes.ts';
+import type { FileInode, FileRange } from '../../../src/inode.ts';
 import type { Content } from '../../../src/storage/content.ts';
 import type { Extent } from '../../../src/storage/extent.ts';
 import type { Image } from '../../../src/storage/image.ts';

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+namespace mlfs {
+
+/// What the control plane has to hear about references of the kernel: session threads report, it takes what there is. Only inodes with
+/// InodeRow::kTell come here, and only for their first and last references.
+class ReferenceNews {
+ public:
+  /// Called from session threads when there is news of forgotten inodes after there was none. Must not block.
+  using Arrived = std::function<void()>;
+
+  void on_forgotten(Arrived arrived) {
+    std::lock_guard lock(mutex_);
+    arrived_ = std::move(arrived);
+  }
+
+  void first_reference(uint32_t nodeid) {
+    std::lock_guard lock(mutex_);
+    remembered_.push_back(nodeid);
+  }
+
+  void last_reference(uint32_t nodeid) {
+    std::lock_guard lock(mutex_);
+    forgotten_.push_back(nodeid);
+    if (forgotten_.size() == 1 && arrived_) arrived_();
+  }
+
+  std::vector<uint32_t> take_remembered() { return take(remembered_); }
+  std::vector<uint32_t> take_forgotten() { return take(forgotten_); }
+
+ private:
+  std::vector<uint32_t> take(std::vector<uint32_t>& news) {
+    std::lock_guard lock(mutex_);
+    return std::exchange(news, {});
+  }
+
+  std::mutex mutex_;  // guards what follows
+  std::vector<uint32_t> remembered_;
+  std::vector<uint32_t> forgotten_;
+  Arrived arrived_;
+};
+
+}  // namespace mlfs

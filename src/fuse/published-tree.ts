@@ -1,0 +1,292 @@
+/**
+ * Puts a tree into the native inode table, so that LOOKUP, GETATTR, READDIR and OPEN of it do not come to JavaScript: all inodes whose
+ * answers are known before anybody asks, and the names in their folders.
+ *
+ * Invariants:
+ * - A row is there before the kernel gets its first reference to the inode: at the mount, or when the folder in which it lies is first asked for.
+ * - What changes by itself (documents, logs, files that are laid out later) has no row, and the listing of its folder is not complete: requests
+ *   about it come to JavaScript.
+ * - A folder with scratch files, or with hidden names, has no listing. It is listed again some time after the last of them is gone.
+ * - A change of an inode's attributes is in the table before the request that made it is answered.
+ */
+import {
+  type DirectoryInode,
+  describeFile,
+  describeFolder,
+  FIRST_SCRATCH_NODEID,
+  type Inode,
+  type InodeTree,
+  type KnownInode,
+  ROOT_NODEID,
+  unknownInode,
+} from '../inode.ts';
+import type { Image } from '../storage/image.ts';
+import { INODE, LISTING } from '../storage/native.ts';
+import type { AttributeChanges } from './attribute-changes.ts';
+import { type Attributes, FIXED_MS } from './attributes.ts';
+import type { Attr } from './filesystem.ts';
+import { ListingBatch, nanosecondsWithin, RowBatch } from './inode-batches.ts';
+import type { NativeInodes } from './native-inodes.ts';
+import { fileMode } from './protocol/attr.ts';
+import type { RemovedNames } from './removed-names.ts';
+import { isScratch } from './scratch-files.ts';
+
+export interface PublishedTreeOptions {
+  readonly attributes: Attributes;
+  readonly changes: AttributeChanges;
+  readonly hidden: RemovedNames;
+  readonly uid: number;
+  readonly gid: number;
+  readonly readOnly: boolean;
+  /** Whether the present tree put in an inode of its own accord. */
+  readonly isKnown: (nodeid: number) => boolean;
+}
+
+/** How long the names of a folder must have been its own before it is listed again: editors make and remove several files one after the other. */
+const SETTLED_MS = 1000;
+
+export class PublishedTree {
+  readonly #options: PublishedTreeOptions;
+  #table: NativeInodes | undefined;
+  /** Folders that were made when they were looked into, and are in the table. */
+  #entered = new WeakSet<DirectoryInode>();
+  /** Folders whose listings were withdrawn because names in them changed. */
+  readonly #unsettled = new Set<DirectoryInode>();
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(options: PublishedTreeOptions) {
+    this.#options = options;
+  }
+
+  /** The table, if the transport has one. */
+  get table(): NativeInodes | undefined {
+    return this.#table;
+  }
+
+  attach(table: NativeInodes): void {
+    const { uid, gid, readOnly } = this.#options;
+    this.#table = table;
+    table.setDefaults({ uid, gid, readOnly, keepMs: FIXED_MS });
+  }
+
+  /** Whether the kernel's references to an inode are counted in the table. */
+  counts(nodeid: number): boolean {
+    return this.#table !== undefined && nodeid < this.#table.limit && this.#table.references(nodeid) > 0;
+  }
+
+  /** Puts in everything that is known of a tree except its root. Yields between parts. */
+  *publish(tree: InodeTree): Generator<void> {
+    const table = this.#table;
+    if (table === undefined || tree.nextNodeid > table.limit) return;
+    const images = new Map<Image, number>();
+    const rows = new RowBatch(table);
+    const { changes } = this.#options;
+    const mtimeMs = changes.mtimeMs(NO_NODEID, tree.mtimeMs);
+    let room = '';
+    let number = table.roomNumber(room);
+    yield* tree.known((inode) => {
+      if (inode.room !== room) {
+        room = inode.room;
+        number = table.roomNumber(room);
+      }
+      this.#addRow(rows, inode, number, mtimeMs, (image) => fileIn(table, images, tree, image));
+    });
+    rows.flush();
+    const listings = new ListingBatch(table);
+    yield* tree.listings({
+      folder: (nodeid, count, complete) => listings.folder(nodeid, complete ? COMPLETE : 0, count),
+      entry: (name, nodeid) => listings.add(name, nodeid),
+    });
+    listings.flush();
+  }
+
+  /**
+   * Puts in the root of a tree: from now on its names lead to it. The listing is not complete: other file systems are joined at the root, and
+   * a later tree may have other rooms.
+   */
+  publishRoot({ root }: InodeTree): void {
+    const table = this.#table;
+    if (table === undefined) return;
+    const rows = new RowBatch(table);
+    const { changes } = this.#options;
+    const inode = describe(root) as KnownInode;
+    this.#addRow(rows, inode, table.roomNumber(''), changes.mtimeMs(ROOT_NODEID, root.mtimeMs), NO_FILE);
+    rows.flush();
+    if (changes.of(ROOT_NODEID) !== undefined) this.changed(ROOT_NODEID, () => root);
+    const listings = new ListingBatch(table);
+    listings.folder(ROOT_NODEID, 0, root.children.size);
+    for (const [name, { nodeid }] of root.children) listings.add(name, nodeid);
+    listings.flush();
+  }
+
+  /** Sends everything about a former tree to JavaScript. Its references stay counted. Yields between parts. */
+  *withdraw(tree: InodeTree): Generator<void> {
+    const table = this.#table;
+    if (table === undefined || tree.nextNodeid > table.limit) return;
+    let nodeids: number[] = [];
+    const flush = () => {
+      table.withdrawInodes(Float64Array.from(nodeids));
+      nodeids = [];
+    };
+    for (let nodeid = tree.firstNodeid; nodeid < tree.nextNodeid; nodeid++) {
+      nodeids.push(nodeid);
+      if (nodeids.length < NODEIDS_A_SLICE) continue;
+      flush();
+      yield;
+    }
+    flush();
+    table.hold(tree, new Set());
+  }
+
+  /** No request can name an inode of this tree any more. */
+  drop(tree: InodeTree): void {
+    const table = this.#table;
+    if (table === undefined || tree.nextNodeid > table.limit) return;
+    table.withdrawAll(tree.firstNodeid, tree.nextNodeid - tree.firstNodeid);
+  }
+
+  /** Puts in a folder that is made when somebody looks into it. */
+  entered(directory: DirectoryInode, room: (nodeid: number) => string): void {
+    const table = this.#table;
+    if (table === undefined || directory.madeOnDemand !== true || this.#entered.has(directory)) return;
+    this.#entered.add(directory);
+    if (directory.nodeid >= table.limit) return;
+    const rows = new RowBatch(table);
+    const number = table.roomNumber(room(directory.nodeid));
+    for (const inode of directory.children.values()) {
+      if (isScratch(inode)) continue;
+      const known = describe(inode);
+      if (known !== undefined)
+        this.#addRow(
+          rows,
+          known,
+          number,
+          this.#options.changes.mtimeMs(inode.nodeid, inode.mtimeMs),
+          NO_FILE,
+        );
+    }
+    rows.flush();
+    if (!this.#unsettled.has(directory)) this.#list(directory);
+  }
+
+  /** The attributes of an inode changed. */
+  changed(nodeid: number, find: () => Inode | undefined): void {
+    const table = this.#table;
+    if (table === undefined || nodeid >= table.limit) return;
+    const object = find();
+    if (object === undefined) return;
+    const attr = this.#options.attributes.attr(object);
+    const { mode, uid, gid, size } = attr;
+    table.changeInode(attr.nodeid, mode, uid, gid, size, timesOf(attr));
+  }
+
+  /** A name in a folder appeared or disappeared. */
+  namesChanged(directory: DirectoryInode): void {
+    const table = this.#table;
+    if (table === undefined || directory.nodeid >= table.limit) return;
+    if (this.#unsettled.has(directory)) {
+      this.#timer?.refresh();
+      return;
+    }
+    this.#unsettled.add(directory);
+    table.withdrawListing(directory.nodeid);
+    this.#timer ??= setTimeout(() => this.#settle(), SETTLED_MS).unref();
+  }
+
+  /** Another tree is shown: nothing of the former one is listed again. */
+  forgetNames(): void {
+    this.#unsettled.clear();
+  }
+
+  #settle(): void {
+    this.#timer = undefined;
+    for (const directory of this.#unsettled) {
+      const { children, fixedNames } = directory;
+      if (this.#options.hidden.hiddenIn(directory) !== undefined || children.size !== fixedNames) continue;
+      this.#unsettled.delete(directory);
+      this.#list(directory);
+    }
+    if (this.#unsettled.size > 0) this.#timer = setTimeout(() => this.#settle(), SETTLED_MS).unref();
+  }
+
+  #list({ nodeid, children }: DirectoryInode): void {
+    if (this.#table === undefined) return;
+    const isComplete =
+      nodeid !== ROOT_NODEID && [...children.values()].every((child) => this.#isKnown(child));
+    const listings = new ListingBatch(this.#table);
+    listings.folder(nodeid, isComplete ? COMPLETE : 0, children.size);
+    for (const [name, child] of children) listings.add(name, child.nodeid);
+    listings.flush();
+  }
+
+  #isKnown(inode: Inode): boolean {
+    if (inode.nodeid >= FIRST_SCRATCH_NODEID) return false;
+    return this.#options.isKnown(inode.nodeid) || describe(inode) !== undefined;
+  }
+
+  #addRow(
+    rows: RowBatch,
+    inode: KnownInode,
+    room: number,
+    mtimeMs: number,
+    fileOf: (image: Image) => number,
+  ): void {
+    const { nodeid, isDirectory, mode, nlink, size, parent, image, offset, readable, follows, hasXattrs } =
+      inode;
+    const flags =
+      (readable ? INODE.READABLE : 0) | (follows ? INODE.TELL : 0) | (hasXattrs ? 0 : INODE.NO_XATTRS);
+    const type = fileMode({ kind: isDirectory ? 'directory' : 'file', mode } as Attr);
+    const file = image === undefined ? -1 : fileOf(image);
+    rows.add(nodeid, type, nlink, size, mtimeMs, parent, flags, room, file, file < 0 ? 0 : offset);
+  }
+}
+
+const COMPLETE = LISTING.COMPLETE | LISTING.ABSENCE_LASTS;
+const NODEIDS_A_SLICE = 1024;
+/** No inode: of it only the times that hold for all are asked. */
+const NO_NODEID = 0;
+const NO_FILE = () => -1;
+
+function fileIn(table: NativeInodes, images: Map<Image, number>, owner: object, image: Image): number {
+  let file = images.get(image);
+  if (file === undefined) {
+    // Images without a descriptor are read through JavaScript.
+    file = image.base.fd === undefined ? -1 : table.fileOf(image);
+    images.set(image, file);
+    if (file >= 0) table.hold(owner, new Set([...images].flatMap(([one, at]) => (at < 0 ? [] : [one]))));
+  }
+  return file;
+}
+
+/** What is known of an inode that has an object. */
+function describe(inode: Inode): KnownInode | undefined {
+  const known = unknownInode(inode.nodeid);
+  if (inode.kind === 'directory') {
+    describeFolder(inode.mode, inode.parent, known);
+    return known;
+  }
+  known.nlink = inode.nlink;
+  return describeFile(inode, known) ? known : undefined;
+}
+
+const NANOSECONDS = 1_000_000_000n;
+
+/** Seconds and nanoseconds of the three times, as protocol/attr.ts writes them. */
+function timesOf({ mtimeMs, atimeMs = mtimeMs, ctimeMs = mtimeMs, exactTimes }: Attr): Float64Array {
+  const times = new Float64Array(6);
+  if (exactTimes !== undefined) {
+    const { atimeNs, mtimeNs, ctimeNs } = exactTimes;
+    for (const [at, ns] of [atimeNs, mtimeNs, ctimeNs].entries()) {
+      const within = ((ns % NANOSECONDS) + NANOSECONDS) % NANOSECONDS;
+      times[at * 2] = Number((ns - within) / NANOSECONDS);
+      times[at * 2 + 1] = Number(within);
+    }
+    return times;
+  }
+  for (const [at, ms] of [atimeMs, mtimeMs, ctimeMs].entries()) {
+    const seconds = Math.floor(ms / 1000);
+    times[at * 2] = seconds;
+    times[at * 2 + 1] = nanosecondsWithin(ms, seconds);
+  }
+  return times;
+}
