@@ -96,6 +96,8 @@ test('OPEN of a file that the kernel took names it, and nothing is said of cachi
   const release = Buffer.alloc(24);
   release.writeBigUInt64LE(20n, 0);
   ask('RELEASE', { nodeid: 2, body: release });
+  assert.deepEqual(closed, [], 'it is open once more');
+  ask('RELEASE', { nodeid: 2, body: release });
   assert.deepEqual(closed, [9]);
 });
 
