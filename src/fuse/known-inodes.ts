@@ -39,6 +39,10 @@ export class KnownInodes {
   }
 
   forget(nodeid: number, count: number): void {
+    if (this.#hooks.dropReferences?.(nodeid, count) === true) {
+      this.forgotten([nodeid]);
+      return;
+    }
     const left = (this.#references.get(nodeid) ?? 0) - count;
     if (left > 0) {
       this.#references.set(nodeid, left);

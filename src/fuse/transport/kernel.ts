@@ -9,7 +9,7 @@ import { Dispatcher } from '../dispatcher.ts';
 import type { Filesystem } from '../filesystem.ts';
 import { INIT_FLAGS } from '../protocol/init.ts';
 import { KernelNotifier } from './kernel-notifier.ts';
-import { NativeInodeTableOfSession, wantsInodeTable } from './native-inode-table.ts';
+import { inodeTableMode, NativeInodeTableOfSession } from './native-inode-table.ts';
 import { NativeRooms } from './native-rooms.ts';
 import { Passthrough } from './passthrough.ts';
 import { PublishedImages } from './published-images.ts';
@@ -93,10 +93,12 @@ class KernelSession implements TransportSession {
     }
     const threads = Math.max(2, Math.min(4, availableParallelism()));
     const device = openDevice(addon, { ...options, defaultPermissions: kernelChecks(options) });
+    const tableMode = inodeTableMode(options);
     const native = new addon.Session(device, {
       threads,
       maxWriteBytes: DEFAULT_MAX_PAGES * PAGE_BYTES,
       nearServer: true,
+      compare: tableMode === 'compare',
     });
 
     const passthrough = new Passthrough(options);
@@ -108,7 +110,7 @@ class KernelSession implements TransportSession {
       closed.promise,
       () => dispatcher.counters(),
       filesystem,
-      wantsInodeTable(options),
+      tableMode !== 'off',
     );
     const dispatcher = new Dispatcher(filesystem, {
       reply: (reply) => {
@@ -117,6 +119,7 @@ class KernelSession implements TransportSession {
       publish: (nodeid, extents) => session.#publish(nodeid, extents),
       withdraw: (nodeid) => session.#withdraw(nodeid),
       addReference: (nodeid) => session.#table?.addReference(nodeid) ?? false,
+      dropReferences: (nodeid, count) => session.#table?.dropReferences(nodeid, count) ?? false,
       references: (nodeid) => session.#table?.references(nodeid) ?? 0,
       openBacking: (fd) => passthrough.open(native, fd),
       closeBacking: (id) => {
@@ -158,6 +161,7 @@ class KernelSession implements TransportSession {
           ),
         );
         dispatcher.end();
+        for (const difference of native.takeDifferences()) options.onWarning(`inode table: ${difference}`);
         session.#close();
         closed.resolve();
       },
