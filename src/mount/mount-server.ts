@@ -375,6 +375,7 @@ export class MountServer implements Mounted {
       metricsUrl: () => this.#metrics?.url,
       counters: () => ({ ...this.#filesystem.counters(), ...this.#session?.counters() }),
       traffic: this.#traffic,
+      nativeOpenFiles: () => this.#session?.nativeOpenFiles?.(),
       nativeReads: () => this.#session?.nativeReads?.(),
     };
   }

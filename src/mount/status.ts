@@ -45,6 +45,8 @@ export interface StatusSources {
   /** Counters of the transport and of the operations. */
   readonly counters: () => Readonly<Record<string, number>>;
   readonly traffic: Traffic;
+  /** Files that are open and were opened natively, by room. */
+  readonly nativeOpenFiles: () => ReadonlyMap<string, number> | undefined;
   /** Reads by room; undefined where nothing is read natively. */
   readonly nativeReads: () => ReadonlyMap<string, NativeReads> | undefined;
 }

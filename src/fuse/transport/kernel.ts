@@ -52,6 +52,25 @@ const FIRST_UNPUBLISHED_NODEID = 2 ** 28;
 const INLINE = -1;
 const COMPUTED = -2;
 
+/** Counters of what the inode table answered, and of all requests of the same kind. */
+const ANSWERS: Readonly<Record<string, string>> = {
+  native_lookups_total: 'requests_lookup_total',
+  native_forgets_total: 'requests_forget_total',
+  native_batch_forgets_total: 'requests_batch_forget_total',
+  native_getattrs_total: 'requests_getattr_total',
+  native_statxs_total: 'requests_statx_total',
+  native_opens_total: 'requests_open_total',
+  native_releases_total: 'requests_release_total',
+  native_opendirs_total: 'requests_opendir_total',
+  native_readdirs_total: 'requests_readdir_total',
+  native_readdirpluses_total: 'requests_readdirplus_total',
+  native_releasedirs_total: 'requests_releasedir_total',
+  native_accesses_total: 'requests_access_total',
+  native_statfses_total: 'requests_statfs_total',
+  native_getxattrs_total: 'requests_getxattr_total',
+  native_listxattrs_total: 'requests_listxattr_total',
+};
+
 const NO_IMAGES: ReadonlySet<Image> = new Set();
 
 class KernelSession implements TransportSession {
@@ -228,7 +247,15 @@ class KernelSession implements TransportSession {
   }
 
   counters(): Readonly<Record<string, number>> {
-    return { ...this.#dispatched(), ...(this.#ended ? this.#lastCounters : this.#native.counters()) };
+    const native = this.#ended ? this.#lastCounters : this.#native.counters();
+    const counters: Record<string, number> = { ...this.#dispatched(), ...native };
+    for (const [answers, requests] of Object.entries(ANSWERS))
+      counters[requests] = (counters[requests] ?? 0) + (native[answers] ?? 0);
+    return counters;
+  }
+
+  nativeOpenFiles(): ReadonlyMap<string, number> {
+    return this.#ended ? new Map() : this.#rooms.named(this.#native.openFilesByRoom());
   }
 
   nativeReads(): ReadonlyMap<string, NativeReads> {
