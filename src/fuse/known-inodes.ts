@@ -24,7 +24,7 @@ export class KnownInodes {
 
   remember(nodeid: number): void {
     if (this.#hooks.addReference?.(nodeid) === true) {
-      this.#filesystem.remember(nodeid);
+      this.#filesystem.remember(nodeid, true);
       return;
     }
     const held = this.#references.get(nodeid) ?? 0;

@@ -222,8 +222,8 @@ export class TreeFilesystem implements Filesystem {
     return this.#inodes.has(tree);
   }
 
-  remember(nodeid: number): void {
-    if (!this.#published.counts(nodeid)) this.#inodes.remember(nodeid);
+  remember(nodeid: number, counted = false): void {
+    if (!counted) this.#inodes.remember(nodeid);
     const inode = this.#inodes.find(nodeid);
     if (inode !== undefined && pendingLayout(inode) === undefined) this.#follow(inode);
   }
@@ -512,7 +512,7 @@ export class TreeFilesystem implements Filesystem {
   }
 
   #takeNews(): void {
-    for (const nodeid of this.#published.table?.takeRemembered() ?? []) this.remember(nodeid);
+    for (const nodeid of this.#published.table?.takeRemembered() ?? []) this.remember(nodeid, true);
   }
 
   #publishStatfs(): void {
