@@ -1,8 +1,6 @@
 import type { Image } from '../../storage/image.ts';
 import type { NativeSession } from '../../storage/native.ts';
-import type { Statfs } from '../filesystem.ts';
 import type { NativeInodes } from '../native-inodes.ts';
-import { statfsBody } from '../protocol/statfs.ts';
 import type { NativeRooms } from './native-rooms.ts';
 import type { PublishedImages } from './published-images.ts';
 import type { TransportOptions } from './transport.ts';
@@ -51,8 +49,8 @@ export class NativeInodeTableOfSession implements NativeInodes {
     if (this.#defaults !== undefined) this.#native.setTreeDefaults({ ...this.#defaults, noOpendir });
   }
 
-  setStatfs(statfs: Statfs | undefined): void {
-    if (!this.#ended) this.#native.setStatfs(statfs && statfsBody(statfs));
+  setStatfs(body: Uint8Array | undefined): void {
+    if (!this.#ended) this.#native.setStatfs(body);
   }
 
   roomNumber(room: string): number {
