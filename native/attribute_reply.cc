@@ -60,8 +60,10 @@ fuse_attr attr_of(uint64_t nodeid, const InodeRow& row, const TreeDefaults& defa
 fuse_entry_out entry_of(uint64_t nodeid, const InodeRow& row, const TreeDefaults& defaults) {
   fuse_entry_out entry = absent_entry(true, defaults);
   entry.nodeid = nodeid;
-  entry.attr_valid = defaults.keep_seconds;
-  entry.attr_valid_nsec = defaults.keep_nanoseconds;
+  if (!row.has(InodeRow::kAsk)) {
+    entry.attr_valid = defaults.keep_seconds;
+    entry.attr_valid_nsec = defaults.keep_nanoseconds;
+  }
   entry.attr = attr_of(nodeid, row, defaults);
   return entry;
 }

@@ -31,7 +31,8 @@ struct InodeRow {
     kReadable = 1,  ///< OPEN for reading needs no handle
     kTell = 2,      ///< the control plane hears of the first and the last reference
     kNoXattrs = 4,
-    kWithdrawn = 8,  ///< requests go to the control plane; references are still counted here
+    kAsk = 8,  ///< the kernel may not keep the attributes, and the control plane says what they are
+    kWithdrawn = 128,  ///< requests go to the control plane; references are still counted here
   };
 
   uint64_t size;  // bytes, also of the extent in `file`

@@ -27,6 +27,9 @@ uint64_t nodeid_of(Napi::Env env, double value) {
 
 double number(const Napi::Value& value) { return value.As<Napi::Number>().DoubleValue(); }
 
+/// What JavaScript may say of an inode.
+constexpr uint8_t kPublicFlags = InodeRow::kReadable | InodeRow::kTell | InodeRow::kNoXattrs | InodeRow::kAsk;
+
 /// The fields of one inode (INODE_FIELDS).
 enum Field { kNodeid, kMode, kNlink, kSize, kSeconds, kNanoseconds, kParent, kFlags, kRoom, kFile, kOffset, kFields };
 
@@ -50,8 +53,13 @@ std::unique_ptr<const InodeRow> row_of(Napi::Env env, const double* fields, cons
       .nlink = whole<uint32_t>(env, fields[kNlink], 0, UINT32_MAX, "nlink"),
       .parent = whole<uint32_t>(env, fields[kParent], 0, static_cast<double>(InodeTable::kCapacity - 1), "parent"),
       .mode = whole<uint16_t>(env, fields[kMode], 0, UINT16_MAX, "mode"),
-      .flags = whole<uint8_t>(env, fields[kFlags], 0, InodeRow::kReadable | InodeRow::kTell | InodeRow::kNoXattrs, "flags"),
+      .flags = whole<uint8_t>(env, fields[kFlags], 0, kPublicFlags, "flags"),
       .room = whole<uint8_t>(env, fields[kRoom], 0, UINT8_MAX, "room")});
+}
+
+/// A nodeid that may be beyond the table.
+uint64_t any_nodeid(const Napi::CallbackInfo& info) {
+  return whole<uint64_t>(info.Env(), number(info[0]), 0, kLargest, "nodeid");
 }
 
 }  // namespace
@@ -146,11 +154,6 @@ Napi::Value withdraw_all(const Napi::CallbackInfo& info, InodeTable& table, cons
   Napi::Env env = info.Env();
   table.withdraw_all(nodeid_of(env, number(info[0])), whole<uint64_t>(env, number(info[1]), 0, kLargest, "count"));
   return env.Undefined();
-}
-
-/// A nodeid that may be beyond the table.
-static uint64_t any_nodeid(const Napi::CallbackInfo& info) {
-  return whole<uint64_t>(info.Env(), number(info[0]), 0, kLargest, "nodeid");
 }
 
 /// addReference(nodeid): boolean

@@ -137,9 +137,15 @@ TreeRequests::Outcome TreeRequests::lookup() {
   return with(entry_of(nodeid, *child, *defaults_));
 }
 
-TreeRequests::Outcome TreeRequests::getattr() { return with(attr_reply(header_.nodeid, *row_, *defaults_)); }
+TreeRequests::Outcome TreeRequests::getattr() {
+  if (row_->has(InodeRow::kAsk)) return Outcome::kForward;
+  return with(attr_reply(header_.nodeid, *row_, *defaults_));
+}
 
-TreeRequests::Outcome TreeRequests::statx() { return with(statx_reply(header_.nodeid, *row_, *defaults_)); }
+TreeRequests::Outcome TreeRequests::statx() {
+  if (row_->has(InodeRow::kAsk)) return Outcome::kForward;
+  return with(statx_reply(header_.nodeid, *row_, *defaults_));
+}
 
 TreeRequests::Outcome TreeRequests::access() {
   if (body_bytes_ < sizeof(fuse_access_in)) return Outcome::kForward;

@@ -86,7 +86,7 @@ export function describeFile(inode: FileInode, into: KnownFile): boolean {
   into.mode = inode.mode;
   if (content.kind === 'stored') {
     into.size = content.size();
-    into.readable = false;
+    into.readable = true;
     into.follows = false;
     return true;
   }

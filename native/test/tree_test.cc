@@ -271,6 +271,16 @@ void changed_attributes_are_shown_until_the_row_is_added_again() {
   CHECK(scene.ask(FUSE_OPEN, 2, &open, sizeof open) == Outcome::kReply);
 }
 
+void attributes_that_must_be_asked_for_are_named_but_not_kept() {
+  Scene scene;
+  add(scene.table, 2, row(kFile, 1000, InodeRow::kAsk));
+  CHECK(scene.lookup(1, "a") == Outcome::kReply);
+  const auto entry = scene.body<fuse_entry_out>();
+  CHECK(entry.nodeid == 2 && entry.entry_valid == 86400 && entry.attr_valid == 0 && entry.attr.size == 1000);
+  CHECK(scene.ask(FUSE_GETATTR, 2) == Outcome::kForward && scene.ask(kStatxOpcode, 2) == Outcome::kForward);
+  CHECK(scene.list(0, 4096, true) == Outcome::kReply && scene.table.references(2) == 2);
+}
+
 void groups_that_the_request_does_not_name_are_the_control_planes_affair() {
   const Owned inode = {S_IFREG | 0640, 10, 20};
   CHECK(permits(inode, 4, {10, 0}) == Permitted::kYes && permits(inode, 4, {11, 20}) == Permitted::kYes);
@@ -409,6 +419,7 @@ int main() {
   of_a_batch_only_the_unknown_part_is_left();
   a_listing_has_what_fits_and_references_only_that();
   changed_attributes_are_shown_until_the_row_is_added_again();
+  attributes_that_must_be_asked_for_are_named_but_not_kept();
   groups_that_the_request_does_not_name_are_the_control_planes_affair();
   malformed_messages_are_forwarded();
   a_tree_that_is_gone_is_gone_in_every_leaf();

@@ -10,8 +10,11 @@ import type { NativeInodes } from './native-inodes.ts';
  */
 export interface Filesystem {
   lookup(parent: number, name: string, context: RequestContext): MaybePromise<Entry | AbsentEntry>;
-  /** The kernel holds its first reference to the inode (or fuse-native remembers a path): it may keep attributes and pages. */
-  remember(nodeid: number): void;
+  /**
+   * The kernel holds its first reference to the inode (or fuse-native remembers a path): it may keep attributes and pages. `counted`: the transport
+   * counts its references in the table of `publishIn`, and this may be a further one.
+   */
+  remember(nodeid: number, counted?: boolean): void;
   /** The kernel holds no reference any more. */
   forget(nodeid: number): void;
   getattr(nodeid: number, context: RequestContext): MaybePromise<AttrReply>;

@@ -13,6 +13,8 @@ export interface DispatcherHooks {
   withdraw(nodeid: number): void;
   /** Counts a reference to an inode where the transport counts them; false if it does not count this one. */
   addReference?(nodeid: number): boolean;
+  /** Takes references back that the transport counted; false if it does not count them. */
+  dropReferences?(nodeid: number, count: number): boolean;
   /** How many references the transport counts. */
   references?(nodeid: number): number;
   /** Lets the kernel read and write an open file directly: returns an id for the reply, or undefined if the kernel refuses. */

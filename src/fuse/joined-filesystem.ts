@@ -117,9 +117,9 @@ class JoinedFilesystem implements Filesystem {
     );
   }
 
-  remember(nodeid: number): void {
+  remember(nodeid: number, counted?: boolean): void {
     const { filesystem, base } = this.#of(nodeid);
-    filesystem.remember(nodeid - base);
+    filesystem.remember(nodeid - base, counted);
   }
 
   forget(nodeid: number): void {

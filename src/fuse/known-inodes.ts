@@ -24,7 +24,7 @@ export class KnownInodes {
 
   remember(nodeid: number): void {
     if (this.#hooks.addReference?.(nodeid) === true) {
-      this.#filesystem.remember(nodeid);
+      this.#filesystem.remember(nodeid, true);
       return;
     }
     const held = this.#references.get(nodeid) ?? 0;
@@ -39,6 +39,10 @@ export class KnownInodes {
   }
 
   forget(nodeid: number, count: number): void {
+    if (this.#hooks.dropReferences?.(nodeid, count) === true) {
+      this.forgotten([nodeid]);
+      return;
+    }
     const left = (this.#references.get(nodeid) ?? 0) - count;
     if (left > 0) {
       this.#references.set(nodeid, left);

@@ -1,6 +1,5 @@
 import type { Image } from '../storage/image.ts';
 import type { NativeInodeTable } from '../storage/native.ts';
-import type { Statfs } from './filesystem.ts';
 
 /**
  * The inode table of a transport with native threads: what is in it is answered without JavaScript. Everything that is put in is what the
@@ -15,6 +14,7 @@ export interface NativeInodes
     | 'publishListings'
     | 'withdrawListing'
     | 'withdrawAll'
+    | 'setStatfs'
     | 'references'
     | 'takeRemembered'
   > {
@@ -22,8 +22,6 @@ export interface NativeInodes
   readonly limit: number;
   /** Who owns inodes without changes, and how long the kernel may keep what it is told. */
   setDefaults(defaults: { uid: number; gid: number; readOnly: boolean; keepMs: number }): void;
-  /** The answer to every STATFS, if it never changes. */
-  setStatfs(statfs: Statfs | undefined): void;
   /** The number of a room in a row. */
   roomNumber(room: string): number;
   /** The number of an image's file in a row. The image must be held before the next turn of the event loop. */

@@ -42,7 +42,7 @@ export interface PublishedTreeOptions {
   readonly isKnown: (nodeid: number) => boolean;
 }
 
-/** How long the names of a folder must have been its own before it is listed again: editors make and remove several files one after the other. */
+/** How often it is looked whether folders have only their own names again: editors make and remove several files one after the other. */
 const SETTLED_MS = 1000;
 
 export class PublishedTree {
@@ -184,10 +184,7 @@ export class PublishedTree {
   namesChanged(directory: DirectoryInode): void {
     const table = this.#table;
     if (table === undefined || directory.nodeid >= table.limit) return;
-    if (this.#unsettled.has(directory)) {
-      this.#timer?.refresh();
-      return;
-    }
+    if (this.#unsettled.has(directory)) return;
     this.#unsettled.add(directory);
     table.withdrawListing(directory.nodeid);
     this.#timer ??= setTimeout(() => this.#settle(), SETTLED_MS).unref();

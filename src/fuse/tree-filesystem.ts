@@ -7,7 +7,6 @@ import { ABSENT_NOW, Attributes, pendingLayout } from './attributes.ts';
 import { ClaimedScratch } from './claimed-scratch.ts';
 import { Coherence } from './coherence.ts';
 import { DirectoryListings } from './directory-listing.ts';
-import { FewLines } from './few-lines.ts';
 import type {
   AbsentEntry,
   AttrChange,
@@ -29,14 +28,16 @@ import { Invalidations } from './invalidation.ts';
 import type { NativeInodes } from './native-inodes.ts';
 import { isDocument, NO_HANDLE, OpenFiles } from './open-files.ts';
 import { OpenHandles } from './open-handles.ts';
-import { O_EXCL, O_TRUNC, type OpenPolicy, openPolicy } from './open-policy.ts';
+import { OpenNotices } from './open-notices.ts';
+import { O_EXCL, O_TRUNC, type OpenPolicy } from './open-policy.ts';
 import { accessOf, permits, refusalOfChange, W_OK } from './permission.ts';
-import { NAME_MAX } from './protocol/request.ts';
+import { statfsBody } from './protocol/statfs.ts';
 import { PublishedTree } from './published-tree.ts';
 import { RemovedNames } from './removed-names.ts';
 import { isScratch } from './scratch-files.ts';
 import { Snapshots } from './snapshots.ts';
 import type { ScratchContent } from './staged-replacement.ts';
+import { statfsOf } from './statfs-of.ts';
 import { makeSupplies, type Supplies } from './supplies.ts';
 import { WritableRooms } from './writable-rooms.ts';
 import { Writing } from './writing.ts';
@@ -74,8 +75,7 @@ export interface TreeFilesystemOptions {
 export class TreeFilesystem implements Filesystem {
   readonly #readOnly: boolean;
   readonly #shared: boolean;
-  readonly #unprotected: FewLines;
-  readonly #unwritable: FewLines;
+  readonly #notices: OpenNotices;
   readonly #flush: () => Promise<void>;
   readonly #freeBytes: (() => Promise<number>) | undefined;
   readonly #inodes: Inodes;
@@ -100,8 +100,6 @@ export class TreeFilesystem implements Filesystem {
     const makeScratch = (uid: number) => new ClaimedScratch(makeFile(), supplies.descriptors, uid);
     this.#readOnly = readOnly;
     this.#shared = options.shared ?? false;
-    this.#unprotected = new FewLines(log);
-    this.#unwritable = new FewLines(log);
     this.#flush = options.flush ?? (() => Promise.resolve());
     this.#freeBytes = options.freeBytes;
     const inodes = new Inodes(tree);
@@ -127,6 +125,7 @@ export class TreeFilesystem implements Filesystem {
       pathOf: (inode) => inodes.pathOf(inode),
     });
     this.#inodes = inodes;
+    this.#notices = new OpenNotices({ readOnly, log, pathOf: (inode) => inodes.pathOf(inode) });
     this.#snapshots = snapshots;
     this.#invalidations = invalidations;
     this.#coherence = coherence;
@@ -162,7 +161,7 @@ export class TreeFilesystem implements Filesystem {
       coherence,
       makeScratch,
       names: supplies.scratchNames,
-      requireOpen: (inode, flags) => void this.#policy(inode, flags),
+      requireOpen: (inode, flags) => void this.#notices.policy(inode, flags),
       hidden: this.#hidden,
       removed: (inode) => writing.removed(inode),
       namesChanged: (directory) => this.#published.namesChanged(directory),
@@ -222,8 +221,8 @@ export class TreeFilesystem implements Filesystem {
     return this.#inodes.has(tree);
   }
 
-  remember(nodeid: number): void {
-    if (!this.#published.counts(nodeid)) this.#inodes.remember(nodeid);
+  remember(nodeid: number, counted = false): void {
+    if (!counted) this.#inodes.remember(nodeid);
     const inode = this.#inodes.find(nodeid);
     if (inode !== undefined && pendingLayout(inode) === undefined) this.#follow(inode);
   }
@@ -264,7 +263,7 @@ export class TreeFilesystem implements Filesystem {
       const refusal = this.#rooms.has(inode) ? refusalOfChange(before, change, context) : 'EPERM';
       if (refusal !== undefined) throw errno(refusal);
       this.#changes.apply(inode.nodeid, change);
-      this.#tellWhatStaysReadable(inode, before.mode, change.mode);
+      if (this.#shared) this.#notices.tellWhatStaysReadable(inode, before.mode, change.mode);
     } else {
       if (inode.kind === 'directory') throw errno('EISDIR');
       const handle = change.handle ?? NO_HANDLE;
@@ -276,7 +275,7 @@ export class TreeFilesystem implements Filesystem {
 
   open(nodeid: number, flags: number, context: RequestContext): MaybePromise<OpenReply> {
     const inode = this.#inodes.file(nodeid);
-    const policy = this.#policy(inode, flags);
+    const policy = this.#notices.policy(inode, flags);
     this.#require(inode, accessOf(flags), context);
     const layout = pendingLayout(inode);
     if (layout === undefined) return this.#open(inode, flags, policy, context);
@@ -364,24 +363,8 @@ export class TreeFilesystem implements Filesystem {
 
   /** The used space is the tensors' bytes; the free space is what edits may still take. */
   statfs(): MaybePromise<Statfs> {
-    if (this.#readOnly || this.#freeBytes === undefined) return this.#statfs(0);
-    return this.#freeBytes().then((free) => this.#statfs(free));
-  }
-
-  #statfs(freeBytes: number): Statfs {
-    const { totalBytes, inodeCount } = this.#inodes.tree;
-    let blockSize = STATFS_BLOCK;
-    while ((totalBytes + freeBytes) / blockSize >= MOST_BLOCKS) blockSize *= 2;
-    const free = Math.floor(freeBytes / blockSize);
-    return {
-      blockSize,
-      blocks: Math.ceil(totalBytes / blockSize) + free,
-      blocksFree: free,
-      blocksAvailable: free,
-      files: inodeCount,
-      filesFree: 0,
-      nameMax: NAME_MAX,
-    };
+    if (this.#readOnly || this.#freeBytes === undefined) return statfsOf(this.#inodes.tree, 0);
+    return this.#freeBytes().then((free) => statfsOf(this.#inodes.tree, free));
   }
 
   /**
@@ -477,33 +460,6 @@ export class TreeFilesystem implements Filesystem {
     if (inode.content.kind !== 'stored' || isScratch(inode)) this.#coherence.remember(inode);
   }
 
-  /**
-   * The bytes of a tensor have several names, each with a mode of its own: a user who removes the right to read from one name is told about
-   * the others.
-   */
-  #tellWhatStaysReadable(inode: Inode, before: number, mode: number = before): void {
-    if (!this.#shared || isScratch(inode) || (before & ~mode & READABLE) === 0) return;
-    this.#unprotected.say(
-      () =>
-        `${this.#inodes.pathOf(inode)}: mode ${(mode & PERMISSIONS).toString(8)} protects this name only, and /views, /export, /viz and ` +
-        '/sys go on showing what it holds. To keep other users out, mount without allow_other',
-    );
-  }
-
-  #policy(inode: FileInode, flags: number): OpenPolicy {
-    try {
-      return openPolicy(inode, flags, this.#readOnly);
-    } catch (refusal) {
-      if (!this.#readOnly && (inode.content.kind === 'extents' || inode.content.kind === 'rendered')) {
-        this.#unwritable.say(
-          () =>
-            `${this.#inodes.pathOf(inode)}: cannot be written: its bytes have no place of their own in the file`,
-        );
-      }
-      throw refusal;
-    }
-  }
-
   /** A folder that somebody looks into. */
   #directory(nodeid: number): DirectoryInode {
     const directory = this.#inodes.directory(nodeid);
@@ -512,11 +468,11 @@ export class TreeFilesystem implements Filesystem {
   }
 
   #takeNews(): void {
-    for (const nodeid of this.#published.table?.takeRemembered() ?? []) this.remember(nodeid);
+    for (const nodeid of this.#published.table?.takeRemembered() ?? []) this.remember(nodeid, true);
   }
 
   #publishStatfs(): void {
-    if (this.#readOnly) this.#published.table?.setStatfs(this.#statfs(0));
+    if (this.#readOnly) this.#published.table?.setStatfs(statfsBody(statfsOf(this.#inodes.tree, 0)));
   }
 
   #require(inode: Inode, mask: number, context: RequestContext): void {
@@ -528,10 +484,6 @@ export class TreeFilesystem implements Filesystem {
   }
 }
 
-/** Read permission for anybody. */
-const READABLE = 0o444;
-const PERMISSIONS = 0o777;
-
 function* without(hidden: ReadonlyMap<string, unknown>, entries: Iterable<DirectoryEntry>) {
   for (const entry of entries) if (!hidden.has(entry.name)) yield entry;
 }
@@ -539,7 +491,3 @@ function* without(hidden: ReadonlyMap<string, unknown>, entries: Iterable<Direct
 function noScratch(): never {
   throw errno('EROFS', 'there is no place for scratch files');
 }
-
-const STATFS_BLOCK = 4096;
-/** One of the transports has 32 bits for a number of blocks; a larger file system gets larger blocks. */
-const MOST_BLOCKS = 2 ** 32;

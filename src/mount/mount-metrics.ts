@@ -87,11 +87,12 @@ function* edits(sources: StatusSources): Iterable<Metric> {
 const NOT_READ: NativeReads = { bytes: 0, seconds: new RoomTraffic().readSeconds.counts };
 
 /** `plane`: `data` for requests that native code answers, `control` for those that go through JavaScript. */
-function* traffic({ traffic, nativeReads }: StatusSources): Iterable<Metric> {
+function* traffic({ traffic, nativeReads, nativeOpenFiles }: StatusSources): Iterable<Metric> {
   const unseen = 'What the kernel answers from its page cache, or by passthrough, is not seen.';
   const bytes = { name: 'read_bytes_total', help: `Bytes read from the server, by room. ${unseen}` };
   const seconds = { name: 'read_duration_seconds', help: `How long READ requests took. ${unseen}` };
   const native = nativeReads();
+  const nativelyOpen = nativeOpenFiles();
   if (native !== undefined) {
     for (const room of new Set([...traffic.rooms.keys(), ...native.keys()])) {
       const read = native.get(room) ?? NOT_READ;
@@ -104,7 +105,7 @@ function* traffic({ traffic, nativeReads }: StatusSources): Iterable<Metric> {
       name: 'open_files',
       help: 'Open file handles, by room.',
       labels: { room },
-      value: openFiles,
+      value: openFiles + (nativelyOpen?.get(room) ?? 0),
     };
     yield { ...bytes, labels: { room, plane: 'control' }, value: readBytes };
     yield { ...seconds, labels: { room, plane: 'control' }, histogram: readSeconds.counts };
@@ -154,7 +155,7 @@ function* requests(counters: Readonly<Record<string, number>>): Iterable<Metric>
     const operation = /^requests_(\w+)_total$/.exec(name)?.[1];
     const help = REQUEST_HELP[name];
     if (operation !== undefined) {
-      const help = 'Requests of the kernel that came to JavaScript, by operation.';
+      const help = 'Requests of the kernel, by operation; READ only where JavaScript answered.';
       yield { name: 'requests_total', help, labels: { operation }, value };
     } else if (help !== undefined) {
       yield { name, help, value };

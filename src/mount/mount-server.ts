@@ -396,6 +396,7 @@ export class MountServer implements Mounted {
       metricsUrl: () => this.#metrics?.url,
       counters: () => ({ ...this.#filesystem.counters(), ...this.#session?.counters() }),
       traffic: this.#traffic,
+      nativeOpenFiles: () => this.#session?.nativeOpenFiles?.(),
       nativeReads: () => this.#session?.nativeReads?.(),
       kernelView: () => this.#views.report,
     };

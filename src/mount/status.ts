@@ -48,6 +48,8 @@ export interface StatusSources {
   readonly counters: () => Readonly<Record<string, number>>;
   readonly traffic: Traffic;
   readonly kernelView: () => KernelViewReport;
+  /** Files that are open and were opened natively, by room. */
+  readonly nativeOpenFiles: () => ReadonlyMap<string, number> | undefined;
   /** Reads by room; undefined where nothing is read natively. */
   readonly nativeReads: () => ReadonlyMap<string, NativeReads> | undefined;
 }

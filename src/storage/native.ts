@@ -211,6 +211,11 @@ export const INODE = {
   TELL: 2,
   /** There are no attributes in the namespace `user.`. */
   NO_XATTRS: 4,
+  /**
+   * The attributes change by themselves: LOOKUP and listings show those of the row, for no time, and GETATTR becomes a message. A document, for
+   * example, whose size is known when it was made.
+   */
+  ASK: 8,
 } as const;
 
 /** Flags of a folder's listing. */

@@ -113,6 +113,7 @@ export function addCheckpointRoom(
     table.addNamed(folder, bin as number, {
       content: () => rawStorageContent(storage, sources.cache),
       size: storage.nbytes,
+      isCheap: true,
       xattrs: () => storageXattrs(storage),
       mode: table.isWritable(folder) && storage.bytes.kind === 'extent' ? 0o644 : 0o444,
     });

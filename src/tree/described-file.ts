@@ -8,6 +8,8 @@ export interface FileDescription {
   readonly mode?: number;
   /** The size, if it is known beforehand; counted in statfs. */
   readonly size?: number;
+  /** Making the content costs next to nothing: it may be asked what is known of the file. */
+  readonly isCheap?: boolean;
 }
 
 /** A file whose content is made at its first use. */
@@ -23,6 +25,10 @@ export class DescribedFile implements FileInode {
     this.nodeid = nodeid;
     this.mtimeMs = mtimeMs;
     this.#description = description;
+  }
+
+  get isCheap(): boolean {
+    return this.#description.isCheap === true;
   }
 
   get mode(): number {

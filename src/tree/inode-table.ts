@@ -374,9 +374,9 @@ export class InodeTable implements InodeTree {
         describeFolder(object.mode, object.parent, into);
         return true;
       }
-      // The content of a described file is made when somebody asks for it.
-      if (object === undefined || object instanceof DescribedFile || !describeFile(object, into))
-        return false;
+      // The content of other described files is made when somebody asks for it.
+      if (object === undefined || (object instanceof DescribedFile && !object.isCheap)) return false;
+      if (!describeFile(object, into)) return false;
     } else if (maker.describe?.(this.#subjects.at(index), into) !== true) return false;
     into.parent = 0;
     into.nlink = this.#parentOrLinks.at(index);

@@ -71,7 +71,7 @@ export class TensorFiles {
         into.mode = gradientMode;
         into.size = name === undefined ? 0 : (options.stored?.gradientSizes.get(name) ?? 0);
         into.image = undefined;
-        into.readable = options.stored === undefined;
+        into.readable = true;
         into.follows = false;
         into.hasXattrs = false;
         return true;

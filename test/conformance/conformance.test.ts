@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { requires } from '../support/requires.ts';
 import { APPEND_CASES, type Case, INTERRUPT_CASES, READ_CASES } from './cases.ts';
-import { type Access, Mounted, type TransportName } from './mounted.ts';
+import { type Access, type InodeTable, Mounted, type TransportName } from './mounted.ts';
 import { writeImage } from './synthetic.ts';
 import { COHERENT_CASES, WRITE_CASES } from './write-cases.ts';
 
@@ -54,11 +54,17 @@ for (const [transport, { needs, reading, writing }] of Object.entries(TRANSPORTS
     });
     after(() => rm(folder, { recursive: true, force: true }));
 
-    const suite = (name: string, access: Access, cases: Readonly<Record<string, Case>>) =>
+    const suite = (
+      name: string,
+      access: Access,
+      cases: Readonly<Record<string, Case>>,
+      inodeTable: InodeTable = 'on',
+    ) =>
       describe(name, () => {
         let mounted: Mounted;
         before(async () => {
-          mounted = await Mounted.start(folder, transport, image, access);
+          const place = `${access.replace(' ', '-')}-${inodeTable}`;
+          mounted = await Mounted.start(folder, transport, image, access, place, inodeTable);
         });
         after(() => mounted.stop());
         for (const [title, run] of Object.entries(cases)) {
@@ -68,10 +74,27 @@ for (const [transport, { needs, reading, writing }] of Object.entries(TRANSPORTS
         }
         test('it is unmounted and its server ends', { timeout: CASE_TIMEOUT_MS }, async () => {
           assert.equal(await mounted.stop(), 0);
+          assert.doesNotMatch(mounted.stderr, /inode table/);
         });
       });
     suite('mounted read-only', 'ro', reading);
     suite('mounted for writing', 'rw', writing);
+    if (transport === 'kernel') {
+      suite('mounted read-only, without the inode table', 'ro', reading, 'off');
+      suite('mounted for writing, without the inode table', 'rw', writing, 'off');
+      suite(
+        'mounted read-only, where JavaScript answers what the inode table says',
+        'ro',
+        reading,
+        'compare',
+      );
+      suite(
+        'mounted for writing, where JavaScript answers what the inode table says',
+        'rw',
+        writing,
+        'compare',
+      );
+    }
     // Others than root may say allow_other only where /etc/fuse.conf says so.
     if (process.getuid?.() === 0) {
       suite('mounted read-only for everybody', 'ro everybody', ofPermissions(reading));

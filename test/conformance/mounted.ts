@@ -11,6 +11,9 @@ export type TransportName = 'kernel' | 'fuse-native';
 /** Whether it can be written, and whether everybody may enter (allow_other). */
 export type Access = 'ro' | 'rw' | 'ro everybody' | 'rw everybody';
 
+/** What the kernel transport does with its inode table (src/fuse/transport/native-inode-table.ts). */
+export type InodeTable = 'on' | 'off' | 'compare';
+
 export interface Outcome {
   readonly code: number | string | null;
   readonly stdout: string;
@@ -72,18 +75,25 @@ export class Mounted {
     imagePath: string,
     access: Access,
     name: string = access.replace(' ', '-'),
+    inodeTable: InodeTable = 'on',
   ): Promise<Mounted> {
     const path = join(folder, `${transport}-${name}`);
     await mkdir(path);
     const script = fileURLToPath(new URL('./server.ts', import.meta.url));
     const args = ['--import', 'tsx', script, transport, path, imagePath, ...access.split(' ')];
-    const server = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+    const env = { ...process.env, MLFS_INODE_TABLE: inodeTable };
+    const server = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'pipe'], env });
     const mounted = new Mounted(path, transport, server, createInterface({ input: server.stdout }));
     server.stderr.on('data', (chunk) => {
       mounted.#stderr += chunk;
     });
     await mounted.line('READY');
     return mounted;
+  }
+
+  /** What it wrote to its standard error: warnings. */
+  get stderr(): string {
+    return this.#stderr;
   }
 
   /** Resolves when the server prints this line from now on. Rejects when it ends first. */

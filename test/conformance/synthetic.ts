@@ -53,6 +53,7 @@ export function syntheticTree(image: Image, sources: SyntheticSources): InodeTab
   tree.add(tensors, 'mixed.npy', {
     content: () => ({ kind: 'extents', size: mixedSize, extents: mixedExtents }),
     size: mixedSize,
+    isCheap: true,
   });
   tree.add(tensors, 'whole.pt', {
     content: () => ({
@@ -61,15 +62,19 @@ export function syntheticTree(image: Image, sources: SyntheticSources): InodeTab
       extents: [run({ offset: 0, size: FACTS.imageSize })],
     }),
     size: FACTS.imageSize,
+    isCheap: true,
   });
-  tree.add(tensors, 'empty.bin', { content: () => ({ kind: 'extents', size: 0, extents: [] }) });
+  tree.add(tensors, 'empty.bin', {
+    content: () => ({ kind: 'extents', size: 0, extents: [] }),
+    isCheap: true,
+  });
 
   const rendered: RenderedContent = {
     kind: 'rendered',
     size: start.size,
     read: (offset, length) => image.read(start.offset + offset, length),
   };
-  tree.add(tensors, 'gather.bin', { content: () => rendered, size: start.size });
+  tree.add(tensors, 'gather.bin', { content: () => rendered, size: start.size, isCheap: true });
 
   const sys = tree.folder(tree.root, 'sys');
   let opens = 0;
@@ -118,9 +123,12 @@ export function syntheticTree(image: Image, sources: SyntheticSources): InodeTab
   return tree;
 }
 
-function text(contents: string): { content: () => Content } {
+function text(contents: string): { content: () => Content; isCheap: true } {
   const bytes = Buffer.from(contents);
-  return { content: () => ({ kind: 'extents', size: bytes.length, extents: [{ kind: 'inline', bytes }] }) };
+  return {
+    content: () => ({ kind: 'extents', size: bytes.length, extents: [{ kind: 'inline', bytes }] }),
+    isCheap: true,
+  };
 }
 
 function neverRead(onBlocked: () => void): RenderedContent {

@@ -22,8 +22,8 @@ export interface SyntheticSources {
 
 /** /room: every way in which content can be written, over one storage that starts as zeroes. */
 export function addWritableRoom(tree: InodeTable, image: Image, sources: SyntheticSources): void {
-  const room = writableFolder(tree, tree.root, 'room');
-  const sub = writableFolder(tree, room, 'sub');
+  const room = tree.room('room', true);
+  const sub = tree.folder(room, 'sub');
   const { offset, size, part, floats, other, gradientBytes } = FACTS.room;
 
   const a = add(tree, room, 'a.bin', run(image, offset, size));
@@ -42,10 +42,6 @@ export function addWritableRoom(tree: InodeTable, image: Image, sources: Synthet
   else add(tree, room, 'weight.grad', { kind: 'extents', size: 0, extents: [] }, { mode: 0o444 });
   if (gradientBytes < 1) throw new Error('a gradient needs room');
   tree.add(tree.root, 'control', { content: () => sources.control, mode: 0o644 });
-}
-
-function writableFolder(tree: InodeTable, parent: DirectoryInode, name: string): DirectoryInode {
-  return Object.assign(tree.folder(parent, name), { writable: true, mode: 0o755 });
 }
 
 function add(

@@ -10,7 +10,7 @@ import { Dispatcher } from '../dispatcher.ts';
 import type { Filesystem } from '../filesystem.ts';
 import { INIT_FLAGS } from '../protocol/init.ts';
 import { KernelNotifier } from './kernel-notifier.ts';
-import { NativeInodeTableOfSession, wantsInodeTable } from './native-inode-table.ts';
+import { inodeTableMode, NativeInodeTableOfSession } from './native-inode-table.ts';
 import { NativeRooms } from './native-rooms.ts';
 import { Passthrough } from './passthrough.ts';
 import { PublishedImages } from './published-images.ts';
@@ -52,6 +52,25 @@ const FIRST_UNPUBLISHED_NODEID = 2 ** 28;
 /** In place of a file's index. */
 const INLINE = -1;
 const COMPUTED = -2;
+
+/** Counters of what the inode table answered, and of all requests of the same kind. */
+const ANSWERS: Readonly<Record<string, string>> = {
+  native_lookups_total: 'requests_lookup_total',
+  native_forgets_total: 'requests_forget_total',
+  native_batch_forgets_total: 'requests_batch_forget_total',
+  native_getattrs_total: 'requests_getattr_total',
+  native_statxs_total: 'requests_statx_total',
+  native_opens_total: 'requests_open_total',
+  native_releases_total: 'requests_release_total',
+  native_opendirs_total: 'requests_opendir_total',
+  native_readdirs_total: 'requests_readdir_total',
+  native_readdirpluses_total: 'requests_readdirplus_total',
+  native_releasedirs_total: 'requests_releasedir_total',
+  native_accesses_total: 'requests_access_total',
+  native_statfses_total: 'requests_statfs_total',
+  native_getxattrs_total: 'requests_getxattr_total',
+  native_listxattrs_total: 'requests_listxattr_total',
+};
 
 const NO_IMAGES: ReadonlySet<Image> = new Set();
 
@@ -95,10 +114,12 @@ class KernelSession implements TransportSession {
     }
     const threads = Math.max(2, Math.min(4, availableParallelism()));
     const device = openDevice(addon, { ...options, defaultPermissions: kernelChecks(options) });
+    const tableMode = inodeTableMode(options);
     const native = new addon.Session(device, {
       threads,
       maxWriteBytes: DEFAULT_MAX_PAGES * PAGE_BYTES,
       nearServer: true,
+      compare: tableMode === 'compare',
     });
 
     const passthrough = new Passthrough(options);
@@ -110,7 +131,7 @@ class KernelSession implements TransportSession {
       closed.promise,
       () => dispatcher.counters(),
       filesystem,
-      wantsInodeTable(options),
+      tableMode !== 'off',
     );
     const dispatcher = new Dispatcher(filesystem, {
       reply: (reply) => {
@@ -119,6 +140,7 @@ class KernelSession implements TransportSession {
       publish: (nodeid, extents) => session.#publish(nodeid, extents),
       withdraw: (nodeid) => session.#withdraw(nodeid),
       addReference: (nodeid) => session.#table?.addReference(nodeid) ?? false,
+      dropReferences: (nodeid, count) => session.#table?.dropReferences(nodeid, count) ?? false,
       references: (nodeid) => session.#table?.references(nodeid) ?? 0,
       openBacking: (fd) => passthrough.open(native, fd),
       closeBacking: (id) => {
@@ -163,6 +185,7 @@ class KernelSession implements TransportSession {
           ),
         );
         dispatcher.end();
+        for (const difference of native.takeDifferences()) options.onWarning(`inode table: ${difference}`);
         session.#close();
         closed.resolve();
       },
@@ -238,7 +261,15 @@ class KernelSession implements TransportSession {
   }
 
   counters(): Readonly<Record<string, number>> {
-    return { ...this.#dispatched(), ...(this.#ended ? this.#lastCounters : this.#native.counters()) };
+    const native = this.#ended ? this.#lastCounters : this.#native.counters();
+    const counters: Record<string, number> = { ...this.#dispatched(), ...native };
+    for (const [answers, requests] of Object.entries(ANSWERS))
+      counters[requests] = (counters[requests] ?? 0) + (native[answers] ?? 0);
+    return counters;
+  }
+
+  nativeOpenFiles(): ReadonlyMap<string, number> {
+    return this.#ended ? new Map() : this.#rooms.named(this.#native.openFilesByRoom());
   }
 
   nativeReads(): ReadonlyMap<string, NativeReads> {

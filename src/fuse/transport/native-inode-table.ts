@@ -1,21 +1,23 @@
 import type { Image } from '../../storage/image.ts';
 import type { NativeSession } from '../../storage/native.ts';
-import type { Statfs } from '../filesystem.ts';
 import type { NativeInodes } from '../native-inodes.ts';
-import { statfsBody } from '../protocol/statfs.ts';
 import type { NativeRooms } from './native-rooms.ts';
 import type { PublishedImages } from './published-images.ts';
 import type { TransportOptions } from './transport.ts';
 
-/** If set to `off`, every request about names and attributes goes through JavaScript: for comparison. */
+/**
+ * If set to `off`, every request about names and attributes goes through JavaScript. If set to `compare`, too, and each answer is compared with
+ * what the table says: differences are warnings at the end of the mount.
+ */
 const SWITCH = 'MLFS_INODE_TABLE';
 
 /** kCapacity of native/inode_table.h. */
 const FIRST_UNPUBLISHED_NODEID = 2 ** 28;
 
-/** Whether there is a table. Who wants to hear of every request hears nothing of those that it answers. */
-export function wantsInodeTable({ trace }: Pick<TransportOptions, 'trace'>): boolean {
-  return trace === undefined && process.env[SWITCH] !== 'off';
+/** Who wants to hear of every request hears nothing of those that the table answers: then it answers none. */
+export function inodeTableMode({ trace }: Pick<TransportOptions, 'trace'>): 'on' | 'off' | 'compare' {
+  if (process.env[SWITCH] === 'compare') return 'compare';
+  return trace !== undefined || process.env[SWITCH] === 'off' ? 'off' : 'on';
 }
 
 /** The addon's inode table. After the end of the session it does nothing. */
@@ -47,8 +49,8 @@ export class NativeInodeTableOfSession implements NativeInodes {
     if (this.#defaults !== undefined) this.#native.setTreeDefaults({ ...this.#defaults, noOpendir });
   }
 
-  setStatfs(statfs: Statfs | undefined): void {
-    if (!this.#ended) this.#native.setStatfs(statfs && statfsBody(statfs));
+  setStatfs(body: Uint8Array | undefined): void {
+    if (!this.#ended) this.#native.setStatfs(body);
   }
 
   roomNumber(room: string): number {
@@ -89,6 +91,10 @@ export class NativeInodeTableOfSession implements NativeInodes {
 
   addReference(nodeid: number): boolean {
     return !this.#ended && this.#native.addReference(nodeid);
+  }
+
+  dropReferences(nodeid: number, count: number): boolean {
+    return !this.#ended && this.#native.dropReferences(nodeid, count);
   }
 
   references(nodeid: number): number {

@@ -26,6 +26,11 @@ export class NativeRooms {
     return this.#names.length === MOST_ROOMS ? MOST_ROOMS - 1 : this.#names.push(name) - 1;
   }
 
+  /** Numbers of the rooms, by their names. */
+  named(numbers: ArrayLike<number>): ReadonlyMap<string, number> {
+    return new Map(this.#names.map((name, number) => [name, numbers[number] ?? 0]));
+  }
+
   /** The counts by the name of the room. */
   reads({ bounds, rooms }: NativeReadTally): ReadonlyMap<string, NativeReads> {
     return new Map(

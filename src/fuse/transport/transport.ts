@@ -42,6 +42,8 @@ export interface TransportSession {
   unmount(): Promise<void>;
   /** Monotonic counters, names in snake_case without a prefix, e.g. `native_read_bytes_total`. */
   counters(): Readonly<Record<string, number>>;
+  /** Files that were opened without JavaScript and are open, by the folder at the root; of a transport that opens such files. */
+  nativeOpenFiles?(): ReadonlyMap<string, number>;
   /** Reads that never entered JavaScript, by the folder at the root; of a transport that has such reads. */
   nativeReads?(): ReadonlyMap<string, NativeReads>;
   /** Present if a kernel view was expected and the transport can have one. */

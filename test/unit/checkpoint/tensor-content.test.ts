@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { deflateRawSync } from 'node:zlib';
 import fc from 'fast-check';
 import { DTYPES, type DType, numel, type Storage, type Tensor } from '../../../src/checkpoint/tensor.ts';
-import { rawStorageContent, tensorContent } from '../../../src/checkpoint/tensor-content.ts';
+import { rawStorageContent, storedAt, tensorContent } from '../../../src/checkpoint/tensor-content.ts';
 import type { Content, ExtentContent } from '../../../src/storage/content.ts';
 import { FileSource } from '../../../src/storage/file-source.ts';
 import { Image } from '../../../src/storage/image.ts';
@@ -175,6 +175,45 @@ test('a contiguous little-endian tensor is one extent of the image', async (t) =
     extents: [{ kind: 'image', image, offset: OFFSET + 20, length: 800 }],
   });
   assert.equal(writer?.image, image);
+});
+
+test('where a tensor is stored is said without its content, and agrees with it', async (t) => {
+  const image = await imageOf(join(await temporaryDirectory(t), 'x.bin'), new Uint8Array(4000));
+  t.after(() => image.close());
+  const dims = fc.array(fc.integer({ min: 0, max: 6 }), { maxLength: 4 });
+  let stored = 0;
+  fc.assert(
+    fc.property(
+      fc.constantFrom(...dtypes),
+      dims,
+      fc.nat({ max: 200 }),
+      fc.option(fc.constantFrom<Partial<Tensor>>({ conj: true }, { neg: true }, { stride: [0, 2, 1, 1] })),
+      fc.constantFrom('little', 'big'),
+      (dtype, shape, storageOffset, change, byteorder) => {
+        const tensor = tensorOf(storageOf(image, 4000, { byteorder }), dtype, shape, {
+          storageOffset,
+          ...(change ?? {}),
+        });
+        const offset = storedAt(tensor);
+        let content: Content;
+        try {
+          content = tensorContent(tensor, cache());
+        } catch {
+          assert.equal(offset, undefined, 'a tensor that is refused is nowhere');
+          return;
+        }
+        const [extent, ...more] = content.kind === 'extents' ? content.extents : [];
+        const isOne = extent?.kind === 'image' && more.length === 0;
+        if (offset !== undefined) {
+          stored++;
+          assert.deepEqual(extent, { kind: 'image', image, offset, length: (content as ExtentContent).size });
+        }
+        assert.equal(offset !== undefined, isOne);
+      },
+    ),
+    { numRuns: 1000 },
+  );
+  assert.ok(stored > 100, `${stored} tensors were stored as they are`);
 });
 
 test('a column block of a wide matrix is an extent a row', async (t) => {

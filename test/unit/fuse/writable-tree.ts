@@ -44,7 +44,7 @@ export function writableTree({
   const memory = memoryImage(SIZE + 500);
   const { image } = memory;
   const tree = new InodeTable(1_700_000_000_000);
-  const room = Object.assign(tree.folder(tree.root, 'room'), { writable: true, mode: 0o755 });
+  const room = tree.room('room', true);
   const counts = { flushes: 0, drops: 0 };
   const log: string[] = [];
   const closed: ScratchContent[] = [];

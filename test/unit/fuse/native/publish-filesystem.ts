@@ -15,7 +15,7 @@ export interface PublishedTree {
 
 /**
  * Publishes all of a file system whose answers do not change: found out by its own operations, so that it is independent of how trees are
- * published. Files whose attributes must be asked for each time get no row.
+ * published. Documents, whose sizes are others each time they are made, get no row.
  */
 export async function publishFilesystem(
   session: NativeSession,
@@ -40,7 +40,7 @@ export async function publishFilesystem(
       published.push(bytes);
       names.push({ folder: nodeid, name: bytes });
       if (attr.kind === 'directory') await walk(attr.nodeid, nodeid);
-      else if (entry.attrTimeoutMs > 0) {
+      else if (!(filesystem.getattr(attr.nodeid, context) instanceof Promise)) {
         rows.set(attr.nodeid, rowOf(entry, 0, await flagsOf(filesystem, attr.nodeid, false, context)));
       }
     }
@@ -56,10 +56,11 @@ export async function publishFilesystem(
   return { rows: [...rows.keys()], folders, names };
 }
 
-function rowOf({ attr }: Entry, parent: number, flags: number): number[] {
+function rowOf({ attr, attrTimeoutMs }: Entry, parent: number, flags: number): number[] {
   const seconds = Math.floor(attr.mtimeMs / 1000);
   const nanoseconds = Math.floor((attr.mtimeMs - seconds * 1000) * 1e6);
-  return [attr.nodeid, fileMode(attr), attr.nlink, attr.size, seconds, nanoseconds, parent, flags, 0, -1, 0];
+  const shown = attrTimeoutMs === 0 ? flags | INODE.ASK : flags;
+  return [attr.nodeid, fileMode(attr), attr.nlink, attr.size, seconds, nanoseconds, parent, shown, 0, -1, 0];
 }
 
 async function flagsOf(

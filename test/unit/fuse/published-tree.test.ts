@@ -1,0 +1,175 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { NativeInodes } from '../../../src/fuse/native-inodes.ts';
+import { INODE, INODE_FIELDS, LISTING } from '../../../src/storage/native.ts';
+import { InodeTable } from '../../../src/tree/inode-table.ts';
+import { writableTree } from './writable-tree.ts';
+
+interface Listed {
+  readonly flags: number;
+  readonly entries: readonly (readonly [name: string, nodeid: number, offset: number])[];
+}
+
+/** The data plane's table, as far as a test asks it. */
+class FakeTable implements NativeInodes {
+  readonly limit = 2 ** 28;
+  readonly rows = new Map<number, readonly number[]>();
+  readonly listings = new Map<number, Listed>();
+  readonly changes: number[][] = [];
+  readonly counted = new Map<number, number>();
+  remembered: number[] = [];
+  dropped: [first: number, count: number][] = [];
+  held = new Map<object, number>();
+
+  addInodes(rows: Float64Array): void {
+    for (let at = 0; at < rows.length; at += INODE_FIELDS) {
+      const row = [...rows.subarray(at, at + INODE_FIELDS)];
+      this.rows.set(row[0] as number, row);
+    }
+  }
+
+  publishListings(folders: Float64Array, names: Uint8Array): void {
+    let byte = 0;
+    for (let at = 0; at < folders.length; ) {
+      const [nodeid = 0, flags = 0, count = 0] = folders.subarray(at, at + 3);
+      at += 3;
+      const entries: [string, number, number][] = [];
+      for (let index = 0; index < count; index++, at += 3) {
+        const [child = 0, offset = 0, bytes = 0] = folders.subarray(at, at + 3);
+        entries.push([Buffer.from(names.subarray(byte, byte + bytes)).toString(), child, offset]);
+        byte += bytes;
+      }
+      this.listings.set(nodeid, { flags, entries });
+    }
+  }
+
+  changeInode(
+    nodeid: number,
+    mode: number,
+    uid: number,
+    gid: number,
+    size: number,
+    times: Float64Array,
+  ): boolean {
+    this.changes.push([nodeid, mode, uid, gid, size, ...times]);
+    return this.rows.has(nodeid);
+  }
+
+  withdrawInodes(nodeids: Float64Array): void {
+    for (const nodeid of nodeids) this.rows.delete(nodeid);
+  }
+
+  withdrawListing(nodeid: number): void {
+    this.listings.delete(nodeid);
+  }
+
+  withdrawAll(first: number, count: number): void {
+    this.dropped.push([first, count]);
+  }
+
+  references(nodeid: number): number {
+    return this.counted.get(nodeid) ?? 0;
+  }
+
+  takeRemembered(): Float64Array {
+    return Float64Array.from(this.remembered.splice(0));
+  }
+
+  setDefaults(): void {}
+  setStatfs(): void {}
+  roomNumber(): number {
+    return 3;
+  }
+  fileOf(): number {
+    return 0;
+  }
+  hold(owner: object, images: ReadonlySet<unknown>): void {
+    this.held.set(owner, images.size);
+  }
+}
+
+function published() {
+  const tree = writableTree();
+  const table = new FakeTable();
+  for (const { nodeid } of [tree.weight, tree.half, tree.gathered, tree.gradient])
+    tree.filesystem.forget(nodeid);
+  tree.filesystem.publishIn(table);
+  return { ...tree, table };
+}
+
+test('what has a fixed size has a row, and the root is never listed completely', () => {
+  const { table, tree, room, weight, gathered } = published();
+  const row = table.rows.get(weight.nodeid) ?? [];
+  assert.deepEqual(row.slice(1, 4), [0o100644, 1, 1000]);
+  assert.equal(((row[7] ?? 0) & INODE.TELL) !== 0, true);
+  assert.equal(((table.rows.get(gathered.nodeid)?.[7] ?? 0) & INODE.READABLE) !== 0, true);
+  assert.equal(table.rows.get(room.nodeid)?.[1], 0o040755);
+  assert.equal(table.listings.get(tree.root.nodeid)?.flags, 0);
+});
+
+test('a folder with a scratch file has no listing, and is listed again after it is gone', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const { table, filesystem, room, context } = published();
+  const before = table.listings.get(room.nodeid);
+  assert.equal(((before?.flags ?? 0) & LISTING.COMPLETE) !== 0, true);
+  assert.deepEqual(before?.entries[0]?.slice(2), [3]);
+  filesystem.mknod(room.nodeid, 'scratch', 0o100600, context);
+  assert.equal(table.listings.has(room.nodeid), false);
+  t.mock.timers.tick(1000);
+  assert.equal(table.listings.has(room.nodeid), false, 'not while the scratch file is there');
+  filesystem.unlink(room.nodeid, 'scratch', context);
+  assert.equal(table.listings.has(room.nodeid), false);
+  t.mock.timers.tick(1000);
+  assert.deepEqual(table.listings.get(room.nodeid), before);
+});
+
+test('a removed name takes the listing away before the removal is answered', () => {
+  const { table, filesystem, room, context } = published();
+  filesystem.unlink(room.nodeid, 'weight.bin', context);
+  assert.equal(table.listings.has(room.nodeid), false);
+});
+
+test('chmod and an edit are in the table when they are answered', async () => {
+  const { table, filesystem, weight, context } = published();
+  await filesystem.setattr(weight.nodeid, { mode: 0o600 }, context);
+  assert.deepEqual(table.changes.at(-1)?.slice(0, 2), [weight.nodeid, 0o600]);
+  table.remembered = [weight.nodeid];
+  table.counted.set(weight.nodeid, 1);
+  const before = table.changes.length;
+  await filesystem.write(weight.nodeid, 0, 0, Buffer.from([1, 2, 3]));
+  assert.equal(
+    table.changes.slice(before).some(([nodeid]) => nodeid === weight.nodeid),
+    true,
+  );
+});
+
+test('a file whose lookup JavaScript did not see is invalidated when its bytes change', async () => {
+  const { table, filesystem, weight, half, invalidated } = published();
+  table.remembered = [half.nodeid];
+  table.counted.set(half.nodeid, 1);
+  await filesystem.write(weight.nodeid, 0, 500, Buffer.from([9, 9, 9]));
+  assert.deepEqual(invalidated, [half.nodeid]);
+});
+
+test('of a file that the kernel has no reference to, nothing is invalidated', async () => {
+  const { table, filesystem, weight, half, invalidated } = published();
+  table.remembered = [half.nodeid];
+  await filesystem.write(weight.nodeid, 0, 500, Buffer.from([9, 9, 9]));
+  assert.deepEqual(invalidated, []);
+});
+
+test('another tree has its rows before its names lead to it; the former one is dropped when nobody refers to it', async () => {
+  const { table, filesystem, tree, room, weight } = published();
+  table.counted.set(room.nodeid, 1);
+  const next = new InodeTable(1_800_000_000_000, tree.nextNodeid);
+  const folder = next.room('room', true);
+  await filesystem.replaceTree(next);
+  assert.equal(table.rows.has(folder.nodeid), true);
+  assert.deepEqual(table.listings.get(1)?.entries, [['room', folder.nodeid, 3]]);
+  assert.equal(table.rows.has(weight.nodeid), false, 'requests about the former tree come to JavaScript');
+  assert.equal(filesystem.serves(tree), true);
+  assert.deepEqual(table.dropped, []);
+  table.counted.clear();
+  assert.equal(filesystem.serves(tree), false);
+  assert.deepEqual(table.dropped, [[tree.firstNodeid, tree.nextNodeid - tree.firstNodeid]]);
+});
