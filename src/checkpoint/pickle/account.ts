@@ -6,6 +6,7 @@ export class Account {
   readonly #limits: PickleLimits;
   #steps = 0;
   #memoryBytes = 0;
+  #isPaid = false;
 
   constructor(limits: PickleLimits) {
     this.#limits = limits;
@@ -20,6 +21,7 @@ export class Account {
 
   /** Throws a limit fault when the pickle has done more than it may. */
   steps(count: number): void {
+    if (this.#isPaid) return;
     this.#steps += count;
     if (this.#steps > this.#limits.steps) {
       throw new PickleFault(`more than ${this.#limits.steps} steps`, 'ERR_MLFS_LIMIT');
@@ -28,6 +30,7 @@ export class Account {
 
   /** Throws a limit fault when the values created so far would exceed the limit. */
   heap(bytes: number): void {
+    if (this.#isPaid) return;
     this.#memoryBytes += bytes;
     if (this.#memoryBytes > this.#limits.memoryBytes) {
       throw new PickleFault(
@@ -35,5 +38,12 @@ export class Account {
         'ERR_MLFS_LIMIT',
       );
     }
+  }
+
+  /** Runs what was charged before. */
+  paid(work: () => void): void {
+    this.#isPaid = true;
+    work();
+    this.#isPaid = false;
   }
 }

@@ -38,28 +38,29 @@ function memoise(machine: Machine, index: number): void {
 }
 
 /**
- * Runs opcodes that were read in one step, from the MARK to the call, and puts the values that they memoise into the memo. What the call returned
- * is not made again: it is there.
+ * Runs opcodes that were read in one step, from the MARK to the call, and puts the values that they memoise into the memo. They were charged then. What
+ * the call returned is not made again: it is there.
  */
 function replay(machine: Machine, { position, first }: LeftOut): void {
   const { input, stack, memo, account, persistentIds } = machine;
   const back = input.position;
   const { openMarks } = stack;
   let index = first;
-  let opcode: number;
-  input.position = position;
-  stack.push(null);
-  do {
-    opcode = input.u8();
-    account.steps(1);
-    if (opcode === OP.BINPUT || opcode === OP.LONG_BINPUT || opcode === OP.MEMOIZE) {
-      input.take(PUT_BYTES[opcode]);
-      memo.fill(index++, stack.top());
-    } else {
-      dispatch(machine, opcode);
-    }
-  } while (opcode !== OP.REDUCE || stack.openMarks > openMarks);
-  stack.pop();
+  account.paid(() => {
+    let opcode: number;
+    input.position = position;
+    stack.push(null);
+    do {
+      opcode = input.u8();
+      if (opcode === OP.BINPUT || opcode === OP.LONG_BINPUT || opcode === OP.MEMOIZE) {
+        input.take(PUT_BYTES[opcode]);
+        memo.fill(index++, stack.top());
+      } else {
+        dispatch(machine, opcode);
+      }
+    } while (opcode !== OP.REDUCE || stack.openMarks > openMarks);
+    stack.pop();
+  });
   input.position = back;
   machine.persistentIds = persistentIds;
 }

@@ -42,19 +42,20 @@ export interface CentralDirectory {
 
 /**
  * Reads the directory in one piece. Plain records are read at once; if there is another one, yauzl takes the directory apart and decides. `base` is
- * where the archive begins in the image.
+ * where the archive begins in the image. `addPlain` is for tests: without it yauzl reads every directory.
  */
 export async function readCentralDirectory(
   source: ByteSource,
   end: EndRecord,
   base: number,
+  addPlain = addPlainRecords,
 ): Promise<CentralDirectory> {
   const bytes = await source.read(end.centralOffset, end.archiveEnd - end.centralOffset);
   const zip = await openWithYauzl(new BufferedReader(source, end.centralOffset, bytes), end, source.path);
   const capacity = Math.min(end.entryCount, Math.floor(end.centralSize / RECORD_HEADER_LENGTH) + 1);
   const nameBytes = Math.max(0, end.centralSize - capacity * RECORD_HEADER_LENGTH);
   const table = new EntryTable(capacity, nameBytes, base);
-  if (zip.entryCount === end.entryCount && (await inSlices(addPlainRecords(bytes, end, table))))
+  if (zip.entryCount === end.entryCount && (await inSlices(addPlain(bytes, end, table))))
     return { table, bytes };
   const another = new EntryTable(capacity, nameBytes, base);
   await addAllRecords(source, end, bytes, zip, another);

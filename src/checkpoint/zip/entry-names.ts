@@ -22,6 +22,8 @@ export class EntryNames {
   readonly #multiplier = randomInt(LARGEST_MULTIPLIER) * 2 + 1;
   /** The name that is looked for. */
   #wanted = Buffer.allocUnsafe(256);
+  /** The entry that was found last. */
+  #found = -1;
 
   /** `bytes`: about how many bytes the names have. */
   constructor(capacity: number, bytes: number) {
@@ -72,6 +74,18 @@ export class EntryNames {
   }
 
   #find(wanted: Buffer, length: number): number {
+    // torch lists storages in the order in which the pickle names them: most often the next is asked for.
+    const next = this.#found + 1;
+    if (next < this.#count && this.#isAt(next, wanted, 0, length)) {
+      this.#found = next;
+      return next;
+    }
+    const found = this.#search(wanted, length);
+    if (found >= 0) this.#found = found;
+    return found;
+  }
+
+  #search(wanted: Buffer, length: number): number {
     let hash = this.#seed;
     for (let index = 0; index < length; index++) {
       hash = Math.imul(hash ^ (wanted[index] as number), this.#multiplier);
@@ -114,7 +128,9 @@ export class EntryNames {
   #isAt(index: number, bytes: Buffer, from: number, length: number): boolean {
     const start = this.#startOf(index);
     if ((this.#ends[index] as number) - start !== length) return false;
-    for (let at = 0; at < length; at++) if (this.#bytes[start + at] !== bytes[from + at]) return false;
+    // From the end: names of one folder begin alike.
+    const own = this.#bytes;
+    for (let at = length - 1; at >= 0; at--) if (own[start + at] !== bytes[from + at]) return false;
     return true;
   }
 

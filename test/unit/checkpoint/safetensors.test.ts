@@ -4,8 +4,10 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import fc from 'fast-check';
 import { openSafetensors } from '../../../src/checkpoint/safetensors.ts';
+import { parseSafetensorsHeader } from '../../../src/checkpoint/safetensors-header.ts';
+import { PlainMembers } from '../../../src/checkpoint/safetensors-plain.ts';
 import { DTYPES } from '../../../src/checkpoint/tensor.ts';
-import { type ErrorCode, MlfsError } from '../../../src/errors.ts';
+import { type ErrorCode, MlfsError, messageOf } from '../../../src/errors.ts';
 import { FileSource } from '../../../src/storage/file-source.ts';
 import { Image } from '../../../src/storage/image.ts';
 import { temporaryDirectory } from '../../support/tmp.ts';
@@ -287,4 +289,41 @@ test('a damaged header is opened or refused with an MlfsError, whatever byte is 
     }),
     { numRuns: 500 },
   );
+});
+
+test('members that are read at once are what the parser of any JSON reads, and so are their faults', async () => {
+  const plainOnes: string[] = [];
+  const outcome = async (json: Buffer, plain?: PlainMembers) => {
+    try {
+      const { tensors, metadata } = await parseSafetensorsHeader(json, 'm', 8, plain);
+      return { ...tensors, byName: tensors.byName.entries, metadata };
+    } catch (cause) {
+      return messageOf(cause);
+    }
+  };
+  class Counted extends PlainMembers {
+    override read(start: number): boolean {
+      const isRead = super.read(start);
+      if (isRead) plainOnes.push(this.name);
+      return isRead;
+    }
+  }
+  class None extends PlainMembers {
+    override read(): boolean {
+      return false;
+    }
+  }
+  const header = Buffer.from(
+    `{"a.0":${f32(0, 24, [2, 3])},"__metadata__":{"k":"v"},"b":${f32(24, 32)},"c":${f32(32, 36, [])}} `,
+  );
+  assert.deepEqual(await outcome(header, new Counted(header)), await outcome(header, new None(header)));
+  assert.deepEqual(plainOnes, ['a.0', 'b', 'c']);
+  for (let at = 0; at < header.length; at++) {
+    for (const byte of [0x00, 0x20, 0x22, 0x2c, 0x30, 0x31, 0x5b, 0x5c, 0x61, 0x7d, 0x80]) {
+      const changed = Buffer.from(header);
+      changed[at] = byte;
+      const expected = await outcome(changed, new None(changed));
+      assert.deepEqual(await outcome(changed, new Counted(changed)), expected, `${byte} at ${at}`);
+    }
+  }
 });
