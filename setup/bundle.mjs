@@ -48,6 +48,13 @@ const SMALL = new Set([
   'src/throughput/reading-process.ts',
 ]);
 
+/** Modules of Node that take milliseconds to load and are needed late, if at all, and their functions that are used: each loads its module when it is called. */
+const LATE = {
+  'node:crypto': ['createHash', 'randomBytes'],
+  'node:http': ['createServer'],
+  'node:v8': ['getHeapStatistics'],
+};
+
 const options = {
   absWorkingDir: project,
   entryPoints: ENTRIES.map((entry) => `src/${entry}.ts`),
@@ -75,7 +82,7 @@ const options = {
 };
 rmSync(made, { recursive: true, force: true });
 const { metafile: first } = await build({ ...options, write: false });
-const { metafile } = await build({ ...options, plugins: [fewChunks(first.inputs)] });
+const { metafile } = await build({ ...options, plugins: [lateModules(), fewChunks(first.inputs)] });
 copyTypes('index.d.ts');
 writeFileSync(path.join(made, 'third-party-licenses.txt'), licences(Object.keys(metafile.inputs)));
 rmSync(dist, { recursive: true, force: true });
@@ -108,6 +115,23 @@ function fewChunks(inputs) {
           loader: 'ts',
         };
       });
+    },
+  };
+}
+
+/** Loads the modules in `LATE` late. A function of theirs that is not named there fails the build. */
+function lateModules() {
+  return {
+    name: 'late-modules',
+    setup({ onResolve, onLoad }) {
+      onResolve({ filter: /^node:/ }, ({ path: name, kind }) =>
+        name in LATE && kind === 'import-statement' ? { path: name, namespace: 'late' } : undefined,
+      );
+      onLoad({ filter: /.*/, namespace: 'late' }, ({ path: name }) => ({
+        contents: LATE[name]
+          .map((used) => `export const ${used} = (...given) => require('${name}').${used}(...given);`)
+          .join('\n'),
+      }));
     },
   };
 }
