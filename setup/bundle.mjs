@@ -26,8 +26,36 @@ const ENTRIES = [
 /** Packages with binaries of their own: optional, and found in node_modules when they are needed. */
 const EXTERNAL = ['fuse-native', 'mmap-io'];
 
-rmSync(made, { recursive: true, force: true });
-const { metafile } = await build({
+/**
+ * esbuild makes a chunk for each set of places that code is loaded from: a hundred in all, and Node takes half a millisecond for each. So what
+ * these load is one chunk: `base` is loaded everywhere, `common` everywhere but in the small places.
+ */
+const BASE = ['src/cli/stdout.ts', 'src/version.ts'];
+const COMMON = [
+  'src/index.ts',
+  'src/targets/find-edit-target.ts',
+  'src/telemetry/log.ts',
+  ...['output', 'notice', 'printable', 'interrupted-by', 'ending-signals'].map(
+    (name) => `src/cli/${name}.ts`,
+  ),
+];
+/** These run before it is known what is needed, or need little. */
+const SMALL = new Set([
+  'src/cli/main.ts',
+  'src/cli/program.ts',
+  'src/cli/server-child.ts',
+  'src/tree/ir/graph-worker.ts',
+  'src/throughput/reading-process.ts',
+]);
+
+/** Modules of Node that take milliseconds to load and are needed late, if at all, and their functions that are used: each loads its module when it is called. */
+const LATE = {
+  'node:crypto': ['createHash', 'randomBytes'],
+  'node:http': ['createServer'],
+  'node:v8': ['getHeapStatistics'],
+};
+
+const options = {
   absWorkingDir: project,
   entryPoints: ENTRIES.map((entry) => `src/${entry}.ts`),
   outbase: 'src',
@@ -51,11 +79,73 @@ const { metafile } = await build({
   minifySyntax: true,
   lineLimit: 200,
   metafile: true,
-});
+};
+rmSync(made, { recursive: true, force: true });
+const { metafile: first } = await build({ ...options, write: false });
+const { metafile } = await build({ ...options, plugins: [lateModules(), fewChunks(first.inputs)] });
 copyTypes('index.d.ts');
 writeFileSync(path.join(made, 'third-party-licenses.txt'), licences(Object.keys(metafile.inputs)));
 rmSync(dist, { recursive: true, force: true });
 renameSync(made, dist);
+
+/** Makes every place that code is loaded from load all of `base`, and of `common` unless it is small. `inputs`: what each source imports. */
+function fewChunks(inputs) {
+  const groups = { base: loadedBy(BASE, inputs), common: loadedBy(COMMON, inputs) };
+  const imports = Object.values(inputs).flatMap((input) => input.imports);
+  const places = new Set([
+    ...ENTRIES.map((entry) => `src/${entry}.ts`),
+    ...imports.filter(({ kind }) => kind === 'dynamic-import').map((imported) => imported.path),
+  ]);
+  return {
+    name: 'few-chunks',
+    setup({ onResolve, onLoad }) {
+      onResolve({ filter: /^group:/ }, ({ path: name }) => ({ path: name.slice(6), namespace: 'group' }));
+      onLoad({ filter: /.*/, namespace: 'group' }, ({ path: name }) => ({
+        contents: groups[name]
+          .map((file) => `import ${JSON.stringify(path.join(project, file))};`)
+          .join('\n'),
+        resolveDir: project,
+      }));
+      onLoad({ filter: /\.ts$/, namespace: 'file' }, ({ path: file }) => {
+        const source = path.relative(project, file);
+        if (!places.has(source)) return undefined;
+        const group = SMALL.has(source) ? 'base' : 'common';
+        return {
+          contents: `${readFileSync(file, 'utf8')}\nimport 'group:base';\nimport 'group:${group}';\n`,
+          loader: 'ts',
+        };
+      });
+    },
+  };
+}
+
+/** Loads the modules in `LATE` late. A function of theirs that is not named there fails the build. */
+function lateModules() {
+  return {
+    name: 'late-modules',
+    setup({ onResolve, onLoad }) {
+      onResolve({ filter: /^node:/ }, ({ path: name, kind }) =>
+        name in LATE && kind === 'import-statement' ? { path: name, namespace: 'late' } : undefined,
+      );
+      onLoad({ filter: /.*/, namespace: 'late' }, ({ path: name }) => ({
+        contents: LATE[name]
+          .map((used) => `export const ${used} = (...given) => require('${name}').${used}(...given);`)
+          .join('\n'),
+      }));
+    },
+  };
+}
+
+/** The sources that are loaded with these. */
+function loadedBy(files, inputs) {
+  const loaded = new Set(files);
+  for (const file of loaded) {
+    for (const { path: imported, kind } of inputs[file].imports) {
+      if (kind === 'import-statement' && imported in inputs) loaded.add(imported);
+    }
+  }
+  return [...loaded];
+}
 
 /** Copies the types of a module and of the modules that they refer to. */
 function copyTypes(file) {

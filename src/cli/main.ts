@@ -3,6 +3,7 @@
  * The process of a command. It loads only what its line needs: nothing but the version for `--version`, and for a mount it starts the process
  * that will serve before it loads what reads the rest of the line.
  */
+import { VERSION } from '../version.ts';
 import { handleBrokenOutput, writeStdout } from './stdout.ts';
 
 // The stacks that MLFS_DEBUG=1 prints name lines of src/.
@@ -13,7 +14,6 @@ const NO_SERVER = /^(--help|--foreground|-h|-\w*f)$/;
 
 const words = process.argv.slice(2);
 if (words.length === 1 && (words[0] === '--version' || words[0] === '-V')) {
-  const { VERSION } = await import('../version.ts');
   handleBrokenOutput();
   await writeStdout(`mlfs ${VERSION}\n`);
 } else {

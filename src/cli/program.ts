@@ -1,44 +1,58 @@
 /**
- * The command line. Each command is a file that registers itself, is loaded when its name is called, and loads what it works with when it
- * runs. Only here errors become exit codes.
+ * The command line. Each command is a file that registers itself and loads its imports when it runs, so that `mlfs ls` does not load what
+ * only `mlfs mount` needs. Only here errors become exit codes.
  */
 import { existsSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { EXIT, MlfsError } from '../errors.ts';
 import { VERSION } from '../version.ts';
 import { visible } from '../visible-text.ts';
+import { registerBench } from './bench.ts';
+import { registerCat } from './cat.ts';
+import { registerCheck } from './check.ts';
+import { registerCommit } from './commit.ts';
+import { registerDemo } from './demo.ts';
+import { registerDiff } from './diff.ts';
+import { registerDiscard } from './discard.ts';
+import { registerDoctor } from './doctor.ts';
+import { registerFlush } from './flush.ts';
+import { registerInfo } from './info.ts';
+import { registerLs } from './ls.ts';
+import { registerMount } from './mount.ts';
 import { translateMountHelper } from './mount-helper.ts';
 import { exitCodeOf, printError } from './print-error.ts';
 import { translatePrototype } from './prototype.ts';
 import { refuseRawArguments, refuseRawFolder } from './raw-arguments.ts';
 import { refuseMountpoint } from './refuse-mountpoint.ts';
+import { registerReload } from './reload.ts';
+import { registerSeal } from './seal.ts';
+import { registerServe } from './serve.ts';
+import { registerStatus } from './status.ts';
 import { handleBrokenOutput, writeStdout } from './stdout.ts';
 import { refuseStoppedMounts } from './stopped-mounts.ts';
+import { registerUmount } from './umount.ts';
+import { registerVerify } from './verify.ts';
 
-/** What adds each command to the program, in the order of `mlfs --help`. */
-const COMMANDS: Readonly<Record<string, () => Promise<(program: Command) => void>>> = {
-  mount: async () => (await import('./mount.ts')).registerMount,
-  umount: async () => (await import('./umount.ts')).registerUmount,
-  status: async () => (await import('./status.ts')).registerStatus,
-  serve: async () => (await import('./serve.ts')).registerServe,
-  commit: async () => (await import('./commit.ts')).registerCommit,
-  discard: async () => (await import('./discard.ts')).registerDiscard,
-  flush: async () => (await import('./flush.ts')).registerFlush,
-  reload: async () => (await import('./reload.ts')).registerReload,
-  ls: async () => (await import('./ls.ts')).registerLs,
-  info: async () => (await import('./info.ts')).registerInfo,
-  cat: async () => (await import('./cat.ts')).registerCat,
-  verify: async () => (await import('./verify.ts')).registerVerify,
-  check: async () => (await import('./check.ts')).registerCheck,
-  seal: async () => (await import('./seal.ts')).registerSeal,
-  diff: async () => (await import('./diff.ts')).registerDiff,
-  doctor: async () => (await import('./doctor.ts')).registerDoctor,
-  demo: async () => (await import('./demo.ts')).registerDemo,
-  bench: async () => (await import('./bench.ts')).registerBench,
-};
-
-const ALIASES: Readonly<Record<string, string>> = { unmount: 'umount' };
-const NAMES: ReadonlySet<string> = new Set([...Object.keys(COMMANDS), ...Object.keys(ALIASES)]);
+const REGISTRARS = [
+  registerMount,
+  registerUmount,
+  registerStatus,
+  registerServe,
+  registerCommit,
+  registerDiscard,
+  registerFlush,
+  registerReload,
+  registerLs,
+  registerInfo,
+  registerCat,
+  registerVerify,
+  registerCheck,
+  registerSeal,
+  registerDiff,
+  registerDoctor,
+  registerDemo,
+  registerBench,
+];
 
 /**
  * Runs one command line; resolves with its exit code. `typed`: `argv` are the last words of this process's own command line, so the kernel knows
@@ -49,10 +63,11 @@ export async function run(argv: readonly string[], { typed = false } = {}): Prom
   try {
     if (typed) refuseRawArguments(argv);
     const words = translatePrototype(argv);
-    const line = translateMountHelper(words, NAMES);
+    const program = createProgram();
+    const names = new Set(program.commands.flatMap((command) => [command.name(), ...command.aliases()]));
+    const line = translateMountHelper(words, names);
     if (typed) refuseRawFolder(line);
-    refuseUnknown(line);
-    const program = await createProgram(line[0]);
+    refuseUnknown(line, names);
     await program.parseAsync(line, { from: 'user' });
     return exitCode();
   } catch (error) {
@@ -62,8 +77,7 @@ export async function run(argv: readonly string[], { typed = false } = {}): Prom
   }
 }
 
-/** The program with the command that is called `name`, or with all if there is none. */
-async function createProgram(name = ''): Promise<Command> {
+function createProgram(): Command {
   const program = new Command('mlfs')
     .description('Mount a PyTorch checkpoint as a directory: layers are folders, tensors are files.')
     .version(`mlfs ${VERSION}`, '-V, --version', 'print the version')
@@ -88,9 +102,7 @@ Examples:
 Exit codes: 0 ok, 1 failure, 2 usage, 3 malformed or unsafe file, 4 conflict, busy or stale, 5 needs recovery.
 MLFS_DEBUG=1 prints a stack trace with an error.`,
     );
-  const chosen = COMMANDS[ALIASES[name] ?? name];
-  const loads = chosen === undefined ? Object.values(COMMANDS) : [chosen];
-  for (const register of await Promise.all(loads.map((load) => load()))) register(program);
+  for (const register of REGISTRARS) register(program);
   program.hook('preAction', async (_program, command) => {
     // A mount that is to be unmounted need not answer.
     if (command.name() !== 'umount') await refuseStoppedMounts(command.args);
@@ -118,9 +130,10 @@ function takesFile(command: Command): boolean {
 const FILE_COMMANDS = new Set(['ls', 'info', 'cat', 'bench']);
 
 /** Throws ERR_MLFS_USAGE for the name of a file in place of a command, and for `mlfs help` of an unknown command. */
-function refuseUnknown(words: readonly string[]): void {
+function refuseUnknown(words: readonly string[], commands: ReadonlySet<string>): void {
   const [first = '', second = ''] = words;
-  const known = (word: string) => word === '' || word.startsWith('-') || word === 'help' || NAMES.has(word);
+  const known = (word: string) =>
+    word === '' || word.startsWith('-') || word === 'help' || commands.has(word);
   if (!known(first) && existsSync(first)) {
     throw new MlfsError('ERR_MLFS_USAGE', `unknown command '${first}'`, {
       advice: `mlfs mount ${words.join(' ')}`,

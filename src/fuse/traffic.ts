@@ -1,4 +1,3 @@
-import { performance } from 'node:perf_hooks';
 import { Histogram } from '../telemetry/histogram.ts';
 import type { MaybePromise } from './filesystem.ts';
 import { after } from './maybe-promise.ts';

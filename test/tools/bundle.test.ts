@@ -39,7 +39,7 @@ test('every program that MLFS runs as a process of its own is in dist/', () => {
   for (const name of named) assert.ok(existsSync(join(DIST, `${name}.js`)), `dist/${name}.js`);
 });
 
-test('importing the library runs no command and loads nothing of the command line', async () => {
+test('importing the library runs no command and loads none', async () => {
   const program = "await import(process.env.LIBRARY); console.log('imported');";
   const said = await output(process.execPath, ['--input-type=module', '--eval', program, '--', '--version'], {
     env: { ...process.env, LIBRARY: join(DIST, 'index.js') },
@@ -48,12 +48,14 @@ test('importing the library runs no command and loads nothing of the command lin
   const sources = [...loadedWith(join(DIST, 'index.js'))].flatMap(sourcesOf);
   assert.ok(sources.includes('src/checkpoint/open.ts'));
   assert.deepEqual(
-    sources.filter((source) => /^src\/cli\/|\/(commander|cli-progress)\//.test(source)),
+    sources.filter((source) =>
+      /^src\/cli\/(main|program|mount)\.ts$|\/(commander|cli-progress)\//.test(source),
+    ),
     [],
   );
 });
 
-test('mlfs --version loads almost nothing, and the program no command before it is called', async () => {
+test('mlfs --version loads almost nothing, and the program nothing that commands work with', async () => {
   assert.match(await output(process.execPath, [MAIN, '--version']), /^mlfs \d+\.\d+\.\d+\n$/);
   const loaded = [...loadedWith(MAIN)];
   const bytes = loaded.reduce((sum, file) => sum + statSync(file).size, 0);
@@ -62,7 +64,23 @@ test('mlfs --version loads almost nothing, and the program no command before it 
   const program = readdirSync(join(DIST, 'chunks')).find((file) => /^program-\w+\.js$/.test(file));
   const sources = [...loadedWith(join(DIST, 'chunks', `${program}`))].flatMap(sourcesOf);
   assert.ok(sources.includes('src/cli/program.ts'));
-  for (const command of ['mount', 'ls', 'doctor']) assert.ok(!sources.includes(`src/cli/${command}.ts`));
+  const working = ['src/checkpoint/open.ts', 'src/targets/find-mount.ts', 'src/mount/mount-server.ts'];
+  for (const source of working) assert.ok(!sources.includes(source), source);
+});
+
+test('a command that reads a checkpoint loads a dozen files, and nothing that serves mounts', () => {
+  const chunk = (name: string) => {
+    const files = readdirSync(join(DIST, 'chunks'));
+    const file = files.find((one) => one.startsWith(`${name}-`) && one.endsWith('.js'));
+    assert.ok(file !== undefined, name);
+    return join(DIST, 'chunks', file);
+  };
+  const entries = [MAIN, chunk('program'), chunk('uncommitted-note'), join(DIST, 'index.js')];
+  const loaded = new Set(entries.flatMap((file) => [...loadedWith(file)]));
+  assert.ok(loaded.size <= 16, `${loaded.size} files`);
+  const sources = [...loaded].flatMap(sourcesOf);
+  assert.ok(sources.includes('src/checkpoint/open.ts'));
+  assert.ok(!sources.includes('src/mount/mount-server.ts'));
 });
 
 test('an error of the bundle names files and lines of src/ under MLFS_DEBUG and under --enable-source-maps', async () => {
