@@ -23,6 +23,7 @@ interface Options {
   readonly drivers?: string[];
   readonly rounds?: number;
   readonly size?: number;
+  readonly tensors?: number;
   readonly directory?: string;
   readonly out: string;
 }
@@ -44,6 +45,7 @@ const program = new Command('npm run bench --')
   )
   .option('--rounds <n>', 'rounds that count (5, quick: 2)', positiveInteger)
   .option('--size <mib>', 'size of the large tensor in MiB (2048, quick: 256)', positiveInteger)
+  .option('--tensors <n>', 'most tensors of the models of 20,000 and 91,991 tensors', positiveInteger)
   .option('--directory <dir>', "where the checkpoints are made (the system's temporary directory)")
   .option('--out <dir>', 'where the results are written', RESULTS_DIRECTORY)
   .parse();
@@ -69,7 +71,7 @@ async function main(options: Options): Promise<void> {
     ),
   );
 
-  const subjects = await Subjects.in(options.directory, tensorBytes);
+  const subjects = await Subjects.in(options.directory, tensorBytes, options.tensors);
   const rows: Row[] = [];
   try {
     for (const workload of workloads) {

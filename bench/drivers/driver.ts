@@ -13,6 +13,8 @@ export interface Driver {
   readonly launch?: (subject: Subject, how: 'command' | 'library') => Promise<Opened | undefined>;
   /** It serves only the large tensor: no tree, so no directory walks. */
   readonly tensorOnly?: boolean;
+  /** It has only a tree of small files, for walks. */
+  readonly treeOnly?: boolean;
   /** There is nothing to mount: reads go to the checkpoint itself. */
   readonly direct?: boolean;
   /** Its tensor can be overwritten. */

@@ -8,32 +8,60 @@ import type { Driver, Opened, OpenOptions } from './driver.ts';
 
 const LOCK_DEADLINE_SECONDS = 10;
 
-/** Mounts are as users have them: read-write, and without a state directory until the first edit. */
-function mlfs(transport: 'kernel' | 'fuse-native', about: string): Driver {
+interface Variant {
+  readonly name: string;
+  readonly about: string;
+  readonly transport: 'kernel' | 'fuse-native';
+  /** Of a read-only mount; a writable one never has a kernel view. */
+  readonly kernelView?: 'auto' | 'off';
+}
+
+/** Mounts are as users have them, and without a state directory until the first edit. */
+function mlfs({ name, about, transport, kernelView }: Variant): Driver {
+  const readOnly = kernelView !== undefined;
+  const how = () => [
+    ...['--transport', transport],
+    ...(readOnly ? ['--read-only'] : []),
+    ...(readOnly && knowsKernelView() ? ['--kernel-view', kernelView] : []),
+  ];
+  const library = () => ({ transport, readOnly, ...(readOnly && knowsKernelView() && { kernelView }) });
   return {
-    name: `mlfs ${transport}`,
+    name,
     about,
-    editable: true,
-    missing: () => whyUnusable(transport),
+    ...(!readOnly && { editable: true }),
+    missing: () => {
+      const unusable = whyUnusable(transport);
+      if (unusable !== undefined || kernelView !== 'auto' || knowsKernelView()) return unusable;
+      return 'this build has no --kernel-view';
+    },
     open: async (subject, options) => {
-      const how = ['--transport', transport, ...flags(options)];
       const served = await serve({
         program: process.execPath,
-        args: [CLI, 'mount', '--foreground', ...how, subject.path, '%MOUNTPOINT%'],
+        args: [CLI, 'mount', '--foreground', ...how(), ...flags(options), subject.path, '%MOUNTPOINT%'],
         cpus: options?.cpus,
       });
       return opened(served, subject);
     },
-    launch: async (subject, how) => {
-      if (how === 'command') {
-        const args = [CLI, 'mount', '--transport', transport, subject.path, '%MOUNTPOINT%'];
+    launch: async (subject, through) => {
+      if (through === 'command') {
+        const args = [CLI, 'mount', ...how(), subject.path, '%MOUNTPOINT%'];
         const served = await launch({ program: process.execPath, args });
         const close = () => served.end().then(() => untilUnlocked(subject.path));
         return { ...opened(served, subject), close };
       }
-      return opened(await serve(libraryProgram({ transport })(subject)), subject);
+      return opened(await serve(libraryProgram(library())(subject)), subject);
     },
   };
+}
+
+let known: boolean | undefined;
+
+/** Whether this build has the option; older ones can be measured, too. */
+function knowsKernelView(): boolean {
+  known ??= spawnSync(process.execPath, [CLI, 'help', 'mount'], { encoding: 'utf8' }).stdout.includes(
+    '--kernel-view',
+  );
+  return known;
 }
 
 function flags(options: OpenOptions = {}): string[] {
@@ -85,8 +113,31 @@ function opened(served: Served, subject: Subject): Opened {
   };
 }
 
-export const mlfsKernel: Driver = mlfs('kernel', 'MLFS, its own data plane on the FUSE device');
-export const mlfsFuseNative: Driver = mlfs('fuse-native', 'MLFS on the fuse-native package');
+export const mlfsView: Driver = mlfs({
+  name: 'mlfs view',
+  about: 'MLFS, a read-only mount whose tensors the kernel reads itself',
+  transport: 'kernel',
+  kernelView: 'auto',
+});
+
+export const mlfsPlane: Driver = mlfs({
+  name: 'mlfs plane',
+  about: 'MLFS, a read-only mount on its own data plane',
+  transport: 'kernel',
+  kernelView: 'off',
+});
+
+export const mlfsKernel: Driver = mlfs({
+  name: 'mlfs kernel',
+  about: 'MLFS, a writable mount, on its own data plane',
+  transport: 'kernel',
+});
+
+export const mlfsFuseNative: Driver = mlfs({
+  name: 'mlfs fuse-native',
+  about: 'MLFS, a writable mount, on the fuse-native package',
+  transport: 'fuse-native',
+});
 
 function whyUnusable(transport: 'kernel' | 'fuse-native'): string | undefined {
   if (!isInstalled(CLI)) return 'not built (npm run build)';

@@ -34,7 +34,7 @@ export function asMarkdown(report: RunReport): string {
 
 function resultRows(rows: readonly Row[]): Table {
   return byMetric(rows).flatMap((group) => {
-    const native = medianOf(group.find((row) => row.driver === 'native'));
+    const native = medianOf(group.find((row) => row.driver.startsWith('native')));
     const bestLoop = bestMedian(group.filter((row) => row.driver.startsWith('c-loop')));
     return group.map((row, at) => {
       const title = at === 0 ? row.metric.title : '';

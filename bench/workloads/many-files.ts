@@ -20,7 +20,7 @@ export const manyFiles: Workload = {
     { key: 'find', title: 'find -type f, for 20,000 files', unit: 's', better: 'lower', headline: true },
     { key: 'list', title: 'ls -lR, for 20,000 files', unit: 's', better: 'lower' },
   ],
-  appliesTo: (driver) => !driver.tensorOnly,
+  appliesTo: (driver) => !driver.tensorOnly && !driver.treeOnly,
   measure: async (driver, subject) => {
     const start = performance.now();
     const first = await driver.open(subject);

@@ -2,7 +2,7 @@ import { gigabytesPerSecond, read, readsPerSecond } from '../client.ts';
 import type { Driver } from '../drivers/driver.ts';
 import type { Subject } from '../subject.ts';
 import { warm } from './temperature.ts';
-import type { Scale, Workload } from './workload.ts';
+import { type Scale, servesTensor, type Workload } from './workload.ts';
 
 async function placed(driver: Driver, subject: Subject, scale: Scale, server: string, client: string) {
   const opened = await driver.open(subject, { cpus: server });
@@ -36,7 +36,7 @@ export const placement: Workload = {
     { key: 'streamOne', title: 'first pass, one processor', unit: 'GB/s', better: 'higher' },
     { key: 'streamTwo', title: 'first pass, two processors', unit: 'GB/s', better: 'higher' },
   ],
-  appliesTo: (driver) => !driver.direct,
+  appliesTo: (driver) => servesTensor(driver) && !driver.direct,
   measure: async (driver, subject, scale) => {
     await warm(subject);
     const one = await placed(driver, subject, scale, '0', '0');
