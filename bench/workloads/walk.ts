@@ -1,8 +1,7 @@
-import { readFile } from 'node:fs/promises';
-import path from 'node:path';
 import { read } from '../client.ts';
 import type { Driver, Opened } from '../drivers/driver.ts';
 import { type TreeListing, treeListing } from '../drivers/tree-listing.ts';
+import { statusOf } from '../mount-status.ts';
 import { output } from '../programs.ts';
 import { resident } from '../resident.ts';
 import type { Subject, SubjectKind } from '../subject.ts';
@@ -104,8 +103,7 @@ function secondsSince(start: number): number {
 async function serverOf(driver: Driver, opened: Opened): Promise<number | undefined> {
   if (driver.direct) return undefined;
   if (opened.pid || opened.documents === undefined) return opened.pid;
-  const status = await readFile(path.join(opened.documents, 'status.json'), 'utf8');
-  return (JSON.parse(status) as { readonly pid: number }).pid;
+  return (await statusOf(opened.documents)).pid;
 }
 
 async function memoryOf(pid: number | undefined) {
