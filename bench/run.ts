@@ -6,6 +6,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
+import { VERSION } from '../src/version.ts';
 import { DRIVERS } from './drivers/all.ts';
 import { watchInterrupts } from './interrupt.ts';
 import { buildPrograms, RESULTS_DIRECTORY } from './programs.ts';
@@ -87,7 +88,16 @@ async function main(options: Options): Promise<void> {
   }
 
   const command = ['npm run bench --', ...process.argv.slice(2)].join(' ');
-  const report = { startedAt, command, rounds, tensorBytes, machine, rows, verdicts: judge(rows) };
+  const report = {
+    version: VERSION,
+    startedAt,
+    command,
+    rounds,
+    tensorBytes,
+    machine,
+    rows,
+    verdicts: judge(rows),
+  };
   process.stdout.write(asText(report));
   await writeReport(report, options.out);
 }

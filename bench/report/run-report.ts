@@ -16,6 +16,8 @@ export interface Machine {
 
 /** All results of one run, as written to JSON. */
 export interface RunReport {
+  /** Of MLFS. Runs of 0.1.0 do not have it. */
+  readonly version?: string;
   readonly startedAt: string;
   readonly command: string;
   readonly rounds: number;
