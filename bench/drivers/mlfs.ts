@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import type { MountOptions } from '../../src/mount/mount-options.ts';
+import { servedBy } from '../../src/throughput/served-by.ts';
 import { CLI, isInstalled, LIBRARY, output } from '../programs.ts';
 import { launch, type Served, type ServerCommand, serve } from '../served.ts';
 import type { Subject } from '../subject.ts';
@@ -40,6 +41,7 @@ function mlfs({ name, about, transport, kernelView }: Variant): Driver {
         args: [CLI, 'mount', '--foreground', ...how(), ...flags(options), subject.path, '%MOUNTPOINT%'],
         cpus: options?.cpus,
       });
+      if (kernelView === 'auto') await insistOnView(served);
       return opened(served, subject);
     },
     launch: async (subject, through) => {
@@ -52,6 +54,14 @@ function mlfs({ name, about, transport, kernelView }: Variant): Driver {
       return opened(await serve(libraryProgram(library())(subject)), subject);
     },
   };
+}
+
+/** The data plane must not be measured as the kernel view. */
+async function insistOnView(served: Served): Promise<void> {
+  const { server, noKernelView } = await servedBy(served.mountpoint);
+  if (server === 'kernel view') return;
+  await served.end();
+  throw new Error(`the kernel view cannot be had: ${noKernelView}`);
 }
 
 let known: boolean | undefined;
