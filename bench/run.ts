@@ -60,7 +60,7 @@ async function main(options: Options): Promise<void> {
   const tensorBytes = (options.size ?? (options.quick ? 256 : 2048)) * MIB;
   const rounds = options.rounds ?? (options.quick ? 2 : 5);
   const scale = {
-    randomSeconds: options.quick ? 0.5 : 2,
+    randomSeconds: options.quick ? 0.5 : 1,
     mappedBytes: 512 * MIB,
     randomWrites: options.quick ? 1024 : 4096,
   };
@@ -74,13 +74,16 @@ async function main(options: Options): Promise<void> {
 
   const subjects = await Subjects.in(options.directory, tensorBytes, options.tensors);
   const rows: Row[] = [];
+  const seconds: Record<string, number> = {};
   try {
     for (const workload of workloads) {
+      const started = performance.now();
       progress(`${workload.name}: making the checkpoint`);
       const subject = await subjects.get(workload.subject);
       rows.push(
         ...(await measureWorkload(workload, drivers, subject, { rounds, scale, onProgress: progress })),
       );
+      seconds[workload.name] = Math.round((performance.now() - started) / 1000);
     }
   } finally {
     progress('');
@@ -95,6 +98,7 @@ async function main(options: Options): Promise<void> {
     rounds,
     tensorBytes,
     machine,
+    seconds,
     rows,
     verdicts: judge(rows),
   };

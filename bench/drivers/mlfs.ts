@@ -30,6 +30,7 @@ function mlfs({ name, about, transport, kernelView }: Variant): Driver {
     name,
     about,
     ...(!readOnly && { editable: true }),
+    ...(kernelView === 'off' && { secondary: true }),
     missing: () => {
       const unusable = whyUnusable(transport);
       if (unusable !== undefined || kernelView !== 'auto' || knowsKernelView()) return unusable;

@@ -23,6 +23,8 @@ export interface RunReport {
   readonly rounds: number;
   readonly tensorBytes: number;
   readonly machine: Machine;
+  /** How long each workload took, its checkpoint included. Runs of 0.1.0 do not have it. */
+  readonly seconds?: Readonly<Record<string, number>>;
   readonly rows: readonly Row[];
   readonly verdicts: readonly Verdict[];
 }

@@ -23,13 +23,21 @@ export function asMarkdown(report: RunReport): string {
   return [
     `Version ${report.version}, measured ${report.startedAt.slice(0, 10)} with \`${report.command}\`: ${report.rounds} rounds interleaved, medians;`,
     `tensor of ${figure(report.tensorBytes / 2 ** 20)} MiB; ${machine.processors}, ${machine.memoryGib} GiB,`,
-    `${machine.kernel}, Node ${machine.node}; load average at the start ${machine.loadAverage[0]}.`,
+    `${machine.kernel}, Node ${machine.node}; load average at the start ${machine.loadAverage[0]}.${tookOf(report)}`,
     '',
     markdown(TARGET_HEAD, report.verdicts.map(targetRow)),
     '',
     markdown(RESULT_HEAD, resultRows(report.rows)),
     '',
   ].join('\n');
+}
+
+function tookOf({ seconds = {} }: RunReport): string {
+  const took = Object.entries(seconds);
+  const minutes = took.reduce((sum, [, each]) => sum + each, 0) / 60;
+  return took.length === 0
+    ? ''
+    : `\nThe run took ${minutes.toFixed(1)} minutes: ${took.map(([name, each]) => `${name} ${each} s`).join(', ')}.`;
 }
 
 function resultRows(rows: readonly Row[]): Table {

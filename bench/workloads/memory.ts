@@ -16,7 +16,7 @@ export const memory: Workload = {
     { key: 'file', title: 'server, most file pages', unit: 'MiB', better: 'lower' },
     { key: 'growth', title: 'server, most ever less at rest', unit: 'MiB', better: 'lower' },
   ],
-  appliesTo: (driver) => servesTensor(driver) && !driver.direct,
+  appliesTo: (driver) => servesTensor(driver) && !driver.direct && !driver.secondary,
   measure: async (driver, subject, scale) => {
     await warm(subject);
     const opened = await driver.open(subject);

@@ -78,7 +78,7 @@ export const randomCold: Workload = {
     { key: 'rate', title: 'random 4 KiB, from disk', unit: 'reads/s', better: 'higher', headline: true },
     { key: 'disk', title: 'disk bytes for a byte read', unit: 'bytes/byte', better: 'lower' },
   ],
-  appliesTo: servesTensor,
+  appliesTo: (driver) => servesTensor(driver) && !driver.secondary,
   measure: async (driver, subject, scale) => {
     await chill(subject);
     const pass = await scattered(driver, subject, scale);

@@ -20,8 +20,9 @@ export interface Scale {
   readonly randomWrites: number;
 }
 
+/** Whether a driver takes part in reading one large tensor. */
 export function servesTensor(driver: Driver): boolean {
-  return driver.treeOnly !== true;
+  return driver.treeOnly !== true && driver.lookOnly !== true;
 }
 
 export interface Workload {

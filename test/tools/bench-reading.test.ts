@@ -47,5 +47,7 @@ test('the bench times the start of commands beside node -e 0, and the first byte
   const startUp = await benchOnce(t, 'start-up');
   for (const key of ['node', 'version', 'info']) assert.ok(startUp('mlfs kernel', key) > 0, key);
   const firstByte = await benchOnce(t, 'first-byte');
-  for (const driver of ['mlfs plane', 'mlfs kernel']) assert.ok(firstByte(driver, 'command') > 0, driver);
+  for (const driver of ['mlfs kernel', 'mlfs fuse-native']) {
+    assert.ok(firstByte(driver, 'command') > 0 && firstByte(driver, 'library') > 0, driver);
+  }
 });
