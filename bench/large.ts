@@ -4,12 +4,13 @@
  * the server after each. The bytes of the far end are compared with what was written. numpy's memmap is shown, too, where numpy is there.
  */
 import { execFileSync } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtempSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { read } from './client.ts';
-import { onInterrupt, watchInterrupts } from './interrupt.ts';
+import { undoable, untilInterrupted } from './interrupt.ts';
 import { MARK, type PlacedTensor, writeExpertsPt, writeExpertsSafetensors } from './models/write-experts.ts';
 import { statusOf } from './mount-status.ts';
 import { buildPrograms, CLI, output } from './programs.ts';
@@ -27,18 +28,18 @@ const { values } = parseArgs({
     directory: { type: 'string', default: tmpdir() },
   },
 });
-watchInterrupts();
-buildPrograms();
-const folder = await mkdtemp(path.join(values.directory, 'mlfs-bench-large-'));
-const forget = onInterrupt(() => rm(folder, { recursive: true, force: true }));
-try {
-  await scene();
-} finally {
-  forget();
-  await rm(folder, { recursive: true, force: true });
-}
+await untilInterrupted(async () => {
+  buildPrograms();
+  const folder = mkdtempSync(path.join(values.directory, 'mlfs-bench-large-'));
+  const remove = undoable(() => rm(folder, { recursive: true, force: true }));
+  try {
+    await scene(folder);
+  } finally {
+    await remove();
+  }
+});
 
-async function scene(): Promise<void> {
+async function scene(folder: string): Promise<void> {
   const checkpoint = path.join(folder, `model.${values.format}`);
   const write = values.format === 'pt' ? writeExpertsPt : writeExpertsSafetensors;
   const tensors = values.tensors === undefined ? {} : { tensors: Number(values.tensors) };

@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile, rm } from 'node:fs/promises';
-import { onInterrupt } from './interrupt.ts';
+import { undoable } from './interrupt.ts';
 import { isInstalled } from './programs.ts';
 
 /** fuse_in_header: length, opcode, unique (8 bytes), nodeid (8 bytes). */
@@ -14,12 +14,12 @@ const FUSE_READ = 15;
 export class ReadMessages {
   readonly #strace: ChildProcess;
   readonly #log: string;
-  readonly #forget: () => void;
+  readonly #detach: () => Promise<void>;
 
   private constructor(strace: ChildProcess, log: string) {
     this.#strace = strace;
     this.#log = log;
-    this.#forget = onInterrupt(() => this.#end());
+    this.#detach = undoable(() => this.#end());
   }
 
   /** Undefined if strace is not installed. `log` is a file that does not exist yet. Resolves when strace is attached. */
@@ -42,8 +42,7 @@ export class ReadMessages {
 
   /** Detaches, and counts the messages for an inode. */
   async count(nodeid: number): Promise<number> {
-    this.#forget();
-    await this.#end();
+    await this.#detach();
     const log = await readFile(this.#log, 'latin1');
     await rm(this.#log);
     return readMessages(log).filter((message) => message === nodeid).length;

@@ -8,7 +8,7 @@ import path from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
 import { VERSION } from '../src/version.ts';
 import { DRIVERS } from './drivers/all.ts';
-import { watchInterrupts } from './interrupt.ts';
+import { throwIfInterrupted, untilInterrupted } from './interrupt.ts';
 import { buildPrograms, RESULTS_DIRECTORY } from './programs.ts';
 import { asSvg } from './report/chart.ts';
 import { describeMachine, type RunReport } from './report/run-report.ts';
@@ -51,11 +51,10 @@ const program = new Command('npm run bench --')
   .option('--out <dir>', 'where the results are written', RESULTS_DIRECTORY)
   .parse();
 
-await main(program.opts<Options>());
+await untilInterrupted(() => main(program.opts<Options>()));
 
 async function main(options: Options): Promise<void> {
   const startedAt = new Date().toISOString();
-  watchInterrupts();
   buildPrograms();
   const tensorBytes = (options.size ?? (options.quick ? 256 : 2048)) * MIB;
   const rounds = options.rounds ?? (options.quick ? 2 : 5);
@@ -90,6 +89,7 @@ async function main(options: Options): Promise<void> {
     await subjects.remove();
   }
 
+  throwIfInterrupted();
   const command = ['npm run bench --', ...process.argv.slice(2)].join(' ');
   const report = {
     version: VERSION,

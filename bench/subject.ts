@@ -3,14 +3,15 @@
  * random bytes, so that nothing below can cheat by compressing it.
  */
 import { randomFillSync } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtempSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { PyDict } from '../src/checkpoint/pickle/values.ts';
 import { type TensorToWrite, tensorToWrite, writeTorchZip } from '../src/checkpoint/torch/writer.ts';
 import type { Fill } from '../src/checkpoint/zip/fill.ts';
 import { ZipWriter } from '../src/checkpoint/zip/writer.ts';
-import { onInterrupt } from './interrupt.ts';
+import { undoable } from './interrupt.ts';
 import { writeExpertsPt, writeExpertsSafetensors } from './models/write-experts.ts';
 import { type TrainingStep, takeStep } from './training-step.ts';
 
@@ -52,6 +53,8 @@ export interface Subject {
 }
 
 const ROW = 1024;
+/** Retries: after an interrupt, a file that is being written may appear once more. */
+const REMOVE = { recursive: true, force: true, maxRetries: 5 };
 const FLOAT_BYTES = 4;
 const TEBIBYTE = 2 ** 40;
 const SMALL_BYTES = 64;
@@ -64,13 +67,14 @@ export class Subjects {
   readonly #tensorBytes: number;
   readonly #mostTensors: number;
   readonly #made = new Map<SubjectKind, Subject>();
-  readonly #forget: () => void;
+  /** Removes everything that was made. */
+  readonly remove: () => Promise<void>;
 
   private constructor(directory: string, tensorBytes: number, mostTensors: number) {
     this.#directory = directory;
     this.#tensorBytes = tensorBytes;
     this.#mostTensors = mostTensors;
-    this.#forget = onInterrupt(() => rm(directory, { recursive: true, force: true }));
+    this.remove = undoable(() => rm(directory, REMOVE));
   }
 
   /**
@@ -82,7 +86,7 @@ export class Subjects {
     tensorBytes: number,
     mostTensors = Number.POSITIVE_INFINITY,
   ): Promise<Subjects> {
-    const directory = await mkdtemp(path.join(parent ?? tmpdir(), 'mlfs-bench-'));
+    const directory = mkdtempSync(path.join(parent ?? tmpdir(), 'mlfs-bench-'));
     return new Subjects(directory, tensorBytes, mostTensors);
   }
 
@@ -209,11 +213,6 @@ export class Subjects {
         mountPath: mountPath(firstName),
       },
     };
-  }
-
-  async remove(): Promise<void> {
-    this.#forget();
-    await rm(this.#directory, { recursive: true, force: true });
   }
 }
 

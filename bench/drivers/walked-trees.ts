@@ -1,8 +1,7 @@
 import { closeSync, ftruncateSync, mkdirSync, openSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { onInterrupt } from '../interrupt.ts';
+import { throwIfInterrupted } from '../interrupt.ts';
 import { isInstalled, TREE_LOOP } from '../programs.ts';
 import { serve } from '../served.ts';
 import type { Subject } from '../subject.ts';
@@ -47,15 +46,9 @@ function laidOut(subject: Subject): Promise<string> {
 
 async function layOut(subject: Subject, listing: TreeListing): Promise<string> {
   const root = `${subject.path}.folder`;
-  // The subject's folder is removed on an interrupt, too; this one grows meanwhile, and must stop.
-  let stopped = false;
-  const forget = onInterrupt(async () => {
-    stopped = true;
-    await rm(root, { recursive: true, force: true });
-  });
   mkdirSync(root);
   for await (const { folder, size, path: name } of entriesOf(listing)) {
-    if (stopped) break;
+    throwIfInterrupted();
     const made = path.join(root, name);
     if (folder) {
       mkdirSync(made);
@@ -66,6 +59,5 @@ async function layOut(subject: Subject, listing: TreeListing): Promise<string> {
     ftruncateSync(fd, size);
     closeSync(fd);
   }
-  forget();
   return root;
 }
