@@ -152,15 +152,19 @@ export const mlfsFuseNative: Driver = mlfs({
 
 function whyUnusable(transport: 'kernel' | 'fuse-native'): string | undefined {
   if (!isInstalled(CLI)) return 'not built (npm run build)';
-  if (transport === 'kernel') return undefined;
-  const probe = spawnSync(process.execPath, ['--input-type=module', '-e', LOADS_FUSE_NATIVE], {
-    stdio: 'ignore',
-  });
-  return probe.status === 0 ? undefined : 'does not load (fuse-native)';
+  return transport === 'kernel' || fuseNativeLoads() ? undefined : 'does not load (fuse-native)';
 }
 
-/** Loads it as the product does: the package's own library if the machine has no libfuse2. In another process, because a bad addon may end it. */
+let loads: boolean | undefined;
+
+/** Asks as the product does: the package's own library if the machine has no libfuse2. In another process, because a bad addon may end it. */
+function fuseNativeLoads(): boolean {
+  const args = ['--import', import.meta.resolve('tsx'), '--input-type=module', '-e', LOADS_FUSE_NATIVE];
+  loads ??= spawnSync(process.execPath, args, { stdio: 'ignore' }).status === 0;
+  return loads;
+}
+
 const LOADS_FUSE_NATIVE = `
-  import { loadFuseNative } from ${JSON.stringify(path.join(path.dirname(CLI), '../fuse/transport/fuse-native-module.js'))};
+  import { loadFuseNative } from ${JSON.stringify(import.meta.resolve('../../src/fuse/transport/fuse-native-module.ts'))};
   loadFuseNative();
 `;
