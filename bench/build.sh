@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds the measuring programs into bench/build (not committed). Reader and writer need a C compiler, the C loop also
+# Builds the measuring programs into bench/build (not committed). Reader and writer need a C compiler, the C loops also
 # libfuse3-dev; what cannot be built is said on stderr, and the bench shows its rows as "not installed".
 cd "$(dirname "$0")" || exit 1
 mkdir -p build
@@ -22,6 +22,8 @@ build writer writer/writer.c || exit 1
 if pkg-config --exists fuse3 2>/dev/null; then
   # shellcheck disable=SC2046
   build ceiling c-loop/ceiling.c $(pkg-config --cflags --libs fuse3) || exit 1
+  # shellcheck disable=SC2046
+  build tree c-loop/tree.c $(pkg-config --cflags --libs fuse3) || exit 1
 else
-  echo "bench: libfuse3-dev is not installed; the C loop is left out" >&2
+  echo "bench: libfuse3-dev is not installed; the C loops are left out" >&2
 fi

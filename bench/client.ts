@@ -2,10 +2,11 @@ import { output, READER } from './programs.ts';
 
 /** How the measuring client reads. Sizes in bytes. */
 export interface ReadPlan {
-  readonly mode: 'seq' | 'random' | 'mmap' | 'evict';
+  readonly mode: 'seq' | 'random' | 'mmap' | 'files' | 'evict';
+  /** A folder, for the mode `files`. */
   readonly path: string;
-  readonly offset: number;
-  readonly length: number;
+  readonly offset?: number;
+  readonly length?: number;
   readonly block?: number;
   readonly passes?: number;
   /** Close and open the file again between passes. */
@@ -17,6 +18,8 @@ export interface ReadPlan {
   /** A random pass ends after this time. */
   readonly seconds?: number;
   readonly seed?: number;
+  /** Of the mode `files`: a file that names what to open, a path below the folder a line. */
+  readonly list?: string;
   /** Count what is read from the disk below this file during the passes. */
   readonly diskOf?: string;
   /** Processors the client may use, as taskset lists them. */
@@ -34,13 +37,17 @@ export interface Pass {
 export interface ReadResult {
   /** Share of the range that was in the page cache before the first pass. */
   readonly resident: number;
+  /** Of the mode `mmap`: the sum of the little-endian 64-bit words of the range over all passes, modulo 2^64, in hexadecimal. */
+  readonly sum?: string;
   readonly passes: readonly Pass[];
 }
 
 /** Reads in a separate process, which is never the server. */
 export async function read(plan: ReadPlan): Promise<ReadResult> {
-  const args = [plan.mode, plan.path, '--offset', String(plan.offset), '--length', String(plan.length)];
+  const args: string[] = [plan.mode, plan.path];
   const numbers = {
+    offset: plan.offset,
+    length: plan.length,
     block: plan.block,
     passes: plan.passes,
     count: plan.count,
@@ -52,6 +59,7 @@ export async function read(plan: ReadPlan): Promise<ReadResult> {
   }
   if (plan.reopen) args.push('--reopen');
   if (plan.direct) args.push('--direct');
+  if (plan.list) args.push('--list', plan.list);
   if (plan.diskOf) args.push('--disk', plan.diskOf);
   if (plan.cpus) args.push('--cpu', plan.cpus);
   return JSON.parse(await output(READER, args)) as ReadResult;

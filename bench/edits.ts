@@ -1,7 +1,8 @@
 /** The edits of a sample: in a separate state directory on the checkpoint's disk, removed after the sample. */
-import { mkdtemp, open, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { mkdtemp, open, readdir, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { Opened } from './drivers/driver.ts';
+import { statusOf } from './mount-status.ts';
 import type { Subject } from './subject.ts';
 
 const MOST_ANSWER = 1 << 16;
@@ -49,10 +50,7 @@ export async function control(opened: Opened, command: string): Promise<Record<s
 /** Counters of status.json; none if there is no such document. */
 export async function counters(opened: Opened): Promise<Readonly<Record<string, number>>> {
   if (opened.documents === undefined) return {};
-  const status = JSON.parse(await readFile(path.join(opened.documents, 'status.json'), 'utf8')) as {
-    readonly counters: Readonly<Record<string, number>>;
-  };
-  return status.counters;
+  return (await statusOf(opened.documents)).counters;
 }
 
 function documents(opened: Opened): string {

@@ -2,20 +2,42 @@
 type Undo = () => Promise<void>;
 
 const undos = new Set<Undo>();
+let interrupted = false;
 
-/** Registers what to undo on SIGINT or SIGTERM; call the returned function once it is undone in the ordinary way. */
-export function onInterrupt(undo: Undo): () => void {
-  undos.add(undo);
-  return () => {
-    undos.delete(undo);
+/**
+ * Registers what undoes something that was made, in the same turn of the event loop: an interrupt comes between two turns. The returned function undoes it in the ordinary way, once; an interrupt that comes meanwhile
+ * waits for it.
+ */
+export function undoable(undo: Undo): Undo {
+  let done: Promise<void> | undefined;
+  const undoOnce = () => {
+    done ??= undo().finally(() => undos.delete(undoOnce));
+    return done;
   };
+  undos.add(undoOnce);
+  return undoOnce;
 }
 
-export function watchInterrupts(): void {
+/** Whatever makes something that must be undone asks first: nothing new begins while the rest is being removed. */
+export function throwIfInterrupted(): void {
+  if (interrupted) throw new Error('interrupted');
+}
+
+/**
+ * Carries out the task of a program. SIGINT or SIGTERM undoes everything and ends the process; what goes wrong in the task because its mounts
+ * disappear is not said.
+ */
+export async function untilInterrupted(task: () => Promise<void>): Promise<void> {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.once(signal, () => {
+      interrupted = true;
       void undoAll().finally(() => process.exit(signal === 'SIGINT' ? 130 : 143));
     });
+  }
+  try {
+    await task();
+  } catch (cause) {
+    if (!interrupted) throw cause;
   }
 }
 

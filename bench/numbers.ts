@@ -3,7 +3,8 @@
  * tensor from a file in the page cache and computes all statistics in one pass, in libuv's pool. numpy has it in memory, and each statistic
  * is timed separately, in one thread. A round has one of every kind; the first round is not counted, and the figures are medians.
  */
-import { mkdtemp, open, rm } from 'node:fs/promises';
+import { mkdtempSync } from 'node:fs';
+import { open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
@@ -13,7 +14,7 @@ import { computeStatistics } from '../src/numbers/statistics.ts';
 import type { FixedContent } from '../src/storage/content.ts';
 import { FileSource } from '../src/storage/file-source.ts';
 import { Image } from '../src/storage/image.ts';
-import { onInterrupt, watchInterrupts } from './interrupt.ts';
+import { undoable, untilInterrupted } from './interrupt.ts';
 import { Numpy } from './numpy.ts';
 import { median } from './statistics.ts';
 
@@ -31,18 +32,19 @@ const { values } = parseArgs({
     python: { type: 'string', default: '/usr/bin/python3' },
   },
 });
-watchInterrupts();
-const folder = await mkdtemp(path.join(tmpdir(), 'mlfs-bench-numbers-'));
-const remove = () => rm(folder, { recursive: true, force: true });
-const forget = onInterrupt(remove);
-try {
-  for (const dtype of Object.keys(NUMPY_TYPES) as (keyof typeof NUMPY_TYPES)[]) await measure(dtype);
-} finally {
-  await remove();
-  forget();
-}
+await untilInterrupted(async () => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'mlfs-bench-numbers-'));
+  const remove = undoable(() => rm(folder, { recursive: true, force: true }));
+  try {
+    for (const dtype of Object.keys(NUMPY_TYPES) as (keyof typeof NUMPY_TYPES)[]) {
+      await measure(folder, dtype);
+    }
+  } finally {
+    await remove();
+  }
+});
 
-async function measure(dtype: keyof typeof NUMPY_TYPES): Promise<void> {
+async function measure(folder: string, dtype: keyof typeof NUMPY_TYPES): Promise<void> {
   const size = Number(values.mib) * MIB;
   const file = path.join(folder, `${dtype}.bin`);
   const sample = await writeWeights(file, dtype, size);

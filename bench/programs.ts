@@ -13,8 +13,9 @@ export const LIBRARY = path.join(benchDirectory, '..', 'dist', 'index.js');
 export const READER = path.join(benchDirectory, 'build', 'reader');
 export const WRITER = path.join(benchDirectory, 'build', 'writer');
 export const CEILING = path.join(benchDirectory, 'build', 'ceiling');
+export const TREE_LOOP = path.join(benchDirectory, 'build', 'tree');
 
-/** Builds the reader, the writer and, if libfuse3-dev is installed, the C loop. Throws if there is no compiler: then nothing can be measured. */
+/** Builds the reader, the writer and, if libfuse3-dev is installed, the C loops. Throws if there is no compiler: then nothing can be measured. */
 export function buildPrograms(): void {
   execFileSync(path.join(benchDirectory, 'build.sh'), { stdio: ['ignore', 'inherit', 'inherit'] });
 }

@@ -6,8 +6,9 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
+import { VERSION } from '../src/version.ts';
 import { DRIVERS } from './drivers/all.ts';
-import { watchInterrupts } from './interrupt.ts';
+import { throwIfInterrupted, untilInterrupted } from './interrupt.ts';
 import { buildPrograms, RESULTS_DIRECTORY } from './programs.ts';
 import { asSvg } from './report/chart.ts';
 import { describeMachine, type RunReport } from './report/run-report.ts';
@@ -23,6 +24,7 @@ interface Options {
   readonly drivers?: string[];
   readonly rounds?: number;
   readonly size?: number;
+  readonly tensors?: number;
   readonly directory?: string;
   readonly out: string;
 }
@@ -44,20 +46,20 @@ const program = new Command('npm run bench --')
   )
   .option('--rounds <n>', 'rounds that count (5, quick: 2)', positiveInteger)
   .option('--size <mib>', 'size of the large tensor in MiB (2048, quick: 256)', positiveInteger)
+  .option('--tensors <n>', 'most tensors of the models of 20,000 and 91,991 tensors', positiveInteger)
   .option('--directory <dir>', "where the checkpoints are made (the system's temporary directory)")
   .option('--out <dir>', 'where the results are written', RESULTS_DIRECTORY)
   .parse();
 
-await main(program.opts<Options>());
+await untilInterrupted(() => main(program.opts<Options>()));
 
 async function main(options: Options): Promise<void> {
   const startedAt = new Date().toISOString();
-  watchInterrupts();
   buildPrograms();
   const tensorBytes = (options.size ?? (options.quick ? 256 : 2048)) * MIB;
   const rounds = options.rounds ?? (options.quick ? 2 : 5);
   const scale = {
-    randomSeconds: options.quick ? 0.5 : 2,
+    randomSeconds: options.quick ? 0.5 : 1,
     mappedBytes: 512 * MIB,
     randomWrites: options.quick ? 1024 : 4096,
   };
@@ -69,23 +71,37 @@ async function main(options: Options): Promise<void> {
     ),
   );
 
-  const subjects = await Subjects.in(options.directory, tensorBytes);
+  const subjects = await Subjects.in(options.directory, tensorBytes, options.tensors);
   const rows: Row[] = [];
+  const seconds: Record<string, number> = {};
   try {
     for (const workload of workloads) {
+      const started = performance.now();
       progress(`${workload.name}: making the checkpoint`);
       const subject = await subjects.get(workload.subject);
       rows.push(
         ...(await measureWorkload(workload, drivers, subject, { rounds, scale, onProgress: progress })),
       );
+      seconds[workload.name] = Math.round((performance.now() - started) / 1000);
     }
   } finally {
     progress('');
     await subjects.remove();
   }
 
+  throwIfInterrupted();
   const command = ['npm run bench --', ...process.argv.slice(2)].join(' ');
-  const report = { startedAt, command, rounds, tensorBytes, machine, rows, verdicts: judge(rows) };
+  const report = {
+    version: VERSION,
+    startedAt,
+    command,
+    rounds,
+    tensorBytes,
+    machine,
+    seconds,
+    rows,
+    verdicts: judge(rows),
+  };
   process.stdout.write(asText(report));
   await writeReport(report, options.out);
 }

@@ -1,6 +1,6 @@
 /**
  * Rounds A B C, A B C, …: every driver is measured once in each round, so that other load on the machine affects all of them alike. The first
- * round warms up and is not counted; figures that are counts and not times have one round. A driver that fails once is left out of the
+ * round warms up and is not counted, except where a workload has few rounds. A driver that fails once is left out of the
  * workload, with its reason.
  */
 import type { Driver } from './drivers/driver.ts';
@@ -37,7 +37,9 @@ export async function measureWorkload(
     if (reason) reasons.set(driver.name, reason);
     samples.set(driver.name, []);
   }
-  const [first, last] = workload.once ? [1, 1] : [0, options.rounds];
+  const { mostRounds } = workload;
+  const [first, last] =
+    mostRounds === undefined ? [0, options.rounds] : [1, Math.min(options.rounds, mostRounds)];
   for (let round = first; round <= last; round++) {
     for (const driver of measured) {
       if (reasons.has(driver.name)) continue;

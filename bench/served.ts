@@ -3,11 +3,12 @@
  * afterwards.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtemp, readFile, rmdir, stat, writeFile } from 'node:fs/promises';
+import { mkdtempSync } from 'node:fs';
+import { readFile, rmdir, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { onInterrupt } from './interrupt.ts';
+import { throwIfInterrupted, undoable } from './interrupt.ts';
 import { output } from './programs.ts';
 
 const MOUNT_DEADLINE_MS = 60_000;
@@ -30,13 +31,14 @@ export interface Served {
 }
 
 export async function serve(command: ServerCommand): Promise<Served> {
-  const mountpoint = await mkdtemp(path.join(tmpdir(), 'mlfs-bench-mount-'));
+  throwIfInterrupted();
+  const mountpoint = mkdtempSync(path.join(tmpdir(), 'mlfs-bench-mount-'));
   const args = command.args.map((arg) => arg.replace('%MOUNTPOINT%', mountpoint));
   const [program, programArgs] = command.cpus
     ? ['taskset', ['-c', command.cpus, command.program, ...args]]
     : [command.program, args];
   const child = spawn(program, programArgs, { stdio: ['ignore', 'ignore', 'pipe'] });
-  const forget = onInterrupt(() => end(mountpoint, child));
+  const undo = undoable(() => end(mountpoint, child));
   let complaint = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     complaint = (complaint + text).slice(-2000);
@@ -45,45 +47,37 @@ export async function serve(command: ServerCommand): Promise<Served> {
     await untilMounted(mountpoint, child, () => complaint);
     if (command.readAheadKb) await setReadAhead(mountpoint, command.readAheadKb);
   } catch (cause) {
-    forget();
-    await end(mountpoint, child);
+    await undo();
     throw cause;
   }
   return {
     mountpoint,
     pid: child.pid ?? 0,
-    end: () => {
-      forget();
-      return end(mountpoint, child);
-    },
+    end: undo,
   };
 }
 
 /** Runs a command that mounts, and returns when the mount answers, leaving a server behind. */
 export async function launch(command: ServerCommand): Promise<Served> {
-  const mountpoint = await mkdtemp(path.join(tmpdir(), 'mlfs-bench-mount-'));
-  const end = async () => {
+  throwIfInterrupted();
+  const mountpoint = mkdtempSync(path.join(tmpdir(), 'mlfs-bench-mount-'));
+  const undo = undoable(async () => {
     await unmount(mountpoint);
     await rmdir(mountpoint);
-  };
-  const forget = onInterrupt(end);
+  });
   try {
     await output(
       command.program,
       command.args.map((arg) => arg.replace('%MOUNTPOINT%', mountpoint)),
     );
   } catch (cause) {
-    forget();
-    await end();
+    await undo();
     throw cause;
   }
   return {
     mountpoint,
     pid: 0,
-    end: () => {
-      forget();
-      return end();
-    },
+    end: undo,
   };
 }
 

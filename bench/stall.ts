@@ -5,7 +5,8 @@
  */
 import { spawn } from 'node:child_process';
 import { randomFillSync } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtempSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -13,7 +14,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { PyDict } from '../src/checkpoint/pickle/values.ts';
 import { tensorToWrite, writeTorchZip } from '../src/checkpoint/torch/writer.ts';
-import { onInterrupt, watchInterrupts } from './interrupt.ts';
+import { undoable, untilInterrupted } from './interrupt.ts';
 import { CLI } from './programs.ts';
 import { serve } from './served.ts';
 
@@ -50,7 +51,7 @@ const { values } = parseArgs({
   options: { gib: { type: 'string', default: '4' }, probe: { type: 'string' } },
 });
 if (values.probe !== undefined) await probe(values.probe);
-else await measure(Number(values.gib));
+else await untilInterrupted(() => measure(Number(values.gib)));
 
 /** Prints the milliseconds of every answer until stdin ends. */
 async function probe(file: string): Promise<void> {
@@ -71,9 +72,8 @@ async function probe(file: string): Promise<void> {
 }
 
 async function measure(gib: number): Promise<void> {
-  watchInterrupts();
-  const folder = await mkdtemp(path.join(tmpdir(), 'mlfs-bench-stall-'));
-  const forget = onInterrupt(() => rm(folder, { recursive: true, force: true }));
+  const folder = mkdtempSync(path.join(tmpdir(), 'mlfs-bench-stall-'));
+  const remove = undoable(() => rm(folder, { recursive: true, force: true }));
   try {
     const checkpoint = path.join(folder, 'model.pt');
     const root = new PyDict();
@@ -95,8 +95,7 @@ async function measure(gib: number): Promise<void> {
       await served.end();
     }
   } finally {
-    forget();
-    await rm(folder, { recursive: true, force: true });
+    await remove();
   }
 }
 

@@ -3,21 +3,32 @@
  * random bytes, so that nothing below can cheat by compressing it.
  */
 import { randomFillSync } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtempSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { PyDict } from '../src/checkpoint/pickle/values.ts';
 import { type TensorToWrite, tensorToWrite, writeTorchZip } from '../src/checkpoint/torch/writer.ts';
 import type { Fill } from '../src/checkpoint/zip/fill.ts';
 import { ZipWriter } from '../src/checkpoint/zip/writer.ts';
-import { onInterrupt } from './interrupt.ts';
+import { undoable } from './interrupt.ts';
+import { writeExpertsPt, writeExpertsSafetensors } from './models/write-experts.ts';
 import { type TrainingStep, takeStep } from './training-step.ts';
 
 /**
  * `large`: one tensor of `--size`. `terabyte`: sparse. `many`: 20,000 tensors. `shared`: a quarter of `--size`, under two names, and a
- * view of its upper half. `layers`: an eighth of it in sixteen tensors. `sparse`: as large as `large`, of zeros, and its tenfold.
+ * view of its upper half. `layers`: an eighth of it in sixteen tensors. `sparse`: as large as `large`, of zeros, and its tenfold. `experts` and
+ * `experts-safetensors`: 91,991 tiny tensors with the names of DeepSeek-V3.
  */
-export type SubjectKind = 'large' | 'terabyte' | 'many' | 'shared' | 'layers' | 'sparse';
+export type SubjectKind =
+  | 'large'
+  | 'terabyte'
+  | 'many'
+  | 'shared'
+  | 'layers'
+  | 'sparse'
+  | 'experts'
+  | 'experts-safetensors';
 
 export interface Subject {
   readonly path: string;
@@ -42,27 +53,41 @@ export interface Subject {
 }
 
 const ROW = 1024;
+/** Retries: after an interrupt, a file that is being written may appear once more. */
+const REMOVE = { recursive: true, force: true, maxRetries: 5 };
 const FLOAT_BYTES = 4;
 const TEBIBYTE = 2 ** 40;
 const SMALL_BYTES = 64;
-const LAYERS = 1000;
+const MANY_TENSORS = 20_000;
+const TENSORS_IN_A_LAYER = 20;
 const STEP_LAYERS = 16;
 
 export class Subjects {
   readonly #directory: string;
   readonly #tensorBytes: number;
+  readonly #mostTensors: number;
   readonly #made = new Map<SubjectKind, Subject>();
-  readonly #forget: () => void;
+  /** Removes everything that was made. */
+  readonly remove: () => Promise<void>;
 
-  private constructor(directory: string, tensorBytes: number) {
+  private constructor(directory: string, tensorBytes: number, mostTensors: number) {
     this.#directory = directory;
     this.#tensorBytes = tensorBytes;
-    this.#forget = onInterrupt(() => rm(directory, { recursive: true, force: true }));
+    this.#mostTensors = mostTensors;
+    this.remove = undoable(() => rm(directory, REMOVE));
   }
 
-  /** `parent` decides which disk is measured. `tensorBytes` is a multiple of 1 MiB. */
-  static async in(parent: string | undefined, tensorBytes: number): Promise<Subjects> {
-    return new Subjects(await mkdtemp(path.join(parent ?? tmpdir(), 'mlfs-bench-')), tensorBytes);
+  /**
+   * `parent` decides which disk is measured. `tensorBytes` is a multiple of 1 MiB. The models of very many tensors have at most
+   * `mostTensors`.
+   */
+  static async in(
+    parent: string | undefined,
+    tensorBytes: number,
+    mostTensors = Number.POSITIVE_INFINITY,
+  ): Promise<Subjects> {
+    const directory = mkdtempSync(path.join(parent ?? tmpdir(), 'mlfs-bench-'));
+    return new Subjects(directory, tensorBytes, mostTensors);
   }
 
   async get(kind: SubjectKind): Promise<Subject> {
@@ -87,6 +112,9 @@ export class Subjects {
         return this.#layers();
       case 'sparse':
         return this.#sparse();
+      case 'experts':
+      case 'experts-safetensors':
+        return this.#experts(kind);
     }
   }
 
@@ -97,7 +125,7 @@ export class Subjects {
   async #manyTensors(): Promise<Subject> {
     const bytes = Buffer.alloc(SMALL_BYTES, 7);
     const shape = [SMALL_BYTES / FLOAT_BYTES];
-    const names = manyNames();
+    const names = manyNames(Math.min(this.#mostTensors, MANY_TENSORS));
     const subject = await this.#write(
       'many',
       new Map(names.map((name) => [name, tensorToWrite('float32', shape, bytes)])),
@@ -146,6 +174,21 @@ export class Subjects {
     return { ...(await this.#oneTensor('sparse', this.#tensorBytes, 'sparse-zeros')), tenfold };
   }
 
+  async #experts(kind: 'experts' | 'experts-safetensors'): Promise<Subject> {
+    const isPt = kind === 'experts';
+    const file = path.join(this.#directory, isPt ? 'experts.pt' : 'experts.safetensors');
+    const { size, first } = await (isPt ? writeExpertsPt : writeExpertsSafetensors)(file, {
+      small: true,
+      tensors: this.#mostTensors,
+    });
+    const { offset, length, name } = first;
+    return {
+      path: file,
+      size,
+      tensor: { offset, length, entry: 'model/data/0', mountPath: mountPath(name) },
+    };
+  }
+
   /** The first of the tensors is read. `offsets` are those of the storages in the file, in their order. */
   async #write(
     name: string,
@@ -171,11 +214,6 @@ export class Subjects {
       },
     };
   }
-
-  async remove(): Promise<void> {
-    this.#forget();
-    await rm(this.#directory, { recursive: true, force: true });
-  }
 }
 
 function tensorOf(length: number, fill: Fill): TensorToWrite {
@@ -187,8 +225,8 @@ function mountPath(tensor: string): string[] {
   return [...folders.slice(0, -1), `${folders.at(-1)}.bin`];
 }
 
-/** 20,000 names like those of a deep transformer: two in a module, ten modules in a layer. */
-function manyNames(): string[] {
+/** Names like those of a deep transformer: two in a module, ten modules in a layer. */
+function manyNames(count: number): string[] {
   const modules = [
     'attn.q',
     'attn.k',
@@ -201,7 +239,7 @@ function manyNames(): string[] {
     'norm2',
     'norm3',
   ];
-  return Array.from({ length: LAYERS }, (_, layer) =>
+  return Array.from({ length: Math.ceil(count / TENSORS_IN_A_LAYER) }, (_, layer) =>
     modules.flatMap((module) => ['weight', 'bias'].map((name) => `layers.${layer}.${module}.${name}`)),
   ).flat();
 }

@@ -13,6 +13,12 @@ export interface Driver {
   readonly launch?: (subject: Subject, how: 'command' | 'library') => Promise<Opened | undefined>;
   /** It serves only the large tensor: no tree, so no directory walks. */
   readonly tensorOnly?: boolean;
+  /** It has only a tree of small files, for walks. */
+  readonly treeOnly?: boolean;
+  /** A peer of mounting and walking alone: it would take too long to read. */
+  readonly lookOnly?: boolean;
+  /** A second way of MLFS, measured where the way matters: in reads of a large tensor that is in the page cache or comes from the disk in order. */
+  readonly secondary?: boolean;
   /** There is nothing to mount: reads go to the checkpoint itself. */
   readonly direct?: boolean;
   /** Its tensor can be overwritten. */

@@ -7,6 +7,7 @@ import type { Driver } from './driver.ts';
 export const fuseZip: Driver = {
   name: 'fuse-zip',
   about: 'fuse-zip -r, the checkpoint as a plain zip',
+  lookOnly: true,
   launch: async (subject, how) => {
     if (how === 'library') return undefined;
     const served = await launch({ program: 'fuse-zip', args: ['-r', subject.path, '%MOUNTPOINT%'] });

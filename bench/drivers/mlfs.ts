@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import type { MountOptions } from '../../src/mount/mount-options.ts';
+import { servedBy } from '../../src/throughput/served-by.ts';
 import { CLI, isInstalled, LIBRARY, output } from '../programs.ts';
 import { launch, type Served, type ServerCommand, serve } from '../served.ts';
 import type { Subject } from '../subject.ts';
@@ -8,39 +9,56 @@ import type { Driver, Opened, OpenOptions } from './driver.ts';
 
 const LOCK_DEADLINE_SECONDS = 10;
 
-interface ReadOnly {
+interface Variant {
   readonly name: string;
-  readonly kernelView: 'auto' | 'off';
+  readonly about: string;
+  readonly transport: 'kernel' | 'fuse-native';
+  /** Of a read-only mount; a writable one never has a kernel view. */
+  readonly kernelView?: 'auto' | 'off';
 }
 
-/** Mounts are as users have them: read-write, and without a state directory until the first edit; or read-only, with a kernel view or without. */
-function mlfs(transport: 'kernel' | 'fuse-native', about: string, readOnly?: ReadOnly): Driver {
-  const mode = readOnly === undefined ? [] : ['--read-only', '--kernel-view', readOnly.kernelView];
-  const options = readOnly === undefined ? {} : { readOnly: true, ...readOnly };
+/** Mounts are as users have them, and without a state directory until the first edit. */
+function mlfs({ name, about, transport, kernelView }: Variant): Driver {
+  const readOnly = kernelView !== undefined;
+  const how = () => [
+    ...['--transport', transport],
+    ...(readOnly ? ['--read-only'] : []),
+    ...(readOnly ? ['--kernel-view', kernelView] : []),
+  ];
+  const library = () => ({ transport, readOnly, ...(readOnly && { kernelView }) });
   return {
-    name: readOnly?.name ?? `mlfs ${transport}`,
+    name,
     about,
-    editable: readOnly === undefined,
+    ...(!readOnly && { editable: true }),
+    ...(kernelView === 'off' && { secondary: true }),
     missing: () => whyUnusable(transport),
-    open: async (subject, given) => {
-      const how = ['--transport', transport, ...mode, ...flags(given)];
+    open: async (subject, options) => {
       const served = await serve({
         program: process.execPath,
-        args: [CLI, 'mount', '--foreground', ...how, subject.path, '%MOUNTPOINT%'],
-        cpus: given?.cpus,
+        args: [CLI, 'mount', '--foreground', ...how(), ...flags(options), subject.path, '%MOUNTPOINT%'],
+        cpus: options?.cpus,
       });
+      if (kernelView === 'auto') await insistOnView(served);
       return opened(served, subject);
     },
-    launch: async (subject, how) => {
-      if (how === 'command') {
-        const args = [CLI, 'mount', '--transport', transport, ...mode, subject.path, '%MOUNTPOINT%'];
+    launch: async (subject, through) => {
+      if (through === 'command') {
+        const args = [CLI, 'mount', ...how(), subject.path, '%MOUNTPOINT%'];
         const served = await launch({ program: process.execPath, args });
         const close = () => served.end().then(() => untilUnlocked(subject.path));
         return { ...opened(served, subject), close };
       }
-      return opened(await serve(libraryProgram({ transport, ...options })(subject)), subject);
+      return opened(await serve(libraryProgram(library())(subject)), subject);
     },
   };
+}
+
+/** The data plane must not be measured as the kernel view. */
+async function insistOnView(served: Served): Promise<void> {
+  const { server, noKernelView } = await servedBy(served.mountpoint);
+  if (server === 'kernel view') return;
+  await served.end();
+  throw new Error(`the kernel view cannot be had: ${noKernelView}`);
 }
 
 function flags(options: OpenOptions = {}): string[] {
@@ -92,28 +110,47 @@ function opened(served: Served, subject: Subject): Opened {
   };
 }
 
-export const mlfsKernel: Driver = mlfs('kernel', 'MLFS, its own data plane on the FUSE device');
-export const mlfsKernelView: Driver = mlfs('kernel', 'MLFS read-only, the kernel reads by itself', {
-  name: 'mlfs kernel view',
+export const mlfsView: Driver = mlfs({
+  name: 'mlfs view',
+  about: 'MLFS, a read-only mount whose tensors the kernel reads itself',
+  transport: 'kernel',
   kernelView: 'auto',
 });
-export const mlfsReadOnly: Driver = mlfs('kernel', 'MLFS read-only, with --kernel-view off', {
-  name: 'mlfs read-only',
+
+export const mlfsPlane: Driver = mlfs({
+  name: 'mlfs plane',
+  about: 'MLFS, a read-only mount on its own data plane',
+  transport: 'kernel',
   kernelView: 'off',
 });
-export const mlfsFuseNative: Driver = mlfs('fuse-native', 'MLFS on the fuse-native package');
+
+export const mlfsKernel: Driver = mlfs({
+  name: 'mlfs kernel',
+  about: 'MLFS, a writable mount, on its own data plane',
+  transport: 'kernel',
+});
+
+export const mlfsFuseNative: Driver = mlfs({
+  name: 'mlfs fuse-native',
+  about: 'MLFS, a writable mount, on the fuse-native package',
+  transport: 'fuse-native',
+});
 
 function whyUnusable(transport: 'kernel' | 'fuse-native'): string | undefined {
   if (!isInstalled(CLI)) return 'not built (npm run build)';
-  if (transport === 'kernel') return undefined;
-  const probe = spawnSync(process.execPath, ['--input-type=module', '-e', LOADS_FUSE_NATIVE], {
-    stdio: 'ignore',
-  });
-  return probe.status === 0 ? undefined : 'does not load (fuse-native)';
+  return transport === 'kernel' || fuseNativeLoads() ? undefined : 'does not load (fuse-native)';
 }
 
-/** Loads it as the product does: the package's own library if the machine has no libfuse2. In another process, because a bad addon may end it. */
+let loads: boolean | undefined;
+
+/** Asks as the product does: the package's own library if the machine has no libfuse2. In another process, because a bad addon may end it. */
+function fuseNativeLoads(): boolean {
+  const args = ['--import', import.meta.resolve('tsx'), '--input-type=module', '-e', LOADS_FUSE_NATIVE];
+  loads ??= spawnSync(process.execPath, args, { stdio: 'ignore' }).status === 0;
+  return loads;
+}
+
 const LOADS_FUSE_NATIVE = `
-  import { loadFuseNative } from ${JSON.stringify(path.join(path.dirname(CLI), '../fuse/transport/fuse-native-module.js'))};
+  import { loadFuseNative } from ${JSON.stringify(import.meta.resolve('../../src/fuse/transport/fuse-native-module.ts'))};
   loadFuseNative();
 `;

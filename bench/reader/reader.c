@@ -6,6 +6,7 @@
  *   reader random FILE [range] [--block N] [--count N] [--seconds S] [--seed N] [--direct]
  *                                                 pread at blocks in a fixed random order, none of them twice
  *   reader mmap   FILE [range] [--passes N]       maps the range and adds up its words
+ *   reader files  FOLDER --list LIST              opens, reads and closes each file that LIST names, a path a line
  *   reader evict  FILE [range]                    drops the file's own pages from the page cache, nobody else's
  *
  * range: --offset N --length N. All: --cpu LIST (stay on these processors), --evict (before the first pass),
@@ -41,6 +42,7 @@ static struct {
 	const char *path;
 	const char *disk;
 	const char *cpus;
+	const char *list;
 	uint64_t offset;
 	uint64_t length;
 	uint64_t block;
@@ -228,6 +230,41 @@ static uint64_t sum_mapped(int fd, struct pass *pass)
 	return sum;
 }
 
+/* The paths are relative to the folder, and are in memory before the clock starts. */
+static void measure_files(void)
+{
+	FILE *list = plan.list ? fopen(plan.list, "re") : NULL;
+	struct stat st;
+	if (!list || fstat(fileno(list), &st) < 0)
+		die(plan.list ? plan.list : "--list");
+	char *paths = malloc((size_t)st.st_size + 1);
+	size_t length = paths ? fread(paths, 1, (size_t)st.st_size, list) : 0;
+	fclose(list);
+	if (!paths)
+		die("malloc");
+	paths[length] = '\0';
+	int folder = open(plan.path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (folder < 0)
+		die(plan.path);
+	struct pass pass = {0};
+	double start = now();
+	char *rest = paths;
+	for (char *path; (path = strsep(&rest, "\n")) && *path;) {
+		int fd = openat(folder, path, O_RDONLY | O_CLOEXEC);
+		ssize_t got = fd < 0 ? -1 : read(fd, buffer, plan.block);
+		if (got < 0)
+			die(path);
+		pass.bytes += (uint64_t)got;
+		pass.reads++;
+		close(fd);
+	}
+	pass.seconds = now() - start;
+	printf("{\"mode\":\"files\",\"resident\":-1,\"passes\":[{\"bytes\":%llu,\"reads\":%llu,\"seconds\":%.6f,\"diskBytes\":-1}]}\n",
+	       (unsigned long long)pass.bytes, (unsigned long long)pass.reads, pass.seconds);
+	close(folder);
+	free(paths);
+}
+
 static void measure(const char *mode)
 {
 	struct pass passes[MAX_PASSES] = {0};
@@ -283,7 +320,7 @@ static void parse(int argc, char **argv)
 		{"offset", 1, 0, 'o'}, {"length", 1, 0, 'l'}, {"block", 1, 0, 'b'},  {"count", 1, 0, 'n'},
 		{"seed", 1, 0, 's'},   {"seconds", 1, 0, 't'}, {"passes", 1, 0, 'p'}, {"reopen", 0, 0, 'r'},
 		{"direct", 0, 0, 'd'}, {"evict", 0, 0, 'e'},   {"cpu", 1, 0, 'c'},    {"disk", 1, 0, 'k'},
-		{0, 0, 0, 0},
+		{"list", 1, 0, 'f'},   {0, 0, 0, 0},
 	};
 	for (int which; (which = getopt_long(argc, argv, "", options, NULL)) != -1;)
 		switch (which) {
@@ -299,6 +336,7 @@ static void parse(int argc, char **argv)
 		case 'e': plan.evict = true; break;
 		case 'c': plan.cpus = optarg; break;
 		case 'k': plan.disk = optarg; break;
+		case 'f': plan.list = optarg; break;
 		default: exit(2);
 		}
 	if (plan.passes < 1 || plan.passes > MAX_PASSES)
@@ -316,8 +354,8 @@ static bool one_of(const char *mode, const char *const *known)
 int main(int argc, char **argv)
 {
 	parse(argc, argv);
-	if (argc - optind != 2 || !one_of(argv[optind], (const char *[]){"seq", "random", "mmap", "evict", NULL})) {
-		fprintf(stderr, "usage: reader seq|random|mmap|evict FILE [options]\n");
+	if (argc - optind != 2 || !one_of(argv[optind], (const char *[]){"seq", "random", "mmap", "files", "evict", NULL})) {
+		fprintf(stderr, "usage: reader seq|random|mmap|files|evict FILE [options]\n");
 		return 2;
 	}
 	const char *mode = argv[optind];
@@ -337,6 +375,9 @@ int main(int argc, char **argv)
 	if (posix_memalign((void **)&buffer, ALIGNMENT, plan.block + ALIGNMENT) != 0)
 		die("posix_memalign");
 	memset(buffer, 1, plan.block + ALIGNMENT);
-	measure(mode);
+	if (strcmp(mode, "files") == 0)
+		measure_files();
+	else
+		measure(mode);
 	return 0;
 }

@@ -10,6 +10,7 @@ const TITLE = 30;
 const COLOURS: readonly [startsWith: string, colour: string][] = [
   ['native', '#7a8594'],
   ['c-loop', '#b9a37a'],
+  ['mlfs view', '#1d4f86'],
   ['mlfs kernel', '#2f6fb0'],
   ['mlfs fuse-native', '#8db8de'],
 ];

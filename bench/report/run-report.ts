@@ -16,11 +16,15 @@ export interface Machine {
 
 /** All results of one run, as written to JSON. */
 export interface RunReport {
+  /** Of MLFS. Runs of 0.1.0 do not have it. */
+  readonly version?: string;
   readonly startedAt: string;
   readonly command: string;
   readonly rounds: number;
   readonly tensorBytes: number;
   readonly machine: Machine;
+  /** How long each workload took, its checkpoint included. Runs of 0.1.0 do not have it. */
+  readonly seconds?: Readonly<Record<string, number>>;
   readonly rows: readonly Row[];
   readonly verdicts: readonly Verdict[];
 }

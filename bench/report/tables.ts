@@ -7,7 +7,7 @@ type Table = readonly (readonly string[])[];
 
 const MOST_REASON = 60;
 const RESULT_HEAD = ['what', 'who', 'median', 'least – most', 'to native', 'to best C loop'];
-const TARGET_HEAD = ['target', 'measured', 'reference', 'ratio or value', 'to reach', ''];
+export const TARGET_HEAD = ['target', 'measured', 'reference', 'ratio or value', 'to reach', ''];
 
 export function asText(report: RunReport): string {
   return [
@@ -21,9 +21,9 @@ export function asText(report: RunReport): string {
 export function asMarkdown(report: RunReport): string {
   const { machine } = report;
   return [
-    `Measured ${report.startedAt.slice(0, 10)} with \`${report.command}\`: ${report.rounds} rounds interleaved, medians;`,
+    `Version ${report.version}, measured ${report.startedAt.slice(0, 10)} with \`${report.command}\`: ${report.rounds} rounds interleaved, medians;`,
     `tensor of ${figure(report.tensorBytes / 2 ** 20)} MiB; ${machine.processors}, ${machine.memoryGib} GiB,`,
-    `${machine.kernel}, Node ${machine.node}; load average at the start ${machine.loadAverage[0]}.`,
+    `${machine.kernel}, Node ${machine.node}; load average at the start ${machine.loadAverage[0]}.${tookOf(report)}`,
     '',
     markdown(TARGET_HEAD, report.verdicts.map(targetRow)),
     '',
@@ -32,9 +32,17 @@ export function asMarkdown(report: RunReport): string {
   ].join('\n');
 }
 
+function tookOf({ seconds = {} }: RunReport): string {
+  const took = Object.entries(seconds);
+  const minutes = took.reduce((sum, [, each]) => sum + each, 0) / 60;
+  return took.length === 0
+    ? ''
+    : `\nThe run took ${minutes.toFixed(1)} minutes: ${took.map(([name, each]) => `${name} ${each} s`).join(', ')}.`;
+}
+
 function resultRows(rows: readonly Row[]): Table {
   return byMetric(rows).flatMap((group) => {
-    const native = medianOf(group.find((row) => row.driver === 'native'));
+    const native = medianOf(group.find((row) => row.driver.startsWith('native')));
     const bestLoop = bestMedian(group.filter((row) => row.driver.startsWith('c-loop')));
     return group.map((row, at) => {
       const title = at === 0 ? row.metric.title : '';
@@ -68,7 +76,8 @@ function bestMedian(rows: readonly Row[]): number | undefined {
   return rows[0]?.metric.better === 'lower' ? Math.min(...medians) : Math.max(...medians);
 }
 
-function targetRow(verdict: Verdict): string[] {
+/** A verdict as a row of cells below TARGET_HEAD. */
+export function targetRow(verdict: Verdict): string[] {
   return [
     verdict.what,
     figure(verdict.value),
@@ -93,6 +102,7 @@ function align(table: Table): string {
     .join('\n');
 }
 
-function markdown(head: readonly string[], rows: Table): string {
+/** A table in Markdown. */
+export function markdown(head: readonly string[], rows: Table): string {
   return [head, head.map(() => '---'), ...rows].map((row) => `| ${row.join(' | ')} |`).join('\n');
 }

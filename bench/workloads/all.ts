@@ -6,6 +6,8 @@ import { memory } from './memory.ts';
 import { placement } from './placement.ts';
 import { randomCold, randomHot } from './random.ts';
 import { sequential } from './sequential.ts';
+import { startUp } from './start-up.ts';
+import { walk, walkExperts, walkSafetensors } from './walk.ts';
 import type { Workload } from './workload.ts';
 import { commit } from './writing/commit.ts';
 import { dirtyRead } from './writing/dirty-read.ts';
@@ -26,7 +28,11 @@ export const GROUPS: Readonly<Record<string, readonly Workload[]>> = {
     mapped,
     firstByte,
     firstByteOfTerabyte,
+    startUp,
     manyFiles,
+    walk,
+    walkExperts,
+    walkSafetensors,
     memory,
   ],
   writing: [editedBytes, sequentialWrite, randomWrite, dirtyRead, commit, rsync, writeMemory],

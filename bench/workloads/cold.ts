@@ -1,6 +1,6 @@
 import { diskAmplification, gigabytesPerSecond, read } from '../client.ts';
 import { chill } from './temperature.ts';
-import type { Workload } from './workload.ts';
+import { servesTensor, type Workload } from './workload.ts';
 
 export const cold: Workload = {
   name: 'cold',
@@ -10,7 +10,7 @@ export const cold: Workload = {
     { key: 'rate', title: 'cold sequential', unit: 'GB/s', better: 'higher', headline: true },
     { key: 'disk', title: 'disk bytes for a byte read', unit: 'bytes/byte', better: 'lower' },
   ],
-  appliesTo: () => true,
+  appliesTo: servesTensor,
   measure: async (driver, subject) => {
     await chill(subject);
     const opened = await driver.open(subject);

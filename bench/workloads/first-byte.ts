@@ -12,7 +12,7 @@ function firstByteOf(name: string, subject: SubjectKind, what: string): Workload
       { key: 'command', title: `first byte of ${what}, command`, unit: 's', better: 'lower', headline: true },
       { key: 'library', title: `first byte of ${what}, library`, unit: 's', better: 'lower' },
     ],
-    appliesTo: (driver) => driver.launch !== undefined,
+    appliesTo: (driver) => driver.launch !== undefined && !driver.secondary,
     measure: async (driver, subject) => ({
       command: await timeOne(() => driver.launch?.(subject, 'command')),
       library: await timeOne(() => driver.launch?.(subject, 'library')),

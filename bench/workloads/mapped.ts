@@ -1,6 +1,6 @@
 import { gigabytesPerSecond, read } from '../client.ts';
 import { warm } from './temperature.ts';
-import type { Workload } from './workload.ts';
+import { servesTensor, type Workload } from './workload.ts';
 
 /** The cost of np.memmap. */
 export const mapped: Workload = {
@@ -11,7 +11,7 @@ export const mapped: Workload = {
     { key: 'first', title: 'mmap, first pass', unit: 'GB/s', better: 'higher', headline: true },
     { key: 'second', title: 'mmap, second pass', unit: 'GB/s', better: 'higher' },
   ],
-  appliesTo: () => true,
+  appliesTo: servesTensor,
   measure: async (driver, subject, scale) => {
     await warm(subject);
     const opened = await driver.open(subject);

@@ -1,14 +1,14 @@
 import { read } from '../client.ts';
 import { resident, watch } from '../resident.ts';
 import { warm } from './temperature.ts';
-import type { Workload } from './workload.ts';
+import { servesTensor, type Workload } from './workload.ts';
 
 /** The cost, in the server's memory, of reading a large file. Pages of the checkpoint that a server maps count as file pages. */
 export const memory: Workload = {
   name: 'memory',
   about: 'resident memory of the server while a large tensor is read from front to end and at random',
   subject: 'large',
-  once: true,
+  mostRounds: 1,
   metrics: [
     { key: 'rest', title: 'server at rest', unit: 'MiB', better: 'lower' },
     { key: 'peak', title: 'server, most ever (VmHWM)', unit: 'MiB', better: 'lower', headline: true },
@@ -16,7 +16,7 @@ export const memory: Workload = {
     { key: 'file', title: 'server, most file pages', unit: 'MiB', better: 'lower' },
     { key: 'growth', title: 'server, most ever less at rest', unit: 'MiB', better: 'lower' },
   ],
-  appliesTo: (driver) => !driver.direct,
+  appliesTo: (driver) => servesTensor(driver) && !driver.direct && !driver.secondary,
   measure: async (driver, subject, scale) => {
     await warm(subject);
     const opened = await driver.open(subject);

@@ -28,7 +28,8 @@ async function placed(driver: Driver, subject: Subject, scale: Scale, server: st
 /** Client and server on one processor, and on two: the same server can be ten times slower on two. */
 export const placement: Workload = {
   name: 'placement',
-  about: 'requester and server held on one processor (0) or on two (0 and 1), checkpoint in the page cache',
+  about:
+    'the plainest C loop and MLFS: requester and server held on one processor (0) or on two (0 and 1), checkpoint in the page cache',
   subject: 'large',
   metrics: [
     { key: 'randomOne', title: 'random 4 KiB, one processor', unit: 'reads/s', better: 'higher' },
@@ -36,7 +37,7 @@ export const placement: Workload = {
     { key: 'streamOne', title: 'first pass, one processor', unit: 'GB/s', better: 'higher' },
     { key: 'streamTwo', title: 'first pass, two processors', unit: 'GB/s', better: 'higher' },
   ],
-  appliesTo: (driver) => !driver.direct,
+  appliesTo: ({ name }) => name === 'c-loop plain' || name === 'mlfs kernel',
   measure: async (driver, subject, scale) => {
     await warm(subject);
     const one = await placed(driver, subject, scale, '0', '0');

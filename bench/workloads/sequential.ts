@@ -2,7 +2,7 @@ import { gigabytesPerSecond, read } from '../client.ts';
 import type { Driver } from '../drivers/driver.ts';
 import type { Subject } from '../subject.ts';
 import { warm } from './temperature.ts';
-import type { Workload } from './workload.ts';
+import { servesTensor, type Workload } from './workload.ts';
 
 /** The checkpoint is in the page cache, and the mount is new: the cost of the way through FUSE, and the effect of the kernel's cache. */
 export const sequential: Workload = {
@@ -14,7 +14,7 @@ export const sequential: Workload = {
     { key: 'kept', title: 'second pass, descriptor kept', unit: 'GB/s', better: 'higher', headline: true },
     { key: 'reopened', title: 'second pass, reopened', unit: 'GB/s', better: 'higher' },
   ],
-  appliesTo: () => true,
+  appliesTo: servesTensor,
   measure: async (driver, subject) => {
     await warm(subject);
     const kept = await twoPasses(driver, subject, false);

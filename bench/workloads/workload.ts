@@ -20,14 +20,22 @@ export interface Scale {
   readonly randomWrites: number;
 }
 
+/** Whether a driver takes part in reading one large tensor. */
+export function servesTensor(driver: Driver): boolean {
+  return driver.treeOnly !== true && driver.lookOnly !== true;
+}
+
 export interface Workload {
   readonly name: string;
   readonly about: string;
   readonly subject: SubjectKind;
   readonly metrics: readonly Metric[];
   readonly appliesTo: (driver: Driver) => boolean;
-  /** One sample without a warm-up is enough: a count does not depend on other load on the machine. */
-  readonly once?: true;
+  /**
+   * At most so many rounds, without a warm-up: one for a count, which does not depend on other load on the machine, and few for what takes
+   * long.
+   */
+  readonly mostRounds?: number;
   /** One sample: a value for every metric, NaN for a metric that this driver does not have. */
   readonly measure: (driver: Driver, subject: Subject, scale: Scale) => Promise<Record<string, number>>;
 }

@@ -1,8 +1,14 @@
 import { constants } from 'node:os';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import type { MeasuredSide, ThroughputReport, ThroughputRow } from '../throughput/throughput.ts';
+import type {
+  MeasuredSide,
+  MountReport,
+  ThroughputReport,
+  ThroughputRow,
+} from '../throughput/throughput-report.ts';
 import { visible } from '../visible-text.ts';
 import { printJson, printText } from './output.ts';
+import { plural } from './printable.ts';
 
 interface BenchOptions {
   readonly json?: boolean;
@@ -10,11 +16,13 @@ interface BenchOptions {
   readonly transport: string;
 }
 
-/** `mlfs bench CHECKPOINT`: how fast this file reads from this disk, natively and through a mount. */
+/** `mlfs bench CHECKPOINT`: how fast this file reads from this disk, natively and through mounts of both kinds. */
 export function registerBench(program: Command): void {
   program
     .command('bench')
-    .description('measure how fast a checkpoint reads: natively and through a mount, cold and cached')
+    .description(
+      'measure how fast a checkpoint reads, cold and cached: natively, through a read-only mount and through a writable one',
+    )
     .argument('<checkpoint>', 'the file to read; it is not changed')
     .option('--json', 'print the figures as JSON')
     .option('--seconds <n>', 'maximum seconds for each measurement', positive, 3)
@@ -23,7 +31,15 @@ export function registerBench(program: Command): void {
         .choices(['auto', 'kernel', 'fuse-native'])
         .default('auto'),
     )
-    .addHelpText('after', '\nExample:\n  mlfs bench model.pt')
+    .addHelpText(
+      'after',
+      `
+"ratio" is the speed of a mount divided by that of a program that reads the checkpoint file itself. The first lines say who serves each mount: the
+kernel view (the kernel reads tensors by itself, read-only mounts only), the data plane (native code of MLFS) or fuse-native.
+
+Example:
+  mlfs bench model.pt`,
+    )
     .action(runBench);
 }
 
@@ -65,8 +81,10 @@ async function runBench(checkpoint: string, options: BenchOptions): Promise<void
 }
 
 function asText(report: ThroughputReport): string {
-  const lines = [['', 'native', 'mount', 'ratio', 'read from disk'], ...report.rows.map(asCells)];
-  const widths = [0, 1, 2, 3].map((column) => Math.max(...lines.map((line) => line[column]?.length ?? 0)));
+  const measured = report.mounts.filter((mount) => mount.servedBy !== undefined).map(({ mode }) => mode);
+  const head = ['', 'native', ...measured.flatMap((mode) => [mode, 'ratio']), 'read from disk'];
+  const lines = [head, ...report.rows.map((row) => asCells(row, measured.length))];
+  const widths = head.map((_, column) => Math.max(...lines.map((line) => line[column]?.length ?? 0)));
   const table = lines.map((line) =>
     line
       .map((cell, column) =>
@@ -76,23 +94,30 @@ function asText(report: ThroughputReport): string {
       .trimEnd(),
   );
   const mebibytes = (report.bytes / 2 ** 20).toFixed(1);
-  const head = `${visible(report.checkpoint)}: ${report.tensors} tensors, ${mebibytes} MiB, transport ${report.transport}`;
+  const title = `${visible(report.checkpoint)}: ${plural(report.tensors, 'tensor')}, ${mebibytes} MiB`;
   const reasons = report.rows.flatMap((row) =>
     row.reason ? [visible(`${row.what}: not measured, ${row.reason}`)] : [],
   );
-  return `${[head, '', ...table, ...(reasons.length > 0 ? ['', ...reasons] : [])].join('\n')}\n`;
+  const all = [title, ...report.mounts.map(whoServes), '', ...table];
+  return `${[...all, ...(reasons.length > 0 ? ['', ...reasons] : [])].join('\n')}\n`;
 }
 
-function asCells(row: ThroughputRow): string[] {
-  if (!row.measured) return [row.what, '–', '–', '–', '–'];
-  const { native, mount, ratio } = row.measured;
-  const cold = row.what.endsWith('cold');
+function whoServes({ mode, servedBy, reason }: MountReport): string {
+  if (servedBy === undefined) return visible(`${mode} mount: not measured, ${reason}`);
+  const { server, noKernelView } = servedBy;
+  const note = noKernelView === undefined ? '' : ` (no kernel view: ${noKernelView})`;
+  return visible(`${mode} mount: served by ${server === 'fuse-native' ? '' : 'the '}${server}${note}`);
+}
+
+function asCells(row: ThroughputRow, mounts: number): string[] {
+  if (!row.measured) return [row.what, ...Array.from({ length: 2 + 2 * mounts }, () => '–')];
+  const { native, mounts: measured } = row.measured;
+  const sides = [native, ...measured];
   return [
     row.what,
     withUnit(native.rate, row.unit),
-    withUnit(mount.rate, row.unit),
-    ratio.toFixed(2),
-    cold ? `${diskShare(native)} / ${diskShare(mount)}` : '',
+    ...measured.flatMap(({ rate, ratio }) => [withUnit(rate, row.unit), ratio.toFixed(2)]),
+    row.what.endsWith('cold') ? sides.map(diskShare).join(' / ') : '',
   ];
 }
 

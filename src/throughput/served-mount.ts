@@ -1,6 +1,6 @@
 /** A mount of the checkpoint on a temporary directory, served by a separate `mlfs mount --foreground` process. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { mkdtemp, readFile, rmdir } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, rmdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -20,13 +20,26 @@ export interface ServedMount {
   end(): Promise<void>;
 }
 
-export async function serveMount(
-  checkpoint: string,
-  transport: string,
-  signal: AbortSignal,
-): Promise<ServedMount> {
-  const mountpoint = await mkdtemp(path.join(tmpdir(), 'mlfs-bench-'));
-  const args = ['mount', '--foreground', '--read-only', '--transport', transport, checkpoint, mountpoint];
+export interface MountRequest {
+  readonly checkpoint: string;
+  readonly mode: 'read-only' | 'writable';
+  readonly transport: string;
+  readonly signal: AbortSignal;
+}
+
+/** Throws ERR_MLFS_FUSE with what the server said if it does not mount. */
+export async function serveMount({
+  checkpoint,
+  mode,
+  transport,
+  signal,
+}: MountRequest): Promise<ServedMount> {
+  const folder = await mkdtemp(path.join(tmpdir(), 'mlfs-bench-'));
+  const mountpoint = path.join(folder, 'mount');
+  await mkdir(mountpoint);
+  // The state directory is another one than the checkpoint's: edits that wait there are not what is measured.
+  const how = mode === 'read-only' ? ['--read-only'] : ['--state', path.join(folder, 'state')];
+  const args = ['mount', '--foreground', ...how, '--transport', transport, checkpoint, mountpoint];
   const child = spawn(process.execPath, [...programArguments('cli/main'), ...args], {
     stdio: ['ignore', 'ignore', 'pipe'],
   });
@@ -43,10 +56,10 @@ export async function serveMount(
       await sleep(2);
     }
   } catch (cause) {
-    await end(mountpoint, child);
+    await end(folder, mountpoint, child);
     throw cause;
   }
-  return { mountpoint, pid: child.pid ?? 0, end: () => end(mountpoint, child) };
+  return { mountpoint, pid: child.pid ?? 0, end: () => end(folder, mountpoint, child) };
 }
 
 function mountFailed(checkpoint: string, why: string): MlfsError {
@@ -70,14 +83,16 @@ function hasEnded(child: ChildProcess): boolean {
 }
 
 /** A server unmounts when it is terminated; a mount that outlives its server is detached. */
-async function end(mountpoint: string, child: ChildProcess): Promise<void> {
+async function end(folder: string, mountpoint: string, child: ChildProcess): Promise<void> {
   for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
     if (!hasEnded(child)) child.kill(signal);
     const deadline = Date.now() + END_DEADLINE_MS;
     while (!hasEnded(child) && Date.now() < deadline) await sleep(5);
   }
   if (await isMounted(mountpoint)) await detach(mountpoint);
+  // Fails if it is still a mount: nothing below it may be removed then.
   await rmdir(mountpoint);
+  await rm(folder, { recursive: true });
 }
 
 async function detach(mountpoint: string): Promise<void> {

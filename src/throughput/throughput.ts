@@ -1,6 +1,6 @@
 /**
- * Measures how fast a checkpoint reads on this machine, natively and through a mount. The reader is always a process of its own, neither the
- * server nor this one. Both sides read the same bytes with the same calls in the same order. "Cold" means that the checkpoint's pages were dropped
+ * Measures how fast a checkpoint reads on this machine: natively, through a read-only mount and through a writable one. The reader is always a process of its own, neither the
+ * server nor this one. All sides read the same bytes with the same calls in the same order. "Cold" means that the checkpoint's pages were dropped
  * and that the disk was then seen to be read; otherwise the figure is left out with a reason. A measurement that must not find pages in the kernel
  * gets a fresh mount.
  */
@@ -14,8 +14,16 @@ import { loadNative, nativeLoadError } from '../storage/native.ts';
 import { askChild } from './child-program.ts';
 import { diskBytesOf } from './disk-bytes.ts';
 import type { PlannedRead, ReadOutcome, ReadPlan } from './read-plan.ts';
+import { type ServedBy, servedBy } from './served-by.ts';
 import { type ServedMount, serveMount } from './served-mount.ts';
 import { chooseRanges, type TensorRange } from './tensor-ranges.ts';
+import {
+  compared,
+  type MountMode,
+  type MountReport,
+  type ThroughputReport,
+  type ThroughputRow,
+} from './throughput-report.ts';
 
 const STREAM_BLOCK = 1 << 20;
 const SMALL_BLOCK = 4096;
@@ -32,56 +40,32 @@ export interface ThroughputOptions {
   readonly onProgress: (step: { readonly done: number; readonly of: number; readonly what: string }) => void;
 }
 
-export interface ThroughputReport {
-  readonly checkpoint: string;
-  readonly transport: string;
-  /** Number of tensors read, and their size in bytes. */
-  readonly tensors: number;
-  readonly bytes: number;
-  readonly rows: readonly ThroughputRow[];
-}
-
-export interface ThroughputRow {
-  readonly what: string;
-  readonly unit: 'GB/s' | 'reads/s';
-  /** Undefined when it could not be measured; `reason` says why then. */
-  readonly measured?: {
-    readonly native: MeasuredSide;
-    readonly mount: MeasuredSide;
-    /** Mount ÷ native. */
-    readonly ratio: number;
-  };
-  readonly reason?: string;
-}
-
-export interface MeasuredSide extends ReadOutcome {
-  /** In the row's unit. */
-  readonly rate: number;
-}
-
 export async function measureThroughput(
   checkpoint: string,
   options: ThroughputOptions,
 ): Promise<ThroughputReport> {
   // Opening the file here gives a better error for a bad file than a server that ends.
   await (await openCheckpoint(checkpoint)).close();
-  const ranges = await rangesOf(checkpoint, options);
-  const session = new Measurement(checkpoint, ranges, options);
+  const { ranges, servedBy } = await lookInto(checkpoint, options);
+  const mounts: MountReport[] = [{ mode: 'read-only', servedBy }, await tryWritable(checkpoint, options)];
+  const modes = mounts.filter((mount) => mount.servedBy !== undefined).map(({ mode }) => mode);
+  const session = new Measurement(checkpoint, ranges, modes, options);
   const rows = [
     await session.cold('sequential'),
     await session.cold('scattered'),
     ...(await session.cached()),
   ];
   const bytes = ranges.reduce((sum, range) => sum + range.length, 0);
-  return { checkpoint, transport: options.transport, tensors: ranges.length, bytes, rows };
+  return { checkpoint, tensors: ranges.length, bytes, mounts, rows };
 }
 
-async function rangesOf(checkpoint: string, options: ThroughputOptions): Promise<TensorRange[]> {
-  const mount = await serveMount(checkpoint, options.transport, options.signal);
+/** A read-only mount says what is where, and who serves it. */
+async function lookInto(checkpoint: string, { transport, signal }: ThroughputOptions) {
+  const mount = await serveMount({ checkpoint, mode: 'read-only', transport, signal });
   try {
     const json = await readFile(path.join(mount.mountpoint, 'sys', 'tensors.json'), 'utf8');
     const ranges = chooseRanges(json, Math.min(MOST_BYTES, Math.floor(freemem() / 3)));
-    if (ranges.length > 0) return ranges;
+    if (ranges.length > 0) return { ranges, servedBy: await servedBy(mount.mountpoint) };
   } finally {
     await mount.end();
   }
@@ -95,6 +79,25 @@ async function rangesOf(checkpoint: string, options: ThroughputOptions): Promise
   );
 }
 
+/** A checkpoint that is mounted writable already, or in use by a command, can only be measured read-only. */
+async function tryWritable(
+  checkpoint: string,
+  { transport, signal }: ThroughputOptions,
+): Promise<MountReport> {
+  const mode = 'writable';
+  try {
+    const mount = await serveMount({ checkpoint, mode, transport, signal });
+    try {
+      return { mode, servedBy: await servedBy(mount.mountpoint) };
+    } finally {
+      await mount.end();
+    }
+  } catch (cause) {
+    if (!(cause instanceof MlfsError)) throw cause;
+    return { mode, reason: cause.message };
+  }
+}
+
 type Order = ReadPlan['order'];
 
 const WHAT: Record<Order, string> = { sequential: 'sequential', scattered: 'random 4 KiB' };
@@ -104,34 +107,44 @@ class Measurement {
   readonly #checkpoint: string;
   readonly #ranges: readonly TensorRange[];
   readonly #options: ThroughputOptions;
+  readonly #modes: readonly MountMode[];
+  readonly #steps: number;
   #done = 0;
-  /** Total number of measurements: 4 cold, 6 cached. */
-  static readonly #steps = 10;
 
-  constructor(checkpoint: string, ranges: readonly TensorRange[], options: ThroughputOptions) {
+  constructor(
+    checkpoint: string,
+    ranges: readonly TensorRange[],
+    modes: readonly MountMode[],
+    options: ThroughputOptions,
+  ) {
     this.#checkpoint = checkpoint;
     this.#ranges = ranges;
+    this.#modes = modes;
     this.#options = options;
+    // Two cold ones and a random one of each side, the warm-up, and a first pass natively and two through each mount.
+    this.#steps = 5 + 5 * modes.length;
   }
 
   async cold(order: Order): Promise<ThroughputRow> {
     const row = { what: `${WHAT[order]}, cold`, unit: UNIT[order] };
     const impossible = this.#tooSmall(order) ?? (await this.#evict());
     if (impossible) {
-      this.#done += 2;
+      this.#done += 1 + this.#modes.length;
       return { ...row, reason: impossible };
     }
     const native = await this.#read(`${row.what}, native`, order, this.#nativePieces());
     if (!cameFromDisk(native)) {
-      this.#done += 1;
+      this.#done += this.#modes.length;
       const reason = `no disk was read after the checkpoint's pages were dropped (tmpfs, a network, or another process maps it)`;
       return { ...row, reason };
     }
-    await this.#evict();
-    const mount = await this.#freshMount((served) =>
-      this.#read(`${row.what}, mount`, order, this.#mountPieces(served), served.pid),
-    );
-    return compared(row, native, mount);
+    const mounts = await this.#eachMount(async (mode, served, { server }) => {
+      await this.#evict();
+      // Through a kernel view the reading process itself asks the disk.
+      const pid = server === 'kernel view' ? undefined : served.pid;
+      return this.#read(`${row.what}, ${mode} mount`, order, this.#mountPieces(served), pid);
+    });
+    return compared(row, native, mounts);
   }
 
   async cached(): Promise<ThroughputRow[]> {
@@ -142,16 +155,17 @@ class Measurement {
     );
     const ranges = cut(this.#ranges, warmUp.bytes);
     const stream = await this.#read('sequential, cached, native', 'sequential', this.#nativePieces(ranges));
-    const [first, second] = await this.#freshMount(async (served) => {
+    const passes = await this.#eachMount(async (mode, served) => {
       const pieces = this.#mountPieces(served, ranges);
-      return [
-        await this.#read('sequential, cached, mount', 'sequential', pieces),
-        await this.#read('read again, mount', 'sequential', pieces),
-      ] as const;
+      const first = await this.#read(`sequential, cached, ${mode} mount`, 'sequential', pieces);
+      const second = await this.#read(`read again, ${mode} mount`, 'sequential', pieces);
+      return { first, second };
     });
+    const pass = (which: 'first' | 'second') =>
+      passes.map(({ mode, outcome }) => ({ mode, outcome: outcome[which] }));
     return [
-      compared({ what: 'sequential, cached', unit: 'GB/s' }, stream, first),
-      compared({ what: 'sequential, read again', unit: 'GB/s' }, stream, second),
+      compared({ what: 'sequential, cached', unit: 'GB/s' }, stream, pass('first')),
+      compared({ what: 'sequential, read again', unit: 'GB/s' }, stream, pass('second')),
       await this.#cachedAtRandom(ranges),
     ];
   }
@@ -160,14 +174,14 @@ class Measurement {
     const row = { what: 'random 4 KiB, cached', unit: 'reads/s' } as const;
     const reason = this.#tooSmall('scattered');
     if (reason) {
-      this.#done += 2;
+      this.#done += 1 + this.#modes.length;
       return { ...row, reason };
     }
     const native = await this.#read(`${row.what}, native`, 'scattered', this.#nativePieces(ranges));
-    const mount = await this.#freshMount((served) =>
-      this.#read(`${row.what}, mount`, 'scattered', this.#mountPieces(served, ranges)),
+    const mounts = await this.#eachMount((mode, served) =>
+      this.#read(`${row.what}, ${mode} mount`, 'scattered', this.#mountPieces(served, ranges)),
     );
-    return compared(row, native, mount);
+    return compared(row, native, mounts);
   }
 
   #tooSmall(order: Order): string | undefined {
@@ -181,7 +195,7 @@ class Measurement {
     pieces: readonly PlannedRead[],
     server?: number,
   ): Promise<ReadOutcome> {
-    this.#options.onProgress({ done: this.#done, of: Measurement.#steps, what });
+    this.#options.onProgress({ done: this.#done, of: this.#steps, what });
     const plan: ReadPlan = {
       order,
       pieces,
@@ -192,7 +206,7 @@ class Measurement {
     const outcome = await askChild<ReadOutcome>('throughput/reading-process', plan, this.#options.signal);
     const after = server === undefined ? undefined : diskBytesOf(server);
     this.#done++;
-    this.#options.onProgress({ done: this.#done, of: Measurement.#steps, what });
+    this.#options.onProgress({ done: this.#done, of: this.#steps, what });
     if (server === undefined) return outcome;
     return {
       ...outcome,
@@ -200,13 +214,23 @@ class Measurement {
     };
   }
 
-  async #freshMount<Result>(use: (served: ServedMount) => Promise<Result>): Promise<Result> {
-    const served = await serveMount(this.#checkpoint, this.#options.transport, this.#options.signal);
-    try {
-      return await use(served);
-    } finally {
-      await served.end();
+  /** One fresh mount after the other. */
+  async #eachMount<Outcome>(
+    use: (mode: MountMode, served: ServedMount, by: ServedBy) => Promise<Outcome>,
+  ): Promise<{ readonly mode: MountMode; readonly outcome: Outcome }[]> {
+    const { transport, signal } = this.#options;
+    const outcomes: { mode: MountMode; outcome: Outcome }[] = [];
+    for (const mode of this.#modes) {
+      const served = await serveMount({ checkpoint: this.#checkpoint, mode, transport, signal });
+      try {
+        // A view that is still being prepared would be measured half-way.
+        const by = await servedBy(served.mountpoint);
+        outcomes.push({ mode, outcome: await use(mode, served, by) });
+      } finally {
+        await served.end();
+      }
     }
+    return outcomes;
   }
 
   /** Drops the checkpoint's pages from the page cache, and no others; returns the reason when it cannot. */
@@ -235,24 +259,6 @@ class Measurement {
       length,
     }));
   }
-}
-
-function compared(
-  row: Pick<ThroughputRow, 'what' | 'unit'>,
-  native: ReadOutcome,
-  mount: ReadOutcome,
-): ThroughputRow {
-  const rate = (outcome: ReadOutcome) =>
-    row.unit === 'GB/s' ? outcome.bytes / outcome.seconds / 1e9 : outcome.reads / outcome.seconds;
-  const [nativeRate, mountRate] = [rate(native), rate(mount)];
-  return {
-    ...row,
-    measured: {
-      native: { ...native, rate: nativeRate },
-      mount: { ...mount, rate: mountRate },
-      ratio: mountRate / nativeRate,
-    },
-  };
 }
 
 function cameFromDisk(outcome: ReadOutcome): boolean {

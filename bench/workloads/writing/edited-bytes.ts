@@ -16,7 +16,7 @@ export const editedBytes: Workload = {
   about:
     'edits of 4 KiB on a page, 4 KiB across pages and one float: bytes of the journal beyond the edit’s own',
   subject: 'shared',
-  once: true,
+  mostRounds: 1,
   metrics: [
     {
       key: 'pageFirst',

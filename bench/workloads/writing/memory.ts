@@ -9,7 +9,7 @@ export const writeMemory: Workload = {
   about:
     'resident memory of the server, with a budget of 64 MiB, while a large tensor is written over from front to end',
   subject: 'large',
-  once: true,
+  mostRounds: 1,
   metrics: [
     { key: 'rest', title: 'writing: server at rest', unit: 'MiB', better: 'lower' },
     { key: 'peak', title: 'writing: server, most ever (VmHWM)', unit: 'MiB', better: 'lower' },
