@@ -143,13 +143,16 @@ export class Coherence {
   }
 
   /**
-   * Whether the kernel has an inode is asked here and not before: a reference that came later reads the new bytes, because all listeners of
-   * the image have been called.
+   * Of plain files, only those that the kernel has are invalidated. This is asked here and not before: a reference that comes later reads the
+   * new bytes, because all listeners of the image have been called.
    */
   #send(invalidations: readonly Invalidation[]): Sent {
-    const { isReferenced } = this.#options;
+    const { isReferenced, plainFiles } = this.#options;
+    const plain = plainFiles();
     return this.#invalidations.send(
-      invalidations.filter((one) => one.kind !== 'pages' || isReferenced(one.nodeid)),
+      invalidations.filter(
+        (one) => one.kind !== 'pages' || plain?.has(one.nodeid) !== true || isReferenced(one.nodeid),
+      ),
     );
   }
 

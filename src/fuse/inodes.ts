@@ -111,7 +111,7 @@ export class Inodes {
   }
 
   forget(nodeid: number): void {
-    this.#referenced.delete(nodeid);
+    if (this.#referenced.delete(nodeid) && this.#former.length > 0) this.#dropUnreferenced();
   }
 
   /** The path of an inode by its first name, for messages. */

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import type { NativeInodes } from '../../../src/fuse/native-inodes.ts';
 import { INODE, INODE_FIELDS, LISTING } from '../../../src/storage/native.ts';
 import { InodeTable } from '../../../src/tree/inode-table.ts';
+import { PlainFilesByPlace } from '../../../src/tree/plain-files.ts';
 import { writableTree } from './writable-tree.ts';
 
 interface Listed {
@@ -151,11 +152,17 @@ test('a file whose lookup JavaScript did not see is invalidated when its bytes c
   assert.deepEqual(invalidated, [half.nodeid]);
 });
 
-test('of a file that the kernel has no reference to, nothing is invalidated', async () => {
-  const { table, filesystem, weight, half, invalidated } = published();
-  table.remembered = [half.nodeid];
+test('a plain file is touched by every change of its bytes, and invalidated if the kernel has it', async () => {
+  const { table, tree, image, filesystem, weight, half, invalidated } = published();
+  tree.plainFiles = new PlainFilesByPlace(image, { starts: [500], ends: [1000], nodeids: [half.nodeid] });
+  const touched = () => table.changes.filter(([nodeid]) => nodeid === half.nodeid).length;
   await filesystem.write(weight.nodeid, 0, 500, Buffer.from([9, 9, 9]));
-  assert.deepEqual(invalidated, []);
+  assert.deepEqual([invalidated, touched()], [[], 1]);
+  table.counted.set(half.nodeid, 1);
+  await filesystem.write(weight.nodeid, 0, 400, Buffer.from([8, 8, 8]));
+  assert.deepEqual([invalidated, touched()], [[], 1], 'other bytes');
+  await filesystem.write(weight.nodeid, 0, 500, Buffer.from([7, 7, 7]));
+  assert.deepEqual([invalidated, touched()], [[half.nodeid], 2]);
 });
 
 test('another tree has its rows before its names lead to it; the former one is dropped when nobody refers to it', async () => {
