@@ -11,7 +11,12 @@ import type { Workload } from './workload.ts';
  * A model of very many tensors, against a C loop that serves the same tree from memory and against a real directory: the time until the mount
  * answers, the first and the second walk, and the files themselves.
  */
-function walkOf(name: string, subject: SubjectKind, what: string, mostRounds?: number): Workload {
+function walkOf(
+  name: string,
+  subject: SubjectKind,
+  what: string,
+  { mostRounds, withFolder = true }: { mostRounds?: number; withFolder?: boolean } = {},
+): Workload {
   return {
     name,
     about: `${what}: mount, find, ls -lR on a fresh mount, open+read+close of 20,000 small tensors, memory of the server`,
@@ -34,8 +39,8 @@ function walkOf(name: string, subject: SubjectKind, what: string, mostRounds?: n
       { key: 'peak', title: `${what}: server, most ever (VmHWM)`, unit: 'MiB', better: 'lower' },
     ],
     // fuse-native and fuse-zip walk in the workload `many`.
-    appliesTo: ({ treeOnly, name: driver }) =>
-      treeOnly === true || driver === 'mlfs view' || driver === 'mlfs kernel',
+    appliesTo: ({ treeOnly, direct, name: driver }) =>
+      treeOnly ? withFolder || !direct : driver === 'mlfs view' || driver === 'mlfs kernel',
     measure: async (driver, subject) => {
       const listing = await treeListing(subject);
       const walked = await mountAndWalk(driver, subject, listing);
@@ -44,14 +49,16 @@ function walkOf(name: string, subject: SubjectKind, what: string, mostRounds?: n
   };
 }
 
-/** Two of DeepSeek-V3's sizes: its own number of tensors, and the number that other loaders are measured with. */
 export const walk: Workload = walkOf('walk', 'many', '20,000 tensors');
-export const walkExperts: Workload = walkOf('walk-experts', 'experts', '91,991 tensors in a .pt', 2);
+export const walkExperts: Workload = walkOf('walk-experts', 'experts', '91,991 tensors in a .pt', {
+  mostRounds: 2,
+});
+/** Its tree is that of the .pt, so the real directory is not made again. */
 export const walkSafetensors: Workload = walkOf(
   'walk-safetensors',
   'experts-safetensors',
   '91,991 tensors in a .safetensors',
-  2,
+  { mostRounds: 2, withFolder: false },
 );
 
 async function mountAndWalk(driver: Driver, subject: Subject, listing: TreeListing) {

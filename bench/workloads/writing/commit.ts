@@ -16,6 +16,7 @@ export const commit: Workload = {
   name: 'commit',
   about: `commit of ${EDITS} edits of 4 KiB at random, in a sparse checkpoint and in one ten times as large; native: the whole smaller file written anew (dd, fsync)`,
   subject: 'sparse',
+  mostRounds: 2,
   metrics: [
     { key: 'time', title: `commit of ${EDITS} edits`, unit: 's', better: 'lower', headline: true },
     {

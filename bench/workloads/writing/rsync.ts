@@ -12,6 +12,7 @@ export const rsync: Workload = {
   name: 'rsync',
   about: 'rsync -a --inplace --no-whole-file of a model with one block of 4 KiB in a hundred changed',
   subject: 'layers',
+  mostRounds: 2,
   metrics: [
     {
       key: 'journal',
