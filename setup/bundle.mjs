@@ -50,7 +50,7 @@ const SMALL = new Set([
 
 /** Modules of Node that take milliseconds to load and are needed late, if at all, and their functions that are used: each loads its module when it is called. */
 const LATE = {
-  'node:crypto': ['createHash', 'randomBytes'],
+  'node:crypto': ['createHash', 'randomBytes', 'randomInt'],
   'node:http': ['createServer'],
   'node:v8': ['getHeapStatistics'],
 };
