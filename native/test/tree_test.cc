@@ -235,8 +235,12 @@ void of_a_batch_only_the_unknown_part_is_left() {
   CHECK(header.len == scene.length && body.batch.count == 2);
   CHECK(body.ones[0].nodeid == 900 && body.ones[0].nlookup == 3 && body.ones[1].nodeid == uint64_t{1} << 60);
   CHECK(scene.table.references(2) == 0);
+  // A count that the message has no room for: nothing is believed.
+  CHECK(scene.lookup(1, "a") == Outcome::kReply);
   body.batch.count = 5;
+  body.ones[0] = {2, 1};
   CHECK(scene.ask(FUSE_BATCH_FORGET, 0, &body, sizeof body) == Outcome::kForward && scene.length == scene.message.size());
+  CHECK(scene.table.references(2) == 1);
 }
 
 void a_listing_has_what_fits_and_references_only_that() {
