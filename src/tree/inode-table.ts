@@ -260,10 +260,11 @@ export class InodeTable implements InodeTree {
 
   /** Gives a file another name. The name must be free: `freeStem` finds one. */
   link(parent: Folder, name: string, file: FileInode | number): void {
+    if (this.hasName(parent, name)) throw new Error(`two entries are called ${name}`);
     this.linkNamed(parent, this.#names.numberOf(name), file);
   }
 
-  /** The same, by the number of the name. */
+  /** The same, by the number of a name that `freeNames` found. */
   linkNamed(parent: Folder, name: number, file: FileInode | number): void {
     const nodeid = typeof file === 'number' ? file : file.nodeid;
     this.#link(parent, name, nodeid);
@@ -280,10 +281,11 @@ export class InodeTable implements InodeTree {
   }
 
   add(parent: Folder, name: string, description: FileDescription): FileInode {
+    if (this.hasName(parent, name)) throw new Error(`two entries are called ${name}`);
     return this.addNamed(parent, this.#names.numberOf(name), description);
   }
 
-  /** The same, by the number of the name. */
+  /** The same, by the number of a name that `freeNames` found. */
   addNamed(parent: Folder, name: number, description: FileDescription): FileInode {
     const inode = this.insert(
       (nodeid, mtimeMs) => new DescribedFile(nodeid, mtimeMs, description),
@@ -416,11 +418,10 @@ export class InodeTable implements InodeTree {
     this.#objects.set(inode.nodeid, inode);
   }
 
+  /** The name must be free: `find` costs too much to be called twice for each of a model's names. */
   #link(parent: Folder, name: number, nodeid: number): void {
     const above = nodeidOf(parent);
     const folder = this.#numberOf(above);
-    if (this.#entries.find(folder, name) !== undefined)
-      throw new Error(`two entries are called ${this.#names.text(name)}`);
     const entry = this.#entries.add(folder, name, nodeid);
     const index = this.#indexOf(nodeid);
     if (this.isFolder(nodeid)) this.#folderEntries.set(this.#subjects.at(index), entry);
