@@ -15,12 +15,18 @@
 import { constants } from 'node:buffer';
 import { resolve } from 'node:path';
 import type { Checkpoint, CheckpointFormat } from './checkpoint/checkpoint.ts';
-import { type Model, modelOf, nameTensors, type TensorNames } from './checkpoint/model.ts';
+import {
+  type Model,
+  modelOf,
+  type NameAndTensor,
+  nameTensors,
+  type TensorNames,
+} from './checkpoint/model.ts';
 import { openCheckpoint as openFile } from './checkpoint/open.ts';
 import { type StorageUse, storageUse } from './checkpoint/storage-use.ts';
 import { type DType, nbytes, type Tensor } from './checkpoint/tensor.ts';
 import { tensorContent } from './checkpoint/tensor-content.ts';
-import { ViewMap } from './checkpoint/tensor-views.ts';
+import { ViewSet } from './checkpoint/tensor-views.ts';
 import { MlfsError } from './errors.ts';
 import type { MountOptions } from './mount/mount-options.ts';
 import type { Mounted, MountSummary } from './mount/mounted.ts';
@@ -118,7 +124,9 @@ export class OpenedCheckpoint implements AsyncDisposable {
   readonly #names: TensorNames;
   /** The path of the model from the root, such as `state_dict`. */
   readonly #modelPath: string;
-  readonly #byName = new Map<string, NamedContent>();
+  /** The places of names in `tensors`; made when a name is looked for. */
+  #places: Map<string, number> | undefined;
+  readonly #contents = new Map<string, FixedContent>();
 
   /** Internal: `openCheckpoint` creates these objects. */
   constructor(checkpoint: Checkpoint, options: OpenOptions) {
@@ -127,11 +135,7 @@ export class OpenedCheckpoint implements AsyncDisposable {
     this.#model = modelOf(checkpoint);
     this.#names = nameTensors(checkpoint, this.#model);
     this.#modelPath = this.#names.modelName;
-    this.tensors = this.#names.all.map(({ name, tensor }, index) => {
-      const info = describe(name, tensor);
-      this.#byName.set(name, { info, tensor, inModel: index < this.#names.inModel });
-      return info;
-    });
+    this.tensors = this.#names.all.map(({ name, tensor }) => describe(name, tensor));
   }
 
   get path(): string {
@@ -178,18 +182,16 @@ export class OpenedCheckpoint implements AsyncDisposable {
 
   /** Each tensor once, under the first of its names. */
   *distinctTensors(): Generator<TensorInfo, void> {
-    const seen = new ViewMap<true>();
-    for (const { info, tensor } of this.#byName.values()) {
-      if (seen.has(tensor)) continue;
-      seen.set(tensor, true);
-      yield info;
+    const seen = new ViewSet();
+    for (const [index, { tensor }] of this.#names.all.entries()) {
+      if (seen.add(tensor)) yield this.tensors[index] as TensorInfo;
     }
   }
 
   /** The path of the model from the root, such as `state_dict`, and how many tensors it has, those with several names once. */
   get model(): { readonly path: string; readonly tensors: number } {
-    const seen = new ViewMap<true>();
-    for (const { tensor, inModel } of this.#byName.values()) if (inModel) seen.set(tensor, true);
+    const seen = new ViewSet();
+    for (const { tensor } of this.#model.tensors) seen.add(tensor);
     return { path: this.#modelPath, tensors: seen.size };
   }
 
@@ -212,7 +214,8 @@ export class OpenedCheckpoint implements AsyncDisposable {
 
   /** By its name; a tensor of the model by its full path from the root, too: `state_dict.fc.bias`. */
   get(name: string): TensorInfo | undefined {
-    return this.#find(name)?.info;
+    const place = this.#find(name);
+    return place === undefined ? undefined : this.tensors[place];
   }
 
   /** The tensors of a module, or one tensor: `layers.1` and not `layers.10` too, unless nothing is called so. */
@@ -305,10 +308,14 @@ export class OpenedCheckpoint implements AsyncDisposable {
     return this.close();
   }
 
-  #find(name: string): NamedContent | undefined {
+  /** The place of a tensor in `tensors`. */
+  #find(name: string): number | undefined {
+    this.#places ??= new Map(this.tensors.map((tensor, index) => [tensor.name, index]));
+    const own = this.#places.get(name);
+    if (own !== undefined) return own;
     const short = this.#inModel(name);
-    const full = short === undefined ? undefined : this.#byName.get(short);
-    return this.#byName.get(name) ?? (full?.inModel === true ? full : undefined);
+    const full = short === undefined ? undefined : this.#places.get(short);
+    return full !== undefined && full < this.#names.inModel ? full : undefined;
   }
 
   /** The name in the model of a tensor with this full path; undefined if it is not below the model. */
@@ -319,24 +326,22 @@ export class OpenedCheckpoint implements AsyncDisposable {
   }
 
   #contentOf(name: string): FixedContent {
-    const named = this.#find(name);
-    if (named === undefined) {
+    const place = this.#find(name);
+    if (place === undefined) {
       throw new MlfsError('ERR_MLFS_NOT_FOUND', `${this.path}: has no tensor ${quoteName(name)}`, {
         path: this.path,
         advice: `mlfs ls ${this.path}`,
       });
     }
-    named.content ??= tensorContent(named.tensor, this.#cache);
-    // tensorContent makes nothing else.
-    return named.content as FixedContent;
+    const { name: own, tensor } = this.#names.all[place] as NameAndTensor;
+    let content = this.#contents.get(own);
+    if (content === undefined) {
+      // tensorContent makes nothing else.
+      content = tensorContent(tensor, this.#cache) as FixedContent;
+      this.#contents.set(own, content);
+    }
+    return content;
   }
-}
-
-interface NamedContent {
-  readonly info: TensorInfo;
-  readonly tensor: Tensor;
-  readonly inModel: boolean;
-  content?: FixedContent;
 }
 
 async function editsOf(target: string, { stateDirectory }: EditsOptions): Promise<EditTarget> {

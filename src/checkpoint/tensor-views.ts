@@ -63,10 +63,16 @@ export class ViewSet {
     return isSameView(first, tensor) || this.#others.has(viewKey(tensor));
   }
 
-  add(tensor: Tensor): void {
+  /** Returns whether the tensor was not in the set. */
+  add(tensor: Tensor): boolean {
     const first = this.#firstOf.get(tensor.storage);
-    if (first === undefined) this.#firstOf.set(tensor.storage, tensor);
-    else if (!isSameView(first, tensor)) this.#others.add(viewKey(tensor));
+    if (first === undefined) {
+      this.#firstOf.set(tensor.storage, tensor);
+      return true;
+    }
+    if (isSameView(first, tensor)) return false;
+    const { size } = this.#others;
+    return this.#others.add(viewKey(tensor)).size > size;
   }
 }
 

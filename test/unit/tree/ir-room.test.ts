@@ -6,6 +6,9 @@ import type { Checkpoint } from '../../../src/checkpoint/checkpoint.ts';
 import { modelOf } from '../../../src/checkpoint/model.ts';
 import { openCheckpoint } from '../../../src/checkpoint/open.ts';
 import { PyDict } from '../../../src/checkpoint/pickle/values.ts';
+import { ArchiveRecords } from '../../../src/checkpoint/torch/archive-layout.ts';
+import type { ZipEntry } from '../../../src/checkpoint/zip/entry.ts';
+import { EntryNames } from '../../../src/checkpoint/zip/entry-names.ts';
 import { readContent } from '../../../src/storage/read-extents.ts';
 import { RenderedPages } from '../../../src/storage/rendered-pages.ts';
 import { InodeTable } from '../../../src/tree/inode-table.ts';
@@ -178,7 +181,13 @@ test('a checkpoint without a model and without a program has no room', async (t)
 test('several models of one package have a folder each', () => {
   const names = ['data/weights/a_weights_config.json', 'models/a.json', 'models/b.json', 'models/sub/c.json'];
   const entries = names.map((name) => ({ name: `package/${name}`, method: 'stored', offset: 0, size: 2 }));
-  const checkpoint = { format: 'torch-export', path: 'p.pt2', root: new PyDict(), entries };
+  const listed = new EntryNames(entries.length, 64);
+  for (const { name } of entries) listed.add(Buffer.from(name), 0, name.length);
+  const records = new ArchiveRecords(
+    { entries: entries as unknown as ZipEntry[], names: listed },
+    'package/',
+  );
+  const checkpoint = { format: 'torch-export', path: 'p.pt2', root: new PyDict(), entries, records };
   const room = roomOf(checkpoint as unknown as Checkpoint);
   assert.deepEqual(
     room.paths.filter((path) => !path.endsWith('/')),
