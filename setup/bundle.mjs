@@ -28,9 +28,15 @@ const EXTERNAL = ['fuse-native', 'mmap-io'];
 
 /**
  * esbuild makes a chunk for each set of places that code is loaded from: a hundred in all, and Node takes half a millisecond for each. So what
- * these load is one chunk: `base` is loaded everywhere, `common` everywhere but in the small places.
+ * these load is one chunk: `base` is loaded everywhere, `mounts` and `common` everywhere but in the small places. `mlfs umount` needs no more
+ * than `mounts`, unless there are edits.
  */
 const BASE = ['src/cli/stdout.ts', 'src/version.ts'];
+const MOUNTS = [
+  'src/mount/mountpoint.ts',
+  'src/fuse/transport/unmount.ts',
+  ...['find-mount', 'mount-client', 'server-end'].map((name) => `src/targets/${name}.ts`),
+];
 const COMMON = [
   'src/index.ts',
   'src/targets/find-edit-target.ts',
@@ -88,9 +94,13 @@ writeFileSync(path.join(made, 'third-party-licenses.txt'), licences(Object.keys(
 rmSync(dist, { recursive: true, force: true });
 renameSync(made, dist);
 
-/** Makes every place that code is loaded from load all of `base`, and of `common` unless it is small. `inputs`: what each source imports. */
+/** Makes every place that code is loaded from load its groups. `inputs`: what each source imports. */
 function fewChunks(inputs) {
-  const groups = { base: loadedBy(BASE, inputs), common: loadedBy(COMMON, inputs) };
+  const groups = {
+    base: loadedBy(BASE, inputs),
+    mounts: loadedBy(MOUNTS, inputs),
+    common: loadedBy(COMMON, inputs),
+  };
   const imports = Object.values(inputs).flatMap((input) => input.imports);
   const places = new Set([
     ...ENTRIES.map((entry) => `src/${entry}.ts`),
@@ -109,11 +119,13 @@ function fewChunks(inputs) {
       onLoad({ filter: /\.ts$/, namespace: 'file' }, ({ path: file }) => {
         const source = path.relative(project, file);
         if (!places.has(source)) return undefined;
-        const group = SMALL.has(source) ? 'base' : 'common';
-        return {
-          contents: `${readFileSync(file, 'utf8')}\nimport 'group:base';\nimport 'group:${group}';\n`,
-          loader: 'ts',
-        };
+        const imported = SMALL.has(source)
+          ? ['base']
+          : groups.mounts.includes(source)
+            ? ['base', 'mounts']
+            : ['base', 'mounts', 'common'];
+        const contents = [readFileSync(file, 'utf8'), ...imported.map((group) => `import 'group:${group}';`)];
+        return { contents: contents.join('\n'), loader: 'ts' };
       });
     },
   };
