@@ -1,7 +1,8 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
+#include <cstdlib>
+#include <memory>
 
 #include "backing_file.h"
 #include "counters.h"
@@ -29,7 +30,13 @@ class ReadReply {
   bool was_cached() const { return was_cached_; }
 
  private:
-  void begin(uint64_t size, uint8_t room, uint64_t offset, uint64_t length);
+  /// False if there is no memory for the bytes.
+  bool begin(uint64_t size, uint8_t room, uint64_t offset, uint64_t length);
+  struct Free {
+    void operator()(uint8_t* bytes) const { free(bytes); }
+  };
+
+  bool make_room(uint64_t length);
   bool read_all(const FileLayout& layout, uint64_t offset);
   bool read_image(uint8_t* to, const BackingFile& image, uint64_t offset, uint64_t length);
   bool read_file(uint8_t* to, const BackingFile& file, uint64_t offset, uint64_t length);
@@ -38,7 +45,8 @@ class ReadReply {
 
   int device_;
   Counters& counters_;
-  std::vector<uint8_t> buffer_;
+  std::unique_ptr<uint8_t[], Free> buffer_;
+  uint64_t capacity_ = 0;
   uint64_t length_ = 0;
   uint8_t room_ = 0;
   bool is_read_ = false;

@@ -28,9 +28,15 @@ const EXTERNAL = ['fuse-native', 'mmap-io'];
 
 /**
  * esbuild makes a chunk for each set of places that code is loaded from: a hundred in all, and Node takes half a millisecond for each. So what
- * these load is one chunk: `base` is loaded everywhere, `common` everywhere but in the small places.
+ * these load is one chunk: `base` is loaded everywhere, `mounts` and `common` everywhere but in the small places. `mlfs umount` needs no more
+ * than `mounts`, unless there are edits.
  */
 const BASE = ['src/cli/stdout.ts', 'src/version.ts'];
+const MOUNTS = [
+  'src/mount/mountpoint.ts',
+  'src/fuse/transport/unmount.ts',
+  ...['find-mount', 'mount-client', 'server-end'].map((name) => `src/targets/${name}.ts`),
+];
 const COMMON = [
   'src/index.ts',
   'src/targets/find-edit-target.ts',
@@ -39,9 +45,10 @@ const COMMON = [
     (name) => `src/cli/${name}.ts`,
   ),
 ];
+/** Its first line names Node, and esbuild keeps that of an entry only. */
+const COMMAND = 'src/cli/main.ts';
 /** These run before it is known what is needed, or need little. */
 const SMALL = new Set([
-  'src/cli/main.ts',
   'src/cli/program.ts',
   'src/cli/server-child.ts',
   'src/tree/ir/graph-worker.ts',
@@ -88,33 +95,41 @@ writeFileSync(path.join(made, 'third-party-licenses.txt'), licences(Object.keys(
 rmSync(dist, { recursive: true, force: true });
 renameSync(made, dist);
 
-/** Makes every place that code is loaded from load all of `base`, and of `common` unless it is small. `inputs`: what each source imports. */
+/**
+ * Gives every place that code is loaded from a module of its own, which loads the groups and then what was asked for. The sources themselves do not load the
+ * groups: a source that is in one would be in a circle. `inputs`: what each source imports.
+ */
 function fewChunks(inputs) {
-  const groups = { base: loadedBy(BASE, inputs), common: loadedBy(COMMON, inputs) };
-  const imports = Object.values(inputs).flatMap((input) => input.imports);
-  const places = new Set([
-    ...ENTRIES.map((entry) => `src/${entry}.ts`),
-    ...imports.filter(({ kind }) => kind === 'dynamic-import').map((imported) => imported.path),
-  ]);
+  const groups = {
+    base: loadedBy(BASE, inputs),
+    mounts: loadedBy(MOUNTS, inputs),
+    common: loadedBy(COMMON, inputs),
+  };
+  const groupsOf = (source) => {
+    if (SMALL.has(source)) return ['base'];
+    return groups.mounts.includes(source) ? ['base', 'mounts'] : ['base', 'mounts', 'common'];
+  };
+  const importing = (file) => `import ${JSON.stringify(path.join(project, file))};`;
   return {
     name: 'few-chunks',
     setup({ onResolve, onLoad }) {
-      onResolve({ filter: /^group:/ }, ({ path: name }) => ({ path: name.slice(6), namespace: 'group' }));
-      onLoad({ filter: /.*/, namespace: 'group' }, ({ path: name }) => ({
-        contents: groups[name]
-          .map((file) => `import ${JSON.stringify(path.join(project, file))};`)
-          .join('\n'),
+      onResolve({ filter: /\.ts$/ }, ({ path: file, resolveDir, kind }) => {
+        const source = path.relative(project, path.resolve(resolveDir, file));
+        const isPlace = kind === 'dynamic-import' || (kind === 'entry-point' && source !== COMMAND);
+        return isPlace ? { path: source, namespace: 'place' } : undefined;
+      });
+      onLoad({ filter: /.*/, namespace: 'place' }, ({ path: source }) => ({
+        contents: [
+          ...groupsOf(source).map((group) => `import 'group:${group}';`),
+          `export * from ${JSON.stringify(path.join(project, source))};`,
+        ].join('\n'),
         resolveDir: project,
       }));
-      onLoad({ filter: /\.ts$/, namespace: 'file' }, ({ path: file }) => {
-        const source = path.relative(project, file);
-        if (!places.has(source)) return undefined;
-        const group = SMALL.has(source) ? 'base' : 'common';
-        return {
-          contents: `${readFileSync(file, 'utf8')}\nimport 'group:base';\nimport 'group:${group}';\n`,
-          loader: 'ts',
-        };
-      });
+      onResolve({ filter: /^group:/ }, ({ path: name }) => ({ path: name.slice(6), namespace: 'group' }));
+      onLoad({ filter: /.*/, namespace: 'group' }, ({ path: name }) => ({
+        contents: groups[name].map(importing).join('\n'),
+        resolveDir: project,
+      }));
     },
   };
 }

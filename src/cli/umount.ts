@@ -76,10 +76,9 @@ interface BeforeUnmount {
  * mount that cannot be read is unmounted all the same. So is one that does not answer when `lazy` is set: its edits are in the journal.
  */
 async function beforeUnmount(mountpoint: string, lazy: boolean): Promise<BeforeUnmount> {
-  const [{ statusOf }, { MountClient }, { journalBytesIn }, { ServerEnd }] = await Promise.all([
+  const [{ statusOf }, { MountClient }, { ServerEnd }] = await Promise.all([
     import('../targets/find-mount.ts'),
     import('../targets/mount-client.ts'),
-    import('../targets/uncommitted-edits.ts'),
     import('../targets/server-end.ts'),
   ]);
   const found = await statusOf(mountpoint).catch((cause: unknown) => {
@@ -98,6 +97,7 @@ async function beforeUnmount(mountpoint: string, lazy: boolean): Promise<BeforeU
   const { path } = status.image;
   const edits = `${exactBytes(status.dirty_bytes)} of edits`;
   const { state_directory: stateDirectory = '', bytes = 0 } = status.journal ?? {};
+  const { journalBytesIn } = await import('../targets/uncommitted-edits.ts');
   if ((await journalBytesIn(stateDirectory)) >= bytes) {
     return {
       committed: false,

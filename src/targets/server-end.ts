@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { startTimeOf } from '../storage/lock-holders.ts';
 import type { FoundMount } from './find-mount.ts';
 import { hasConnection, type MountServer, serverOfMount } from './server-process.ts';
-import { UnmountedCheckpoint } from './unmounted-checkpoint.ts';
+import type { UnmountedCheckpoint } from './unmounted-checkpoint.ts';
 
 /** A server under load needs a second at most. */
 const WAIT_MS = 10_000;
@@ -31,7 +31,7 @@ export class ServerEnd {
     const { mode, image, journal } = found?.status ?? {};
     const locked =
       mode === 'read-write' && image !== undefined
-        ? new UnmountedCheckpoint(image.path, { stateDirectory: journal?.state_directory })
+        ? await lockedCheckpoint(image.path, journal?.state_directory)
         : undefined;
     return new ServerEnd(server, server && (await startTimeOf(server.pid)), locked);
   }
@@ -53,4 +53,13 @@ export class ServerEnd {
     // A file that cannot be looked at cannot be waited for.
     return !(await this.#locked?.isLocked().catch(() => false));
   }
+}
+
+/** Only a read-write mount has a lock to wait for: the journal's modules are not loaded for others. */
+async function lockedCheckpoint(
+  path: string,
+  stateDirectory: string | undefined,
+): Promise<UnmountedCheckpoint> {
+  const checkpoints = await import('./unmounted-checkpoint.ts');
+  return new checkpoints.UnmountedCheckpoint(path, { stateDirectory });
 }

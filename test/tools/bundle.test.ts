@@ -83,6 +83,20 @@ test('a command that reads a checkpoint loads a dozen files, and nothing that se
   assert.ok(!sources.includes('src/mount/mount-server.ts'));
 });
 
+test('each part that is loaded when it is needed may be the first to be loaded', async () => {
+  const parts = readdirSync(join(DIST, 'chunks')).filter((file) => /^(?!chunk-).*\.js$/.test(file));
+  assert.ok(parts.length > 20, parts.join());
+  const entries = ['index.js', 'checkpoint/torch/writer.js', 'checkpoint/pickle/values.js'];
+  for (const file of [...entries, ...parts.map((part) => `chunks/${part}`)]) {
+    const { code, stderr } = await run(process.execPath, [
+      '--input-type=module',
+      '--eval',
+      `await import(${JSON.stringify(join(DIST, file))}); process.exit();`,
+    ]);
+    assert.equal(code, 0, `${file}: ${stderr}`);
+  }
+});
+
 test('an error of the bundle names files and lines of src/ under MLFS_DEBUG and under --enable-source-maps', async () => {
   for (const [options, env] of [
     [[], { MLFS_DEBUG: '1' }],
