@@ -30,6 +30,8 @@ export interface OpenOptions {
   readonly cpus?: string | undefined;
   /** It is opened for writing, and edits are kept here: the checkpoint itself does not change. */
   readonly state?: string;
+  /** The files are too small for the kernel to read them by itself: a read-only mount is measured as it is. */
+  readonly tinyFiles?: boolean;
   /** Size of the server's own cache, in the form of `--cache-size`. */
   readonly cacheSize?: string;
 }

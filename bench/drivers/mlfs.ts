@@ -38,7 +38,7 @@ function mlfs({ name, about, transport, kernelView }: Variant): Driver {
         args: [CLI, 'mount', '--foreground', ...how(), ...flags(options), subject.path, '%MOUNTPOINT%'],
         cpus: options?.cpus,
       });
-      if (kernelView === 'auto') await insistOnView(served);
+      if (kernelView === 'auto' && !options?.tinyFiles) await insistOnView(served);
       return opened(served, subject);
     },
     launch: async (subject, through) => {

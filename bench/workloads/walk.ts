@@ -63,7 +63,8 @@ export const walkSafetensors: Workload = walkOf(
 
 async function mountAndWalk(driver: Driver, subject: Subject, listing: TreeListing) {
   const start = performance.now();
-  const opened = (await driver.launch?.(subject, 'command')) ?? (await driver.open(subject));
+  const opened =
+    (await driver.launch?.(subject, 'command')) ?? (await driver.open(subject, { tinyFiles: true }));
   const mount = driver.direct ? Number.NaN : secondsSince(start);
   try {
     const pid = await serverOf(driver, opened);
@@ -79,7 +80,7 @@ async function mountAndWalk(driver: Driver, subject: Subject, listing: TreeListi
 
 /** The files are opened when the kernel knows their names, as a program that loads a model again and again finds them. */
 async function listAndOpen(driver: Driver, subject: Subject, listing: TreeListing) {
-  const opened = await driver.open(subject);
+  const opened = await driver.open(subject, { tinyFiles: true });
   try {
     const list = await timed(listing, 'ls', ['-lR', opened.root]);
     const { passes } = await read({ mode: 'files', path: opened.root, list: listing.files });
