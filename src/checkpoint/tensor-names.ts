@@ -11,12 +11,14 @@
  * exponentially many names, and a pickle may contain itself. So the cost of naming is bounded; tensors beyond the bound get no name here.
  */
 import { FlatNames } from './flat-names.ts';
+import { Found } from './found-names.ts';
 import { isPackedObject, isScriptObject, MODULE_PARTS, moduleBody } from './modules.ts';
 import { PyDict, PyList, PyObject, PySet, PyTuple, type Value } from './pickle/values.ts';
 import type { Tensor, TensorIndex } from './tensor.ts';
 import { isSameView, ViewSet } from './tensor-views.ts';
 import { TensorObject, wrappedByParameter } from './torch/tensor-object.ts';
 import { TorchTensor } from './torch/torch-tensor.ts';
+import { UniqueNames } from './unique-names.ts';
 import {
   isContainer,
   isPlumbing,
@@ -103,67 +105,6 @@ export function otherTensorNames(
 
 /** The program of a mobile archive, which repeats constants. */
 const BYTECODE = 'bytecode';
-
-/** A map of names where each name leads to one tensor. */
-export class UniqueNames {
-  readonly names = new Map<string, Tensor>();
-  /** Names that were changed because another tensor has the name. */
-  readonly separated: string[] = [];
-  /** What the value that was named elsewhere is called; undefined when it was not come to. */
-  elsewhere: string | undefined;
-  readonly #taken: TensorIndex;
-  /** For each name, how many tensors wanted it: hundreds of thousands of tensors in a forged file may want the same name. */
-  readonly #wanted = new Map<string, number>();
-
-  constructor(taken: TensorIndex) {
-    this.#taken = taken;
-  }
-
-  /** Names a tensor `name`, or the first of `name~2`, `name~3`, … that no other tensor has. Returns the name. */
-  add(name: string, tensor: Tensor): string {
-    if (this.#ownerOf(name) === undefined) {
-      this.names.set(name, tensor);
-      return name;
-    }
-    let nth = this.#wanted.get(name) ?? 1;
-    for (; ; nth++) {
-      const candidate = nth === 1 ? name : `${name}~${nth}`;
-      const owner = this.#ownerOf(candidate);
-      if (owner !== undefined && !isSameView(owner, tensor)) continue;
-      if (owner === undefined) {
-        this.names.set(candidate, tensor);
-        if (nth > 1) this.separated.push(candidate);
-      }
-      if (nth > 1) this.#wanted.set(name, nth);
-      return candidate;
-    }
-  }
-
-  #ownerOf(name: string): Tensor | undefined {
-    return this.names.get(name) ?? (this.#taken.size === 0 ? undefined : this.#taken.get(name));
-  }
-}
-
-/** What was found, in columns: a name, and the tensor that has it. */
-class Found {
-  readonly names: string[] = [];
-  /** Undefined for the value that was named elsewhere: it holds tensors, and its name follows the same rules as theirs. */
-  readonly tensors: (Tensor | undefined)[] = [];
-
-  get length(): number {
-    return this.names.length;
-  }
-
-  push(name: string, tensor: Tensor | undefined): void {
-    this.names.push(name);
-    this.tensors.push(tensor);
-  }
-
-  clear(): void {
-    this.names.length = 0;
-    this.tensors.length = 0;
-  }
-}
 
 /** Where a value is. The text of its name is made when it is asked for: most values of a forged file lead to no tensor, and its keys may be long. */
 class Place {

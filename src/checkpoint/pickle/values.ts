@@ -24,7 +24,7 @@ export type Value =
 
 /**
  * A mark that a walk over the object tree leaves on a container, so that it needs no set of visited containers: a forged file has
- * millions. Each walk has its own numbers (object-tree.ts); 0 means not visited.
+ * millions. Each walk has its own numbers (walk-marks.ts); 0 means not visited.
  */
 abstract class Container {
   mark = 0;
