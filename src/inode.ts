@@ -38,11 +38,28 @@ export interface FileInode extends InodeBase {
   readonly replace?: ((staged: ByteSource, update: ImageUpdate) => Promise<void>) | undefined;
 }
 
+/** The names in a folder, in the order of its listing. A Map is one, for folders that have few names. */
+export interface Children extends Iterable<readonly [name: string, inode: Inode]> {
+  readonly size: number;
+  get(name: string): Inode | undefined;
+  has(name: string): boolean;
+  set(name: string, inode: Inode): unknown;
+  delete(name: string): boolean;
+  keys(): Iterable<string>;
+  values(): Iterable<Inode>;
+  /**
+   * Present if the first `fixed` names never change, and are not held in memory as a list of their own: the names from a place on, which costs
+   * as much as is taken of it.
+   */
+  readonly fixed?: number;
+  from?(place: number): Iterable<readonly [name: string, inode: Inode]>;
+}
+
 export interface DirectoryInode extends InodeBase {
   readonly kind: 'directory';
   /** nodeid of the parent; the root is its own parent. */
   readonly parent: number;
-  readonly children: Map<string, Inode>;
+  readonly children: Children;
   /** True until the first access: asking for the children makes them. Walks that only search skip such a folder. */
   readonly unmade?: boolean;
   /** Whether scratch files can be made here. */

@@ -4,7 +4,8 @@
 
 import type { FileSpan } from '../storage/byte-ranges.ts';
 import { ByteRanges } from '../storage/byte-ranges.ts';
-import { type CheckedRange, Checksums } from '../storage/checksums.ts';
+import type { CheckedRange } from '../storage/checked-ranges.ts';
+import { Checksums } from '../storage/checksums.ts';
 import type { FileStructure } from '../storage/file-structure.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import type { ZipEntry } from './zip/entry.ts';
@@ -30,8 +31,8 @@ export function fileStructure(checkpoint: Described): FileStructure {
 }
 
 /** The parts of the file whose CRC-32 the file stores, and its place: the stored entries, including those of inner archives. */
-export function checkedRanges({ entries }: Pick<Checkpoint, 'entries'>): CheckedRange[] {
-  return entries.filter(isChecked).map(checkedRange);
+export function* checkedRanges({ entries }: Pick<Checkpoint, 'entries'>): Iterable<CheckedRange> {
+  for (const entry of entries) if (isChecked(entry)) yield checkedRange(entry);
 }
 
 /** The bytes that edits may change: uncompressed storages in the file. */

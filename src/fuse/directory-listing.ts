@@ -13,26 +13,33 @@ const FIRST_OFFSET = 2;
 /** Minimum number of gaps that is worth closing. */
 const MOST_GAPS = 1024;
 
-/** A directory as it was at the last request for its entries, and the entries that were made and removed since. */
+/**
+ * A directory as it was at the last request for its entries, and the entries that were made and removed since. Names that never change come
+ * first, and are asked of the directory each time.
+ */
 class Listing {
+  /** How many names never change. */
+  readonly #fixed: number;
   /** Ordered by offset. A removed entry leaves a gap; gaps are closed when there are many. */
   #entries: (Named | undefined)[] = [];
   /** Index of each name in `entries`: known only after the first change. Most folders, the largest among them, never change. */
   #indexes: Map<string, number> | undefined;
   #count = 0;
-  #lastOffset = FIRST_OFFSET;
+  #lastOffset: number;
   #gaps = 0;
 
   constructor(directory: DirectoryInode) {
-    for (const [name, inode] of directory.children) this.#append(name, inode);
+    this.#fixed = directory.children.fixed ?? 0;
+    this.#lastOffset = FIRST_OFFSET + this.#fixed;
+    for (const [name, inode] of this.#others(directory)) this.#append(name, inode);
   }
 
   /** Takes over entries that appeared or disappeared without a call of `add` or `remove`. */
   catchUp(directory: DirectoryInode): void {
-    if (this.#count === directory.children.size) return;
+    if (this.#fixed + this.#count === directory.children.size) return;
     const indexes = this.#indexesByName();
     for (const name of [...indexes.keys()]) if (!directory.children.has(name)) this.remove(name);
-    for (const [name, inode] of directory.children) if (!indexes.has(name)) this.add(name, inode);
+    for (const [name, inode] of this.#others(directory)) if (!indexes.has(name)) this.add(name, inode);
   }
 
   add(name: string, inode: Inode): void {
@@ -51,13 +58,24 @@ class Listing {
     if (++this.#gaps > MOST_GAPS && this.#gaps > this.#entries.length / 2) this.#closeGaps();
   }
 
-  *after(offset: number): Generator<Named> {
+  *after(directory: DirectoryInode, offset: number): Generator<Named> {
+    let place = Math.max(0, offset - FIRST_OFFSET);
+    if (place < this.#fixed) {
+      for (const [name, inode] of directory.children.from?.(place) ?? []) {
+        if (place++ >= this.#fixed) break;
+        yield { name, inode, offset: FIRST_OFFSET + place };
+      }
+    }
     // All from one state: a request takes its entries in one step.
     const entries = this.#entries;
     for (let index = this.#firstAfter(offset); index < entries.length; index++) {
       const entry = entries[index];
       if (entry !== undefined) yield entry;
     }
+  }
+
+  #others({ children }: DirectoryInode): Iterable<readonly [string, Inode]> {
+    return children.from?.(this.#fixed) ?? children;
   }
 
   #closeGaps(): void {
@@ -113,7 +131,7 @@ export class DirectoryListings {
     const listing = this.#listing(directory);
     if (offset <= 0) yield { name: '.', offset: 1, entry: entryOf(directory) };
     if (offset <= 1) yield { name: '..', offset: 2, entry: entryOf(parent) };
-    for (const { name, inode, offset: after } of listing.after(offset)) {
+    for (const { name, inode, offset: after } of listing.after(directory, offset)) {
       yield { name, offset: after, entry: entryOf(inode) };
     }
   }

@@ -74,10 +74,10 @@ export class KernelViews {
     this.#ending = Promise.all([this.#ending, ended]).then(() => undefined);
   }
 
-  #begin(native: NativeKernelView, { built, firstNodeid, image }: ShownTree): void {
+  #begin(native: NativeKernelView, { built, image }: ShownTree): void {
     const { fd } = image.base;
     const view = new KernelView(native, {
-      ranges: () => oneRangeFiles(built.tree, firstNodeid, image),
+      ranges: () => oneRangeFiles(built.tree, image),
       checkpointFd: fd ?? -1,
       checkpointBytes: image.size,
       onDecided: (report) => this.#tell(report),

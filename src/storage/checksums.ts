@@ -5,22 +5,10 @@
  *
  * Invariant: a range's difference is the XOR of all its changes since the stored value, and zero when there was none.
  */
+import { type CheckedRange, CheckedRanges } from './checked-ranges.ts';
 import { crc32, crc32Shift } from './crc32.ts';
 import type { DirtyRange } from './overlay.ts';
 import { partitionPoint } from './partition-point.ts';
-
-/** Bytes of the base whose CRC-32 is stored at `fields`, each 4 bytes little-endian. */
-export interface CheckedRange {
-  readonly offset: number;
-  readonly length: number;
-  readonly crc32: number;
-  readonly fields: readonly number[];
-  /**
-   * A field whose value is not the range's CRC, so that edits leave it unchanged. An interrupted commit may have caused that: recovery
-   * writes such a field, too.
-   */
-  readonly differingField?: number;
-}
 
 /** Bytes to write at `offset` of the file to make a checksum right. */
 export interface ChecksumPatch {
@@ -38,26 +26,23 @@ export interface ChecksumMark {
 }
 
 export class Checksums {
-  /** Sorted by offset; a range comes before those inside it. */
-  readonly #ranges: readonly CheckedRange[];
+  readonly #ranges: CheckedRanges;
   /** For each range, the index of the range that contains it, or -1. */
-  readonly #around: readonly number[];
+  readonly #around: Int32Array;
   /** The stored value, where a commit made it differ from the range's own. */
   readonly #written = new Map<number, number>();
   /** By index: the XOR of the current and the stored CRC. */
   readonly #differences: ChecksumChanges = new Map();
   #patches: readonly ChecksumPatch[] | undefined;
 
-  constructor(ranges: readonly CheckedRange[]) {
-    this.#ranges = ranges.toSorted((a, b) => a.offset - b.offset || b.length - a.length);
+  constructor(ranges: Iterable<CheckedRange>) {
+    this.#ranges = new CheckedRanges(ranges);
     this.#around = nesting(this.#ranges);
   }
 
   /** Offsets of the stored checksums, ascending: 4 bytes each. */
   get fields(): Float64Array {
-    const all: number[] = [];
-    for (const { fields } of this.#ranges) for (const field of fields) all.push(field);
-    return new Float64Array(all).sort();
+    return this.#ranges.allFields();
   }
 
   /** Offsets of the checksums that a change of these bytes affects. A range lies inside one other range with a checksum, or in none. */
@@ -65,10 +50,10 @@ export class Checksums {
     const fields = new Set<number>();
     for (const { start, end } of changed) {
       for (const index of this.#outward(this.#lastAtOrBefore(end - 1))) {
-        const range = this.#ranges[index] as CheckedRange;
-        if (range.offset + range.length <= start) continue;
-        for (const field of range.fields) fields.add(field);
-        if (range.differingField !== undefined) fields.add(range.differingField);
+        if (this.#ranges.end(index) <= start) continue;
+        for (const field of this.#ranges.fields(index)) fields.add(field);
+        const differing = this.#ranges.differingField(index);
+        if (differing !== undefined) fields.add(differing);
       }
     }
     return fields;
@@ -111,10 +96,11 @@ export class Checksums {
   /** The commit of that mark is in the file. Later changes remain. */
   settle({ patches, differences }: ChecksumMark): void {
     const values = new Map(patches.map(({ offset, bytes }) => [offset, bytes.readUInt32LE(0)]));
-    this.#ranges.forEach(({ fields: [field] }, index) => {
+    for (let index = 0; index < this.#ranges.count; index++) {
+      const [field] = this.#ranges.fields(index);
       const value = field === undefined ? undefined : values.get(field);
       if (value !== undefined) this.#written.set(index, value);
-    });
+    }
     this.apply(differences);
   }
 
@@ -132,11 +118,10 @@ export class Checksums {
     for (const index of [...touched].sort((a, b) => b - a)) {
       const difference = differences.get(index) ?? 0;
       if (difference === 0) continue;
-      const range = this.#ranges[index] as CheckedRange;
-      const written = this.#written.get(index) ?? range.crc32;
+      const written = this.#written.get(index) ?? this.#ranges.crc32(index);
       const bytes = littleEndian((written ^ difference) >>> 0);
       const ofField = crc32(littleEndian(written)) ^ crc32(bytes);
-      for (const offset of range.fields) {
+      for (const offset of this.#ranges.fields(index)) {
         patches.push({ offset, bytes });
         this.#add(differences, offset, bytes.byteLength, ofField);
       }
@@ -148,8 +133,7 @@ export class Checksums {
   #add(changes: ChecksumChanges, offset: number, length: number, difference: number): void {
     const end = offset + length;
     for (const index of this.#outward(this.#lastAtOrBefore(offset))) {
-      const range = this.#ranges[index] as CheckedRange;
-      const rangeEnd = range.offset + range.length;
+      const rangeEnd = this.#ranges.end(index);
       if (rangeEnd <= offset) continue;
       if (rangeEnd < end)
         throw new RangeError(`bytes ${offset} to ${end} leave the entry that ends at ${rangeEnd}`);
@@ -163,20 +147,19 @@ export class Checksums {
   }
 
   #lastAtOrBefore(offset: number): number {
-    const beyond = (index: number) => (this.#ranges[index] as CheckedRange).offset > offset;
-    return partitionPoint(this.#ranges.length, beyond) - 1;
+    return partitionPoint(this.#ranges.count, (index) => this.#ranges.offset(index) > offset) - 1;
   }
 }
 
-function nesting(ranges: readonly CheckedRange[]): number[] {
+function nesting(ranges: CheckedRanges): Int32Array {
+  const around = new Int32Array(ranges.count);
   const open: number[] = [];
-  return ranges.map((range, index) => {
-    const ended = (at: number) => (ranges[at] as CheckedRange).offset + (ranges[at] as CheckedRange).length;
-    while (open.length > 0 && ended(open.at(-1) as number) < range.offset + range.length) open.pop();
-    const around = open.at(-1) ?? -1;
+  for (let index = 0; index < ranges.count; index++) {
+    while (open.length > 0 && ranges.end(open.at(-1) as number) < ranges.end(index)) open.pop();
+    around[index] = open.at(-1) ?? -1;
     open.push(index);
-    return around;
-  });
+  }
+  return around;
 }
 
 function littleEndian(value: number): Buffer {

@@ -34,6 +34,7 @@ export function addExportRoom(
   table.add(room, `model${suffixOf(checkpoint)}`, {
     content: () =>
       checksums === undefined ? wholeImage(checkpoint.image) : new ExportContent(checkpoint.image, checksums),
+    isCheap: checksums === undefined,
   });
   if (hasSafetensorsExport(checkpoint, tensors)) {
     table.add(room, 'model.safetensors', { content: () => new SafetensorsExport(tensors, cache, leftOut) });

@@ -27,6 +27,7 @@ import { DescribedFile, type FileDescription } from './described-file.ts';
 import { FolderEntries } from './folder-entries.ts';
 import { InternedNames } from './interned-names.ts';
 import { separated } from './path-names.ts';
+import type { FixedNames } from './table-children.ts';
 import { folderMode, TableFolder } from './table-folder.ts';
 
 export type { FileDescription } from './described-file.ts';
@@ -55,8 +56,6 @@ const FOLDER = 1;
 const WRITABLE = 2;
 /** It has a name in a folder where scratch files can be made. */
 const IN_WRITABLE = 4;
-/** Of a folder: somebody asked for it. */
-const HAS_OBJECT = 8;
 
 export class InodeTable implements InodeTree {
   readonly root: DirectoryInode;
@@ -391,11 +390,13 @@ export class InodeTable implements InodeTree {
     let inode: Inode;
     if ((flags & FOLDER) !== 0) {
       const parent = this.#parentOrLinks.at(index);
-      inode = new TableFolder(nodeid, parent, this.mtimeMs, (flags & WRITABLE) !== 0, {
-        objects: () => this.#childObjects(nodeid),
-        count: () => this.#entries.countIn(this.#numberOf(nodeid)),
-      });
-      this.#flags.set(index, flags | HAS_OBJECT);
+      inode = new TableFolder(
+        nodeid,
+        parent,
+        this.mtimeMs,
+        (flags & WRITABLE) !== 0,
+        this.#namesIn(this.#subjects.at(index)),
+      );
     } else {
       const maker = this.#knownMakers[this.#makers.at(index)];
       if (maker === undefined) return undefined;
@@ -405,10 +406,23 @@ export class InodeTable implements InodeTree {
     return inode;
   }
 
-  #childObjects(folder: number): Map<string, Inode> {
-    const children = new Map<string, Inode>();
-    for (const [name, nodeid] of this.childrenOf(folder)) children.set(name, this.get(nodeid) as Inode);
-    return children;
+  /** `folder`: its number in `#entries`. */
+  #namesIn(folder: number): FixedNames {
+    const entries = this.#entries;
+    const names = this.#names;
+    const inodeOf = (nodeid: number) => this.get(nodeid) as Inode;
+    return {
+      get count() {
+        return entries.countIn(folder);
+      },
+      find: (text) => {
+        const name = names.find(text);
+        const nodeid = name === undefined ? undefined : entries.find(folder, name);
+        return nodeid === undefined ? undefined : inodeOf(nodeid);
+      },
+      next: (entry) => (entry === undefined ? entries.first(folder) : entries.next(entry)),
+      entry: (entry) => [names.text(entries.nameOf(entry)), inodeOf(entries.nodeidOf(entry))],
+    };
   }
 
   #keep(inode: Inode, flags: number): void {
@@ -426,10 +440,6 @@ export class InodeTable implements InodeTree {
     const index = this.#indexOf(nodeid);
     if (this.isFolder(nodeid)) this.#folderEntries.set(this.#subjects.at(index), entry);
     if (this.isWritable(parent)) this.#flags.set(index, this.#flags.at(index) | IN_WRITABLE);
-    if ((this.#flags.at(this.#indexOf(above)) & HAS_OBJECT) === 0) return;
-    const object = this.#objects.get(above);
-    if (object instanceof TableFolder && !object.unmade)
-      object.children.set(this.#names.text(name), this.get(nodeid) as Inode);
   }
 
   /** Throws ERR_MLFS_LIMIT if the checkpoint's names make more folders than any model has modules. */

@@ -17,6 +17,11 @@ export class InternedNames {
     return number;
   }
 
+  /** The number of a name that has one already. */
+  find(text: string): number | undefined {
+    return this.#numbers.get(text);
+  }
+
   text(number: number): string {
     return this.#texts[number] as string;
   }

@@ -7,11 +7,13 @@ import type { Image } from '../storage/image.ts';
 import type { DirtyRange } from '../storage/overlay.ts';
 import { partitionPoint } from '../storage/partition-point.ts';
 
+type Numbers = readonly number[] | Float64Array | Uint32Array;
+
 /** Files in any order. */
 export interface PlainRuns {
-  readonly starts: readonly number[];
-  readonly ends: readonly number[];
-  readonly nodeids: readonly number[];
+  readonly starts: Numbers;
+  readonly ends: Numbers;
+  readonly nodeids: Numbers;
 }
 
 export class PlainFilesByPlace implements PlainFiles {
@@ -19,26 +21,47 @@ export class PlainFilesByPlace implements PlainFiles {
   readonly #starts: Float64Array;
   readonly #ends: Float64Array;
   readonly #nodeids: Uint32Array;
-  readonly #known: Set<number>;
+  /** A bit for each nodeid from the first to the last: asked once for each inode of a mount. */
+  readonly #known: Uint8Array;
+  readonly #first: number;
 
   constructor(image: Image, runs: PlainRuns) {
     const { starts, ends, nodeids } = runs;
-    const disjoint: number[] = [];
+    const disjoint = ascending(starts);
+    let count = 0;
     let furthest = 0;
-    for (const at of ascending(starts)) {
+    for (const at of disjoint) {
       if ((starts[at] as number) < furthest) continue;
       furthest = ends[at] as number;
-      disjoint.push(at);
+      disjoint[count++] = at;
     }
     this.#image = image;
-    this.#starts = Float64Array.from(disjoint, (at) => starts[at] as number);
-    this.#ends = Float64Array.from(disjoint, (at) => ends[at] as number);
-    this.#nodeids = Uint32Array.from(disjoint, (at) => nodeids[at] as number);
-    this.#known = new Set(this.#nodeids);
+    this.#starts = new Float64Array(count);
+    this.#ends = new Float64Array(count);
+    this.#nodeids = new Uint32Array(count);
+    let first = Number.POSITIVE_INFINITY;
+    let last = 0;
+    for (let index = 0; index < count; index++) {
+      const at = disjoint[index] as number;
+      const nodeid = nodeids[at] as number;
+      this.#starts[index] = starts[at] as number;
+      this.#ends[index] = ends[at] as number;
+      this.#nodeids[index] = nodeid;
+      first = Math.min(first, nodeid);
+      last = Math.max(last, nodeid);
+    }
+    this.#first = first;
+    this.#known = new Uint8Array(count === 0 ? 0 : Math.ceil((last - first + 1) / 8));
+    for (const nodeid of this.#nodeids) {
+      const bit = nodeid - first;
+      this.#known[bit >>> 3] = (this.#known[bit >>> 3] as number) | (1 << (bit & 7));
+    }
   }
 
   has(nodeid: number): boolean {
-    return this.#known.has(nodeid);
+    const bit = nodeid - this.#first;
+    if (!(bit >= 0)) return false;
+    return ((this.#known[Math.floor(bit / 8)] ?? 0) & (1 << (bit & 7))) !== 0;
   }
 
   *overlapping(
@@ -76,8 +99,12 @@ const RUNS_AT_MOST = 64;
 const WHOLE_FILE: readonly FileRange[] = [{ offset: 0, length: 0 }];
 
 /** Indexes of the numbers, the smallest number first. Real checkpoints have them in this order. */
-function ascending(numbers: readonly number[]): Uint32Array {
-  const order = new Uint32Array(numbers.length).map((_, index) => index);
-  const isSorted = numbers.every((number, at) => at === 0 || (numbers[at - 1] as number) <= number);
+function ascending(numbers: Numbers): Uint32Array {
+  const order = new Uint32Array(numbers.length);
+  let isSorted = true;
+  for (let at = 0; at < order.length; at++) {
+    order[at] = at;
+    if (at > 0 && (numbers[at] as number) < (numbers[at - 1] as number)) isSorted = false;
+  }
   return isSorted ? order : order.sort((a, b) => (numbers[a] as number) - (numbers[b] as number));
 }

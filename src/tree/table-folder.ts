@@ -1,9 +1,5 @@
-import type { DirectoryInode, Inode } from '../inode.ts';
-
-export interface TableFolderEntries {
-  objects(): Map<string, Inode>;
-  count(): number;
-}
+import type { DirectoryInode } from '../inode.ts';
+import { type FixedNames, TableChildren } from './table-children.ts';
 
 export function folderMode(writable: boolean): number {
   return writable ? 0o755 : 0o555;
@@ -17,34 +13,28 @@ export class TableFolder implements DirectoryInode {
   readonly mode: number;
   readonly mtimeMs: number;
   readonly writable: boolean;
-  readonly #entries: TableFolderEntries;
-  #children: Map<string, Inode> | undefined;
+  readonly #names: FixedNames;
+  #children: TableChildren | undefined;
 
-  constructor(
-    nodeid: number,
-    parent: number,
-    mtimeMs: number,
-    writable: boolean,
-    entries: TableFolderEntries,
-  ) {
+  constructor(nodeid: number, parent: number, mtimeMs: number, writable: boolean, names: FixedNames) {
     this.nodeid = nodeid;
     this.parent = parent;
     this.mode = folderMode(writable);
     this.mtimeMs = mtimeMs;
     this.writable = writable;
-    this.#entries = entries;
+    this.#names = names;
   }
 
   get unmade(): boolean {
     return this.#children === undefined;
   }
 
-  get children(): Map<string, Inode> {
-    this.#children ??= this.#entries.objects();
+  get children(): TableChildren {
+    this.#children ??= new TableChildren(this.#names);
     return this.#children;
   }
 
   get fixedNames(): number {
-    return this.#entries.count();
+    return this.#names.count;
   }
 }

@@ -128,18 +128,25 @@ export class TensorFiles {
 
   /** The files whose bytes are one run of the image, for a mount that is written to. */
   plainFiles(image: Image): PlainFilesByPlace {
-    const runs = { starts: [] as number[], ends: [] as number[], nodeids: [] as number[] };
+    const starts = new Float64Array(this.#placed);
+    const ends = new Float64Array(this.#placed);
+    const nodeids = new Uint32Array(this.#placed);
+    let count = 0;
     for (let number = 0; number < this.#nodeids.length; number++) {
       const nodeid = this.#nodeids.at(number);
       const tensor = this.#tensors.at(number);
       const start = nodeid === 0 ? undefined : storedAt(tensor);
       const { bytes } = tensor.storage;
       if (start === undefined || bytes.kind !== 'extent' || bytes.image !== image) continue;
-      runs.starts.push(start);
-      runs.ends.push(start + nbytes(tensor));
-      runs.nodeids.push(nodeid);
+      starts[count] = start;
+      ends[count] = start + nbytes(tensor);
+      nodeids[count++] = nodeid;
     }
-    return new PlainFilesByPlace(image, runs);
+    return new PlainFilesByPlace(image, {
+      starts: starts.subarray(0, count),
+      ends: ends.subarray(0, count),
+      nodeids: nodeids.subarray(0, count),
+    });
   }
 
   /** How many tensors have files. */

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type CheckedRange, Checksums } from '../../../src/storage/checksums.ts';
+import type { CheckedRange } from '../../../src/storage/checked-ranges.ts';
+import { Checksums } from '../../../src/storage/checksums.ts';
 import { crc32 } from '../../../src/storage/crc32.ts';
 
 /** A file of 400 bytes: two plain entries, and one that is an archive with two entries and its own directory. */

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { FileInode, KnownInode } from '../../../src/inode.ts';
+import { DirectoryListings } from '../../../src/fuse/directory-listing.ts';
+import type { Entry } from '../../../src/fuse/filesystem.ts';
+import type { FileInode, Inode, KnownInode } from '../../../src/inode.ts';
 import { atOnce } from '../../../src/storage/in-slices.ts';
 import { RenderedPages } from '../../../src/storage/rendered-pages.ts';
 import { InodeTable } from '../../../src/tree/inode-table.ts';
@@ -40,6 +42,34 @@ test('a folder that was looked into shows what is added later', () => {
   const before = paths(table.root).length;
   files.place(folder, 'bias', tensor(storage('2', 8), [2]));
   assert.equal(paths(table.root).length, before + 1);
+});
+
+test('the names of the tree come first and stay in their places, whatever is added and removed', () => {
+  const table = new InodeTable(MTIME_MS);
+  const room = table.room('notes', true);
+  const content = () => ({ kind: 'extents', size: 0, extents: [] }) as const;
+  const own = Array.from({ length: 200 }, (_, index) => `n${index}`);
+  // Entries of another folder lie between them.
+  for (const name of own) {
+    table.add(room, name, { content });
+    table.add(table.folder(table.root, 'other'), name, { content });
+  }
+  const listings = new DirectoryListings();
+  const entryOf = ({ nodeid }: Inode) => ({ attr: { nodeid } }) as Entry;
+  const listed = (offset: number) => [...listings.entries(room, table.root, offset, entryOf)];
+  const all = listed(2);
+  const added = at(table.root, 'other');
+  room.children.set('x', added);
+  room.children.set('y', added);
+  room.children.delete('x');
+  assert.deepEqual([...room.children.keys()], [...own, 'y']);
+  assert.deepEqual([room.children.size, room.children.has('x'), room.children.get('y')], [201, false, added]);
+  assert.deepEqual(listed(2).slice(0, -1), all);
+  for (const place of [0, 150, 20, 199, 200]) {
+    const names = listed(place + 2).map(({ name }) => name);
+    assert.deepEqual(names, [...own.slice(place), 'y']);
+  }
+  assert.deepEqual(listed(203), []);
 });
 
 test('what is known of an inode without its object is what its object says', () => {

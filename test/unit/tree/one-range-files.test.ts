@@ -22,7 +22,7 @@ test('the files that are one range are exactly those whose content is one extent
         status: async () => ({}),
         metrics: () => '',
       });
-      const { nodeids, offsets, lengths } = atOnce(oneRangeFiles(tree, 2, image));
+      const { nodeids, offsets, lengths } = atOnce(oneRangeFiles(tree, image));
       const found = new Map(Array.from(nodeids, (nodeid, i) => [nodeid, [offsets[i], lengths[i]]]));
       for (let nodeid = 2; nodeid < tree.nextNodeid; nodeid++) {
         const inode = tree.get(nodeid);

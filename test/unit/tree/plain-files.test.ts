@@ -100,3 +100,16 @@ test('the same bytes are found as by looking at every file', () => {
     }),
   );
 });
+
+test('it is known of every nodeid whether its file is among them', () => {
+  assert.deepEqual(
+    [0, 1, 2, 3, 4, 5, 2 ** 32 + 1].filter((nodeid) => files.has(nodeid)),
+    [1, 2, 3],
+  );
+  assert.equal(new PlainFilesByPlace(IMAGE, { starts: [], ends: [], nodeids: [] }).has(1), false);
+  const apart = new PlainFilesByPlace(IMAGE, { starts: [0, 10], ends: [5, 20], nodeids: [90, 107] });
+  assert.deepEqual(
+    Array.from({ length: 120 }, (_, nodeid) => nodeid).filter((nodeid) => apart.has(nodeid)),
+    [90, 107],
+  );
+});
