@@ -48,6 +48,8 @@ const SETTLED_MS = 1000;
 export class PublishedTree {
   readonly #options: PublishedTreeOptions;
   #table: NativeInodes | undefined;
+  /** For what is put in within one turn of the event loop: thousands of folders are put in one by one, and the batches have large buffers. */
+  #batches: { readonly rows: RowBatch; readonly listings: ListingBatch } | undefined;
   /** Folders that were made when they were looked into, and are in the table. */
   #entered = new WeakSet<DirectoryInode>();
   /** Folders whose listings were withdrawn because names in them changed. */
@@ -66,6 +68,7 @@ export class PublishedTree {
   attach(table: NativeInodes): void {
     const { uid, gid, readOnly } = this.#options;
     this.#table = table;
+    this.#batches = { rows: new RowBatch(table), listings: new ListingBatch(table) };
     table.setDefaults({ uid, gid, readOnly, keepMs: FIXED_MS });
   }
 
@@ -106,14 +109,13 @@ export class PublishedTree {
    */
   publishRoot({ root }: InodeTree): void {
     const table = this.#table;
-    if (table === undefined) return;
-    const rows = new RowBatch(table);
+    if (table === undefined || this.#batches === undefined) return;
+    const { rows, listings } = this.#batches;
     const { changes } = this.#options;
     const inode = describe(root) as KnownInode;
     this.#addRow(rows, inode, table.roomNumber(''), changes.mtimeMs(ROOT_NODEID, root.mtimeMs), NO_FILE);
     rows.flush();
     if (changes.of(ROOT_NODEID) !== undefined) this.changed(ROOT_NODEID, () => root);
-    const listings = new ListingBatch(table);
     listings.folder(ROOT_NODEID, 0, root.children.size);
     for (const [name, { nodeid }] of root.children) listings.add(name, nodeid);
     listings.flush();
@@ -150,8 +152,8 @@ export class PublishedTree {
     const table = this.#table;
     if (table === undefined || directory.madeOnDemand !== true || this.#entered.has(directory)) return;
     this.#entered.add(directory);
-    if (directory.nodeid >= table.limit) return;
-    const rows = new RowBatch(table);
+    if (directory.nodeid >= table.limit || this.#batches === undefined) return;
+    const { rows } = this.#batches;
     const number = table.roomNumber(room(directory.nodeid));
     for (const inode of directory.children.values()) {
       if (isScratch(inode)) continue;
@@ -207,10 +209,10 @@ export class PublishedTree {
   }
 
   #list({ nodeid, children }: DirectoryInode): void {
-    if (this.#table === undefined) return;
+    if (this.#batches === undefined) return;
+    const { listings } = this.#batches;
     const isComplete =
       nodeid !== ROOT_NODEID && [...children.values()].every((child) => this.#isKnown(child));
-    const listings = new ListingBatch(this.#table);
     listings.folder(nodeid, isComplete ? COMPLETE : 0, children.size);
     for (const [name, child] of children) listings.add(name, child.nodeid);
     listings.flush();
