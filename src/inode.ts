@@ -64,8 +64,11 @@ export interface DirectoryInode extends InodeBase {
   readonly unmade?: boolean;
   /** Whether scratch files can be made here. */
   readonly writable?: boolean;
-  /** It is filled when somebody first asks for its children. */
-  readonly madeOnDemand?: boolean;
+  /**
+   * Of a folder that is filled when somebody asks for its children: says what is in it, and in some of the folders that come after it, without
+   * making them. Each folder is told once.
+   */
+  tellAhead?(visitor: AheadVisitor): void;
   /** How many of the names are the tree's own, which never change; absent where all come and go. */
   readonly fixedNames?: number;
 }
@@ -88,6 +91,8 @@ export interface KnownInode {
   /** Its pages and attributes may have to be dropped when bytes of an image change, and `PlainFiles` does not know it. */
   follows: boolean;
   hasXattrs: boolean;
+  /** A document: its size is known when it was made, so the kernel asks each time. */
+  asks: boolean;
   room: string;
 }
 
@@ -100,11 +105,19 @@ export function describeFile(inode: FileInode, into: KnownFile): boolean {
   into.image = undefined;
   into.offset = 0;
   into.hasXattrs = inode.xattrs !== undefined;
+  into.asks = false;
   into.mode = inode.mode;
   if (content.kind === 'stored') {
     into.size = content.size();
     into.readable = true;
     into.follows = false;
+    return true;
+  }
+  if (content.kind === 'snapshot' && content.source !== undefined) {
+    into.size = content.knownSize?.() ?? 0;
+    into.readable = false;
+    into.follows = true;
+    into.asks = true;
     return true;
   }
   if (content.kind !== 'extents' && content.kind !== 'rendered') return false;
@@ -127,6 +140,7 @@ export function describeFolder(mode: number, parent: number, into: KnownInode): 
   into.readable = false;
   into.follows = false;
   into.hasXattrs = false;
+  into.asks = false;
 }
 
 /** "Subdirectories are not counted", as in btrfs: `find` then looks at each entry's type instead. */
@@ -146,6 +160,7 @@ export function unknownInode(nodeid: number): KnownInode {
     readable: false,
     follows: false,
     hasXattrs: false,
+    asks: false,
     room: '',
   };
 }
@@ -174,10 +189,17 @@ export interface ListingVisitor {
   entry(name: string, nodeid: number): void;
 }
 
+/** The argument of `inode` is used again for the next. Whoever is told of a folder's entries was told of their inodes. */
+export interface AheadVisitor extends Pick<ListingVisitor, 'folder' | 'entry'> {
+  inode(known: KnownInode): void;
+}
+
 /** The inodes of one mount. */
 export interface InodeTree {
   readonly root: DirectoryInode;
   get(nodeid: number): Inode | undefined;
+  /** The object of an inode, if somebody has asked for it. */
+  made(nodeid: number): Inode | undefined;
   /** Whether there is such an inode; its object is not made. */
   has(nodeid: number): boolean;
   /** Every nodeid except the root's is at least this. */

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages=(
-  fuse3 libfuse3-dev    # fusermount3 for everybody but root; the benchmark's C loop
+  fuse3 libfuse3-dev pkg-config  # fusermount3 for everybody but root; the benchmark's C loops
   python3-numpy python3-torch
   attr rsync unzip zip fio strace bsdextrautils  # bsdextrautils has hexdump
   erofs-utils           # fsck.erofs and dump.erofs check the image of the kernel view

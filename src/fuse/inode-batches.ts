@@ -52,8 +52,10 @@ export class RowBatch {
   }
 
   flush(): void {
-    if (this.#length > 0) this.#target.addInodes(this.#numbers.subarray(0, this.#length));
+    const length = this.#length;
+    // Also if it throws, for the next use.
     this.#length = 0;
+    if (length > 0) this.#target.addInodes(this.#numbers.subarray(0, length));
   }
 }
 
@@ -89,13 +91,12 @@ export class ListingBatch {
   }
 
   flush(): void {
-    if (this.#length > 0)
-      this.#target.publishListings(
-        this.#numbers.subarray(0, this.#length),
-        this.#names.subarray(0, this.#nameBytes),
-      );
+    const length = this.#length;
+    const nameBytes = this.#nameBytes;
     this.#length = 0;
     this.#nameBytes = 0;
+    if (length > 0)
+      this.#target.publishListings(this.#numbers.subarray(0, length), this.#names.subarray(0, nameBytes));
   }
 
   /** Returns the number of bytes. Nearly all names are ASCII. */

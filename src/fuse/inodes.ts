@@ -67,6 +67,15 @@ export class Inodes {
     return this.#former.find((tree) => tree.has(nodeid))?.get(nodeid);
   }
 
+  /** The object of an inode, if somebody has asked for it. */
+  made(nodeid: number): Inode | undefined {
+    if (nodeid === ROOT_NODEID) return this.#tree.root;
+    if (nodeid >= FIRST_SCRATCH_NODEID) return this.#scratch.get(nodeid);
+    const current = this.#tree.made(nodeid);
+    if (current !== undefined || this.#former.length === 0) return current;
+    return this.#former.find((tree) => tree.has(nodeid))?.made(nodeid);
+  }
+
   /** The room of an inode. */
   roomOf(nodeid: number): string {
     if (nodeid >= FIRST_SCRATCH_NODEID) return 'scratch';

@@ -29,7 +29,6 @@ import { ListingBatch, nanosecondsWithin, RowBatch } from './inode-batches.ts';
 import type { NativeInodes } from './native-inodes.ts';
 import { fileMode } from './protocol/attr.ts';
 import type { RemovedNames } from './removed-names.ts';
-import { isScratch } from './scratch-files.ts';
 
 export interface PublishedTreeOptions {
   readonly attributes: Attributes;
@@ -40,6 +39,8 @@ export interface PublishedTreeOptions {
   readonly readOnly: boolean;
   /** Whether the present tree put in an inode of its own accord. */
   readonly isKnown: (nodeid: number) => boolean;
+  /** The object of an inode, if there is one. */
+  readonly made: (nodeid: number) => Inode | undefined;
 }
 
 /** How often it is looked whether folders have only their own names again: editors make and remove several files one after the other. */
@@ -48,8 +49,8 @@ const SETTLED_MS = 1000;
 export class PublishedTree {
   readonly #options: PublishedTreeOptions;
   #table: NativeInodes | undefined;
-  /** Folders that were made when they were looked into, and are in the table. */
-  #entered = new WeakSet<DirectoryInode>();
+  /** For what is put in within one turn of the event loop: thousands of folders are put in one by one, and the batches have large buffers. */
+  #batches: { readonly rows: RowBatch; readonly listings: ListingBatch } | undefined;
   /** Folders whose listings were withdrawn because names in them changed. */
   readonly #unsettled = new Set<DirectoryInode>();
   #timer: NodeJS.Timeout | undefined;
@@ -66,6 +67,7 @@ export class PublishedTree {
   attach(table: NativeInodes): void {
     const { uid, gid, readOnly } = this.#options;
     this.#table = table;
+    this.#batches = { rows: new RowBatch(table), listings: new ListingBatch(table) };
     table.setDefaults({ uid, gid, readOnly, keepMs: FIXED_MS });
   }
 
@@ -106,14 +108,13 @@ export class PublishedTree {
    */
   publishRoot({ root }: InodeTree): void {
     const table = this.#table;
-    if (table === undefined) return;
-    const rows = new RowBatch(table);
+    if (table === undefined || this.#batches === undefined) return;
+    const { rows, listings } = this.#batches;
     const { changes } = this.#options;
     const inode = describe(root) as KnownInode;
     this.#addRow(rows, inode, table.roomNumber(''), changes.mtimeMs(ROOT_NODEID, root.mtimeMs), NO_FILE);
     rows.flush();
     if (changes.of(ROOT_NODEID) !== undefined) this.changed(ROOT_NODEID, () => root);
-    const listings = new ListingBatch(table);
     listings.folder(ROOT_NODEID, 0, root.children.size);
     for (const [name, { nodeid }] of root.children) listings.add(name, nodeid);
     listings.flush();
@@ -145,28 +146,34 @@ export class PublishedTree {
     table.withdrawAll(tree.firstNodeid, tree.nextNodeid - tree.firstNodeid);
   }
 
-  /** Puts in a folder that is made when somebody looks into it. */
+  /** Puts in a folder that is filled when somebody looks into it, and what comes after it. */
   entered(directory: DirectoryInode, room: (nodeid: number) => string): void {
     const table = this.#table;
-    if (table === undefined || directory.madeOnDemand !== true || this.#entered.has(directory)) return;
-    this.#entered.add(directory);
+    if (table === undefined || directory.tellAhead === undefined || this.#batches === undefined) return;
     if (directory.nodeid >= table.limit) return;
-    const rows = new RowBatch(table);
+    const { rows, listings } = this.#batches;
+    const { changes, made } = this.#options;
     const number = table.roomNumber(room(directory.nodeid));
-    for (const inode of directory.children.values()) {
-      if (isScratch(inode)) continue;
-      const known = describe(inode);
-      if (known !== undefined)
-        this.#addRow(
-          rows,
-          known,
-          number,
-          this.#options.changes.mtimeMs(inode.nodeid, inode.mtimeMs),
-          NO_FILE,
-        );
-    }
+    const differ: Inode[] = [];
+    let isListed = true;
+    directory.tellAhead({
+      inode: (known) => {
+        this.#addRow(rows, known, number, changes.mtimeMs(known.nodeid, directory.mtimeMs), NO_FILE);
+        const object = made(known.nodeid);
+        if (object !== undefined && (known.asks || changes.of(known.nodeid) !== undefined))
+          differ.push(object);
+      },
+      folder: (nodeid, count, complete) => {
+        isListed = !this.#isUnsettled(nodeid);
+        if (isListed) listings.folder(nodeid, complete ? COMPLETE : 0, count);
+      },
+      entry: (name, nodeid) => {
+        if (isListed) listings.add(name, nodeid);
+      },
+    });
     rows.flush();
-    if (!this.#unsettled.has(directory)) this.#list(directory);
+    for (const object of differ) this.changed(object.nodeid, () => object);
+    listings.flush();
   }
 
   /** The attributes of an inode changed. */
@@ -195,6 +202,11 @@ export class PublishedTree {
     this.#unsettled.clear();
   }
 
+  #isUnsettled(nodeid: number): boolean {
+    for (const directory of this.#unsettled) if (directory.nodeid === nodeid) return true;
+    return false;
+  }
+
   #settle(): void {
     this.#timer = undefined;
     for (const directory of this.#unsettled) {
@@ -207,10 +219,10 @@ export class PublishedTree {
   }
 
   #list({ nodeid, children }: DirectoryInode): void {
-    if (this.#table === undefined) return;
+    if (this.#batches === undefined) return;
+    const { listings } = this.#batches;
     const isComplete =
       nodeid !== ROOT_NODEID && [...children.values()].every((child) => this.#isKnown(child));
-    const listings = new ListingBatch(this.#table);
     listings.folder(nodeid, isComplete ? COMPLETE : 0, children.size);
     for (const [name, child] of children) listings.add(name, child.nodeid);
     listings.flush();
@@ -228,10 +240,25 @@ export class PublishedTree {
     mtimeMs: number,
     fileOf: (image: Image) => number,
   ): void {
-    const { nodeid, isDirectory, mode, nlink, size, parent, image, offset, readable, follows, hasXattrs } =
-      inode;
+    const {
+      nodeid,
+      isDirectory,
+      mode,
+      nlink,
+      size,
+      parent,
+      image,
+      offset,
+      readable,
+      follows,
+      hasXattrs,
+      asks,
+    } = inode;
     const flags =
-      (readable ? INODE.READABLE : 0) | (follows ? INODE.TELL : 0) | (hasXattrs ? 0 : INODE.NO_XATTRS);
+      (readable ? INODE.READABLE : 0) |
+      (follows ? INODE.TELL : 0) |
+      (hasXattrs ? 0 : INODE.NO_XATTRS) |
+      (asks ? INODE.ASK : 0);
     const type = fileMode({ kind: isDirectory ? 'directory' : 'file', mode } as Attr);
     const file = image === undefined ? -1 : fileOf(image);
     rows.add(nodeid, type, nlink, size, mtimeMs, parent, flags, room, file, file < 0 ? 0 : offset);

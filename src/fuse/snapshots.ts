@@ -28,10 +28,13 @@ export class Snapshots {
   readonly #openBytes: Supply;
   /** For each document: the number of handles of each user. */
   readonly #holders = new Map<Uint8Array, Map<number, number>>();
+  /** Called when the size of a document became known. */
+  readonly #onMade: (nodeid: number) => void;
   readonly #gate = new FairGate(MADE_AT_ONCE);
 
-  constructor(handles: OpenHandles, openBytes: Supply) {
+  constructor(handles: OpenHandles, openBytes: Supply, onMade: (nodeid: number) => void = () => undefined) {
     this.#handles = handles;
+    this.#onMade = onMade;
     this.#openBytes = openBytes;
   }
 
@@ -108,6 +111,7 @@ export class Snapshots {
   async #make(nodeid: number, content: SnapshotContent, context: RequestContext): Promise<Uint8Array> {
     const bytes = await this.document(content, context);
     this.#latest.set(nodeid, { size: bytes.byteLength, madeMs: content.changedMs?.() ?? Date.now() });
+    this.#onMade(nodeid);
     return bytes;
   }
 }

@@ -105,7 +105,8 @@ export class TreeFilesystem implements Filesystem {
     const inodes = new Inodes(tree);
     const changes = this.#changes;
     const handles = new OpenHandles(supplies);
-    const snapshots = new Snapshots(handles, supplies.openBytes);
+    const onMade = (nodeid: number) => this.#published.changed(nodeid, () => inodes.made(nodeid));
+    const snapshots = new Snapshots(handles, supplies.openBytes, onMade);
     const invalidations = new Invalidations(log);
     const coherence = new Coherence({
       invalidations,
@@ -119,7 +120,8 @@ export class TreeFilesystem implements Filesystem {
       coherence,
       attributes: changes,
       makeScratch,
-      document: (content, context) => snapshots.document(content, context),
+      document: ({ nodeid }, content, context) =>
+        snapshots.document(content, context).finally(() => onMade(nodeid)),
       flush: this.#flush,
       log,
       pathOf: (inode) => inodes.pathOf(inode),
@@ -149,6 +151,7 @@ export class TreeFilesystem implements Filesystem {
       hidden: this.#hidden,
       readOnly,
       isKnown: (nodeid) => inodes.tree.isKnown(nodeid),
+      made: (nodeid) => inodes.made(nodeid),
     });
     changes.onChange = (nodeid) => this.#published.changed(nodeid, () => inodes.find(nodeid));
     inodes.countedElsewhere = (nodeid) => this.#published.counts(nodeid);
@@ -223,12 +226,14 @@ export class TreeFilesystem implements Filesystem {
 
   remember(nodeid: number, counted = false): void {
     if (!counted) this.#inodes.remember(nodeid);
+    if (this.#readOnly) return;
     const inode = this.#inodes.find(nodeid);
     if (inode !== undefined && pendingLayout(inode) === undefined) this.#follow(inode);
   }
 
   forget(nodeid: number): void {
-    const inode = this.#inodes.find(nodeid);
+    // An inode that nobody asked for was never followed.
+    const inode = this.#inodes.made(nodeid);
     if (inode?.kind === 'file' && !this.#readOnly) this.#coherence.forget(inode);
     this.#inodes.forget(nodeid);
     if (inode?.kind === 'directory') this.#rooms.forgotten(inode);

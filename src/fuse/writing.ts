@@ -28,7 +28,11 @@ export interface WritingOptions {
   /** Makes a nameless file on a user's account. */
   readonly makeScratch: (uid: number) => ScratchContent;
   /** The present bytes of a document. */
-  readonly document: (content: SnapshotContent, context: RequestContext) => Promise<Uint8Array>;
+  readonly document: (
+    inode: FileInode,
+    content: SnapshotContent,
+    context: RequestContext,
+  ) => Promise<Uint8Array>;
   /** Makes everything that was written to images durable. */
   readonly flush: () => Promise<void>;
   readonly log: (message: string) => void;
@@ -60,7 +64,7 @@ export class Writing {
     const scratch = this.#options.makeScratch(uid);
     try {
       if (serve === 'edit' && content.kind === 'snapshot')
-        await fill(scratch, await this.#options.document(content, context));
+        await fill(scratch, await this.#options.document(inode, content, context));
     } catch (cause) {
       await scratch.close();
       throw cause;

@@ -28,10 +28,25 @@ export interface ParsedNpy extends NpyArray {
 /** Why a file is not an array that can be used. The message follows the file's name. */
 export class NpyRefusal extends Error {}
 
-export function npyHeader({ descr, shape }: NpyArray): Uint8Array {
+function dictOf({ descr, shape }: NpyArray): string {
   const sizes = shape.length === 1 ? `${shape[0]},` : shape.join(', ');
-  const dict = `{'descr': '${descr}', 'fortran_order': False, 'shape': (${sizes}), }`;
-  const short = padded(10, dict.length) - 10 <= 0xffff;
+  return `{'descr': '${descr}', 'fortran_order': False, 'shape': (${sizes}), }`;
+}
+
+/** Whether the length of the dict fits in version 1.0. */
+function isShort(dict: string): boolean {
+  return padded(10, dict.length) - 10 <= 0xffff;
+}
+
+/** The length of `npyHeader`. */
+export function npyHeaderBytes(array: NpyArray): number {
+  const dict = dictOf(array);
+  return padded(isShort(dict) ? 10 : 12, dict.length);
+}
+
+export function npyHeader(array: NpyArray): Uint8Array {
+  const dict = dictOf(array);
+  const short = isShort(dict);
   const prefix = short ? 10 : 12;
   const header = Buffer.alloc(padded(prefix, dict.length), ' ');
   MAGIC.copy(header);

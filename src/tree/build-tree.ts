@@ -85,7 +85,7 @@ export function buildTree(checkpoint: Checkpoint, sources: TreeSources): BuiltTr
   const modelRoom = table.room('model', writable);
   const foldersBefore = table.folderCount;
   addModelRoom(table, modelRoom, model.tensors, files);
-  const viewInodes = 1 + table.folderCount - foldersBefore + files.placed;
+  const inModel = { folders: 1 + table.folderCount - foldersBefore, tensors: files.placed };
   if (!isModelAlone(checkpoint, model, files)) {
     const room = table.room('checkpoint', writable);
     addCheckpointRoom(table, room, checkpoint.root, {
@@ -132,7 +132,7 @@ export function buildTree(checkpoint: Checkpoint, sources: TreeSources): BuiltTr
     control: editing?.control,
   });
   // Last, because it reserves nodeids: the columns of the table end before them.
-  addViewsRoom(table, { model: modelRoom, files, most: viewInodes, writable, statistics });
+  addViewsRoom(table, { model: modelRoom, ...inModel, files, writable, statistics });
   if (writable) table.plainFiles = files.plainFiles(checkpoint.image);
   return {
     tree: table,

@@ -27,6 +27,7 @@ import { DescribedFile, type FileDescription } from './described-file.ts';
 import { FolderEntries } from './folder-entries.ts';
 import { InternedNames } from './interned-names.ts';
 import { separated } from './path-names.ts';
+import { ReservedBlocks, type ReservedInodes } from './reserved-inodes.ts';
 import type { FixedNames } from './table-children.ts';
 import { folderMode, TableFolder } from './table-folder.ts';
 
@@ -44,11 +45,6 @@ export interface InodeMaker {
   make(nodeid: number, mtimeMs: number, subject: number): FileInode;
   /** Fills in what is known of it without an object. Returns false if that is not enough for an answer. */
   describe?(subject: number, into: KnownFile): boolean;
-}
-
-/** Nodeids that are reserved for inodes that are made later. */
-export interface InodeBlock {
-  make<T extends Inode>(create: (nodeid: number, mtimeMs: number) => T): T;
 }
 
 /** Flags of an inode. */
@@ -85,8 +81,8 @@ export class InodeTable implements InodeTree {
   readonly #foreign: DirectoryInode[] = [];
   /** For `isKnown`. */
   readonly #scratch = unknownInode(ROOT_NODEID);
-  /** The first of the nodeids that were reserved: from here on there are objects, and no columns. */
-  #reservedFrom: number | undefined;
+  /** From the first of them on there are no columns. */
+  readonly #reserved = new ReservedBlocks();
 
   /** `firstNodeid`: an earlier tree of the same mount used the nodeids below it. `path` is the checkpoint's, for messages. */
   constructor(mtimeMs: number, firstNodeid: number = ROOT_NODEID + 1, path = '') {
@@ -118,10 +114,17 @@ export class InodeTable implements InodeTree {
     return this.#objects.get(nodeid) ?? this.#make(nodeid);
   }
 
+  made(nodeid: number): Inode | undefined {
+    return this.#objects.get(nodeid);
+  }
+
   has(nodeid: number): boolean {
     const index = this.#indexOf(nodeid);
     return (
-      (this.#flags.at(index) & FOLDER) !== 0 || this.#makers.at(index) !== 0 || this.#objects.has(nodeid)
+      (this.#flags.at(index) & FOLDER) !== 0 ||
+      this.#makers.at(index) !== 0 ||
+      this.#objects.has(nodeid) ||
+      this.#reserved.has(nodeid)
     );
   }
 
@@ -134,6 +137,7 @@ export class InodeTable implements InodeTree {
   }
 
   pathOf(nodeid: number): string | undefined {
+    if (this.#reserved.has(nodeid)) return this.#reserved.pathOf(nodeid);
     for (let entry = 0; entry < this.#entries.count; entry++) {
       if (this.#entries.nodeidOf(entry) === nodeid) return this.pathOfEntry(entry);
     }
@@ -142,7 +146,7 @@ export class InodeTable implements InodeTree {
 
   *known(visit: (inode: KnownInode) => void): Generator<void> {
     const inode = unknownInode(ROOT_NODEID);
-    const end = this.#reservedFrom ?? this.nextNodeid;
+    const end = this.#reserved.first ?? this.nextNodeid;
     let nextRoom = 0;
     for (let nodeid = this.firstNodeid; nodeid < end; nodeid++) {
       for (; (this.#rooms[nextRoom]?.from ?? end) <= nodeid; nextRoom++)
@@ -213,24 +217,12 @@ export class InodeTable implements InodeTree {
     return folder;
   }
 
-  /**
-   * Reserves nodeids for inodes that are made at their first use, so that a later tree starts above them. Throws if more inodes are made than
-   * were reserved. `writable`: the folders that they have names in are.
-   */
-  reserve(count: number, writable = false): InodeBlock {
+  /** Reserves nodeids, so that a later tree starts above them. `writable`: the folders that they have names in are. Returns the first. */
+  reserve(count: number, inodes: ReservedInodes, writable = false): number {
     const first = this.nextNodeid;
-    this.#reservedFrom ??= first;
-    if (count > 0) this.#flags.set(this.#flags.length + count - 1, 0);
-    let made = 0;
-    return {
-      make: (create) => {
-        if (made === count) throw new Error(`more than the ${count} inodes that were reserved`);
-        const inode = create(first + made, this.mtimeMs);
-        this.#keep(inode, writable ? IN_WRITABLE : 0);
-        made++;
-        return inode;
-      },
-    };
+    for (let made = 0; made < count; made++) this.#flags.push(writable ? IN_WRITABLE : 0);
+    this.#reserved.add({ first, count, inodes });
+    return first;
   }
 
   /** Says how the objects of some files are made; `insertMade` adds such files. */
@@ -327,6 +319,24 @@ export class InodeTable implements InodeTree {
     return (this.#flags.at(this.#indexOf(nodeid)) & FOLDER) !== 0;
   }
 
+  /** The folder that a folder lies in. */
+  parentOf(folder: number): number {
+    return this.#parentOrLinks.at(this.#indexOf(folder));
+  }
+
+  /** Folders are numbered from 0 in the order in which they were made. */
+  numberOf(folder: number): number {
+    return this.#numberOf(folder);
+  }
+
+  folderWithNumber(number: number): number {
+    return this.#folderNodeids.at(number);
+  }
+
+  entryCount(folder: number): number {
+    return this.#entries.countIn(this.#numberOf(folder));
+  }
+
   /** What a file of this maker was added with; undefined for other inodes. */
   subjectOf(nodeid: number, maker: number): number | undefined {
     const index = this.#indexOf(nodeid);
@@ -363,6 +373,7 @@ export class InodeTable implements InodeTree {
     const index = this.#indexOf(nodeid);
     const flags = this.#flags.at(index);
     into.nodeid = nodeid;
+    into.asks = false;
     if ((flags & FOLDER) !== 0) {
       describeFolder(folderMode((flags & WRITABLE) !== 0), this.#parentOrLinks.at(index), into);
       return true;
@@ -399,8 +410,12 @@ export class InodeTable implements InodeTree {
       );
     } else {
       const maker = this.#knownMakers[this.#makers.at(index)];
-      if (maker === undefined) return undefined;
-      inode = maker.make(nodeid, this.mtimeMs, this.#subjects.at(index));
+      const made =
+        maker === undefined
+          ? this.#reserved.make(nodeid, this.mtimeMs)
+          : maker.make(nodeid, this.mtimeMs, this.#subjects.at(index));
+      if (made === undefined) return undefined;
+      inode = made;
     }
     this.#objects.set(nodeid, inode);
     return inode;

@@ -35,6 +35,14 @@ export interface TensorFilesOptions {
     | undefined;
 }
 
+/** A tensor that has a file: its first name in the model, the next names, and the number of names. */
+export interface NamedByFiles {
+  readonly tensor: Tensor;
+  readonly firstName: string | undefined;
+  readonly otherNames: readonly string[] | undefined;
+  readonly namesTotal: number;
+}
+
 export class TensorFiles {
   readonly #table: InodeTable;
   readonly options: TensorFilesOptions;
@@ -42,7 +50,9 @@ export class TensorFiles {
   readonly #gradientMaker: number;
   /** The numbers of the tensors. */
   readonly #tensors: DistinctTensors;
-  #placed = 0;
+  /** The numbers of the tensors that have files, in the order in which they got them, and each number's place in this order. */
+  readonly #placed = new Uint32Column();
+  readonly #orders = new Uint32Column();
   /** By the tensor's number: the inode of its file, or 0. */
   readonly #nodeids = new Uint32Column();
   readonly #gradients = new Uint32Column();
@@ -128,9 +138,9 @@ export class TensorFiles {
 
   /** The files whose bytes are one run of the image, for a mount that is written to. */
   plainFiles(image: Image): PlainFilesByPlace {
-    const starts = new Float64Array(this.#placed);
-    const ends = new Float64Array(this.#placed);
-    const nodeids = new Uint32Array(this.#placed);
+    const starts = new Float64Array(this.#placed.length);
+    const ends = new Float64Array(this.#placed.length);
+    const nodeids = new Uint32Array(this.#placed.length);
     let count = 0;
     for (let number = 0; number < this.#nodeids.length; number++) {
       const nodeid = this.#nodeids.at(number);
@@ -151,7 +161,31 @@ export class TensorFiles {
 
   /** How many tensors have files. */
   get placed(): number {
-    return this.#placed;
+    return this.#placed.length;
+  }
+
+  /** The place of a tensor's file in the order in which they were made, from 0; undefined for other files. */
+  orderOf(nodeid: number): number | undefined {
+    const number = this.#table.subjectOf(nodeid, this.#tensorMaker);
+    return number === undefined ? undefined : this.#orders.at(number);
+  }
+
+  /** The nodeid of the tensor's file that was made in this place. */
+  nodeidAt(order: number): number {
+    return this.#nodeids.at(this.#placed.at(order));
+  }
+
+  /** What is known of the tensor's file that was made in this place, without its object. */
+  knownAt(order: number, into: KnownFile): NamedByFiles {
+    const number = this.#placed.at(order);
+    into.asks = false;
+    this.#describe(number, into);
+    return {
+      tensor: this.#tensors.at(number),
+      firstName: this.firstName(number),
+      otherNames: this.otherNames(number),
+      namesTotal: this.namesTotal(number),
+    };
   }
 
   /** The tensor of a file; undefined for other files. */
@@ -198,7 +232,7 @@ export class TensorFiles {
     if (known !== 0) return known;
     const nodeid = this.#table.insertMade(this.#tensorMaker, number, nbytes(this.#tensors.at(number)));
     this.#nodeids.set(number, nodeid);
-    this.#placed++;
+    this.#orders.set(number, this.#placed.push(number));
     return nodeid;
   }
 

@@ -47,8 +47,7 @@ export class JsonContent implements RenderedContent {
   }
 
   get size(): number {
-    const room = hasStatistics(this.#sources.tensor.dtype) ? ROOM_FOR_STATISTICS : 64;
-    return Buffer.byteLength(this.#described) + room;
+    return sizeOf(this.#described, this.#sources.tensor);
   }
 
   async read(offset: number, length: number): Promise<Uint8Array> {
@@ -77,7 +76,16 @@ export class JsonContent implements RenderedContent {
   }
 }
 
-function describe({ tensor, names }: JsonSources): string {
+/** The size of the document, without making one. */
+export function jsonSize(sources: Pick<JsonSources, 'tensor' | 'names'>): number {
+  return sizeOf(describe(sources), sources.tensor);
+}
+
+function sizeOf(description: string, { dtype }: Tensor): number {
+  return Buffer.byteLength(description) + (hasStatistics(dtype) ? ROOM_FOR_STATISTICS : 64);
+}
+
+function describe({ tensor, names }: Pick<JsonSources, 'tensor' | 'names'>): string {
   const carrier = npyCarrier(tensor.dtype);
   const fields = {
     name: names.firstName ?? '',

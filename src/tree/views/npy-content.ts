@@ -9,6 +9,7 @@ import {
   type NpyArray,
   NpyRefusal,
   npyHeader,
+  npyHeaderBytes,
   type ParsedNpy,
   parseNpyHeader,
 } from '../../numbers/npy-header.ts';
@@ -29,6 +30,11 @@ import { npyArrayOf } from './npy-array.ts';
 export function npyContent(tensor: Tensor, content: FixedContent): FixedContent {
   const header = npyHeader(npyArrayOf(tensor));
   return content.kind === 'extents' ? new NpyExtents(header, content) : new NpyRendered(header, content);
+}
+
+/** The size of the file; `bytes` is the size of the tensor's own. */
+export function npySize(tensor: Tensor, bytes: number): number {
+  return npyHeaderBytes(npyArrayOf(tensor)) + bytes;
 }
 
 class NpyExtents implements ExtentContent {

@@ -50,7 +50,7 @@ export class TextContent implements SnapshotContent {
 
   /** Whether all elements are shown, so that they can be edited. */
   get isWhole(): boolean {
-    return numel(this.#tensor) <= this.#limit;
+    return isShownWhole(this.#tensor, this.#limit);
   }
 
   knownSize(): number | undefined {
@@ -115,6 +115,10 @@ export class TextContent implements SnapshotContent {
     const note = `# the first ${shown} of ${all} elements; text is whole up to ${this.#limit}: /views/npy has all of them\n`;
     return Buffer.concat([head, Buffer.from(note)]);
   }
+}
+
+export function isShownWhole(tensor: Tensor, limit: number): boolean {
+  return numel(tensor) <= limit;
 }
 
 function layoutOf({ shape }: Tensor, format: TextFormat): TextLayout {

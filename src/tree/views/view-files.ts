@@ -1,12 +1,12 @@
-import type { FileInode } from '../../inode.ts';
+import type { FileInode, KnownFile } from '../../inode.ts';
 import { hasText } from '../../numbers/element-text.ts';
 import type { StatisticsCache } from '../../numbers/statistics-cache.ts';
 import type { Content, FixedContent } from '../../storage/content.ts';
 import type { TensorInode } from '../tensor-files.ts';
-import { JsonContent } from './json-content.ts';
-import { npyContent, npyReplacement } from './npy-content.ts';
-import { TextContent, type TextFormat } from './text-content.ts';
-import type { View, ViewFile } from './view-folders.ts';
+import { JsonContent, jsonSize } from './json-content.ts';
+import { npyContent, npyReplacement, npySize } from './npy-content.ts';
+import { isShownWhole, TextContent, type TextFormat } from './text-content.ts';
+import type { View } from './view-folders.ts';
 
 type Replace = NonNullable<FileInode['replace']>;
 
@@ -17,11 +17,10 @@ interface Made {
 }
 
 /** A tensor's file in a view: its content is made at the first use. */
-class TensorView implements ViewFile {
+class TensorView implements FileInode {
   readonly kind = 'file';
   readonly nodeid: number;
   readonly mtimeMs: number;
-  nlink = 0;
   readonly #tensor: TensorInode;
   readonly #make: (tensor: TensorInode, content: FixedContent) => Made;
   #made: Made | undefined;
@@ -47,8 +46,13 @@ class TensorView implements ViewFile {
     return this.#parts.content;
   }
 
+  /** The names in the model: /checkpoint has no views. */
+  get nlink(): number {
+    return this.#tensor.namesTotal;
+  }
+
   get mode(): number {
-    return this.#parts.replace === undefined ? 0o444 : 0o644;
+    return this.#parts.replace === undefined ? READ_ONLY : 0o644;
   }
 
   get replace(): Replace | undefined {
@@ -60,36 +64,81 @@ class TensorView implements ViewFile {
   }
 }
 
-function view(suffix: string, make: (tensor: TensorInode, content: FixedContent) => Made): View {
-  return { suffix, file: (tensor, nodeid, mtimeMs) => new TensorView(tensor, nodeid, mtimeMs, make) };
+/** `describe` says what `make` would make; it returns false if that must be made first. */
+function view(
+  suffix: string,
+  make: (tensor: TensorInode, content: FixedContent) => Made,
+  describe: View['describe'],
+): View {
+  return {
+    suffix,
+    file: (tensor, nodeid, mtimeMs) => new TensorView(tensor, nodeid, mtimeMs, make),
+    describe,
+  };
+}
+
+function known(into: KnownFile, mode: number, size: number): true {
+  into.mode = mode;
+  into.size = size;
+  into.image = undefined;
+  into.offset = 0;
+  into.readable = false;
+  into.follows = true;
+  into.hasXattrs = true;
+  into.asks = false;
+  return true;
 }
 
 export function npyView(): View {
-  return view('.npy', ({ tensor }, content) => ({
-    content: npyContent(tensor, content),
-    replace: content.writer === undefined ? undefined : npyReplacement(tensor, content),
-  }));
+  return view(
+    '.npy',
+    ({ tensor }, content) => ({
+      content: npyContent(tensor, content),
+      replace: content.writer === undefined ? undefined : npyReplacement(tensor, content),
+    }),
+    ({ tensor }, own, into) => own.image !== undefined && known(into, own.mode, npySize(tensor, own.size)),
+  );
 }
 
 /** The text of elements that are not numbers says so. */
 export function textView(format: TextFormat, limit: number): View {
-  return view(`.${format}`, ({ tensor }, content) => {
-    if (!hasText(tensor.dtype)) {
-      const note = Buffer.from(`# elements of ${tensor.dtype} are not shown as text\n`);
-      return { content: { kind: 'extents', size: note.length, extents: [{ kind: 'inline', bytes: note }] } };
-    }
-    const text = new TextContent(tensor, format, content, limit);
-    const writable = content.writer !== undefined && text.isWhole && content.size > 0;
-    return {
-      content: text,
-      replace: writable ? (staged, update) => text.replace(staged, update) : undefined,
-    };
-  });
+  return view(
+    `.${format}`,
+    ({ tensor }, content) => {
+      if (!hasText(tensor.dtype)) {
+        const note = Buffer.from(`# elements of ${tensor.dtype} are not shown as text\n`);
+        return {
+          content: { kind: 'extents', size: note.length, extents: [{ kind: 'inline', bytes: note }] },
+        };
+      }
+      const text = new TextContent(tensor, format, content, limit);
+      const writable = content.writer !== undefined && text.isWhole && content.size > 0;
+      return {
+        content: text,
+        replace: writable ? (staged, update) => text.replace(staged, update) : undefined,
+      };
+    },
+    ({ tensor }, own, into) => {
+      if (own.image === undefined || !hasText(tensor.dtype)) return false;
+      known(into, isShownWhole(tensor, limit) ? own.mode : READ_ONLY, 0);
+      into.asks = true;
+      return true;
+    },
+  );
 }
 
-/** `namesOf` returns the dotted names of a tensor. */
 export function jsonView(statistics: StatisticsCache): View {
-  return view('.json', (inode, content) => ({
-    content: new JsonContent({ tensor: inode.tensor, content, names: inode, statistics }),
-  }));
+  return view(
+    '.json',
+    (inode, content) => ({
+      content: new JsonContent({ tensor: inode.tensor, content, names: inode, statistics }),
+    }),
+    (named, _own, into) => {
+      known(into, READ_ONLY, jsonSize({ tensor: named.tensor, names: named }));
+      into.readable = true;
+      return true;
+    },
+  );
 }
+
+const READ_ONLY = 0o444;

@@ -11,9 +11,10 @@ import { Views } from './view-folders.ts';
 export interface ViewsSources {
   /** The folder /model, whose tensors are shown. */
   readonly model: DirectoryInode;
+  /** How many folders /model has, with itself, and how many tensors. */
+  readonly folders: number;
+  readonly tensors: number;
   readonly files: TensorFiles;
-  /** No view has more inodes: folders and tensors of /model. */
-  readonly most: number;
   readonly writable: boolean;
   readonly statistics: StatisticsCache;
   /** Larger tensors show only their beginning in txt and csv. */
@@ -21,7 +22,15 @@ export interface ViewsSources {
 }
 
 export function addViewsRoom(table: InodeTable, sources: ViewsSources): void {
-  const { model, files, most, writable, statistics, textElements = DEFAULT_TEXT_ELEMENTS } = sources;
+  const {
+    model,
+    folders,
+    tensors,
+    files,
+    writable,
+    statistics,
+    textElements = DEFAULT_TEXT_ELEMENTS,
+  } = sources;
   const views = {
     npy: npyView(),
     txt: textView('txt', textElements),
@@ -30,9 +39,17 @@ export function addViewsRoom(table: InodeTable, sources: ViewsSources): void {
   };
   const room = table.folder(table.root, 'views');
   for (const [name, view] of Object.entries(views)) {
-    const isWritable = writable && name !== 'json';
-    const block = table.reserve(most, isWritable);
-    const folders = new Views({ table, files, block, view, writable: isWritable });
-    table.linkFolder(room, name, folders.folder(model.nodeid, room.nodeid));
+    const { root } = new Views({
+      table,
+      files,
+      view,
+      writable: writable && name !== 'json',
+      model: model.nodeid,
+      folders,
+      tensors,
+      parent: room.nodeid,
+      path: `/views/${name}`,
+    });
+    table.linkFolder(room, name, root);
   }
 }

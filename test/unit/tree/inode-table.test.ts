@@ -140,9 +140,17 @@ test('names in writable folders are known by nodeid', () => {
   });
   assert.equal(table.isInWritableFolder(at(room, 'layers/0/weight.bin').nodeid), true);
   assert.equal(table.isInWritableFolder(at(table.root, 'sys/version').nodeid), false);
-  const block = table.reserve(2, true);
-  const late = block.make((nodeid, mtimeMs) => ({ nodeid, mtimeMs }) as FileInode);
-  assert.equal(table.isInWritableFolder(late.nodeid), true);
+  const inodes = {
+    make: (_index: number, nodeid: number, mtimeMs: number) => ({ nodeid, mtimeMs }) as FileInode,
+    pathOf: (index: number) => `/late/${index}`,
+  };
+  const first = table.reserve(2, inodes, true);
+  assert.equal(table.isInWritableFolder(first + 1), true);
+  assert.equal(table.made(first + 1), undefined);
+  assert.equal(table.get(first + 1), table.get(first + 1), 'one nodeid is one object');
+  assert.equal(table.get(first + 1)?.nodeid, first + 1);
+  assert.equal(table.pathOf(first + 1), '/late/1');
+  assert.equal(table.get(first + 2), undefined);
 });
 
 function sizeOf({ content }: FileInode): number {
