@@ -19,6 +19,11 @@ export interface ServerChild {
   readonly failed: Promise<Error>;
 }
 
+/**
+ * In MiB, a half of V8's default. Most of what opening a checkpoint makes is kept, so that a larger one costs memory and saves no processor time.
+ */
+const SMALL_YOUNG_GENERATION = '--max-semi-space-size=8';
+
 let prepared: ServerChild | undefined;
 
 /** Starts a child for the `takeServer` that follows. */
@@ -46,7 +51,9 @@ export function dropServer(): void {
 function startServer(): ServerChild {
   const errors = namelessFile();
   try {
-    const child = spawn(process.execPath, [...process.execArgv, ownProgram('cli/mount-process')], {
+    // What the caller asked of Node comes last, and wins.
+    const args = [SMALL_YOUNG_GENERATION, ...process.execArgv, ownProgram('cli/mount-process')];
+    const child = spawn(process.execPath, args, {
       detached: true,
       stdio: ['ignore', 'ignore', errors, 'ipc'],
     });
