@@ -73,6 +73,12 @@ export interface DirectoryInode extends InodeBase {
   readonly fixedNames?: number;
 }
 
+/**
+ * Files can have any 64-bit number of seconds as a time. A tree shows none beyond this one, of the year 144,683, or as long before 1970: its
+ * milliseconds and nanoseconds fit the kernel's messages and the native inode table.
+ */
+export const LATEST_MS = 2 ** 52;
+
 /** What is known of an inode before anybody asks for it. */
 export interface KnownInode {
   nodeid: number;

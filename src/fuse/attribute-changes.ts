@@ -1,4 +1,4 @@
-import type { Inode } from '../inode.ts';
+import { type Inode, LATEST_MS } from '../inode.ts';
 import type { AttrChange, NewTime } from './filesystem.ts';
 
 /** The attributes of an inode that differ from those of the tree. */
@@ -17,8 +17,6 @@ export interface ChangedAttributes {
 
 /** A checkpoint has no place for set-user-id, set-group-id and sticky bits, and no tensor should have them. */
 const KEPT_MODE_BITS = 0o777;
-/** Times can be set to any number of seconds. A time beyond this one, in the year 144,683, would not fit the kernel's messages. */
-const LATEST_MS = 2 ** 52;
 
 /** Changes by chmod, chown and utimens, and the times of files whose bytes changed: kept in memory until the mount ends. */
 export class AttributeChanges {

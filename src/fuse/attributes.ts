@@ -119,9 +119,11 @@ function timesOf(
   if (changed === undefined) return { mtimeMs };
   const { atimeMs = mtimeMs, ctimeMs = mtimeMs, atimeNs, mtimeNs } = changed;
   if (atimeNs === undefined && mtimeNs === undefined) return { mtimeMs, atimeMs, ctimeMs };
+  const modifiedNs = mtimeNs ?? nanoseconds(mtimeMs);
   const exactTimes: ExactTimes = {
-    atimeNs: atimeNs ?? nanoseconds(atimeMs),
-    mtimeNs: mtimeNs ?? nanoseconds(mtimeMs),
+    // An atime that was never set is the mtime, to the nanosecond: a late one may not be rounded up.
+    atimeNs: atimeNs ?? (changed.atimeMs === undefined ? modifiedNs : nanoseconds(atimeMs)),
+    mtimeNs: modifiedNs,
     ctimeNs: nanoseconds(ctimeMs),
   };
   return { mtimeMs, atimeMs, ctimeMs, exactTimes };

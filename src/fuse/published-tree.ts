@@ -184,7 +184,10 @@ export class PublishedTree {
     if (object === undefined) return;
     const attr = this.#options.attributes.attr(object);
     const { mode, uid, gid, size } = attr;
-    table.changeInode(attr.nodeid, mode, uid, gid, size, timesOf(attr));
+    const times = timesOf(attr);
+    // JavaScript answers with the exact time.
+    if (!times.every(Number.isSafeInteger)) table.withdrawInodes(Float64Array.of(attr.nodeid));
+    else table.changeInode(attr.nodeid, mode, uid, gid, size, times);
   }
 
   /** A name in a folder appeared or disappeared. */

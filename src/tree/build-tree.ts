@@ -7,7 +7,7 @@ import { nbytes } from '../checkpoint/tensor.ts';
 import { type DistinctTensors, ViewMap } from '../checkpoint/tensor-views.ts';
 import { modelStrInSlices } from '../checkpoint/torch/module-str.ts';
 import { isTensor } from '../checkpoint/value-children.ts';
-import type { InodeTree } from '../inode.ts';
+import { type InodeTree, LATEST_MS } from '../inode.ts';
 import { StatisticsCache } from '../numbers/statistics-cache.ts';
 import type { Checksums } from '../storage/checksums.ts';
 import type { CommandContent, StoredContent } from '../storage/content.ts';
@@ -66,7 +66,8 @@ export interface BuiltTree {
 
 /** Throws ERR_MLFS_USAGE if `stateDict` names nothing. */
 export function buildTree(checkpoint: Checkpoint, sources: TreeSources): BuiltTree {
-  const mtimeMs = Number(checkpoint.image.base.fingerprint.mtimeNs / 1_000_000n);
+  const modifiedMs = Number(checkpoint.image.base.fingerprint.mtimeNs / 1_000_000n);
+  const mtimeMs = Math.min(Math.max(modifiedMs, -LATEST_MS), LATEST_MS);
   const { editing } = sources;
   const writable = editing !== undefined;
   const table = new InodeTable(mtimeMs, sources.firstNodeid, checkpoint.path);

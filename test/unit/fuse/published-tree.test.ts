@@ -144,6 +144,17 @@ test('chmod and an edit are in the table when they are answered', async () => {
   );
 });
 
+test('an inode with a time that the table cannot hold is answered by JavaScript, and can still be written', async () => {
+  const { table, filesystem, weight, context } = published();
+  const latest = (2n ** 63n - 1n) * 1_000_000_000n;
+  const { attr } = await filesystem.setattr(weight.nodeid, { atime: latest }, context);
+  assert.equal(attr.exactTimes?.atimeNs, latest);
+  assert.equal(table.rows.has(weight.nodeid), false);
+  assert.equal(await filesystem.write(weight.nodeid, 0, 0, Buffer.from([1, 2, 3])), 3);
+  const safe = table.changes.every((change) => change.every(Number.isSafeInteger));
+  assert.equal(safe, true);
+});
+
 test('a file whose lookup JavaScript did not see is invalidated when its bytes change', async () => {
   const { table, filesystem, weight, half, invalidated } = published();
   table.remembered = [half.nodeid];
