@@ -89,6 +89,7 @@ const options = {
 };
 rmSync(made, { recursive: true, force: true });
 const { metafile: first } = await build({ ...options, write: false });
+refuseLateCommonJs(first.inputs);
 const { metafile } = await build({ ...options, plugins: [lateModules(), fewChunks(first.inputs)] });
 copyTypes('index.d.ts');
 writeFileSync(path.join(made, 'third-party-licenses.txt'), licences(Object.keys(metafile.inputs)));
@@ -149,6 +150,18 @@ function lateModules() {
       }));
     },
   };
+}
+
+/** A late import of a package in CommonJS would have `default` and no other name. */
+function refuseLateCommonJs(inputs) {
+  for (const [source, { imports }] of Object.entries(inputs)) {
+    for (const { path: imported, kind } of imports) {
+      if (kind !== 'dynamic-import' || inputs[imported]?.format !== 'cjs') continue;
+      throw new Error(
+        `${source} loads ${imported} late, which is CommonJS: load a file late that exports what is needed of it`,
+      );
+    }
+  }
 }
 
 /** The sources that are loaded with these. */

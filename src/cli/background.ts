@@ -2,12 +2,10 @@
  * Mounts in the background: a detached child serves. This process waits until the child reports that the mount answers, checks the mount
  * itself, and exits.
  */
-import type { ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import { closeSync, fstatSync, readSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { type ErrorCode, MlfsError } from '../errors.ts';
+import { type ErrorCode, MlfsError, messageOf } from '../errors.ts';
 import type { MountOptions } from '../mount/mount-options.ts';
 import type { MountSummary } from '../mount/mounted.ts';
 import { interruptedBy } from './interrupted-by.ts';
@@ -61,7 +59,7 @@ export async function mountInBackground(
       return answer;
     });
     const answer = await interruptedBy(interrupted, answering).catch(async (cause: unknown) => {
-      if (interrupted?.aborted) await endChild(child);
+      if (interrupted?.aborted) await endChild(server);
       throw cause;
     });
     child.disconnect();
@@ -75,9 +73,8 @@ export async function mountInBackground(
 }
 
 /** Without its parent the child takes back what it has mounted and ends, unless it is stopped or waits for what does not answer. */
-async function endChild(child: ChildProcess): Promise<void> {
-  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
-  const ended = once(child, 'exit');
+async function endChild({ process: child, ended }: ServerChild): Promise<void> {
+  if (child.pid === undefined) return;
   if (child.connected) child.disconnect();
   const timer = setTimeout(() => child.kill('SIGKILL'), ENDING_MS);
   await ended;
@@ -85,13 +82,17 @@ async function endChild(child: ChildProcess): Promise<void> {
 }
 
 function askToServe(
-  { process: child, errors, failed }: ServerChild,
+  { process: child, errors, failed, ended }: ServerChild,
   request: ServeRequest,
   notice: (message: string) => void,
 ): Promise<Extract<ServeAnswer, { kind: 'mounted' }>> {
   return new Promise((mounted, reject) => {
     let answered = false;
-    void failed.then(reject);
+    void failed.then((cause) =>
+      reject(
+        new MlfsError('ERR_MLFS_IO', `no serving process can be started: ${messageOf(cause)}`, { cause }),
+      ),
+    );
     child.on('message', (message) => {
       const answer = message as ServeAnswer;
       if (answer.kind === 'notice') {
@@ -102,7 +103,7 @@ function askToServe(
       if (answer.kind === 'mounted') mounted(answer);
       else reject(failureOf(answer));
     });
-    child.on('exit', (code, signal) => {
+    void ended.then(({ code, signal }) => {
       if (answered) return;
       const last = lastWords(errors);
       const how = signal === null ? `exit code ${code}` : signal;
@@ -110,7 +111,8 @@ function askToServe(
         new MlfsError('ERR_MLFS_INTERNAL', `the serving process ended before it mounted (${how})${last}`),
       );
     });
-    child.send(request);
+    // A child that cannot be told anything was not started, or ends: `failed` or `ended` says why.
+    if (child.connected) child.send(request, () => undefined);
   });
 }
 

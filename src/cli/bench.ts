@@ -44,7 +44,7 @@ Example:
 }
 
 async function runBench(checkpoint: string, options: BenchOptions): Promise<void> {
-  const { SingleBar } = await import('cli-progress');
+  const { SingleBar } = await import('./single-bar.ts');
   const { measureThroughput } = await import('../throughput/throughput.ts');
   const interrupted = new AbortController();
   const stop = (signal: NodeJS.Signals) => interrupted.abort(signal);

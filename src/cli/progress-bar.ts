@@ -12,7 +12,7 @@ const SHOW_AFTER_MS = 500;
 /** A progress bar on stderr, if stderr is a terminal. */
 export async function progressBar(what: string): Promise<ProgressBar> {
   if (!process.stderr.isTTY) return { update: () => undefined, stop: () => undefined };
-  const { SingleBar } = await import('cli-progress');
+  const { SingleBar } = await import('./single-bar.ts');
   const bar = new SingleBar({
     format: `${what} {bar} {percentage}%`,
     stream: process.stderr,

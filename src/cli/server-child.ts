@@ -3,7 +3,7 @@
  * command line. A child that is told nothing ends with its parent.
  *
  * Its stderr is a nameless file: it shows the reason when the child dies without a report, and the child does not depend on this process's
- * pipes.
+ * pipes. A temporary folder that is missing or full prevents no mount: stderr is then /dev/null.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs';
@@ -17,6 +17,13 @@ export interface ServerChild {
   readonly errors: number;
   /** Resolves when the child could not be started. */
   readonly failed: Promise<Error>;
+  /** Resolves when the child has ended, also before it was taken. */
+  readonly ended: Promise<ServerEnd>;
+}
+
+export interface ServerEnd {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
 }
 
 /**
@@ -26,9 +33,11 @@ const SMALL_YOUNG_GENERATION = '--max-semi-space-size=8';
 
 let prepared: ServerChild | undefined;
 
-/** Starts a child for the `takeServer` that follows. */
+/** Starts a child for the `takeServer` that follows. If that fails, `takeServer` tries again and throws: not every line comes that far. */
 export function prepareServer(): void {
-  prepared ??= startServer();
+  try {
+    prepared ??= startServer();
+  } catch {}
 }
 
 /** The prepared child, or a new one. */
@@ -49,7 +58,7 @@ export function dropServer(): void {
 }
 
 function startServer(): ServerChild {
-  const errors = namelessFile();
+  const errors = fileForErrors();
   try {
     // What the caller asked of Node comes last, and wins.
     const args = [SMALL_YOUNG_GENERATION, ...process.execArgv, ownProgram('cli/mount-process')];
@@ -57,10 +66,23 @@ function startServer(): ServerChild {
       detached: true,
       stdio: ['ignore', 'ignore', errors, 'ipc'],
     });
-    return { process: child, errors, failed: new Promise((failed) => child.once('error', failed)) };
+    return {
+      process: child,
+      errors,
+      failed: new Promise((failed) => child.once('error', failed)),
+      ended: new Promise((ended) => child.once('exit', (code, signal) => ended({ code, signal }))),
+    };
   } catch (cause) {
     closeSync(errors);
     throw cause;
+  }
+}
+
+function fileForErrors(): number {
+  try {
+    return namelessFile();
+  } catch {
+    return openSync('/dev/null', 'r+');
   }
 }
 

@@ -53,7 +53,7 @@ async function verify(path: string, options: VerifyOptions): Promise<void> {
 /** A progress bar on stderr, if stderr is a terminal. */
 async function showProgress(): Promise<{ update(progress: VerifyProgress): void; stop(): void }> {
   if (!process.stderr.isTTY) return { update: () => undefined, stop: () => undefined };
-  const { SingleBar } = await import('cli-progress');
+  const { SingleBar } = await import('./single-bar.ts');
   const bar = new SingleBar({
     format: '{bar} {percentage}% {entry}',
     stream: process.stderr,

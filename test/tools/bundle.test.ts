@@ -4,6 +4,7 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { DEBIAN_PYTHON, requires } from '../support/requires.ts';
 import { output, run } from '../support/run.ts';
 
 const PROJECT = fileURLToPath(new URL('../..', import.meta.url));
@@ -96,6 +97,25 @@ test('each part that is loaded when it is needed may be the first to be loaded',
     assert.equal(code, 0, `${file}: ${stderr}`);
   }
 });
+
+test(
+  'the commands with a progress bar work from the bundle on a terminal',
+  requires('fuse', 'addon'),
+  async () => {
+    const drive = fileURLToPath(new URL('../support/drive-terminal.py', import.meta.url));
+    const checkpoint = join(PROJECT, 'test/fixtures/torch-2.13/checkpoint.pt');
+    for (const [words, code, said] of [
+      [['verify', checkpoint], 0, /every CRC-32 is right/],
+      [['seal', checkpoint], 0, /^[0-9a-f]{64} {2}model/m],
+      [['bench', '--seconds', '1', checkpoint], 0, /mount: served by/],
+      [['bench', '/nonexistent.pt'], 1, /mlfs: \/nonexistent\.pt: /],
+    ] as const) {
+      const shown = await run(DEBIAN_PYTHON, [drive, '[]', process.execPath, MAIN, ...words]);
+      assert.equal(shown.code, code, shown.stdout + shown.stderr);
+      assert.match(shown.stdout, said);
+    }
+  },
+);
 
 test('an error of the bundle names files and lines of src/ under MLFS_DEBUG and under --enable-source-maps', async () => {
   for (const [options, env] of [
