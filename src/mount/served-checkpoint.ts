@@ -22,7 +22,6 @@ import { type EditingOptions, WritableCheckpoint } from '../targets/writable-che
 import type { Log } from '../telemetry/log.ts';
 import type { BuiltTree, TreeEditing } from '../tree/build-tree.ts';
 import { type BaseState, isSameState } from './base-watch.ts';
-import { collectOpeningGarbage } from './opening-garbage.ts';
 
 /** What was opened: with edits, or read-only. */
 export interface OpenedFile {
@@ -88,7 +87,6 @@ export class ServedCheckpoint {
   static async open(options: ServedOptions): Promise<ServedCheckpoint> {
     const opened = await openFile(options);
     try {
-      await collectOpeningGarbage(opened.checkpoint);
       return new ServedCheckpoint(options, opened);
     } catch (cause) {
       await opened.close();
