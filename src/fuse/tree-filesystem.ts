@@ -151,7 +151,9 @@ export class TreeFilesystem implements Filesystem {
       hidden: this.#hidden,
       readOnly,
       isKnown: (nodeid) => inodes.tree.isKnown(nodeid),
+      isPresent: (nodeid) => inodes.tree.has(nodeid),
       made: (nodeid) => inodes.made(nodeid),
+      log,
     });
     changes.onChange = (nodeid) => this.#published.changed(nodeid, () => inodes.find(nodeid));
     inodes.countedElsewhere = (nodeid) => this.#published.counts(nodeid);
