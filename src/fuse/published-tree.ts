@@ -86,6 +86,11 @@ export class PublishedTree {
     return this.#table !== undefined && nodeid < this.#table.limit && this.#table.references(nodeid) > 0;
   }
 
+  /** The inodes to which the kernel got first references without JavaScript since the last call. */
+  news(): Iterable<number> {
+    return this.#table?.takeRemembered() ?? [];
+  }
+
   /**
    * Puts in everything that is known of a tree except its root. Yields between parts. A tree that cannot be put in is served without the table.
    */
@@ -314,7 +319,7 @@ export class PublishedTree {
     } = inode;
     const flags =
       (readable ? INODE.READABLE : 0) |
-      (follows ? INODE.TELL : 0) |
+      (follows && !this.#options.readOnly ? INODE.TELL : 0) |
       (hasXattrs ? 0 : INODE.NO_XATTRS) |
       (asks ? INODE.ASK : 0);
     const type = fileMode({ kind: isDirectory ? 'directory' : 'file', mode } as Attr);

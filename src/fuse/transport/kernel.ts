@@ -30,8 +30,8 @@ import {
 import { unmountPath } from './unmount.ts';
 
 /**
- * The default transport: the addon's threads read the FUSE device, answer READ of published extents themselves, and pass every other message
- * to the Dispatcher. As root the device is mounted by mount(2), otherwise by fusermount3.
+ * The default transport: the addon's threads read the FUSE device, answer READ of published extents and what the inode table knows themselves,
+ * and pass every other message to the Dispatcher. As root the device is mounted by mount(2), otherwise by fusermount3.
  */
 export const kernelTransport: Transport = {
   name: 'kernel',
@@ -199,7 +199,9 @@ class KernelSession implements TransportSession {
           closed.resolve();
         },
         (nodeids) => {
-          if (!session.#ended) dispatcher.forgotten(nodeids);
+          if (session.#ended) return;
+          filesystem.takeNews?.();
+          dispatcher.forgotten(nodeids);
         },
       );
     } catch (cause) {

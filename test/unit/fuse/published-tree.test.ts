@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { NativeInodes } from '../../../src/fuse/native-inodes.ts';
+import { TreeFilesystem } from '../../../src/fuse/tree-filesystem.ts';
 import { unknownInode } from '../../../src/inode.ts';
 import { INODE, INODE_FIELDS, LISTING } from '../../../src/storage/native.ts';
 import { InodeTable } from '../../../src/tree/inode-table.ts';
@@ -164,6 +165,22 @@ test('a file whose lookup JavaScript did not see is invalidated when its bytes c
   table.counted.set(half.nodeid, 1);
   await filesystem.write(weight.nodeid, 0, 500, Buffer.from([9, 9, 9]));
   assert.deepEqual(invalidated, [half.nodeid]);
+});
+
+test('an inode that nobody refers to any more is not followed, whatever was reported of it', async () => {
+  const { table, filesystem, weight, half, invalidated } = published();
+  table.remembered = [half.nodeid];
+  filesystem.takeNews();
+  assert.deepEqual(table.remembered, []);
+  await filesystem.write(weight.nodeid, 0, 500, Buffer.from([9, 9, 9]));
+  assert.deepEqual(invalidated, []);
+});
+
+test('references are not reported where nothing changes', () => {
+  const { tree } = writableTree();
+  const table = new FakeTable();
+  new TreeFilesystem(tree, { readOnly: true }).publishIn(table);
+  for (const [nodeid, row] of table.rows) assert.equal((row[7] ?? 0) & INODE.TELL, 0, `${nodeid}`);
 });
 
 test('a plain file is touched by every change of its bytes, and invalidated if the kernel has it', async () => {
