@@ -1,4 +1,4 @@
-// The only file that knows N-API: arguments in, errors out, and the bridge from session threads to JavaScript.
+// The addon for N-API: arguments in, errors out, and the bridge from session threads to JavaScript. Only the files *_binding.cc know N-API, too.
 
 #include <fcntl.h>
 #include <napi.h>

@@ -32,8 +32,10 @@ InodeTable::Leaf::~Leaf() {
   }
 }
 
-InodeTable::InodeTable(Epochs& epochs)
-    : epochs_(epochs), root_(static_cast<std::atomic<Leaf*>*>(calloc(kRootSize, sizeof(std::atomic<Leaf*>)))) {
+InodeTable::InodeTable(Epochs& epochs, const PublishedTable<FileLayout>* layouts)
+    : epochs_(epochs),
+      layouts_(layouts),
+      root_(static_cast<std::atomic<Leaf*>*>(calloc(kRootSize, sizeof(std::atomic<Leaf*>)))) {
   if (root_ == nullptr) throw std::bad_alloc();
 }
 
@@ -64,7 +66,9 @@ const InodeRow* InodeTable::find(uint64_t nodeid) const {
 
 const DirectoryListing* InodeTable::listing(uint64_t nodeid) const {
   const Slot* of = slot(nodeid);
-  return of == nullptr ? nullptr : of->listing.load(std::memory_order_seq_cst);
+  const InodeRow* row = of == nullptr ? nullptr : of->row.load(std::memory_order_seq_cst);
+  if (of == nullptr || (row != nullptr && row->has(InodeRow::kWithdrawn))) return nullptr;
+  return of->listing.load(std::memory_order_seq_cst);
 }
 
 bool InodeTable::add_reference(uint64_t nodeid, bool tells) {
@@ -84,7 +88,9 @@ bool InodeTable::drop_references(uint64_t nodeid, uint64_t count, bool tells) {
   while (!of->references.compare_exchange_weak(held, held - std::min(held, count), std::memory_order_seq_cst)) {
   }
   const bool last = held > 0 && held <= count;
-  if (last && tells && (row->has(InodeRow::kTell) || row->has(InodeRow::kWithdrawn))) {
+  if (!last || !tells) return true;
+  const bool has_layout = layouts_ != nullptr && layouts_->find(nodeid) != nullptr;
+  if (has_layout || row->has(InodeRow::kTell) || row->has(InodeRow::kWithdrawn)) {
     news_->last_reference(static_cast<uint32_t>(nodeid));
   }
   return true;

@@ -7,7 +7,9 @@
 
 #include "directory_listing.h"
 #include "epochs.h"
+#include "file_layout.h"
 #include "inode_row.h"
+#include "published_table.h"
 #include "reference_news.h"
 #include "tree_defaults.h"
 
@@ -25,7 +27,8 @@ class InodeTable {
   /// Largest nodeid + 1. Scratch files and joined file systems have higher nodeids.
   static constexpr uint64_t kCapacity = uint64_t{1} << 28;
 
-  explicit InodeTable(Epochs& epochs);
+  /// `layouts`: the last reference of an inode that has one is reported, too, so that it can be withdrawn.
+  explicit InodeTable(Epochs& epochs, const PublishedTable<FileLayout>* layouts = nullptr);
   ~InodeTable();
   InodeTable(const InodeTable&) = delete;
   InodeTable& operator=(const InodeTable&) = delete;
@@ -34,6 +37,7 @@ class InodeTable {
 
   /// Null for an inode that is not here or was withdrawn.
   const InodeRow* find(uint64_t nodeid) const;
+  /// The same for the names of a folder, which are withdrawn with it.
   const DirectoryListing* listing(uint64_t nodeid) const;
   /// Null until they are known.
   const TreeDefaults* defaults() const { return defaults_.load(std::memory_order_seq_cst); }
@@ -42,7 +46,8 @@ class InodeTable {
 
   /// False if the inode never had a row: the caller counts the reference. `tells` reports a first reference.
   bool add_reference(uint64_t nodeid, bool tells);
-  /// The same for references that the kernel dropped. `tells` reports the last one of inodes that are told, and of withdrawn ones.
+  /// The same for references that the kernel dropped. `tells` reports the last one of inodes that are told, that were
+  /// withdrawn, or that have a layout.
   bool drop_references(uint64_t nodeid, uint64_t count, bool tells);
   uint64_t references(uint64_t nodeid) const;
   const std::shared_ptr<ReferenceNews>& news() const { return news_; }
@@ -83,6 +88,7 @@ class InodeTable {
   void replace_row(Slot& slot, std::unique_ptr<const InodeRow> row);
 
   Epochs& epochs_;
+  const PublishedTable<FileLayout>* layouts_;
   /// Zeroed by calloc, so that the parts that are never used take no memory.
   std::atomic<Leaf*>* root_;
   std::atomic<const TreeDefaults*> defaults_{nullptr};

@@ -114,7 +114,7 @@ Session::Session(Descriptor device, const SessionOptions& options)
       comparison_(options.compare ? std::make_unique<AnswerComparison>() : nullptr),
       epochs_(options.threads + 1),  // and the near server
       layouts_(epochs_),
-      inodes_(epochs_),
+      inodes_(epochs_, &layouts_),
       notifier_(device_.get()),
       view_opens_(std::make_shared<ViewOpens>(ViewOpens::Connection{
           .device = device_.get(),

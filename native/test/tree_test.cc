@@ -410,9 +410,33 @@ void references_of_many_threads_add_up() {
   CHECK(table.references(9) == 20000);
 }
 
+void the_last_reference_of_an_inode_with_a_layout_is_reported() {
+  Epochs epochs(1);
+  PublishedTable<FileLayout> layouts(epochs);
+  InodeTable table(epochs, &layouts);
+  add(table, 9, row(kFile, 1, InodeRow::kReadable));
+  table.add_reference(9, true);
+  table.drop_references(9, 1, true);
+  CHECK(table.news()->take_forgotten().empty());
+  table.add_reference(9, true);
+  layouts.publish(9, std::make_unique<const FileLayout>(std::vector<Extent>{}, std::vector<uint8_t>{}));
+  table.drop_references(9, 1, true);
+  CHECK(table.news()->take_forgotten() == std::vector<uint32_t>{9});
+}
+
+void the_names_of_a_withdrawn_folder_are_withdrawn_with_it() {
+  Scene scene;
+  CHECK(scene.lookup(1, "none") == Outcome::kReply);
+  scene.table.withdraw(1);
+  CHECK(scene.lookup(1, "none") == Outcome::kForward);
+  CHECK(scene.lookup(1, "a") == Outcome::kForward);
+}
+
 }  // namespace
 
 int main() {
+  the_last_reference_of_an_inode_with_a_layout_is_reported();
+  the_names_of_a_withdrawn_folder_are_withdrawn_with_it();
   names_are_found_in_listings_of_any_size();
   readers_that_look_into_a_large_listing_at_once_find_the_same();
   a_listing_goes_on_after_any_offset();

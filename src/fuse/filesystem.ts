@@ -93,6 +93,8 @@ export interface Filesystem {
   readonly namesVersion: number;
   /** Called once by a transport with an inode table, before the first request: puts in what is known. */
   publishIn?(table: NativeInodes): void;
+  /** Takes up what that table reports of references: the reports wait in it. Called whenever inodes were forgotten. */
+  takeNews?(): void;
   /** Called once by a transport with `notify`, before the first request. */
   connect(notifier: Notifier): void;
 }

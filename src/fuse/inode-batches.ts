@@ -51,6 +51,11 @@ export class RowBatch {
     this.#length = at;
   }
 
+  /** Forgets what was added since the last flush. */
+  drop(): void {
+    this.#length = 0;
+  }
+
   flush(): void {
     const length = this.#length;
     // Also if it throws, for the next use.
@@ -88,6 +93,12 @@ export class ListingBatch {
     this.#numbers[this.#length++] = nodeid;
     this.#numbers[this.#length++] = ++this.#offset;
     this.#numbers[this.#length++] = this.#addName(name);
+  }
+
+  /** Forgets what was added since the last flush. */
+  drop(): void {
+    this.#length = 0;
+    this.#nameBytes = 0;
   }
 
   flush(): void {

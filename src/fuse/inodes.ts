@@ -11,6 +11,9 @@ import {
 /**
  * Every inode that a request may name: the inodes of the tree, scratch files and folders, and the inodes of replaced trees as long as the
  * kernel refers to them. The root is nodeid 1 in every tree.
+ *
+ * Who counts: the inode table counts the references to inodes that have or had a row, KnownInodes those to all others; here is only which inodes
+ * of KnownInodes have any.
  */
 export class Inodes {
   #tree: InodeTree;

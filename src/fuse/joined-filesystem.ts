@@ -97,6 +97,10 @@ class JoinedFilesystem implements Filesystem {
     this.#tree.filesystem.publishIn?.(table);
   }
 
+  takeNews(): void {
+    this.#tree.filesystem.takeNews?.();
+  }
+
   connect(notifier: Notifier): void {
     this.#tree.filesystem.connect(notifier);
     for (const { filesystem, base } of this.#grafts) {

@@ -3,9 +3,9 @@ import type { Filesystem } from './filesystem.ts';
 import type { DispatcherHooks } from './hooks.ts';
 
 /**
- * What the kernel knows: how many references it holds to each inode that the transport does not count itself, and which inodes' extents the data plane has. LOOKUP and READDIRPLUS add
- * references, and FORGET removes them; an inode without references is withdrawn. The kernel holds a reference to every open file, so no inode
- * is withdrawn while it is read.
+ * What the kernel knows: how many references it holds to each inode that the transport does not count itself, and which inodes' extents the data
+ * plane has. LOOKUP and READDIRPLUS add references, and FORGET removes them. The extents of an inode without references are withdrawn. The kernel
+ * holds a reference to every open file, so nothing is withdrawn while it is read.
  */
 export class KnownInodes {
   readonly #filesystem: Filesystem;

@@ -1,14 +1,15 @@
 /**
  * Puts a tree into the native inode table, so that LOOKUP, GETATTR, READDIR and OPEN of it do not come to JavaScript: all inodes whose
- * answers are known before anybody asks, and the names in their folders.
+ * answers are known before anybody asks, documents with the size that they had last, and the names in their folders.
  *
  * Invariants:
  * - A row is there before the kernel gets its first reference to the inode: at the mount, or when the folder in which it lies is first asked for.
- * - What changes by itself (documents, logs, files that are laid out later) has no row, and the listing of its folder is not complete: requests
- *   about it come to JavaScript.
+ * - What changes by itself (logs, other documents, files that are laid out later) has no row, and the listing of its folder is not complete:
+ *   requests about it come to JavaScript.
  * - A folder with scratch files, or with hidden names, has no listing. It is listed again some time after the last of them is gone.
  * - A change of an inode's attributes is in the table before the request that made it is answered.
  */
+import { messageOf } from '../errors.ts';
 import {
   type DirectoryInode,
   describeFile,
@@ -39,8 +40,17 @@ export interface PublishedTreeOptions {
   readonly readOnly: boolean;
   /** Whether the present tree put in an inode of its own accord. */
   readonly isKnown: (nodeid: number) => boolean;
+  /** Whether an inode is of the present tree. */
+  readonly isPresent: (nodeid: number) => boolean;
   /** The object of an inode, if there is one. */
   readonly made: (nodeid: number) => Inode | undefined;
+  /** Receives a line when something could not be put in. */
+  readonly log: (message: string) => void;
+}
+
+interface Batches {
+  readonly rows: RowBatch;
+  readonly listings: ListingBatch;
 }
 
 /** How often it is looked whether folders have only their own names again: editors make and remove several files one after the other. */
@@ -50,7 +60,7 @@ export class PublishedTree {
   readonly #options: PublishedTreeOptions;
   #table: NativeInodes | undefined;
   /** For what is put in within one turn of the event loop: thousands of folders are put in one by one, and the batches have large buffers. */
-  #batches: { readonly rows: RowBatch; readonly listings: ListingBatch } | undefined;
+  #batches: Batches | undefined;
   /** Folders whose listings were withdrawn because names in them changed. */
   readonly #unsettled = new Set<DirectoryInode>();
   #timer: NodeJS.Timeout | undefined;
@@ -76,10 +86,27 @@ export class PublishedTree {
     return this.#table !== undefined && nodeid < this.#table.limit && this.#table.references(nodeid) > 0;
   }
 
-  /** Puts in everything that is known of a tree except its root. Yields between parts. */
+  /** The inodes to which the kernel got first references without JavaScript since the last call. */
+  news(): Iterable<number> {
+    return this.#table?.takeRemembered() ?? [];
+  }
+
+  /**
+   * Puts in everything that is known of a tree except its root. Yields between parts. A tree that cannot be put in is served without the table.
+   */
   *publish(tree: InodeTree): Generator<void> {
     const table = this.#table;
     if (table === undefined || tree.nextNodeid > table.limit) return;
+    try {
+      yield* this.#publish(tree, table);
+    } catch (cause) {
+      this.#failed(cause);
+      table.withdrawAll(tree.firstNodeid, tree.nextNodeid - tree.firstNodeid);
+      table.hold(tree, new Set());
+    }
+  }
+
+  *#publish(tree: InodeTree, table: NativeInodes): Generator<void> {
     const images = new Map<Image, number>();
     const rows = new RowBatch(table);
     const { changes } = this.#options;
@@ -96,7 +123,7 @@ export class PublishedTree {
     rows.flush();
     const listings = new ListingBatch(table);
     yield* tree.listings({
-      folder: (nodeid, count, complete) => listings.folder(nodeid, complete ? COMPLETE : 0, count),
+      folder: (nodeid, count, complete) => listings.folder(nodeid, complete ? ALL_NAMES : 0, count),
       entry: (name, nodeid) => listings.add(name, nodeid),
     });
     listings.flush();
@@ -109,7 +136,16 @@ export class PublishedTree {
   publishRoot({ root }: InodeTree): void {
     const table = this.#table;
     if (table === undefined || this.#batches === undefined) return;
-    const { rows, listings } = this.#batches;
+    try {
+      this.#publishRoot(root, table, this.#batches);
+    } catch (cause) {
+      this.#failed(cause);
+      // The names of a former tree.
+      table.withdrawListing(ROOT_NODEID);
+    }
+  }
+
+  #publishRoot(root: DirectoryInode, table: NativeInodes, { rows, listings }: Batches): void {
     const { changes } = this.#options;
     const inode = describe(root) as KnownInode;
     this.#addRow(rows, inode, table.roomNumber(''), changes.mtimeMs(ROOT_NODEID, root.mtimeMs), NO_FILE);
@@ -153,48 +189,66 @@ export class PublishedTree {
     if (directory.nodeid >= table.limit) return;
     const { rows, listings } = this.#batches;
     const { changes, made } = this.#options;
-    const number = table.roomNumber(room(directory.nodeid));
     const differ: Inode[] = [];
     let isListed = true;
-    directory.tellAhead({
-      inode: (known) => {
-        this.#addRow(rows, known, number, changes.mtimeMs(known.nodeid, directory.mtimeMs), NO_FILE);
-        const object = made(known.nodeid);
-        if (object !== undefined && (known.asks || changes.of(known.nodeid) !== undefined))
-          differ.push(object);
-      },
-      folder: (nodeid, count, complete) => {
-        isListed = !this.#isUnsettled(nodeid);
-        if (isListed) listings.folder(nodeid, complete ? COMPLETE : 0, count);
-      },
-      entry: (name, nodeid) => {
-        if (isListed) listings.add(name, nodeid);
-      },
-    });
-    rows.flush();
-    for (const object of differ) this.changed(object.nodeid, () => object);
-    listings.flush();
+    try {
+      const number = table.roomNumber(room(directory.nodeid));
+      directory.tellAhead({
+        inode: (known) => {
+          const { nodeid, asks } = known;
+          const object = made(nodeid);
+          const differs = object !== undefined && changes.of(nodeid) !== undefined;
+          // An inode with names in several folders may have a row, and a reader must not see it without the changes.
+          if (differs && this.changed(nodeid, () => object)) return;
+          this.#addRow(rows, known, number, changes.mtimeMs(nodeid, directory.mtimeMs), NO_FILE);
+          if (differs || (object !== undefined && asks)) differ.push(object);
+        },
+        folder: (nodeid, count, complete) => {
+          isListed = !this.#isUnsettled(nodeid);
+          if (isListed) listings.folder(nodeid, complete ? ALL_NAMES : 0, count);
+        },
+        entry: (name, nodeid) => {
+          if (isListed) listings.add(name, nodeid);
+        },
+      });
+      rows.flush();
+      for (const object of differ) this.changed(object.nodeid, () => object);
+      listings.flush();
+    } catch (cause) {
+      // What has no row or no listing is JavaScript's to answer.
+      this.#failed(cause);
+      rows.drop();
+      listings.drop();
+    }
   }
 
-  /** The attributes of an inode changed. */
-  changed(nodeid: number, find: () => Inode | undefined): void {
+  /** The attributes of an inode changed. Returns false if it has no row. Never throws: the change is made, whatever the table holds. */
+  changed(nodeid: number, find: () => Inode | undefined): boolean {
     const table = this.#table;
-    if (table === undefined || nodeid >= table.limit) return;
+    if (table === undefined || nodeid >= table.limit) return false;
     const object = find();
-    if (object === undefined) return;
+    if (object === undefined) return false;
     const attr = this.#options.attributes.attr(object);
     const { mode, uid, gid, size } = attr;
     const times = timesOf(attr);
+    if (times.every(Number.isSafeInteger)) {
+      try {
+        return table.changeInode(attr.nodeid, mode, uid, gid, size, times);
+      } catch (cause) {
+        this.#failed(cause);
+      }
+    }
     // JavaScript answers with the exact time.
-    if (!times.every(Number.isSafeInteger)) table.withdrawInodes(Float64Array.of(attr.nodeid));
-    else table.changeInode(attr.nodeid, mode, uid, gid, size, times);
+    table.withdrawInodes(Float64Array.of(attr.nodeid));
+    return true;
   }
 
   /** A name in a folder appeared or disappeared. */
   namesChanged(directory: DirectoryInode): void {
     const table = this.#table;
     if (table === undefined || directory.nodeid >= table.limit) return;
-    if (this.#unsettled.has(directory)) return;
+    // Requests about a former tree are not answered from the table.
+    if (this.#unsettled.has(directory) || !this.#options.isPresent(directory.nodeid)) return;
     this.#unsettled.add(directory);
     table.withdrawListing(directory.nodeid);
     this.#timer ??= setTimeout(() => this.#settle(), SETTLED_MS).unref();
@@ -203,6 +257,12 @@ export class PublishedTree {
   /** Another tree is shown: nothing of the former one is listed again. */
   forgetNames(): void {
     this.#unsettled.clear();
+  }
+
+  #failed(cause: unknown): void {
+    this.#options.log(
+      `the inode table could not be filled, requests take the slower way: ${messageOf(cause)}`,
+    );
   }
 
   #isUnsettled(nodeid: number): boolean {
@@ -226,7 +286,7 @@ export class PublishedTree {
     const { listings } = this.#batches;
     const isComplete =
       nodeid !== ROOT_NODEID && [...children.values()].every((child) => this.#isKnown(child));
-    listings.folder(nodeid, isComplete ? COMPLETE : 0, children.size);
+    listings.folder(nodeid, isComplete ? ALL_NAMES : 0, children.size);
     for (const [name, child] of children) listings.add(name, child.nodeid);
     listings.flush();
   }
@@ -259,7 +319,7 @@ export class PublishedTree {
     } = inode;
     const flags =
       (readable ? INODE.READABLE : 0) |
-      (follows ? INODE.TELL : 0) |
+      (follows && !this.#options.readOnly ? INODE.TELL : 0) |
       (hasXattrs ? 0 : INODE.NO_XATTRS) |
       (asks ? INODE.ASK : 0);
     const type = fileMode({ kind: isDirectory ? 'directory' : 'file', mode } as Attr);
@@ -268,7 +328,7 @@ export class PublishedTree {
   }
 }
 
-const COMPLETE = LISTING.COMPLETE | LISTING.ABSENCE_LASTS;
+const ALL_NAMES = LISTING.COMPLETE | LISTING.ABSENCE_LASTS;
 const NODEIDS_A_SLICE = 1024;
 /** No inode: of it only the times that hold for all are asked. */
 const NO_NODEID = 0;

@@ -1,5 +1,5 @@
 import { type ErrnoName, errno } from '../errors.ts';
-import type { DirectoryInode, FileInode, Inode, InodeTree } from '../inode.ts';
+import { type DirectoryInode, type FileInode, type Inode, type InodeTree, ROOT_NODEID } from '../inode.ts';
 import type { Layout } from '../storage/content.ts';
 import { atOnce, inSlices } from '../storage/in-slices.ts';
 import { AttributeChanges } from './attribute-changes.ts';
@@ -113,7 +113,7 @@ export class TreeFilesystem implements Filesystem {
       attributes: changes,
       plainFiles: () => inodes.tree.plainFiles,
       plainMtimeMs: () => inodes.tree.mtimeMs,
-      takeNews: () => this.#takeNews(),
+      takeNews: () => this.takeNews(),
       isReferenced: (nodeid) => inodes.isReferenced(nodeid),
     });
     const writing = new Writing({
@@ -151,7 +151,9 @@ export class TreeFilesystem implements Filesystem {
       hidden: this.#hidden,
       readOnly,
       isKnown: (nodeid) => inodes.tree.isKnown(nodeid),
+      isPresent: (nodeid) => inodes.tree.has(nodeid),
       made: (nodeid) => inodes.made(nodeid),
+      log,
     });
     changes.onChange = (nodeid) => this.#published.changed(nodeid, () => inodes.find(nodeid));
     inodes.countedElsewhere = (nodeid) => this.#published.counts(nodeid);
@@ -197,6 +199,11 @@ export class TreeFilesystem implements Filesystem {
     this.#publishStatfs();
   }
 
+  takeNews(): void {
+    for (const nodeid of this.#published.news())
+      if (this.#inodes.isReferenced(nodeid)) this.remember(nodeid, true);
+  }
+
   /**
    * Shows another tree from now on. Its nodeids differ from those of earlier trees, which stay for programs that hold their inodes. Resolves
    * when the kernel has dropped the old names.
@@ -213,9 +220,8 @@ export class TreeFilesystem implements Filesystem {
     this.#published.forgetNames();
     this.#namesVersion++;
     await inSlices(this.#published.withdraw(former));
-    const root = { nodeid: 1, offset: 0, length: 0 };
-    const invalidations: Invalidation[] = [{ kind: 'pages', ...root }];
-    for (const name of names) invalidations.push({ kind: 'name', parent: root.nodeid, name });
+    const invalidations: Invalidation[] = [{ kind: 'pages', nodeid: ROOT_NODEID, offset: 0, length: 0 }];
+    for (const name of names) invalidations.push({ kind: 'name', parent: ROOT_NODEID, name });
     await this.#invalidations.settle(this.#invalidations.send(invalidations));
   }
 
@@ -472,10 +478,6 @@ export class TreeFilesystem implements Filesystem {
     if (!this.#readOnly) this.#takeNews();
     this.#published.entered(directory, (of) => this.#inodes.roomOf(of));
     return directory;
-  }
-
-  #takeNews(): void {
-    for (const nodeid of this.#published.table?.takeRemembered() ?? []) this.remember(nodeid, true);
   }
 
   #publishStatfs(): void {

@@ -207,7 +207,7 @@ export const INODE_FIELDS = 11;
 export const INODE = {
   /** OPEN with O_RDONLY needs no handle, and the kernel keeps the pages. READ is answered from the row's file, or from what was published. */
   READABLE: 1,
-  /** `takeRemembered` and `onForgotten` report the first and the last reference. */
+  /** `takeRemembered` and `onForgotten` report the first and the last reference; the last one also of withdrawn rows and of published extents. */
   TELL: 2,
   /** There are no attributes in the namespace `user.`. */
   NO_XATTRS: 4,
@@ -280,8 +280,6 @@ export interface NativeTreeDefaults {
   readonly readOnly: boolean;
   /** How long the kernel may keep names and attributes. */
   readonly keepMs: number;
-  /** Whether other users may enter; the answers do not depend on it. */
-  readonly shared?: boolean;
   /** Whether NO_OPENDIR_SUPPORT was agreed. While it is unknown OPENDIR becomes a message. */
   readonly noOpendir?: boolean;
 }

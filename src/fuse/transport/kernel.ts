@@ -5,7 +5,13 @@ import type { ViewSlots } from '../../kernel-view/view-slot.ts';
 import { type Extent, extentLength } from '../../storage/extent.ts';
 import type { Image } from '../../storage/image.ts';
 import { deviceNumberOf } from '../../storage/mount-table.ts';
-import { loadNative, type NativeAddon, type NativeSession, nativeLoadError } from '../../storage/native.ts';
+import {
+  loadNative,
+  type NativeAddon,
+  type NativeKernelView,
+  type NativeSession,
+  nativeLoadError,
+} from '../../storage/native.ts';
 import { Dispatcher } from '../dispatcher.ts';
 import type { Filesystem } from '../filesystem.ts';
 import { INIT_FLAGS } from '../protocol/init.ts';
@@ -24,8 +30,8 @@ import {
 import { unmountPath } from './unmount.ts';
 
 /**
- * The default transport: the addon's threads read the FUSE device, answer READ of published extents themselves, and pass every other message
- * to the Dispatcher. As root the device is mounted by mount(2), otherwise by fusermount3.
+ * The default transport: the addon's threads read the FUSE device, answer READ of published extents and what the inode table knows themselves,
+ * and pass every other message to the Dispatcher. As root the device is mounted by mount(2), otherwise by fusermount3.
  */
 export const kernelTransport: Transport = {
   name: 'kernel',
@@ -113,6 +119,7 @@ class KernelSession implements TransportSession {
       });
     }
     const threads = Math.max(2, Math.min(4, availableParallelism()));
+    const maxPages = await maxPagesAllowed();
     const device = openDevice(addon, { ...options, defaultPermissions: kernelChecks(options) });
     const tableMode = inodeTableMode(options);
     const native = new addon.Session(device, {
@@ -160,39 +167,50 @@ class KernelSession implements TransportSession {
       },
       limits: {
         maxWriteBytes: DEFAULT_MAX_PAGES * PAGE_BYTES,
-        maxPages: await maxPagesAllowed(),
+        maxPages,
         maxReadaheadBytes: READAHEAD_KIB * 1024,
         maxBackground: threads * BACKGROUND_PER_THREAD,
         passthrough: passthrough.wanted,
       },
     });
-    // Before the first OPEN, because all opens are counted.
-    const { expectView } = options;
-    const firstView = expectView && native.expectView(expectView.first, expectView.end);
-    const notifier = new KernelNotifier(native, options.onWarning);
-    filesystem.connect(notifier);
-    if (session.#table !== undefined) filesystem.publishIn?.(session.#table);
-    native.start(
-      (message) => dispatcher.handle(message),
-      (number, errno) => notifier.notified(number, errno),
-      (errno) => {
-        session.#images.stop();
-        notifier.end();
-        initialized.reject(
-          new MlfsError(
-            'ERR_MLFS_FUSE',
-            `${options.mountpoint}: the session ended before it began (errno ${errno})`,
-          ),
-        );
-        dispatcher.end();
-        for (const difference of native.takeDifferences()) options.onWarning(`inode table: ${difference}`);
-        session.#close();
-        closed.resolve();
-      },
-      (nodeids) => {
-        if (!session.#ended) dispatcher.forgotten(nodeids);
-      },
-    );
+    let firstView: NativeKernelView | undefined;
+    try {
+      // Before the first OPEN, because all opens are counted.
+      const { expectView } = options;
+      if (expectView !== undefined) firstView = native.expectView(expectView.first, expectView.end);
+      const notifier = new KernelNotifier(native, options.onWarning);
+      filesystem.connect(notifier);
+      if (session.#table !== undefined) filesystem.publishIn?.(session.#table);
+      native.start(
+        (message) => dispatcher.handle(message),
+        (number, errno) => notifier.notified(number, errno),
+        (errno) => {
+          session.#images.stop();
+          notifier.end();
+          initialized.reject(
+            new MlfsError(
+              'ERR_MLFS_FUSE',
+              `${options.mountpoint}: the session ended before it began (errno ${errno})`,
+            ),
+          );
+          dispatcher.end();
+          for (const difference of native.takeDifferences()) options.onWarning(`inode table: ${difference}`);
+          session.#close();
+          closed.resolve();
+        },
+        (nodeids) => {
+          if (session.#ended) return;
+          filesystem.takeNews?.();
+          dispatcher.forgotten(nodeids);
+        },
+      );
+    } catch (cause) {
+      // Without threads nobody answers: closing the device ends the connection, and nothing waits for the unmount.
+      session.#images.stop();
+      session.#close();
+      await unmountPath(options.mountpoint, true);
+      throw cause;
+    }
     try {
       await initialized.promise;
     } catch (refusal) {

@@ -16,8 +16,8 @@ interface PublishedImage {
  * The images and journal segments that the data plane knows, by its indexes, and the dirty chunks of each image. A change of an image is
  * published before its caller is told that it happened.
  *
- * Invariants: an image is known exactly as long as an inode whose extents are published is made of it, so that a checkpoint that was replaced
- * does not keep its disk space. A journal segment is known exactly as long as a published chunk has a piece in it.
+ * Invariants: an image is known exactly as long as published extents or the rows of a tree name it, so that a checkpoint that was replaced does
+ * not keep its disk space. A journal segment is known exactly as long as a published chunk has a piece in it.
  */
 export class PublishedImages {
   readonly #native: NativeSession;

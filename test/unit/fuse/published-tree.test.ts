@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { NativeInodes } from '../../../src/fuse/native-inodes.ts';
+import { TreeFilesystem } from '../../../src/fuse/tree-filesystem.ts';
+import { unknownInode } from '../../../src/inode.ts';
 import { INODE, INODE_FIELDS, LISTING } from '../../../src/storage/native.ts';
 import { InodeTable } from '../../../src/tree/inode-table.ts';
 import { PlainFilesByPlace } from '../../../src/tree/plain-files.ts';
@@ -21,8 +23,10 @@ class FakeTable implements NativeInodes {
   remembered: number[] = [];
   dropped: [first: number, count: number][] = [];
   held = new Map<object, number>();
+  full = false;
 
   addInodes(rows: Float64Array): void {
+    if (this.full) throw new Error('no memory');
     for (let at = 0; at < rows.length; at += INODE_FIELDS) {
       const row = [...rows.subarray(at, at + INODE_FIELDS)];
       this.rows.set(row[0] as number, row);
@@ -163,6 +167,22 @@ test('a file whose lookup JavaScript did not see is invalidated when its bytes c
   assert.deepEqual(invalidated, [half.nodeid]);
 });
 
+test('an inode that nobody refers to any more is not followed, whatever was reported of it', async () => {
+  const { table, filesystem, weight, half, invalidated } = published();
+  table.remembered = [half.nodeid];
+  filesystem.takeNews();
+  assert.deepEqual(table.remembered, []);
+  await filesystem.write(weight.nodeid, 0, 500, Buffer.from([9, 9, 9]));
+  assert.deepEqual(invalidated, []);
+});
+
+test('references are not reported where nothing changes', () => {
+  const { tree } = writableTree();
+  const table = new FakeTable();
+  new TreeFilesystem(tree, { readOnly: true }).publishIn(table);
+  for (const [nodeid, row] of table.rows) assert.equal((row[7] ?? 0) & INODE.TELL, 0, `${nodeid}`);
+});
+
 test('a plain file is touched by every change of its bytes, and invalidated if the kernel has it', async () => {
   const { table, tree, image, filesystem, weight, half, invalidated } = published();
   tree.plainFiles = new PlainFilesByPlace(image, { starts: [500], ends: [1000], nodeids: [half.nodeid] });
@@ -190,4 +210,42 @@ test('another tree has its rows before its names lead to it; the former one is d
   table.counted.clear();
   assert.equal(filesystem.serves(tree), false);
   assert.deepEqual(table.dropped, [[tree.firstNodeid, tree.nextNodeid - tree.firstNodeid]]);
+});
+
+test('a tree that does not fit into the table is shown nevertheless, and JavaScript answers', async () => {
+  const { table, filesystem, tree, context, log } = published();
+  const next = new InodeTable(1_800_000_000_000, tree.nextNodeid);
+  const folder = next.room('room', true);
+  table.full = true;
+  await filesystem.replaceTree(next);
+  assert.equal(table.listings.has(1), false, 'the names of the former tree');
+  assert.deepEqual(table.dropped[0], [next.firstNodeid, next.nextNodeid - next.firstNodeid]);
+  const entry = filesystem.lookup(1, 'room');
+  assert.equal('attr' in entry && entry.attr.nodeid, folder.nodeid);
+  assert.match(log.join('\n'), /no memory/);
+  assert.equal((await filesystem.setattr(folder.nodeid, { mode: 0o700 }, context)).attr.mode, 0o700);
+});
+
+test('a file with names in several folders keeps its changes when somebody looks into another of them', async () => {
+  const { table, filesystem, room, weight, context } = published();
+  await filesystem.setattr(weight.nodeid, { mode: 0o600 }, context);
+  const before = table.rows.get(weight.nodeid);
+  Object.assign(room, {
+    tellAhead: ({ inode }: Parameters<NonNullable<typeof room.tellAhead>>[0]) =>
+      inode({ ...unknownInode(weight.nodeid), mode: 0o644, size: 1000 }),
+  });
+  filesystem.lookup(room.nodeid, 'half.bin');
+  assert.equal(table.rows.get(weight.nodeid), before, 'no reader sees a row without the changes');
+});
+
+test('a former tree is never listed again', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const { table, filesystem, tree, room, context } = published();
+  table.counted.set(room.nodeid, 1);
+  await filesystem.replaceTree(new InodeTable(1_800_000_000_000, tree.nextNodeid));
+  table.listings.delete(room.nodeid);
+  filesystem.mknod(room.nodeid, 'scratch', 0o100600, context);
+  filesystem.unlink(room.nodeid, 'scratch', context);
+  t.mock.timers.tick(1000);
+  assert.equal(table.listings.has(room.nodeid), false);
 });
