@@ -97,7 +97,7 @@ struct Scene {
     length = message.size();
     Epochs::Guard guard(epochs, 0);
     const Outcome outcome = requests.serve(message.data(), length);
-    if (outcome == Outcome::kReply) requests.give_references();
+    if (outcome == Outcome::kReply) requests.count();
     return outcome;
   }
   Outcome ask(uint32_t opcode, uint64_t nodeid) { return ask(opcode, nodeid, nullptr, 0); }
@@ -198,7 +198,7 @@ void a_missing_name_is_absent_only_where_the_listing_is_complete() {
 void what_is_withdrawn_is_forwarded_but_its_references_are_counted() {
   Scene scene;
   CHECK(scene.lookup(1, "a") == Outcome::kReply);
-  scene.table.withdraw(2);
+  scene.table.withdraw({2});
   CHECK(scene.lookup(1, "a") == Outcome::kForward && scene.ask(FUSE_GETATTR, 2) == Outcome::kForward);
   CHECK(scene.list(0, 4096, true) == Outcome::kForward);
   CHECK(scene.table.add_reference(2, false) && scene.table.references(2) == 2);
@@ -253,7 +253,7 @@ void a_listing_has_what_fits_and_references_only_that() {
   CHECK(scene.list(0, 3 * plus + plus - 1, true) == Outcome::kReply && scene.requests.reply().size() == 16 + 3 * plus);
   CHECK(scene.table.references(2) == 1 && scene.table.references(3) == 0 && scene.table.references(1) == 0);
   CHECK(scene.list(2, plus - 1, true) == Outcome::kReply && scene.requests.reply().size() == 16);
-  scene.table.withdraw(3);
+  scene.table.withdraw({3});
   // What does not fit is not asked for.
   CHECK(scene.list(0, 3 * plus, true) == Outcome::kReply && scene.table.references(2) == 2);
   CHECK(scene.list(0, 4096, true) == Outcome::kForward && scene.table.references(2) == 2);
@@ -356,7 +356,6 @@ void readers_see_whole_states_while_the_writer_changes_everything() {
         if (requests.serve(reinterpret_cast<uint8_t*>(&message), length) != Outcome::kReply) continue;
         answered++;
         if (turn % 2 == 0) {
-          requests.give_references();
           requests.take_back_references();
           continue;
         }
@@ -379,7 +378,7 @@ void readers_see_whole_states_while_the_writer_changes_everything() {
     table.publish_listing(1, names(turn % 6));
     table.change(nodeid, std::unique_ptr<const InodeChanges>(new InodeChanges{
                              0444, 0, 0, turn, {0, 0}, {static_cast<int64_t>(turn), 0}, {0, 0}}));
-    if (turn % 7 == 0) table.withdraw(nodeid);
+    if (turn % 7 == 0) table.withdraw({nodeid});
     if (turn % 50 == 0) table.set_defaults(defaults());
     if (turn % 97 == 0) {
       table.withdraw_all(0, 4096);
@@ -389,6 +388,61 @@ void readers_see_whole_states_while_the_writer_changes_everything() {
   }
   over = true;
   for (auto& reader : readers) reader.join();
+}
+
+/// What the control plane does with a change: it is published, then the references are asked. If there are none, nobody has the old attributes.
+void no_reader_keeps_attributes_of_before_a_change_that_saw_no_reference() {
+  constexpr uint64_t kTurns = 5000;
+  Scene scene;
+  std::atomic<uint64_t> turn{0}, answered{0}, seen{0};
+  std::atomic<bool> over{false};
+  std::thread reader([&] {
+    for (uint64_t at = 1; !over; at++) {
+      while (turn < at && !over) std::this_thread::yield();
+      if (over) return;
+      CHECK(scene.lookup(1, at % 2 == 0 ? "a" : "b") == Outcome::kReply);
+      seen = scene.body<fuse_entry_out>().attr.mtime;
+      answered = at;
+    }
+  });
+  for (uint64_t at = 1; at <= kTurns; at++) {
+    const uint64_t nodeid = at % 2 == 0 ? 2 : 3;
+    turn = at;
+    for (uint64_t i = 0; i < at % 64; i++) scene.table.references(nodeid);
+    scene.table.change(nodeid, std::unique_ptr<const InodeChanges>(new InodeChanges{
+                                   0444, 0, 0, 1, {0, 0}, {static_cast<int64_t>(at), 0}, {0, 0}}));
+    const bool told = !scene.table.news()->take_remembered().empty();
+    const bool referenced = nodeid == 2 ? scene.table.references(2) > 0 : told;
+    while (answered < at) std::this_thread::yield();
+    CHECK(referenced || seen == at);
+    scene.table.drop_references(nodeid, 1, false);
+    scene.table.news()->take_remembered();
+  }
+  over = true;
+  reader.join();
+}
+
+void a_reply_that_is_not_given_leaves_no_reference() {
+  Scene scene;
+  scene.table.withdraw({3});
+  CHECK(scene.list(0, 4096, true) == Outcome::kForward && scene.lookup(1, "b") == Outcome::kForward);
+  CHECK(scene.table.references(2) == 0 && scene.table.references(3) == 0);
+  scene.table.withdraw_all(3, 1);
+  CHECK(scene.list(0, 4096, true) == Outcome::kForward && scene.lookup(1, "b") == Outcome::kForward);
+  CHECK(scene.table.references(2) == 0 && scene.table.references(3) == 0);
+}
+
+void the_rows_of_one_withdrawal_wait_together_for_a_reader() {
+  Epochs epochs(1);
+  InodeTable table(epochs);
+  std::vector<uint64_t> nodeids;
+  for (uint64_t nodeid = 1; nodeid <= 3000; nodeid++) {
+    nodeids.push_back(nodeid);
+    add(table, nodeid, row(kFile, nodeid));
+  }
+  Epochs::Guard guard(epochs, 0);
+  table.withdraw(nodeids);
+  CHECK(table.find(1) == nullptr && table.find(3000) == nullptr && epochs.waiting() == 1);
 }
 
 void references_of_many_threads_add_up() {
@@ -428,6 +482,9 @@ int main() {
   malformed_messages_are_forwarded();
   a_tree_that_is_gone_is_gone_in_every_leaf();
   readers_see_whole_states_while_the_writer_changes_everything();
+  no_reader_keeps_attributes_of_before_a_change_that_saw_no_reference();
+  a_reply_that_is_not_given_leaves_no_reference();
+  the_rows_of_one_withdrawal_wait_together_for_a_reader();
   references_of_many_threads_add_up();
   return 0;
 }
