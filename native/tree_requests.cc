@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <new>
 
 #include "attribute_reply.h"
 #include "directory_reply.h"
@@ -33,9 +34,14 @@ TreeRequests::Outcome TreeRequests::serve(uint8_t* message, size_t& length) {
   body_bytes_ = length - sizeof header_;
   defaults_ = table_.defaults();
   if (header_.len != length || defaults_ == nullptr) return Outcome::kForward;
-  reply_.begin(header_.unique);
   referenced_.clear();
-  const Outcome outcome = dispatch(message, length);
+  Outcome outcome = Outcome::kForward;
+  try {
+    reply_.begin(header_.unique);
+    outcome = dispatch(message, length);
+  } catch (const std::bad_alloc&) {
+    // The control plane may have memory, or refuses.
+  }
   if (outcome != Outcome::kReply) take_back_references();
   if (outcome == Outcome::kFinished) tally_.add(header_.opcode);
   return outcome;

@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 #include <string>
 #include <thread>
 #include <vector>
@@ -17,6 +18,27 @@
 #include "../inode_table.h"
 #include "../permission.h"
 #include "../tree_requests.h"
+
+namespace {
+
+/// While it is set, this thread gets no memory.
+thread_local bool no_memory = false;
+
+}  // namespace
+
+// Not inlined: compilers that see malloc here and `delete` there warn.
+[[gnu::noinline]] void* operator new(size_t bytes) {
+  void* memory = no_memory ? nullptr : malloc(bytes);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+[[gnu::noinline]] void* operator new[](size_t bytes) { return operator new(bytes); }
+[[gnu::noinline]] void* operator new(size_t bytes, const std::nothrow_t&) noexcept { return no_memory ? nullptr : malloc(bytes); }
+[[gnu::noinline]] void* operator new[](size_t bytes, const std::nothrow_t&) noexcept { return no_memory ? nullptr : malloc(bytes); }
+[[gnu::noinline]] void operator delete(void* memory) noexcept { free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, size_t) noexcept { free(memory); }
+[[gnu::noinline]] void operator delete[](void* memory) noexcept { free(memory); }
+[[gnu::noinline]] void operator delete[](void* memory, size_t) noexcept { free(memory); }
 
 namespace {
 
@@ -75,6 +97,7 @@ struct Scene {
   TreeRequests requests{table, tally};
   std::vector<uint8_t> message;
   size_t length = 0;
+  bool without_memory = false;
 
   Scene() {
     table.set_defaults(defaults());
@@ -96,7 +119,9 @@ struct Scene {
     if (body_bytes > 0) memcpy(message.data() + sizeof header, body, body_bytes);
     length = message.size();
     Epochs::Guard guard(epochs, 0);
+    no_memory = without_memory;
     const Outcome outcome = requests.serve(message.data(), length);
+    no_memory = false;
     if (outcome == Outcome::kReply) requests.count();
     return outcome;
   }
@@ -445,6 +470,29 @@ void the_rows_of_one_withdrawal_wait_together_for_a_reader() {
   CHECK(table.find(1) == nullptr && table.find(3000) == nullptr && epochs.waiting() == 1);
 }
 
+void without_memory_names_are_found_and_requests_are_forwarded() {
+  std::vector<std::string> names;
+  for (size_t i = 0; i < 500; i++) names.push_back(std::to_string(i));
+  std::vector<ListedName> entries;
+  for (size_t i = 0; i < names.size(); i++) entries.push_back({2, 3 + i, names[i]});
+  auto made = listing(0, entries);
+  no_memory = true;
+  const bool found = made->find("499") == 499 && !made->find("x");
+  no_memory = false;
+  CHECK(found && made->find("499") == 499);
+
+  Scene scene;
+  scene.table.publish_listing(1, listing(DirectoryListing::kComplete, entries));
+  CHECK(scene.ask(FUSE_GETATTR, 1) == Outcome::kReply);
+  fuse_read_in in = {};
+  in.size = 1 << 20;
+  scene.without_memory = true;
+  const Outcome outcome = scene.ask(FUSE_READDIRPLUS, 1, &in, sizeof in);
+  CHECK(outcome == Outcome::kForward && scene.table.references(2) == 0);
+  scene.without_memory = false;
+  CHECK(scene.ask(FUSE_READDIRPLUS, 1, &in, sizeof in) == Outcome::kReply && scene.table.references(2) == 500);
+}
+
 void references_of_many_threads_add_up() {
   Epochs epochs(4);
   InodeTable table(epochs);
@@ -485,6 +533,7 @@ int main() {
   no_reader_keeps_attributes_of_before_a_change_that_saw_no_reference();
   a_reply_that_is_not_given_leaves_no_reference();
   the_rows_of_one_withdrawal_wait_together_for_a_reader();
+  without_memory_names_are_found_and_requests_are_forwarded();
   references_of_many_threads_add_up();
   return 0;
 }
