@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <new>
 
 #include "name_hash.h"
 
@@ -46,12 +47,13 @@ std::unique_ptr<const DirectoryListing> DirectoryListing::make(uint8_t flags, co
   return listing;
 }
 
-/// Two readers that come first both make the table, and one is kept.
+/// Two readers that come first both make the table, and one is kept. Null without memory for it.
 const uint32_t* DirectoryListing::buckets() const {
   const uint32_t* there = buckets_.load(std::memory_order_acquire);
   if (there != nullptr) return there;
   const size_t mask = bucket_count() - 1;
-  auto made = std::make_unique_for_overwrite<uint32_t[]>(mask + 1);
+  std::unique_ptr<uint32_t[]> made(new (std::nothrow) uint32_t[mask + 1]);
+  if (made == nullptr) return nullptr;
   std::fill_n(made.get(), mask + 1, kNone);
   for (uint32_t i = 0; i < count_; i++) {
     size_t bucket = name_hash(name(i)) & mask;
@@ -63,13 +65,13 @@ const uint32_t* DirectoryListing::buckets() const {
 }
 
 std::optional<size_t> DirectoryListing::find(std::string_view wanted) const {
-  if (count_ <= kUnindexed) {
+  const uint32_t* table = count_ <= kUnindexed ? nullptr : buckets();
+  if (table == nullptr) {
     for (size_t i = 0; i < count_; i++) {
       if (name(i) == wanted) return i;
     }
     return std::nullopt;
   }
-  const uint32_t* table = buckets();
   const size_t mask = bucket_count() - 1;
   for (size_t bucket = name_hash(wanted) & mask;; bucket = (bucket + 1) & mask) {
     const uint32_t index = table[bucket];

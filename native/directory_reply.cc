@@ -20,15 +20,17 @@ struct Entry {
 
 class Writer {
  public:
-  Writer(const InodeTable& table, const TreeDefaults& defaults, const DirectoryQuery& query, TreeReply& reply)
-      : table_(table), defaults_(defaults), query_(query), reply_(reply) {}
+  Writer(InodeTable& table, const TreeDefaults& defaults, const DirectoryQuery& query, TreeReply& reply,
+         std::vector<uint32_t>& referenced)
+      : table_(table), defaults_(defaults), query_(query), reply_(reply), referenced_(referenced) {}
 
   enum class Outcome { kAdded, kFull, kUnknown };
 
-  /// `.` and `..` give no reference: the fuse_entry_out before them is zero.
+  /// `.` and `..` give no reference: the fuse_entry_out before them is zero. A reference is counted before the row is read.
   Outcome add(const Entry& entry, bool referenced) {
     const size_t head = (query_.plus ? sizeof(fuse_entry_out) : 0) + FUSE_NAME_OFFSET;
     if (reply_.body_bytes() + FUSE_DIRENT_ALIGN(head + entry.name.size()) > query_.room) return Outcome::kFull;
+    if (query_.plus && referenced && !refer(entry.nodeid)) return Outcome::kUnknown;
     const InodeRow* row = table_.find(entry.nodeid);
     if (row == nullptr) return Outcome::kUnknown;
     if (query_.plus) reply_.add(referenced ? entry_of(entry.nodeid, *row, defaults_) : fuse_entry_out{});
@@ -42,15 +44,23 @@ class Writer {
   }
 
  private:
-  const InodeTable& table_;
+  bool refer(uint64_t nodeid) {
+    referenced_.push_back(static_cast<uint32_t>(nodeid));
+    if (table_.add_reference(nodeid, true)) return true;
+    referenced_.pop_back();
+    return false;
+  }
+
+  InodeTable& table_;
   const TreeDefaults& defaults_;
   const DirectoryQuery& query_;
   TreeReply& reply_;
+  std::vector<uint32_t>& referenced_;
 };
 
 }  // namespace
 
-bool add_entries(const InodeTable& table, const TreeDefaults& defaults, const DirectoryQuery& query, TreeReply& reply,
+bool add_entries(InodeTable& table, const TreeDefaults& defaults, const DirectoryQuery& query, TreeReply& reply,
                  std::vector<uint32_t>& referenced) {
   const InodeRow* folder = table.find(query.nodeid);
   const DirectoryListing* listing = table.listing(query.nodeid);
@@ -58,7 +68,7 @@ bool add_entries(const InodeTable& table, const TreeDefaults& defaults, const Di
     return false;
   }
   using Outcome = Writer::Outcome;
-  Writer writer(table, defaults, query, reply);
+  Writer writer(table, defaults, query, reply, referenced);
   const uint64_t parent = query.nodeid == kRoot ? kRoot : folder->parent;
   for (const Entry& dots : {Entry{query.nodeid, 1, "."}, Entry{parent, 2, ".."}}) {
     if (query.offset >= dots.offset) continue;
@@ -70,7 +80,6 @@ bool add_entries(const InodeTable& table, const TreeDefaults& defaults, const Di
     const Outcome outcome = writer.add({nodeid, listing->offset(index), listing->name(index)}, true);
     if (outcome == Outcome::kUnknown) return false;
     if (outcome == Outcome::kFull) break;
-    if (query.plus) referenced.push_back(nodeid);
   }
   return true;
 }

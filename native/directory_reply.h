@@ -16,9 +16,10 @@ struct DirectoryQuery {
   bool plus;
 };
 
-/// Adds the entries to a reply. `referenced` gets the nodeids to which the kernel holds one more reference by the reply; none has been
-/// counted. False, with a useless reply, if an inode that is needed is not in the table. Must be called within an Epochs::Guard.
-bool add_entries(const InodeTable& table, const TreeDefaults& defaults, const DirectoryQuery& query, TreeReply& reply,
+/// Adds the entries to a reply. `referenced` gets the nodeids to which the kernel holds one more reference by the reply; they are counted.
+/// False, with a useless reply whose references are to be taken back, if an inode that is needed is not in the table. Must be called within an
+/// Epochs::Guard.
+bool add_entries(InodeTable& table, const TreeDefaults& defaults, const DirectoryQuery& query, TreeReply& reply,
                  std::vector<uint32_t>& referenced);
 
 }  // namespace mlfs

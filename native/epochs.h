@@ -35,6 +35,12 @@ class Epochs {
     if (unreachable != nullptr) retire_shared(std::shared_ptr<T>(std::move(unreachable)));
   }
 
+  /// Retirements that wait for a reader.
+  size_t waiting() {
+    std::lock_guard lock(mutex_);
+    return retired_.size();
+  }
+
  private:
   struct Retired {
     uint64_t epoch;

@@ -75,8 +75,11 @@ bool InodeTable::add_reference(uint64_t nodeid, bool tells) {
   Slot* of = slot(nodeid);
   const InodeRow* row = of == nullptr ? nullptr : of->row.load(std::memory_order_seq_cst);
   if (row == nullptr) return false;
-  const bool first = of->references.fetch_add(1, std::memory_order_seq_cst) == 0;
-  if (first && tells && row->has(InodeRow::kTell)) news_->first_reference(static_cast<uint32_t>(nodeid));
+  if (tells && row->has(InodeRow::kTell)) {
+    news_->add_reference(static_cast<uint32_t>(nodeid), of->references);
+  } else {
+    of->references.fetch_add(1, std::memory_order_seq_cst);
+  }
   return true;
 }
 
@@ -121,14 +124,20 @@ bool InodeTable::change(uint64_t nodeid, std::unique_ptr<const InodeChanges> cha
   return true;
 }
 
-void InodeTable::withdraw(uint64_t nodeid) {
-  Slot* of = slot(nodeid);
-  const InodeRow* before = of == nullptr ? nullptr : of->row.load(std::memory_order_relaxed);
-  if (before == nullptr || before->has(InodeRow::kWithdrawn)) return;
-  auto row = copy_of(*before);
-  row->flags |= InodeRow::kWithdrawn;
-  row->file = nullptr;
-  replace_row(*of, std::move(row));
+void InodeTable::withdraw(const std::vector<uint64_t>& nodeids) {
+  // As in `add`.
+  auto replaced = std::make_unique<std::vector<std::unique_ptr<const InodeRow>>>();
+  replaced->reserve(nodeids.size());
+  for (const uint64_t nodeid : nodeids) {
+    Slot* of = slot(nodeid);
+    const InodeRow* before = of == nullptr ? nullptr : of->row.load(std::memory_order_relaxed);
+    if (before == nullptr || before->has(InodeRow::kWithdrawn)) continue;
+    auto row = copy_of(*before);
+    row->flags |= InodeRow::kWithdrawn;
+    row->file = nullptr;
+    replaced->emplace_back(of->row.exchange(row.release(), std::memory_order_seq_cst));
+  }
+  if (!replaced->empty()) epochs_.retire(std::move(replaced));
 }
 
 void InodeTable::replace_row(Slot& of, std::unique_ptr<const InodeRow> row) {

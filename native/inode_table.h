@@ -62,7 +62,7 @@ class InodeTable {
   void add(std::vector<NewRow> rows);
   /// False if there is no row.
   bool change(uint64_t nodeid, std::unique_ptr<const InodeChanges> changes);
-  void withdraw(uint64_t nodeid);
+  void withdraw(const std::vector<uint64_t>& nodeids);
   /// Null withdraws the listing. False if the nodeid is out of range.
   bool publish_listing(uint64_t nodeid, std::unique_ptr<const DirectoryListing> listing);
   void withdraw_all(uint64_t first, uint64_t count);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <mutex>
@@ -20,9 +21,12 @@ class ReferenceNews {
     arrived_ = std::move(arrived);
   }
 
-  void first_reference(uint32_t nodeid) {
+  /// Counts a reference. That it is the first and the news of it are one step: whoever takes the news knows of every inode that another thread
+  /// saw referenced before.
+  void add_reference(uint32_t nodeid, std::atomic<uint64_t>& references) {
     std::lock_guard lock(mutex_);
     remembered_.push_back(nodeid);
+    if (references.fetch_add(1, std::memory_order_seq_cst) > 0) remembered_.pop_back();
   }
 
   void last_reference(uint32_t nodeid) {

@@ -91,9 +91,10 @@ class Session::Server {
     if (session_.comparison_) {
       const auto& header = *reinterpret_cast<const fuse_in_header*>(buffer_.data());
       session_.comparison_->expect(header.opcode, header.unique, reply.data(), reply.size());
+      tree_requests_.take_back_references();
       return false;
     }
-    tree_requests_.give_references();
+    tree_requests_.count();
     if (session_.reply(reply.data(), reply.size()) == ENOENT) tree_requests_.take_back_references();
     return true;
   }

@@ -101,7 +101,10 @@ Napi::Value change_inode(const Napi::CallbackInfo& info, InodeTable& table, cons
 /// withdrawInodes(nodeids)
 Napi::Value withdraw_inodes(const Napi::CallbackInfo& info, InodeTable& table, const Files&) {
   auto nodeids = info[0].As<Napi::Float64Array>();
-  for (size_t i = 0; i < nodeids.ElementLength(); i++) table.withdraw(nodeid_of(info.Env(), nodeids[i]));
+  std::vector<uint64_t> withdrawn;
+  withdrawn.reserve(nodeids.ElementLength());
+  for (size_t i = 0; i < nodeids.ElementLength(); i++) withdrawn.push_back(nodeid_of(info.Env(), nodeids[i]));
+  table.withdraw(withdrawn);
   return info.Env().Undefined();
 }
 

@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <new>
 
 #include "attribute_reply.h"
 #include "directory_reply.h"
@@ -33,15 +34,20 @@ TreeRequests::Outcome TreeRequests::serve(uint8_t* message, size_t& length) {
   body_bytes_ = length - sizeof header_;
   defaults_ = table_.defaults();
   if (header_.len != length || defaults_ == nullptr) return Outcome::kForward;
-  reply_.begin(header_.unique);
   referenced_.clear();
-  const Outcome outcome = dispatch(message, length);
+  Outcome outcome = Outcome::kForward;
+  try {
+    reply_.begin(header_.unique);
+    outcome = dispatch(message, length);
+  } catch (const std::bad_alloc&) {
+    // The control plane may have memory, or refuses.
+  }
+  if (outcome != Outcome::kReply) take_back_references();
   if (outcome == Outcome::kFinished) tally_.add(header_.opcode);
   return outcome;
 }
 
-void TreeRequests::give_references() {
-  for (const uint32_t nodeid : referenced_) table_.add_reference(nodeid, true);
+void TreeRequests::count() {
   tally_.add(header_.opcode);
   if (header_.opcode == FUSE_OPEN) tally_.opened(row_->room);
   if (header_.opcode == FUSE_RELEASE) tally_.released(row_->room);
@@ -86,6 +92,7 @@ TreeRequests::Outcome TreeRequests::dispatch(uint8_t* message, size_t& length) {
 
 void TreeRequests::take_back_references() {
   for (const uint32_t nodeid : referenced_) table_.drop_references(nodeid, 1, true);
+  referenced_.clear();
 }
 
 template <class Number>
@@ -131,9 +138,13 @@ TreeRequests::Outcome TreeRequests::lookup() {
     return with(absent_entry(listing->has(DirectoryListing::kAbsenceLasts), *defaults_));
   }
   const uint32_t nodeid = listing->nodeid(*index);
+  referenced_.push_back(nodeid);
+  if (!table_.add_reference(nodeid, true)) {
+    referenced_.pop_back();
+    return Outcome::kForward;
+  }
   const InodeRow* child = table_.find(nodeid);
   if (child == nullptr) return Outcome::kForward;
-  referenced_.push_back(nodeid);
   return with(entry_of(nodeid, *child, *defaults_));
 }
 

@@ -30,9 +30,10 @@ class TreeRequests {
   /// follows must be called within one Epochs::Guard.
   Outcome serve(uint8_t* message, size_t& length);
   const TreeReply& reply() const { return reply_; }
-  /// Counts the references that the reply gives: before it is sent, because a FORGET may follow at once.
-  void give_references();
-  /// The kernel did not take the reply.
+  /// The reply is about to be sent. The references that it gives are counted already, each before the row was read: so whoever changes an
+  /// inode and sees no reference knows that a later reply has the new attributes.
+  void count();
+  /// The kernel does not get the reply.
   void take_back_references();
 
  private:

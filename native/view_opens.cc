@@ -111,6 +111,8 @@ bool ViewOpens::serve(const uint8_t* message, size_t length) {
       return serve_open(message, length);
     case FUSE_RELEASE:
       return serve_release(message, length);
+    case FUSE_INTERRUPT:
+      return serve_interrupt(message, length);
     default:
       return false;
   }
@@ -155,6 +157,22 @@ bool ViewOpens::serve_release(const uint8_t* message, size_t length) {
   fuse_out_header reply = {.len = sizeof reply, .error = 0, .unique = header.unique};
   connection_.reply(reinterpret_cast<const uint8_t*>(&reply), sizeof reply);
   return true;
+}
+
+/// An OPEN that waits has opened nothing yet, so it can end at once. Every other request is not here.
+bool ViewOpens::serve_interrupt(const uint8_t* message, size_t length) {
+  if (length < sizeof(fuse_in_header) + sizeof(fuse_interrupt_in)) return false;
+  const auto& interrupt = *reinterpret_cast<const fuse_interrupt_in*>(message + sizeof(fuse_in_header));
+  auto is_meant = [&](const auto& waiting) { return header_of(waiting.data()).unique == interrupt.unique; };
+  std::shared_lock lock(views_mutex_);
+  for (const auto& view : views_) {
+    std::lock_guard of_view(view->mutex_);
+    if (std::erase_if(view->waiting_, is_meant) == 0) continue;
+    fuse_out_header reply = {.len = sizeof reply, .error = -EINTR, .unique = interrupt.unique};
+    connection_.reply(reinterpret_cast<const uint8_t*>(&reply), sizeof reply);
+    return true;
+  }
+  return false;
 }
 
 void ViewOpens::answered(uint64_t unique, int error) {

@@ -99,6 +99,7 @@ class ViewOpens {
 
   bool serve_open(const uint8_t* message, size_t length);
   bool serve_release(const uint8_t* message, size_t length);
+  bool serve_interrupt(const uint8_t* message, size_t length);
   std::shared_ptr<KernelView> view_of(uint64_t nodeid);
   int opened(uint64_t nodeid, KernelView* view);
   bool released(uint64_t nodeid);

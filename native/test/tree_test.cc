@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 #include <string>
 #include <thread>
 #include <vector>
@@ -17,6 +18,27 @@
 #include "../inode_table.h"
 #include "../permission.h"
 #include "../tree_requests.h"
+
+namespace {
+
+/// While it is set, this thread gets no memory.
+thread_local bool no_memory = false;
+
+}  // namespace
+
+// Not inlined: compilers that see malloc here and `delete` there warn.
+[[gnu::noinline]] void* operator new(size_t bytes) {
+  void* memory = no_memory ? nullptr : malloc(bytes);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+[[gnu::noinline]] void* operator new[](size_t bytes) { return operator new(bytes); }
+[[gnu::noinline]] void* operator new(size_t bytes, const std::nothrow_t&) noexcept { return no_memory ? nullptr : malloc(bytes); }
+[[gnu::noinline]] void* operator new[](size_t bytes, const std::nothrow_t&) noexcept { return no_memory ? nullptr : malloc(bytes); }
+[[gnu::noinline]] void operator delete(void* memory) noexcept { free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, size_t) noexcept { free(memory); }
+[[gnu::noinline]] void operator delete[](void* memory) noexcept { free(memory); }
+[[gnu::noinline]] void operator delete[](void* memory, size_t) noexcept { free(memory); }
 
 namespace {
 
@@ -75,6 +97,7 @@ struct Scene {
   TreeRequests requests{table, tally};
   std::vector<uint8_t> message;
   size_t length = 0;
+  bool without_memory = false;
 
   Scene() {
     table.set_defaults(defaults());
@@ -96,8 +119,10 @@ struct Scene {
     if (body_bytes > 0) memcpy(message.data() + sizeof header, body, body_bytes);
     length = message.size();
     Epochs::Guard guard(epochs, 0);
+    no_memory = without_memory;
     const Outcome outcome = requests.serve(message.data(), length);
-    if (outcome == Outcome::kReply) requests.give_references();
+    no_memory = false;
+    if (outcome == Outcome::kReply) requests.count();
     return outcome;
   }
   Outcome ask(uint32_t opcode, uint64_t nodeid) { return ask(opcode, nodeid, nullptr, 0); }
@@ -198,7 +223,7 @@ void a_missing_name_is_absent_only_where_the_listing_is_complete() {
 void what_is_withdrawn_is_forwarded_but_its_references_are_counted() {
   Scene scene;
   CHECK(scene.lookup(1, "a") == Outcome::kReply);
-  scene.table.withdraw(2);
+  scene.table.withdraw({2});
   CHECK(scene.lookup(1, "a") == Outcome::kForward && scene.ask(FUSE_GETATTR, 2) == Outcome::kForward);
   CHECK(scene.list(0, 4096, true) == Outcome::kForward);
   CHECK(scene.table.add_reference(2, false) && scene.table.references(2) == 2);
@@ -253,7 +278,7 @@ void a_listing_has_what_fits_and_references_only_that() {
   CHECK(scene.list(0, 3 * plus + plus - 1, true) == Outcome::kReply && scene.requests.reply().size() == 16 + 3 * plus);
   CHECK(scene.table.references(2) == 1 && scene.table.references(3) == 0 && scene.table.references(1) == 0);
   CHECK(scene.list(2, plus - 1, true) == Outcome::kReply && scene.requests.reply().size() == 16);
-  scene.table.withdraw(3);
+  scene.table.withdraw({3});
   // What does not fit is not asked for.
   CHECK(scene.list(0, 3 * plus, true) == Outcome::kReply && scene.table.references(2) == 2);
   CHECK(scene.list(0, 4096, true) == Outcome::kForward && scene.table.references(2) == 2);
@@ -356,7 +381,6 @@ void readers_see_whole_states_while_the_writer_changes_everything() {
         if (requests.serve(reinterpret_cast<uint8_t*>(&message), length) != Outcome::kReply) continue;
         answered++;
         if (turn % 2 == 0) {
-          requests.give_references();
           requests.take_back_references();
           continue;
         }
@@ -379,7 +403,7 @@ void readers_see_whole_states_while_the_writer_changes_everything() {
     table.publish_listing(1, names(turn % 6));
     table.change(nodeid, std::unique_ptr<const InodeChanges>(new InodeChanges{
                              0444, 0, 0, turn, {0, 0}, {static_cast<int64_t>(turn), 0}, {0, 0}}));
-    if (turn % 7 == 0) table.withdraw(nodeid);
+    if (turn % 7 == 0) table.withdraw({nodeid});
     if (turn % 50 == 0) table.set_defaults(defaults());
     if (turn % 97 == 0) {
       table.withdraw_all(0, 4096);
@@ -389,6 +413,84 @@ void readers_see_whole_states_while_the_writer_changes_everything() {
   }
   over = true;
   for (auto& reader : readers) reader.join();
+}
+
+/// What the control plane does with a change: it is published, then the references are asked. If there are none, nobody has the old attributes.
+void no_reader_keeps_attributes_of_before_a_change_that_saw_no_reference() {
+  constexpr uint64_t kTurns = 5000;
+  Scene scene;
+  std::atomic<uint64_t> turn{0}, answered{0}, seen{0};
+  std::atomic<bool> over{false};
+  std::thread reader([&] {
+    for (uint64_t at = 1; !over; at++) {
+      while (turn < at && !over) std::this_thread::yield();
+      if (over) return;
+      CHECK(scene.lookup(1, at % 2 == 0 ? "a" : "b") == Outcome::kReply);
+      seen = scene.body<fuse_entry_out>().attr.mtime;
+      answered = at;
+    }
+  });
+  for (uint64_t at = 1; at <= kTurns; at++) {
+    const uint64_t nodeid = at % 2 == 0 ? 2 : 3;
+    turn = at;
+    for (uint64_t i = 0; i < at % 64; i++) scene.table.references(nodeid);
+    scene.table.change(nodeid, std::unique_ptr<const InodeChanges>(new InodeChanges{
+                                   0444, 0, 0, 1, {0, 0}, {static_cast<int64_t>(at), 0}, {0, 0}}));
+    const bool told = !scene.table.news()->take_remembered().empty();
+    const bool referenced = nodeid == 2 ? scene.table.references(2) > 0 : told;
+    while (answered < at) std::this_thread::yield();
+    CHECK(referenced || seen == at);
+    scene.table.drop_references(nodeid, 1, false);
+    scene.table.news()->take_remembered();
+  }
+  over = true;
+  reader.join();
+}
+
+void a_reply_that_is_not_given_leaves_no_reference() {
+  Scene scene;
+  scene.table.withdraw({3});
+  CHECK(scene.list(0, 4096, true) == Outcome::kForward && scene.lookup(1, "b") == Outcome::kForward);
+  CHECK(scene.table.references(2) == 0 && scene.table.references(3) == 0);
+  scene.table.withdraw_all(3, 1);
+  CHECK(scene.list(0, 4096, true) == Outcome::kForward && scene.lookup(1, "b") == Outcome::kForward);
+  CHECK(scene.table.references(2) == 0 && scene.table.references(3) == 0);
+}
+
+void the_rows_of_one_withdrawal_wait_together_for_a_reader() {
+  Epochs epochs(1);
+  InodeTable table(epochs);
+  std::vector<uint64_t> nodeids;
+  for (uint64_t nodeid = 1; nodeid <= 3000; nodeid++) {
+    nodeids.push_back(nodeid);
+    add(table, nodeid, row(kFile, nodeid));
+  }
+  Epochs::Guard guard(epochs, 0);
+  table.withdraw(nodeids);
+  CHECK(table.find(1) == nullptr && table.find(3000) == nullptr && epochs.waiting() == 1);
+}
+
+void without_memory_names_are_found_and_requests_are_forwarded() {
+  std::vector<std::string> names;
+  for (size_t i = 0; i < 500; i++) names.push_back(std::to_string(i));
+  std::vector<ListedName> entries;
+  for (size_t i = 0; i < names.size(); i++) entries.push_back({2, 3 + i, names[i]});
+  auto made = listing(0, entries);
+  no_memory = true;
+  const bool found = made->find("499") == 499 && !made->find("x");
+  no_memory = false;
+  CHECK(found && made->find("499") == 499);
+
+  Scene scene;
+  scene.table.publish_listing(1, listing(DirectoryListing::kComplete, entries));
+  CHECK(scene.ask(FUSE_GETATTR, 1) == Outcome::kReply);
+  fuse_read_in in = {};
+  in.size = 1 << 20;
+  scene.without_memory = true;
+  const Outcome outcome = scene.ask(FUSE_READDIRPLUS, 1, &in, sizeof in);
+  CHECK(outcome == Outcome::kForward && scene.table.references(2) == 0);
+  scene.without_memory = false;
+  CHECK(scene.ask(FUSE_READDIRPLUS, 1, &in, sizeof in) == Outcome::kReply && scene.table.references(2) == 500);
 }
 
 void references_of_many_threads_add_up() {
@@ -452,6 +554,10 @@ int main() {
   malformed_messages_are_forwarded();
   a_tree_that_is_gone_is_gone_in_every_leaf();
   readers_see_whole_states_while_the_writer_changes_everything();
+  no_reader_keeps_attributes_of_before_a_change_that_saw_no_reference();
+  a_reply_that_is_not_given_leaves_no_reference();
+  the_rows_of_one_withdrawal_wait_together_for_a_reader();
+  without_memory_names_are_found_and_requests_are_forwarded();
   references_of_many_threads_add_up();
   return 0;
 }

@@ -4,6 +4,7 @@
 #include <linux/fuse.h>
 
 #include <atomic>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -48,13 +49,14 @@ std::vector<uint8_t> message(uint32_t opcode, uint64_t nodeid, uint64_t unique, 
 struct Scene {
   Descriptor device{open("/dev/null", O_RDWR | O_CLOEXEC)};
   std::atomic<int> replies{0};
+  fuse_out_header first_reply = {};
   std::vector<uint64_t> forwarded;
   std::mutex mutex;
   ViewOpens opens{ViewOpens::Connection{
       .device = device.get(),
       .reply =
-          [this](const uint8_t*, size_t) {
-            replies++;
+          [this](const uint8_t* bytes, size_t) {
+            if (replies++ == 0) memcpy(&first_reply, bytes, sizeof first_reply);
             return 0;
           },
       .forward =
@@ -124,6 +126,24 @@ void an_open_that_the_control_plane_refused_is_not_counted() {
   CHECK(scene.opens.counters().failures == 1);
 }
 
+void an_open_that_waits_can_be_interrupted() {
+  Scene scene;
+  auto view = scene.opens.expect(2, 100);
+  CHECK(scene.serve(message(FUSE_OPEN, 5, 2)) && scene.serve(message(FUSE_OPEN, 6, 4)));
+  auto interrupt = [](uint64_t unique) {
+    auto bytes = message(FUSE_INTERRUPT, 0, unique | 1);
+    memcpy(bytes.data() + sizeof(fuse_in_header), &unique, sizeof unique);
+    return bytes;
+  };
+  // Another request's, which the control plane may have.
+  CHECK(!scene.serve(interrupt(8)) && scene.replies == 0);
+  CHECK(scene.serve(interrupt(2)) && scene.replies == 1);
+  CHECK(scene.first_reply.unique == 2 && scene.first_reply.error == -EINTR);
+  CHECK(!scene.serve(interrupt(2)) && scene.replies == 1);
+  scene.opens.end(*view);
+  CHECK(scene.forwarded == std::vector<uint64_t>{4});
+}
+
 void a_message_that_is_cut_is_handed_on() {
   Scene scene;
   scene.opens.expect(2, 100);
@@ -177,6 +197,7 @@ int main() {
   opens_wait_until_it_is_decided_whose_files_the_view_has();
   nothing_waits_for_a_view_that_has_ended();
   an_open_that_the_control_plane_refused_is_not_counted();
+  an_open_that_waits_can_be_interrupted();
   a_message_that_is_cut_is_handed_on();
   what_waits_when_the_connection_ends_is_dropped();
   threads_open_and_close_while_views_come_and_go();

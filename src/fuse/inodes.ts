@@ -38,10 +38,10 @@ export class Inodes {
     return this.#tree.root;
   }
 
+  /** The former tree is not dropped yet, because its names are still published: see `has`. */
   replace(tree: InodeTree): void {
     this.#former.push(this.#tree);
     this.#tree = tree;
-    this.#dropUnreferenced();
   }
 
   /** Whether a tree is the present one, or the kernel still refers to one of its inodes. */

@@ -83,7 +83,7 @@ struct Scene {
     for (uint64_t nodeid = 2; nodeid < 45; nodeid++) entries.push_back({nodeid, nodeid + 1, names[nodeid - 1]});
     inodes.publish_listing(1, DirectoryListing::make(DirectoryListing::kComplete, entries.data(), entries.size()));
     inodes.publish_listing(6, DirectoryListing::make(DirectoryListing::kComplete, entries.data(), 3));
-    inodes.withdraw(44);
+    inodes.withdraw({44});
   }
 
   void send(const std::vector<uint8_t>& message) {
