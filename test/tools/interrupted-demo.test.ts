@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
+import { existsSync, watch } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { eventually } from '../support/cli-scene.ts';
 import { requires } from '../support/requires.ts';
+import { runMlfs } from '../support/run-mlfs.ts';
 import { temporaryDirectory } from '../support/tmp.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
@@ -80,6 +81,25 @@ for (const command of ['demo', 'doctor']) {
     },
   );
 }
+
+test(
+  'the trial view of a doctor has no file that a signal could leave behind',
+  requires('addon', 'root', 'kernel view'),
+  async (t) => {
+    const folder = await temporaryDirectory(t);
+    const made = new Set<string | null>();
+    const watcher = watch(folder, (_, name) => made.add(name));
+    t.after(() => watcher.close());
+    const { stdout } = await runMlfs(['doctor'], { TMPDIR: folder, TSX_DISABLE_CACHE: '1' });
+    assert.match(stdout.toString(), /kernel view +the kernel can read/);
+    // A nameless file is `#` and its inode here. The folder of the trial mount goes away with a signal.
+    await eventually('the events arrive', async () => made.size > 0);
+    assert.ok(
+      [...made].every((name) => name !== null && /^(mlfs-\w{6}|tsx-\d+|#\d+)$/.test(name)),
+      [...made].join(),
+    );
+  },
+);
 
 test('a second signal ends a demo whose mount does not answer at once', NEEDS, async (t) => {
   const { child, ended, server } = await unanswered(t, 'demo');
