@@ -5,7 +5,7 @@ import { existsSync, watch } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { eventually } from '../support/cli-scene.ts';
+import { eventually, mountsOn, scene } from '../support/cli-scene.ts';
 import { requires } from '../support/requires.ts';
 import { runMlfs } from '../support/run-mlfs.ts';
 import { temporaryDirectory } from '../support/tmp.ts';
@@ -40,10 +40,10 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   );
 }
 
-/** A demo whose server is stopped before it has mounted, so that it never answers. */
-async function unanswered(t: TestContext, command: string) {
+/** A command whose server is stopped before it has mounted, so that it never answers. */
+async function unanswered(t: TestContext, ...words: string[]) {
   const folder = await temporaryDirectory(t);
-  const child = spawn(process.execPath, ['--import', 'tsx', MAIN, command], {
+  const child = spawn(process.execPath, ['--import', 'tsx', MAIN, ...words], {
     env: { ...process.env, TMPDIR: folder },
     stdio: 'ignore',
   });
@@ -100,6 +100,20 @@ test(
     );
   },
 );
+
+test('a mount that is interrupted ends when its server has ended', NEEDS, async (t) => {
+  const { checkpoint, mountpoint } = await scene(t);
+  const { child, ended, server } = await unanswered(t, 'mount', checkpoint, mountpoint);
+  await eventually('signals are caught', async () => {
+    // Node itself catches SIGINT and SIGTERM: SIGHUP, the lowest bit, says that the command does.
+    const status = await readFile(`/proc/${child.pid}/status`, 'utf8');
+    return /^SigCgt:.*[13579bdf]$/m.test(status);
+  });
+  child.kill('SIGINT');
+  assert.deepEqual(await ended, [null, 'SIGINT']);
+  assert.ok(!existsSync(`/proc/${server}`));
+  assert.deepEqual(await mountsOn(mountpoint), []);
+});
 
 test('a second signal ends a demo whose mount does not answer at once', NEEDS, async (t) => {
   const { child, ended, server } = await unanswered(t, 'demo');
