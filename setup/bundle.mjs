@@ -10,6 +10,7 @@ const modules = path.join(project, 'build/modules');
 // Made beside dist/, because source maps name the sources relative to it, and moved there when it is complete.
 const made = path.join(project, 'dist.new');
 const dist = path.join(project, 'dist');
+const old = path.join(project, 'dist.old');
 
 /** What is run or imported by its name: each is a file of dist/ with the same path as in src/. */
 const ENTRIES = [
@@ -55,13 +56,6 @@ const SMALL = new Set([
   'src/throughput/reading-process.ts',
 ]);
 
-/** Modules of Node that take milliseconds to load and are needed late, if at all, and their functions that are used: each loads its module when it is called. */
-const LATE = {
-  'node:crypto': ['createHash', 'randomBytes', 'randomInt'],
-  'node:http': ['createServer'],
-  'node:v8': ['getHeapStatistics'],
-};
-
 const options = {
   absWorkingDir: project,
   entryPoints: ENTRIES.map((entry) => `src/${entry}.ts`),
@@ -90,11 +84,14 @@ const options = {
 rmSync(made, { recursive: true, force: true });
 const { metafile: first } = await build({ ...options, write: false });
 refuseLateCommonJs(first.inputs);
-const { metafile } = await build({ ...options, plugins: [lateModules(), fewChunks(first.inputs)] });
+const { metafile } = await build({ ...options, plugins: [fewChunks(first.inputs)] });
 copyTypes('index.d.ts');
 writeFileSync(path.join(made, 'third-party-licenses.txt'), licences(Object.keys(metafile.inputs)));
-rmSync(dist, { recursive: true, force: true });
+// At each moment there is a complete build, but for one between two renames.
+rmSync(old, { recursive: true, force: true });
+if (existsSync(dist)) renameSync(dist, old);
 renameSync(made, dist);
+rmSync(old, { recursive: true, force: true });
 
 /**
  * Gives every place that code is loaded from a module of its own, which loads the groups and then what was asked for. The sources themselves do not load the
@@ -130,23 +127,6 @@ function fewChunks(inputs) {
       onLoad({ filter: /.*/, namespace: 'group' }, ({ path: name }) => ({
         contents: groups[name].map(importing).join('\n'),
         resolveDir: project,
-      }));
-    },
-  };
-}
-
-/** Loads the modules in `LATE` late. A function of theirs that is not named there fails the build. */
-function lateModules() {
-  return {
-    name: 'late-modules',
-    setup({ onResolve, onLoad }) {
-      onResolve({ filter: /^node:/ }, ({ path: name, kind }) =>
-        name in LATE && kind === 'import-statement' ? { path: name, namespace: 'late' } : undefined,
-      );
-      onLoad({ filter: /.*/, namespace: 'late' }, ({ path: name }) => ({
-        contents: LATE[name]
-          .map((used) => `export const ${used} = (...given) => require('${name}').${used}(...given);`)
-          .join('\n'),
       }));
     },
   };

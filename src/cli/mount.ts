@@ -5,6 +5,7 @@ import type { MountSummary } from '../mount/mounted.ts';
 import { LEVELS, type Level } from '../telemetry/log.ts';
 import { absolutePath } from './absolute-path.ts';
 import { type DashO, type OtherWord, parseDashO, unknownWord } from './dash-o.ts';
+import { endingAfter } from './ending-signals.ts';
 import { notice } from './notice.ts';
 import { printJson, printLine } from './output.ts';
 import { humanBytes, plural } from './printable.ts';
@@ -130,8 +131,10 @@ async function mountCheckpoint(
     return;
   }
   const { mountInBackground } = await import('./background.ts');
-  const mounted = await mountInBackground(checkpoint, directory, options, notice);
-  onMounted(mounted.mountpoint, mounted.summary);
+  await endingAfter(async (interrupted) => {
+    const mounted = await mountInBackground(checkpoint, directory, options, notice, interrupted);
+    onMounted(mounted.mountpoint, mounted.summary);
+  });
 }
 
 function mountedLine(checkpoint: string, directory: string, summary: MountSummary): string {

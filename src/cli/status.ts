@@ -59,8 +59,11 @@ function stateOf({ state, stale_reason, commit }: TargetStatus): string {
 }
 
 /** What makes a mount show the file that is there now. */
-function adviceOnStale({ state, stale_reason, mountpoint, dirty_bytes }: TargetStatus): string | undefined {
+function adviceOnStale(status: TargetStatus): string | undefined {
+  const { state, stale_reason, mountpoint, mode, dirty_bytes } = status;
   if (state !== 'stale' || stale_reason === 'gone' || mountpoint === null) return undefined;
+  // Commands reach a mount through its /sys/control, which a read-only one does not have.
+  if (mode === 'read-only') return `mlfs umount ${mountpoint}, and mount again, perhaps with --follow`;
   const reload = `mlfs reload ${mountpoint}`;
   if (dirty_bytes === 0) return reload;
   return `mlfs commit ${mountpoint} --to NEW.pt, or mlfs discard ${mountpoint}; then ${reload}`;

@@ -1,13 +1,13 @@
 /** Can a read-only mount let the kernel read tensors by itself here? A trial view is attached, and the missing part is named. */
 import { closeSync, readFileSync } from 'node:fs';
-import { mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { open, readFile } from 'node:fs/promises';
 import { release, tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { messageOf } from '../errors.ts';
 import { erofsImage } from '../kernel-view/erofs-image.ts';
 import { FileRangesBuilder } from '../kernel-view/file-ranges.ts';
 import { atOnce } from '../storage/in-slices.ts';
 import { loadNative } from '../storage/native.ts';
+import { unnamedFile } from '../storage/unnamed-file.ts';
 import { rootHas } from './capabilities.ts';
 import type { Finding } from './finding.ts';
 import { asRoot } from './repair-commands.ts';
@@ -74,17 +74,17 @@ const TRIAL_OFFSET = 64;
 
 /** Reads a range of a file through a view; the reason why it cannot. */
 async function trialView(): Promise<string | undefined> {
-  const folder = await mkdtemp(join(tmpdir(), 'mlfs-view-'));
   try {
-    const path = join(folder, 'trial');
     const bytes = Buffer.alloc(TRIAL_BYTES, 'trial of a view. ');
-    await writeFile(path, bytes);
     const ranges = new FileRangesBuilder();
     ranges.add(1, TRIAL_OFFSET, TRIAL_BYTES - TRIAL_OFFSET);
     const { bytes: image, copies, begins } = atOnce(erofsImage(ranges.finish(), TRIAL_BYTES));
-    const file = await open(path);
+    // Nothing of it stays when this process is ended.
+    const file = await unnamedFile(tmpdir());
     try {
-      const root = await loadNative()?.mountView(file.fd, TRIAL_BYTES, image, copies, begins);
+      await file.write(0, [bytes]);
+      const fd = file.fd as number;
+      const root = await loadNative()?.mountView(fd, TRIAL_BYTES, image, copies, begins);
       if (root === undefined) return 'the kernel transport is not available';
       return await readTrial(root, bytes.subarray(TRIAL_OFFSET));
     } finally {
@@ -92,8 +92,6 @@ async function trialView(): Promise<string | undefined> {
     }
   } catch (cause) {
     return messageOf(cause);
-  } finally {
-    await rm(folder, { recursive: true, force: true });
   }
 }
 

@@ -119,6 +119,19 @@ for (const transport of TRANSPORTS) {
     await runMlfs(['umount', at.mountpoint]);
   });
 
+  test(
+    `${transport}: a read-only mount that is stale is not advised to reload, which it refuses`,
+    here,
+    async (t) => {
+      const at = await scene(t);
+      await runMlfs(['mount', '--transport', transport, '--read-only', at.checkpoint, at.mountpoint]);
+      await writeFile(at.checkpoint, await readFile(at.checkpoint));
+      const { stdout } = await runMlfs(['status', at.mountpoint]);
+      assert.ok(`${stdout}`.includes(`  try: mlfs umount ${at.mountpoint}, and mount again`), `${stdout}`);
+      assert.equal((await runMlfs(['reload', at.mountpoint])).code, 2);
+    },
+  );
+
   test(`${transport}: a busy mount is not unmounted, unless lazily`, here, async (t) => {
     const at = await scene(t);
     await runMlfs(['mount', '--transport', transport, at.checkpoint, at.mountpoint]);

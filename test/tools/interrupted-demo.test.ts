@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
+import { existsSync, watch } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { eventually } from '../support/cli-scene.ts';
+import { eventually, mountsOn, scene } from '../support/cli-scene.ts';
 import { requires } from '../support/requires.ts';
+import { runMlfs } from '../support/run-mlfs.ts';
 import { temporaryDirectory } from '../support/tmp.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
@@ -39,10 +40,10 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   );
 }
 
-/** A demo whose server is stopped before it has mounted, so that it never answers. */
-async function unanswered(t: TestContext, command: string) {
+/** A command whose server is stopped before it has mounted, so that it never answers. */
+async function unanswered(t: TestContext, ...words: string[]) {
   const folder = await temporaryDirectory(t);
-  const child = spawn(process.execPath, ['--import', 'tsx', MAIN, command], {
+  const child = spawn(process.execPath, ['--import', 'tsx', MAIN, ...words], {
     env: { ...process.env, TMPDIR: folder },
     stdio: 'ignore',
   });
@@ -80,6 +81,39 @@ for (const command of ['demo', 'doctor']) {
     },
   );
 }
+
+test(
+  'the trial view of a doctor has no file that a signal could leave behind',
+  requires('addon', 'root', 'kernel view'),
+  async (t) => {
+    const folder = await temporaryDirectory(t);
+    const made = new Set<string | null>();
+    const watcher = watch(folder, (_, name) => made.add(name));
+    t.after(() => watcher.close());
+    const { stdout } = await runMlfs(['doctor'], { TMPDIR: folder, TSX_DISABLE_CACHE: '1' });
+    assert.match(stdout.toString(), /kernel view +the kernel can read/);
+    // A nameless file is `#` and its inode here. The folder of the trial mount goes away with a signal.
+    await eventually('the events arrive', async () => made.size > 0);
+    assert.ok(
+      [...made].every((name) => name !== null && /^(mlfs-\w{6}|tsx-\d+|#\d+)$/.test(name)),
+      [...made].join(),
+    );
+  },
+);
+
+test('a mount that is interrupted ends when its server has ended', NEEDS, async (t) => {
+  const { checkpoint, mountpoint } = await scene(t);
+  const { child, ended, server } = await unanswered(t, 'mount', checkpoint, mountpoint);
+  await eventually('signals are caught', async () => {
+    // Node itself catches SIGINT and SIGTERM: SIGHUP, the lowest bit, says that the command does.
+    const status = await readFile(`/proc/${child.pid}/status`, 'utf8');
+    return /^SigCgt:.*[13579bdf]$/m.test(status);
+  });
+  child.kill('SIGINT');
+  assert.deepEqual(await ended, [null, 'SIGINT']);
+  assert.ok(!existsSync(`/proc/${server}`));
+  assert.deepEqual(await mountsOn(mountpoint), []);
+});
 
 test('a second signal ends a demo whose mount does not answer at once', NEEDS, async (t) => {
   const { child, ended, server } = await unanswered(t, 'demo');
