@@ -475,7 +475,7 @@ export class TreeFilesystem implements Filesystem {
   #directory(nodeid: number): DirectoryInode {
     const directory = this.#inodes.directory(nodeid);
     // Now and then during a walk: otherwise the first write after it would find them all.
-    if (!this.#readOnly) this.#takeNews();
+    if (!this.#readOnly) this.takeNews();
     this.#published.entered(directory, (of) => this.#inodes.roomOf(of));
     return directory;
   }
