@@ -529,7 +529,7 @@ void the_last_reference_of_an_inode_with_a_layout_is_reported() {
 void the_names_of_a_withdrawn_folder_are_withdrawn_with_it() {
   Scene scene;
   CHECK(scene.lookup(1, "none") == Outcome::kReply);
-  scene.table.withdraw(1);
+  scene.table.withdraw({1});
   CHECK(scene.lookup(1, "none") == Outcome::kForward);
   CHECK(scene.lookup(1, "a") == Outcome::kForward);
 }
