@@ -12,6 +12,8 @@ export interface SelectionLimits {
   readonly leastDeviceBytes: number;
   /** Largest checkpoint file. */
   readonly mostFileBytes: number;
+  /** How many files that reach the end of the checkpoint are taken: the longest. */
+  readonly endFiles: number;
 }
 
 export const LIMITS: SelectionLimits = {
@@ -21,7 +23,13 @@ export const LIMITS: SelectionLimits = {
   leastDeviceBytes: 2 ** 20,
   // The largest file of ext4, and far below the 2^53 bytes up to which offsets are exact.
   mostFileBytes: 2 ** 44,
+  // Each has up to 16,384 small chunks, of which the image needs an index of 8 bytes. Real checkpoints have two or three: the last tensor, and the
+  // exported file.
+  endFiles: 16,
 };
+
+/** A file that ends further from the end of the checkpoint never needs small chunks: two pages. */
+const END_BYTES = 8192;
 
 /** Files between two yields. */
 const SLICE = 1024;
@@ -53,12 +61,21 @@ export function* selectRanges(
       .slice(0, limits.devices)
       .map(([begin]) => begin),
   );
+  const taken = new Uint8Array(nodeids.length);
+  const atEnd: number[] = [];
   for (let i = 0; i < nodeids.length; i++) {
     const offset = offsets[i] as number;
     const length = lengths[i] as number;
     if (isInside(offset, length, fileBytes) && liesOn(chosen, offset, length)) {
-      selected.add(nodeids[i] as number, offset, length);
+      if (offset + length > fileBytes - END_BYTES) atEnd.push(i);
+      else taken[i] = 1;
     }
+    if (i % SLICE === 0) yield;
+  }
+  atEnd.sort((one, other) => (lengths[other] as number) - (lengths[one] as number));
+  for (const i of atEnd.slice(0, limits.endFiles)) taken[i] = 1;
+  for (let i = 0; i < nodeids.length; i++) {
+    if (taken[i] === 1) selected.add(nodeids[i] as number, offsets[i] as number, lengths[i] as number);
     if (i % SLICE === 0) yield;
   }
   return selected.finish();

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { erofsImage } from '../../../src/kernel-view/erofs-image.ts';
 import { LIMITS, type SelectionLimits, selectRanges } from '../../../src/kernel-view/select-ranges.ts';
 import { atOnce } from '../../../src/storage/in-slices.ts';
 import { fileRanges, type Range } from './images.ts';
@@ -60,4 +61,16 @@ test('a range of several TiB needs all of its devices, and a file beyond 16 TiB 
   assert.deepEqual(selected(ranges, 10 * TIB, { devices: 3 }), [2, 3]);
   assert.deepEqual(selected(ranges, 10 * TIB), [2, 3, 4]);
   assert.deepEqual(selected(ranges, 17 * TIB), []);
+});
+
+test('of the files that reach the end of the checkpoint, only the longest are taken: the image stays small', () => {
+  const fileBytes = 64 * MIB;
+  const ranges: Range[] = [[2, 0, MIB]];
+  for (let nth = 0; nth < 8000; nth++) ranges.push([3 + nth, nth * 512, fileBytes - nth * 512]);
+  assert.deepEqual(
+    selected(ranges, fileBytes),
+    Array.from({ length: 1 + LIMITS.endFiles }, (_, index) => 2 + index),
+  );
+  const { bytes } = atOnce(erofsImage(atOnce(selectRanges(fileRanges(ranges), fileBytes)), fileBytes));
+  assert.ok(bytes.byteLength < 4 * MIB, `${bytes.byteLength} bytes`);
 });
