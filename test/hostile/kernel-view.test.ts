@@ -6,7 +6,7 @@ import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { erofsImage } from '../../src/kernel-view/erofs-image.ts';
-import { selectRanges } from '../../src/kernel-view/select-ranges.ts';
+import { LIMITS, selectRanges } from '../../src/kernel-view/select-ranges.ts';
 import { atOnce } from '../../src/storage/in-slices.ts';
 import { complaints, decided, viewable } from '../support/kernel-view.ts';
 import { output, run } from '../support/run.ts';
@@ -106,7 +106,7 @@ test(
       [10_002, fileBytes, 0],
       [10_003, fileBytes - 1, 2],
     );
-    const selected = atOnce(selectRanges(fileRanges(ranges), fileBytes));
+    const selected = atOnce(selectRanges(fileRanges(ranges), fileBytes, { ...LIMITS, endFiles: 1000 }));
     assert.ok(selected.nodeids.length > 50);
     assert.ok(selected.nodeids.every((nodeid) => nodeid < 10_000));
     const { bytes, copies, begins } = atOnce(erofsImage(selected, fileBytes));
