@@ -13,6 +13,7 @@ export const LIBRARY = path.join(benchDirectory, '..', 'dist', 'index.js');
 export const READER = path.join(benchDirectory, 'build', 'reader');
 export const WRITER = path.join(benchDirectory, 'build', 'writer');
 export const CEILING = path.join(benchDirectory, 'build', 'ceiling');
+export const STORE = path.join(benchDirectory, 'build', 'store');
 export const TREE_LOOP = path.join(benchDirectory, 'build', 'tree');
 
 /** Builds the reader, the writer and, if libfuse3-dev is installed, the C loops. Throws if there is no compiler: then nothing can be measured. */

@@ -17,7 +17,7 @@ import { type TrainingStep, takeStep } from './training-step.ts';
 
 /**
  * `large`: one tensor of `--size`. `terabyte`: sparse. `many`: 20,000 tensors. `shared`: a quarter of `--size`, under two names, and a
- * view of its upper half. `layers`: an eighth of it in sixteen tensors. `sparse`: as large as `large`, of zeros, and its tenfold. `experts` and
+ * view of its upper half. `eight`: a quarter of it in eight tensors. `layers`: an eighth of it in sixteen tensors. `sparse`: as large as `large`, of zeros, and its tenfold. `experts` and
  * `experts-safetensors`: 91,991 tiny tensors with the names of DeepSeek-V3.
  */
 export type SubjectKind =
@@ -25,25 +25,32 @@ export type SubjectKind =
   | 'terabyte'
   | 'many'
   | 'shared'
+  | 'eight'
   | 'layers'
   | 'sparse'
   | 'experts'
   | 'experts-safetensors';
 
+/** Where a tensor is: in the checkpoint, and in a mount. */
+export interface TensorPlace {
+  readonly offset: number;
+  readonly length: number;
+  readonly mountPath: readonly string[];
+}
+
 export interface Subject {
   readonly path: string;
   readonly size: number;
   /** The tensor that is read: its place in the file, in the archive and in a mount. */
-  readonly tensor: {
-    readonly offset: number;
-    readonly length: number;
+  readonly tensor: TensorPlace & {
     readonly entry: string;
-    readonly mountPath: readonly string[];
     /** A second name of it. */
     readonly tiedPath?: readonly string[];
     /** A tensor with an inode of its own that is the upper half of it. */
     readonly upperHalfPath?: readonly string[];
   };
+  /** All tensors, of equal length, where several are written at the same time. */
+  readonly tensors?: readonly TensorPlace[];
   /** A plain zip with the same tree of files as /model, for mounts that know zips but not tensors. */
   readonly sameTreeZip?: string;
   /** The same with ten times as many bytes. */
@@ -61,6 +68,7 @@ const SMALL_BYTES = 64;
 const MANY_TENSORS = 20_000;
 const TENSORS_IN_A_LAYER = 20;
 const STEP_LAYERS = 16;
+const WRITERS = 8;
 
 export class Subjects {
   readonly #directory: string;
@@ -108,6 +116,8 @@ export class Subjects {
         return this.#manyTensors();
       case 'shared':
         return this.#sharedTensor();
+      case 'eight':
+        return this.#eightTensors();
       case 'layers':
         return this.#layers();
       case 'sparse':
@@ -153,20 +163,43 @@ export class Subjects {
     return { ...subject, tensor: { ...subject.tensor, tiedPath, upperHalfPath } };
   }
 
+  async #eightTensors(): Promise<Subject> {
+    const { tensors, ...subject } = await this.#equalTensors(
+      'eight',
+      WRITERS,
+      this.#tensorBytes / 4 / WRITERS,
+    );
+    return { ...subject, tensors };
+  }
+
   async #layers(): Promise<Subject> {
     const length = this.#tensorBytes / 8 / STEP_LAYERS;
-    const names = Array.from({ length: STEP_LAYERS }, (_, layer) => `layers.${layer}.weight`);
-    const subject = await this.#write(
-      'layers',
-      new Map(names.map((name) => [name, tensorOf(length, randomBytes)])),
+    const { tensors, ...subject } = await this.#equalTensors('layers', STEP_LAYERS, length);
+    const plain = tensors.map(({ mountPath: [, ...file], offset }) => ({
+      file: path.join(...file),
+      offset,
+      length,
+    }));
+    const step = await takeStep(subject.path, plain, path.join(this.#directory, 'step'));
+    return { ...subject, step };
+  }
+
+  async #equalTensors(
+    name: string,
+    count: number,
+    length: number,
+  ): Promise<Subject & { readonly tensors: readonly TensorPlace[] }> {
+    const names = Array.from({ length: count }, (_, layer) => `layers.${layer}.weight`);
+    const { offsets, ...subject } = await this.#write(
+      name,
+      new Map(names.map((tensor) => [tensor, tensorOf(length, randomBytes)])),
     );
-    const { offsets, ...plain } = subject;
-    const tensors = names.map((name, index) => {
-      const [, ...file] = mountPath(name);
-      return { file: path.join(...file), offset: offsets[index] ?? 0, length };
-    });
-    const step = await takeStep(subject.path, tensors, path.join(this.#directory, 'step'));
-    return { ...plain, step };
+    const tensors = names.map((tensor, index) => ({
+      mountPath: mountPath(tensor),
+      offset: offsets[index] ?? 0,
+      length,
+    }));
+    return { ...subject, tensors };
   }
 
   async #sparse(): Promise<Subject> {

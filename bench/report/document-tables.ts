@@ -76,6 +76,20 @@ const LINES: readonly Line[] = [
   { what: '20,000 tensors: memory of the server', workload: 'walk', metric: 'peak' },
   ...ofExperts('91,991 tensors', 'walk-experts'),
   ...ofExperts('91,991 tensors in a .safetensors', 'walk-safetensors'),
+  { what: 'write in order, nothing synced', workload: 'write', metric: 'none' },
+  { what: 'write in order, fsync at the end', workload: 'write', metric: 'end', inSummary: true },
+  { what: 'write in order, fdatasync every 64 MiB', workload: 'write', metric: 'often' },
+  { what: 'random 4 KiB writes, nothing synced', workload: 'write-random', metric: 'none' },
+  { what: 'random 4 KiB writes, fsync at the end', workload: 'write-random', metric: 'end', inSummary: true },
+  { what: 'random 4 KiB writes, fdatasync every 64', workload: 'write-random', metric: 'often' },
+  { what: 'write through a mapping, fsync at the end', workload: 'write-mapped', metric: 'end' },
+  {
+    what: 'random 4 KiB writes through a mapping, fsync at the end',
+    workload: 'write-mapped',
+    metric: 'random',
+  },
+  { what: 'eight writers at a time, fsync at the end', workload: 'write-together', metric: 'end' },
+  { what: 'eight writers of random 4 KiB, fdatasync every 64', workload: 'write-together', metric: 'often' },
   { what: 'memory of the server for reading 2 GiB', workload: 'memory', metric: 'growth' },
 ];
 

@@ -12,10 +12,12 @@ import type { Workload } from './workload.ts';
 import { commit } from './writing/commit.ts';
 import { dirtyRead } from './writing/dirty-read.ts';
 import { editedBytes } from './writing/edited-bytes.ts';
+import { mappedWrite } from './writing/mapped.ts';
 import { writeMemory } from './writing/memory.ts';
 import { randomWrite } from './writing/random.ts';
 import { rsync } from './writing/rsync.ts';
 import { sequentialWrite } from './writing/sequential.ts';
+import { writeTogether } from './writing/together.ts';
 
 /** Each in the order of the table. */
 export const GROUPS: Readonly<Record<string, readonly Workload[]>> = {
@@ -35,7 +37,17 @@ export const GROUPS: Readonly<Record<string, readonly Workload[]>> = {
     walkSafetensors,
     memory,
   ],
-  writing: [editedBytes, sequentialWrite, randomWrite, dirtyRead, commit, rsync, writeMemory],
+  writing: [
+    editedBytes,
+    sequentialWrite,
+    randomWrite,
+    mappedWrite,
+    writeTogether,
+    dirtyRead,
+    commit,
+    rsync,
+    writeMemory,
+  ],
 };
 
 export const WORKLOADS: readonly Workload[] = Object.values(GROUPS).flat();

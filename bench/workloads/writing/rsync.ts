@@ -5,7 +5,7 @@ import { output } from '../../programs.ts';
 import type { Subject } from '../../subject.ts';
 import type { TrainingStep } from '../../training-step.ts';
 import { warm } from '../temperature.ts';
-import type { Workload } from '../workload.ts';
+import { editsModel, type Workload } from '../workload.ts';
 
 /** One training step is made from another. */
 export const rsync: Workload = {
@@ -23,7 +23,7 @@ export const rsync: Workload = {
     },
     { key: 'time', title: 'rsync of 1 % of blocks', unit: 's', better: 'lower' },
   ],
-  appliesTo: (driver) => driver.editable === true,
+  appliesTo: editsModel,
   measure: async (driver, subject) => {
     const step = stepOf(subject);
     await warm(subject);
