@@ -165,6 +165,7 @@ const WRITING: readonly Target[] = [
     of: ours('write', 'againJournal'),
     limit: { atMost: 0 },
   },
+  { what: 'mount that replays 512 MiB, s', of: ours('replay', 'mount'), limit: { atMost: 0.6 } },
   {
     what: 'commit, file of ten times the size / time',
     of: ours('commit', 'timeTenfold'),

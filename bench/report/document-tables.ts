@@ -90,6 +90,10 @@ const LINES: readonly Line[] = [
   },
   { what: 'eight writers at a time, fsync at the end', workload: 'write-together', metric: 'end' },
   { what: 'eight writers of random 4 KiB, fdatasync every 64', workload: 'write-together', metric: 'often' },
+  { what: 'mount that replays a journal of 512 MiB', workload: 'replay', metric: 'mount', inSummary: true },
+  { what: 'commit of 2 GiB of edits, or `cp` and `sync`', workload: 'commit-whole', metric: 'time' },
+  { what: '`rsync` with 1 % of blocks changed', workload: 'rsync', metric: 'time' },
+  { what: '`rsync` with all bytes changed', workload: 'rsync', metric: 'whole' },
   { what: 'memory of the server for reading 2 GiB', workload: 'memory', metric: 'growth' },
 ];
 

@@ -10,11 +10,13 @@ import { startUp } from './start-up.ts';
 import { walk, walkExperts, walkSafetensors } from './walk.ts';
 import type { Workload } from './workload.ts';
 import { commit } from './writing/commit.ts';
+import { commitWhole } from './writing/commit-whole.ts';
 import { dirtyRead } from './writing/dirty-read.ts';
 import { editedBytes } from './writing/edited-bytes.ts';
 import { mappedWrite } from './writing/mapped.ts';
 import { writeMemory } from './writing/memory.ts';
 import { randomWrite } from './writing/random.ts';
+import { replay } from './writing/replay.ts';
 import { rsync } from './writing/rsync.ts';
 import { sequentialWrite } from './writing/sequential.ts';
 import { writeTogether } from './writing/together.ts';
@@ -44,7 +46,9 @@ export const GROUPS: Readonly<Record<string, readonly Workload[]>> = {
     mappedWrite,
     writeTogether,
     dirtyRead,
+    replay,
     commit,
+    commitWhole,
     rsync,
     writeMemory,
   ],

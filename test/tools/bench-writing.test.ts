@@ -75,6 +75,21 @@ test('the bench commits, and the bytes that are written follow from the edits', 
   }
 });
 
+test('the bench commits a wholly edited tensor, each byte once', NEEDS, async (t) => {
+  const figure = await benchOnce(t, 'commit-whole');
+  const written = figure('mlfs kernel', 'written');
+  assert.ok(written >= 1 && written < 1.1, `${written}`);
+  for (const driver of ['native', 'mlfs kernel']) assert.ok(figure(driver, 'time') > 0, driver);
+});
+
+test('the bench mounts with the journal of a killed server, and without one', NEEDS, async (t) => {
+  const figure = await benchOnce(t, 'replay');
+  for (const key of ['mount', 'scattered', 'clean']) assert.ok(figure('mlfs kernel', key) > 0, key);
+  const journal = figure('mlfs kernel', 'journal');
+  assert.ok(journal >= 8 && journal < 8.1, `${journal} MiB`);
+  assert.ok(figure('native', 'mount') > 0);
+});
+
 test('the bench takes a training step by rsync, and only what changed is journalled', {
   ...NEEDS,
   ...requires('rsync'),
@@ -83,6 +98,11 @@ test('the bench takes a training step by rsync, and only what changed is journal
   for (const driver of ['mlfs kernel', 'mlfs fuse-native']) {
     const journalled = figure(driver, 'journal');
     assert.ok(journalled >= 0.99 && journalled <= 1.1, `${driver}: ${journalled}`);
+    const whole = figure(driver, 'wholeJournal');
+    assert.ok(whole >= 1 && whole <= 1.01, `${driver}, all bytes: ${whole}`);
+  }
+  for (const driver of ['native', 'mlfs kernel', 'mlfs fuse-native']) {
+    assert.ok(figure(driver, 'time') > 0 && figure(driver, 'whole') > 0, driver);
   }
 });
 
