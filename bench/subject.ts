@@ -4,20 +4,23 @@
  */
 import { randomFillSync } from 'node:crypto';
 import { mkdtempSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { copyFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { PyDict } from '../src/checkpoint/pickle/values.ts';
+import { DTYPES } from '../src/checkpoint/tensor.ts';
 import { type TensorToWrite, tensorToWrite, writeTorchZip } from '../src/checkpoint/torch/writer.ts';
 import type { Fill } from '../src/checkpoint/zip/fill.ts';
 import { ZipWriter } from '../src/checkpoint/zip/writer.ts';
 import { undoable } from './interrupt.ts';
+import { weights } from './models/weights.ts';
 import { writeExpertsPt, writeExpertsSafetensors } from './models/write-experts.ts';
 import { type TrainingStep, takeStep } from './training-step.ts';
 
 /**
  * `large`: one tensor of `--size`. `terabyte`: sparse. `many`: 20,000 tensors. `shared`: a quarter of `--size`, under two names, and a
- * view of its upper half. `eight`: a quarter of it in eight tensors. `layers`: an eighth of it in sixteen tensors. `sparse`: as large as `large`, of zeros, and its tenfold. `experts` and
+ * view of its upper half. `eight`: a quarter of it in eight tensors. `layers`: an eighth of it in sixteen tensors. `weights`: two tensors
+ * of a quarter of it each, float32 and float16, with weights as those of a layer, and checkpoints beside it to compare it with. `sparse`: as large as `large`, of zeros, and its tenfold. `experts` and
  * `experts-safetensors`: 91,991 tiny tensors with the names of DeepSeek-V3.
  */
 export type SubjectKind =
@@ -27,6 +30,7 @@ export type SubjectKind =
   | 'shared'
   | 'eight'
   | 'layers'
+  | 'weights'
   | 'sparse'
   | 'experts'
   | 'experts-safetensors';
@@ -55,9 +59,15 @@ export interface Subject {
   readonly sameTreeZip?: string;
   /** The same with ten times as many bytes. */
   readonly tenfold?: Subject;
+  /** The same bytes in another file. */
+  readonly copy?: string;
+  /** The same tensors, of which every element has another value. */
+  readonly changed?: string;
   /** The same after a training step. */
   readonly step?: TrainingStep;
 }
+
+type Written = Subject & { readonly offsets: readonly number[] };
 
 const ROW = 1024;
 /** Retries: after an interrupt, a file that is being written may appear once more. */
@@ -69,6 +79,9 @@ const MANY_TENSORS = 20_000;
 const TENSORS_IN_A_LAYER = 20;
 const STEP_LAYERS = 16;
 const WRITERS = 8;
+const PRECISIONS = ['float32', 'float16'] as const;
+/** What a fill is asked for at a time: a tensor is this block again and again. */
+const WEIGHTS_BLOCK_BYTES = 2 ** 20;
 
 export class Subjects {
   readonly #directory: string;
@@ -120,6 +133,8 @@ export class Subjects {
         return this.#eightTensors();
       case 'layers':
         return this.#layers();
+      case 'weights':
+        return this.#weights();
       case 'sparse':
         return this.#sparse();
       case 'experts':
@@ -202,6 +217,32 @@ export class Subjects {
     return { ...subject, tensors };
   }
 
+  async #weights(): Promise<Subject> {
+    const { offsets: _, ...changed } = await this.#twoPrecisions('changed');
+    const { offsets, ...subject } = await this.#twoPrecisions('weights');
+    const length = this.#tensorBytes / 4;
+    const tensors = PRECISIONS.map((dtype, index) => ({
+      mountPath: mountPath(dtype),
+      offset: offsets[index] ?? 0,
+      length,
+    }));
+    const copy = `${subject.path}.copy`;
+    await copyFile(subject.path, copy);
+    return { ...subject, tensors, copy, changed: changed.path };
+  }
+
+  async #twoPrecisions(name: string): Promise<Written> {
+    const tensors = new Map<string, TensorToWrite>();
+    for (const dtype of PRECISIONS) {
+      const bytes = DTYPES[dtype];
+      const block = await weights(dtype, WEIGHTS_BLOCK_BYTES / bytes);
+      const shape = [this.#tensorBytes / 4 / bytes];
+      const fill = (_offset: number, length: number) => block.subarray(0, length);
+      tensors.set(dtype, tensorToWrite(dtype, shape, fill));
+    }
+    return this.#write(name, tensors);
+  }
+
   async #sparse(): Promise<Subject> {
     const tenfold = await this.#oneTensor('tenfold', this.#tensorBytes * 10, 'sparse-zeros');
     return { ...(await this.#oneTensor('sparse', this.#tensorBytes, 'sparse-zeros')), tenfold };
@@ -223,10 +264,7 @@ export class Subjects {
   }
 
   /** The first of the tensors is read. `offsets` are those of the storages in the file, in their order. */
-  async #write(
-    name: string,
-    tensors: ReadonlyMap<string, TensorToWrite>,
-  ): Promise<Subject & { readonly offsets: readonly number[] }> {
+  async #write(name: string, tensors: ReadonlyMap<string, TensorToWrite>): Promise<Written> {
     const file = path.join(this.#directory, `${name}.pt`);
     const root = new PyDict();
     root.className = 'collections.OrderedDict';

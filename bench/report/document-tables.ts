@@ -94,6 +94,12 @@ const LINES: readonly Line[] = [
   { what: 'commit of 2 GiB of edits, or `cp` and `sync`', workload: 'commit-whole', metric: 'time' },
   { what: '`rsync` with 1 % of blocks changed', workload: 'rsync', metric: 'time' },
   { what: '`rsync` with all bytes changed', workload: 'rsync', metric: 'whole' },
+  { what: 'statistics of a float32 tensor, or numpy', workload: 'statistics', metric: 'float32' },
+  { what: 'statistics of a float16 tensor, or numpy', workload: 'statistics', metric: 'float16' },
+  { what: '`mlfs seal`, or `sha256sum`', workload: 'seal', metric: 'rate' },
+  { what: '`mlfs verify`, or `unzip -t`', workload: 'verify', metric: 'rate' },
+  { what: '`mlfs diff` of equal checkpoints, or `cmp`', workload: 'diff', metric: 'equal' },
+  { what: '`mlfs diff`, all elements differ', workload: 'diff', metric: 'changed' },
   { what: 'memory of the server for reading 2 GiB', workload: 'memory', metric: 'growth' },
 ];
 

@@ -1,4 +1,6 @@
 import { cold } from './cold.ts';
+import { comparing, sealing, verifying } from './computing/checks.ts';
+import { statistics } from './computing/statistics.ts';
 import { firstByte, firstByteOfTerabyte } from './first-byte.ts';
 import { manyFiles } from './many-files.ts';
 import { mapped } from './mapped.ts';
@@ -52,6 +54,7 @@ export const GROUPS: Readonly<Record<string, readonly Workload[]>> = {
     rsync,
     writeMemory,
   ],
+  computing: [statistics, sealing, verifying, comparing],
 };
 
 export const WORKLOADS: readonly Workload[] = Object.values(GROUPS).flat();
