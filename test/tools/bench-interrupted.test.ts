@@ -44,6 +44,12 @@ const MOMENTS: readonly Moment[] = [
     options: [...WRITE, 'commit-whole'],
     said: /1\/1 mlfs kernel/,
   },
+  {
+    name: 'numpy computes statistics',
+    script: 'run',
+    options: [...WRITE, 'statistics'],
+    said: /1\/1 native/,
+  },
   { name: 'the large model is walked', script: 'large', options: ['--tensors', '3000'], said: /first find/ },
   { name: 'reads are counted', script: 'quiet', options: ['--size', '64'], said: /mlfs kernel/ },
 ];
