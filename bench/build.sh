@@ -24,6 +24,8 @@ if pkg-config --exists fuse3 2>/dev/null; then
   build ceiling c-loop/ceiling.c $(pkg-config --cflags --libs fuse3) || exit 1
   # shellcheck disable=SC2046
   build tree c-loop/tree.c $(pkg-config --cflags --libs fuse3) || exit 1
+  # shellcheck disable=SC2046
+  build store c-loop/store.c $(pkg-config --cflags --libs fuse3) || exit 1
 else
   echo "bench: libfuse3-dev or pkg-config is not installed; the C loops are left out" >&2
 fi

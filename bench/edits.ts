@@ -1,7 +1,7 @@
 /** The edits of a sample: in a separate state directory on the checkpoint's disk, removed after the sample. */
 import { mkdtemp, open, readdir, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
-import type { Opened } from './drivers/driver.ts';
+import type { Driver, Opened } from './drivers/driver.ts';
 import { statusOf } from './mount-status.ts';
 import type { Subject } from './subject.ts';
 
@@ -15,6 +15,22 @@ export async function withState<T>(subject: Subject, task: (state: string) => Pr
   } finally {
     await rm(parent, { recursive: true, force: true });
   }
+}
+
+/** Runs `task` with the subject opened for writing and without edits. What it wrote is removed afterwards, except from plain files. */
+export function withFresh<T>(
+  driver: Driver,
+  subject: Subject,
+  task: (opened: Opened, state: string) => Promise<T>,
+): Promise<T> {
+  return withState(subject, async (state) => {
+    const opened = await driver.open(subject, { state });
+    try {
+      return await task(opened, state);
+    } finally {
+      await opened.close();
+    }
+  });
 }
 
 /** Bytes of the journal's segments on disk; 0 before the first edit. */

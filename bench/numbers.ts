@@ -15,7 +15,8 @@ import type { FixedContent } from '../src/storage/content.ts';
 import { FileSource } from '../src/storage/file-source.ts';
 import { Image } from '../src/storage/image.ts';
 import { undoable, untilInterrupted } from './interrupt.ts';
-import { Numpy } from './numpy.ts';
+import { weights } from './models/weights.ts';
+import { NUMPY_STATISTICS, Numpy } from './numpy.ts';
 import { median } from './statistics.ts';
 
 const MIB = 1 << 20;
@@ -23,7 +24,6 @@ const MIB = 1 << 20;
 const TEXT_ELEMENTS = 1_000_000;
 const ROWS: TextLayout = { columns: 1, separator: ' ' };
 const NUMPY_TYPES = { float32: '<f4', float16: '<f2', float64: '<f8' } as const;
-const STATISTICS = ['min', 'max', 'mean', 'std', 'isnan', 'isinf', 'zeros', 'histogram'] as const;
 
 const { values } = parseArgs({
   options: {
@@ -55,33 +55,39 @@ async function measure(folder: string, dtype: keyof typeof NUMPY_TYPES): Promise
     size,
     extents: [{ kind: 'image', image, offset: 0, length: size }],
   };
-  const numpy = await Numpy.start(values.python, file, NUMPY_TYPES[dtype], TEXT_ELEMENTS);
+  const numpy = await Numpy.start(values.python, {
+    file,
+    dtype: NUMPY_TYPES[dtype],
+    offset: 0,
+    length: size,
+    textCount: TEXT_ELEMENTS,
+  });
   const samples = new Map<string, number[]>();
   const note = (name: string, seconds: number) => samples.set(name, [...(samples.get(name) ?? []), seconds]);
   try {
     for (let round = 0; round <= Number(values.rounds); round++) {
       if (round === 1) samples.clear();
       note('mlfs', await seconds(() => computeStatistics(content, dtype)));
-      for (const name of STATISTICS) note(name, await numpy.time(name));
+      for (const name of NUMPY_STATISTICS) note(name, await numpy.time(name));
       const text = await renderElements(dtype, few, ROWS);
       note('mlfs render', await seconds(() => renderElements(dtype, few, ROWS)));
       note('mlfs parse', await seconds(() => parseElements(dtype, text, Buffer.alloc(few.length), ROWS)));
       for (const name of ['render', 'parse']) note(name, await numpy.time(name));
     }
   } finally {
-    numpy.end();
+    await numpy.end();
     await image.base.close();
   }
   const of = (name: string) => median(samples.get(name) ?? []);
   const speed = (time: number) => `${(size / time / 1e9).toFixed(2)} GB/s`;
-  const together = STATISTICS.reduce((sum, name) => sum + of(name), 0);
+  const together = NUMPY_STATISTICS.reduce((sum, name) => sum + of(name), 0);
   const rate = (name: string) => `${(few.length / DTYPES[dtype] / of(name) / 1e6).toFixed(1)} M/s`;
   process.stdout.write(
     [
       `${dtype}, ${values.mib} MiB, numpy ${numpy.version}, ${values.rounds} rounds`,
       `  mlfs, all of them     ${speed(of('mlfs'))}`,
       `  numpy, all of them    ${speed(together)}   mlfs/numpy ${(together / of('mlfs')).toFixed(1)}`,
-      ...STATISTICS.map((name) => `    numpy ${name.padEnd(15)} ${speed(of(name))}`),
+      ...NUMPY_STATISTICS.map((name) => `    numpy ${name.padEnd(15)} ${speed(of(name))}`),
       `  elements to text      mlfs ${rate('mlfs render')}, numpy ${rate('render')}`,
       `  text to elements      mlfs ${rate('mlfs parse')}, numpy ${rate('parse')}`,
       '',
@@ -95,17 +101,9 @@ async function seconds(work: () => Promise<unknown>): Promise<number> {
   return (performance.now() - before) / 1000;
 }
 
-/** Numbers like those of a layer: normal, with a standard deviation of 0.02. Returns the first block, which the file repeats. */
+/** Writes the same block of weights again and again, and returns it. */
 async function writeWeights(file: string, dtype: DType, size: number): Promise<Buffer> {
-  const count = TEXT_ELEMENTS + (MIB - (TEXT_ELEMENTS % MIB));
-  const normal = Float64Array.from(
-    { length: count },
-    () => 0.02 * Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random()),
-  );
-  const block = Buffer.alloc(count * DTYPES[dtype]);
-  if (dtype === 'float64') block.set(new Uint8Array(normal.buffer));
-  else if (dtype === 'float32') block.set(new Uint8Array(Float32Array.from(normal).buffer));
-  else await parseElements(dtype, Buffer.from(normal.join('\n')), block, ROWS);
+  const block = await weights(dtype, TEXT_ELEMENTS + (MIB - (TEXT_ELEMENTS % MIB)));
   const handle = await open(file, 'wx');
   try {
     for (let at = 0; at < size; at += block.length)

@@ -1,11 +1,12 @@
-"""Answers `bench/numbers.ts`: a line with a name in, the seconds numpy takes for it out."""
+"""Answers `bench/numpy.ts`: a line with a name in, the seconds numpy takes for it out."""
 import sys
 import time
 
 import numpy as np
 
-path, dtype, text_count = sys.argv[1], sys.argv[2], int(sys.argv[3])
-x = np.fromfile(path, dtype=dtype)
+path, dtype = sys.argv[1:3]
+offset, length, text_count = map(int, sys.argv[3:])
+x = np.fromfile(path, dtype=dtype, offset=offset, count=length // np.dtype(dtype).itemsize)
 few = x[:text_count]
 text = "\n".join(few.astype("U"))
 

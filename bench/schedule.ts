@@ -4,6 +4,7 @@
  * workload, with its reason.
  */
 import type { Driver } from './drivers/driver.ts';
+import { throwIfInterrupted } from './interrupt.ts';
 import { type Summary, summarize } from './statistics.ts';
 import type { Subject } from './subject.ts';
 import type { Metric, Scale, Workload } from './workloads/workload.ts';
@@ -33,7 +34,7 @@ export async function measureWorkload(
   const samples = new Map<string, Record<string, number>[]>();
   const measured = drivers.filter((driver) => workload.appliesTo(driver));
   for (const driver of measured) {
-    const reason = driver.missing();
+    const reason = driver.missing() ?? workload.missing?.(driver);
     if (reason) reasons.set(driver.name, reason);
     samples.set(driver.name, []);
   }
@@ -43,6 +44,7 @@ export async function measureWorkload(
   for (let round = first; round <= last; round++) {
     for (const driver of measured) {
       if (reasons.has(driver.name)) continue;
+      throwIfInterrupted();
       options.onProgress(`${workload.name} ${round}/${last} ${driver.name}`);
       try {
         const sample = await workload.measure(driver, subject, options.scale);

@@ -107,9 +107,12 @@ async function setReadAhead(mountpoint: string, kilobytes: number): Promise<void
   await writeFile(`/sys/class/bdi/${major}:${minor}/read_ahead_kb`, String(kilobytes));
 }
 
+/** A server that has not mounted yet may do so meanwhile: it is told to end, and the mount point is looked at again when it has ended. */
 async function end(mountpoint: string, child: ChildProcess): Promise<void> {
-  await unmount(mountpoint);
+  if (await isMounted(mountpoint)) await unmount(mountpoint);
+  else child.kill('SIGTERM');
   await exited(child);
+  await unmount(mountpoint);
   await rmdir(mountpoint);
 }
 
@@ -118,7 +121,8 @@ export async function unmount(mountpoint: string): Promise<void> {
   try {
     await output('umount', [mountpoint]);
   } catch {
-    await output('fusermount3', ['-u', '-z', mountpoint]);
+    // Its server may have unmounted it in the meantime.
+    if (await isMounted(mountpoint)) await output('fusermount3', ['-u', '-z', mountpoint]);
   }
 }
 

@@ -4,20 +4,23 @@
  */
 import { randomFillSync } from 'node:crypto';
 import { mkdtempSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { copyFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { PyDict } from '../src/checkpoint/pickle/values.ts';
+import { DTYPES } from '../src/checkpoint/tensor.ts';
 import { type TensorToWrite, tensorToWrite, writeTorchZip } from '../src/checkpoint/torch/writer.ts';
 import type { Fill } from '../src/checkpoint/zip/fill.ts';
 import { ZipWriter } from '../src/checkpoint/zip/writer.ts';
 import { undoable } from './interrupt.ts';
+import { weights } from './models/weights.ts';
 import { writeExpertsPt, writeExpertsSafetensors } from './models/write-experts.ts';
 import { type TrainingStep, takeStep } from './training-step.ts';
 
 /**
  * `large`: one tensor of `--size`. `terabyte`: sparse. `many`: 20,000 tensors. `shared`: a quarter of `--size`, under two names, and a
- * view of its upper half. `layers`: an eighth of it in sixteen tensors. `sparse`: as large as `large`, of zeros, and its tenfold. `experts` and
+ * view of its upper half. `eight`: a quarter of it in eight tensors. `layers`: an eighth of it in sixteen tensors. `weights`: two tensors
+ * of a quarter of it each, float32 and float16, with weights as those of a layer, and checkpoints beside it to compare it with. `sparse`: as large as `large`, of zeros, and its tenfold. `experts` and
  * `experts-safetensors`: 91,991 tiny tensors with the names of DeepSeek-V3.
  */
 export type SubjectKind =
@@ -25,32 +28,46 @@ export type SubjectKind =
   | 'terabyte'
   | 'many'
   | 'shared'
+  | 'eight'
   | 'layers'
+  | 'weights'
   | 'sparse'
   | 'experts'
   | 'experts-safetensors';
+
+/** Where a tensor is: in the checkpoint, and in a mount. */
+export interface TensorPlace {
+  readonly offset: number;
+  readonly length: number;
+  readonly mountPath: readonly string[];
+}
 
 export interface Subject {
   readonly path: string;
   readonly size: number;
   /** The tensor that is read: its place in the file, in the archive and in a mount. */
-  readonly tensor: {
-    readonly offset: number;
-    readonly length: number;
+  readonly tensor: TensorPlace & {
     readonly entry: string;
-    readonly mountPath: readonly string[];
     /** A second name of it. */
     readonly tiedPath?: readonly string[];
     /** A tensor with an inode of its own that is the upper half of it. */
     readonly upperHalfPath?: readonly string[];
   };
+  /** All tensors, of equal length, where several are written at the same time. */
+  readonly tensors?: readonly TensorPlace[];
   /** A plain zip with the same tree of files as /model, for mounts that know zips but not tensors. */
   readonly sameTreeZip?: string;
   /** The same with ten times as many bytes. */
   readonly tenfold?: Subject;
+  /** The same bytes in another file. */
+  readonly copy?: string;
+  /** The same tensors, of which every element has another value. */
+  readonly changed?: string;
   /** The same after a training step. */
   readonly step?: TrainingStep;
 }
+
+type Written = Subject & { readonly offsets: readonly number[] };
 
 const ROW = 1024;
 /** Retries: after an interrupt, a file that is being written may appear once more. */
@@ -61,6 +78,10 @@ const SMALL_BYTES = 64;
 const MANY_TENSORS = 20_000;
 const TENSORS_IN_A_LAYER = 20;
 const STEP_LAYERS = 16;
+const WRITERS = 8;
+const PRECISIONS = ['float32', 'float16'] as const;
+/** What a fill is asked for at a time: a tensor is this block again and again. */
+const WEIGHTS_BLOCK_BYTES = 2 ** 20;
 
 export class Subjects {
   readonly #directory: string;
@@ -108,8 +129,12 @@ export class Subjects {
         return this.#manyTensors();
       case 'shared':
         return this.#sharedTensor();
+      case 'eight':
+        return this.#eightTensors();
       case 'layers':
         return this.#layers();
+      case 'weights':
+        return this.#weights();
       case 'sparse':
         return this.#sparse();
       case 'experts':
@@ -153,20 +178,69 @@ export class Subjects {
     return { ...subject, tensor: { ...subject.tensor, tiedPath, upperHalfPath } };
   }
 
+  async #eightTensors(): Promise<Subject> {
+    const { tensors, ...subject } = await this.#equalTensors(
+      'eight',
+      WRITERS,
+      this.#tensorBytes / 4 / WRITERS,
+    );
+    return { ...subject, tensors };
+  }
+
   async #layers(): Promise<Subject> {
     const length = this.#tensorBytes / 8 / STEP_LAYERS;
-    const names = Array.from({ length: STEP_LAYERS }, (_, layer) => `layers.${layer}.weight`);
-    const subject = await this.#write(
-      'layers',
-      new Map(names.map((name) => [name, tensorOf(length, randomBytes)])),
+    const { tensors, ...subject } = await this.#equalTensors('layers', STEP_LAYERS, length);
+    const plain = tensors.map(({ mountPath: [, ...file], offset }) => ({
+      file: path.join(...file),
+      offset,
+      length,
+    }));
+    const step = await takeStep(subject.path, plain, path.join(this.#directory, 'step'));
+    return { ...subject, step };
+  }
+
+  async #equalTensors(
+    name: string,
+    count: number,
+    length: number,
+  ): Promise<Subject & { readonly tensors: readonly TensorPlace[] }> {
+    const names = Array.from({ length: count }, (_, layer) => `layers.${layer}.weight`);
+    const { offsets, ...subject } = await this.#write(
+      name,
+      new Map(names.map((tensor) => [tensor, tensorOf(length, randomBytes)])),
     );
-    const { offsets, ...plain } = subject;
-    const tensors = names.map((name, index) => {
-      const [, ...file] = mountPath(name);
-      return { file: path.join(...file), offset: offsets[index] ?? 0, length };
-    });
-    const step = await takeStep(subject.path, tensors, path.join(this.#directory, 'step'));
-    return { ...plain, step };
+    const tensors = names.map((tensor, index) => ({
+      mountPath: mountPath(tensor),
+      offset: offsets[index] ?? 0,
+      length,
+    }));
+    return { ...subject, tensors };
+  }
+
+  async #weights(): Promise<Subject> {
+    const { offsets: _, ...changed } = await this.#twoPrecisions('changed');
+    const { offsets, ...subject } = await this.#twoPrecisions('weights');
+    const length = this.#tensorBytes / 4;
+    const tensors = PRECISIONS.map((dtype, index) => ({
+      mountPath: mountPath(dtype),
+      offset: offsets[index] ?? 0,
+      length,
+    }));
+    const copy = `${subject.path}.copy`;
+    await copyFile(subject.path, copy);
+    return { ...subject, tensors, copy, changed: changed.path };
+  }
+
+  async #twoPrecisions(name: string): Promise<Written> {
+    const tensors = new Map<string, TensorToWrite>();
+    for (const dtype of PRECISIONS) {
+      const bytes = DTYPES[dtype];
+      const block = await weights(dtype, WEIGHTS_BLOCK_BYTES / bytes);
+      const shape = [this.#tensorBytes / 4 / bytes];
+      const fill = (_offset: number, length: number) => block.subarray(0, length);
+      tensors.set(dtype, tensorToWrite(dtype, shape, fill));
+    }
+    return this.#write(name, tensors);
   }
 
   async #sparse(): Promise<Subject> {
@@ -190,10 +264,7 @@ export class Subjects {
   }
 
   /** The first of the tensors is read. `offsets` are those of the storages in the file, in their order. */
-  async #write(
-    name: string,
-    tensors: ReadonlyMap<string, TensorToWrite>,
-  ): Promise<Subject & { readonly offsets: readonly number[] }> {
+  async #write(name: string, tensors: ReadonlyMap<string, TensorToWrite>): Promise<Written> {
     const file = path.join(this.#directory, `${name}.pt`);
     const root = new PyDict();
     root.className = 'collections.OrderedDict';

@@ -7,6 +7,7 @@ const WRITABLE = 'mlfs kernel';
 const READ_ONLY = 'mlfs view';
 const C_LOOPS = ['c-loop plain', 'c-loop tuned', 'c-loop threads'];
 const TREE_LOOP = ['c-loop tree'];
+const WRITE_LOOPS = ['c-loop store', 'c-loop store-splice', 'c-loop store-threads'];
 
 export interface Cell {
   readonly workload: string;
@@ -139,6 +140,12 @@ const WALKS: readonly Target[] = [
 ];
 
 const WRITING: readonly Target[] = [
+  compared('write in order, fsync at the end / best C loop', ours('write', 'end'), WRITE_LOOPS, {
+    atLeast: 0.5,
+  }),
+  compared('random 4 KiB write, fsync at the end / best C loop', ours('write-random', 'end'), WRITE_LOOPS, {
+    atLeast: 0.5,
+  }),
   { what: 'journal beyond a 4 KiB edit, the first, bytes', of: ours('edit', 'pageFirst'), limit: EDIT_LIMIT },
   { what: 'journal beyond a 4 KiB edit, the 100th, bytes', of: ours('edit', 'pageLater'), limit: EDIT_LIMIT },
   { what: 'the same across pages, the first, bytes', of: ours('edit', 'acrossFirst'), limit: EDIT_LIMIT },
@@ -158,6 +165,7 @@ const WRITING: readonly Target[] = [
     of: ours('write', 'againJournal'),
     limit: { atMost: 0 },
   },
+  { what: 'mount that replays 512 MiB, s', of: ours('replay', 'mount'), limit: { atMost: 0.6 } },
   {
     what: 'commit, file of ten times the size / time',
     of: ours('commit', 'timeTenfold'),

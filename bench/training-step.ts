@@ -6,11 +6,16 @@ const BLOCK_BYTES = 4096;
 /** After the step, one in this many blocks differs. */
 const CHANGED_ONE_IN = 100;
 
-/** A model as plain files, with the folders of a mount: as in the checkpoint, and after a step that changed one in a hundred blocks of 4 KiB. */
+/**
+ * A model as plain files, with the folders of a mount: as in the checkpoint, after a step that changed one in a hundred blocks of 4 KiB, and after
+ * one that changed every byte.
+ */
 export interface TrainingStep {
   readonly before: string;
   readonly after: string;
   readonly changedBytes: number;
+  readonly whollyAfter: string;
+  readonly totalBytes: number;
 }
 
 interface PlainTensor {
@@ -21,7 +26,7 @@ interface PlainTensor {
   readonly length: number;
 }
 
-/** Writes both into folders of `directory`. */
+/** Writes all three into folders of `directory`. */
 export async function takeStep(
   checkpoint: string,
   tensors: readonly PlainTensor[],
@@ -29,19 +34,22 @@ export async function takeStep(
 ): Promise<TrainingStep> {
   const before = path.join(directory, 'before');
   const after = path.join(directory, 'after');
+  const whollyAfter = path.join(directory, 'wholly-after');
+  const totalBytes = tensors.reduce((sum, { length }) => sum + length, 0);
   let changedBytes = 0;
   const source = await open(checkpoint, 'r');
   try {
     for (const tensor of tensors) {
       const bytes = await bytesOf(source, tensor);
       await put(path.join(before, tensor.file), bytes);
+      await put(path.join(whollyAfter, tensor.file), complementOf(bytes));
       changedBytes += change(bytes);
       await put(path.join(after, tensor.file), bytes);
     }
   } finally {
     await source.close();
   }
-  return { before, after, changedBytes };
+  return { before, after, changedBytes, whollyAfter, totalBytes };
 }
 
 async function bytesOf(source: FileHandle, { offset, length }: PlainTensor): Promise<Buffer> {
@@ -54,6 +62,10 @@ async function bytesOf(source: FileHandle, { offset, length }: PlainTensor): Pro
 async function put(file: string, bytes: Uint8Array): Promise<void> {
   await mkdir(path.dirname(file), { recursive: true });
   await writeFile(file, bytes);
+}
+
+function complementOf(bytes: Uint8Array): Uint8Array {
+  return bytes.map((byte) => ~byte);
 }
 
 /** The blocks are as far apart as one in a hundred can be, shifted by a prime, so that they lie anywhere in a megabyte. */

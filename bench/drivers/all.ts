@@ -4,6 +4,7 @@ import { fuseZip } from './fuse-zip.ts';
 import { mlfsFuseNative, mlfsKernel, mlfsPlane, mlfsView } from './mlfs.ts';
 import { native } from './native.ts';
 import { nativeFolder, treeLoop } from './walked-trees.ts';
+import { writeLoops } from './write-loop.ts';
 
 /** In the order of the table. */
 export const DRIVERS: readonly Driver[] = [
@@ -11,6 +12,7 @@ export const DRIVERS: readonly Driver[] = [
   nativeFolder,
   ...cLoops,
   treeLoop,
+  ...writeLoops,
   mlfsView,
   mlfsPlane,
   mlfsKernel,

@@ -10,7 +10,11 @@ export interface Driver {
   /** Makes the subject readable, with none of it in the caches of the mount. */
   readonly open: (subject: Subject, options?: OpenOptions) => Promise<Opened>;
   /** Mounts as a user would, by the driver's own command or by a program that uses the library; undefined if there is neither. */
-  readonly launch?: (subject: Subject, how: 'command' | 'library') => Promise<Opened | undefined>;
+  readonly launch?: (
+    subject: Subject,
+    how: 'command' | 'library',
+    options?: Pick<OpenOptions, 'state'>,
+  ) => Promise<Opened | undefined>;
   /** It serves only the large tensor: no tree, so no directory walks. */
   readonly tensorOnly?: boolean;
   /** It has only a tree of small files, for walks. */
@@ -23,6 +27,8 @@ export interface Driver {
   readonly direct?: boolean;
   /** Its tensor can be overwritten. */
   readonly editable?: boolean;
+  /** A peer of overwriting alone: it has plain files behind it and no model. */
+  readonly overwriteOnly?: boolean;
 }
 
 export interface OpenOptions {
@@ -43,6 +49,8 @@ export interface Opened {
   readonly length: number;
   /** The root of the mount, for walks. */
   readonly root: string;
+  /** The files of all tensors, if the subject has several; the range is that of each. */
+  readonly tensorPaths?: readonly string[];
   /** Another name of the same tensor, if the subject has one. */
   readonly tied?: string;
   /** The folder /sys, in a mount of MLFS. */

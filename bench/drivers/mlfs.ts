@@ -41,9 +41,9 @@ function mlfs({ name, about, transport, kernelView }: Variant): Driver {
       if (kernelView === 'auto' && !options?.tinyFiles) await insistOnView(served);
       return opened(served, subject);
     },
-    launch: async (subject, through) => {
+    launch: async (subject, through, options) => {
       if (through === 'command') {
-        const args = [CLI, 'mount', ...how(), subject.path, '%MOUNTPOINT%'];
+        const args = [CLI, 'mount', ...how(), ...flags(options), subject.path, '%MOUNTPOINT%'];
         const served = await launch({ program: process.execPath, args });
         const close = () => served.end().then(() => untilUnlocked(subject.path));
         return { ...opened(served, subject), close };
@@ -100,6 +100,7 @@ function opened(served: Served, subject: Subject): Opened {
   const { mountPath, tiedPath, length } = subject.tensor;
   return {
     path: path.join(served.mountpoint, ...mountPath),
+    tensorPaths: (subject.tensors ?? []).map((tensor) => path.join(served.mountpoint, ...tensor.mountPath)),
     ...(tiedPath === undefined ? {} : { tied: path.join(served.mountpoint, ...tiedPath) }),
     offset: 0,
     length,

@@ -22,7 +22,17 @@ export interface Scale {
 
 /** Whether a driver takes part in reading one large tensor. */
 export function servesTensor(driver: Driver): boolean {
-  return driver.treeOnly !== true && driver.lookOnly !== true;
+  return driver.treeOnly !== true && driver.lookOnly !== true && driver.overwriteOnly !== true;
+}
+
+/** Whether a driver takes part in changing a model: MLFS keeps the edits in a journal, and the direct driver has plain files. */
+export function editsModel(driver: Driver): boolean {
+  return driver.editable === true && driver.overwriteOnly !== true;
+}
+
+/** Whether its edits are kept in a journal. */
+export function keepsJournal(driver: Driver): boolean {
+  return editsModel(driver) && driver.direct !== true;
 }
 
 export interface Workload {
@@ -36,6 +46,8 @@ export interface Workload {
    * long.
    */
   readonly mostRounds?: number;
+  /** Why a driver cannot be measured here, such as a program that is not installed; undefined if it can. */
+  readonly missing?: (driver: Driver) => string | undefined;
   /** One sample: a value for every metric, NaN for a metric that this driver does not have. */
   readonly measure: (driver: Driver, subject: Subject, scale: Scale) => Promise<Record<string, number>>;
 }

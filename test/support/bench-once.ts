@@ -12,7 +12,8 @@ const RUN = fileURLToPath(new URL('../../bench/run.ts', import.meta.url));
 const TIMEOUT_MS = 5 * 60_000;
 
 /** What a driver may say instead of a figure: the metric is not its own, or this machine or build lacks something. */
-const MAY_LACK = /^does not apply$|^not installed|^this build has no|^failed: the kernel view cannot be had/;
+const MAY_LACK =
+  /^does not apply$|^not installed|^not here: |^this build has no|^failed: the kernel view cannot be had/;
 
 /**
  * Runs a workload of `npm run bench` with a few MiB and in a temporary directory of its own, of which nothing may be left. Returns a figure by driver

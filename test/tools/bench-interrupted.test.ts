@@ -20,10 +20,36 @@ interface Moment {
 
 const RUN = ['--quick', '--rounds', '1', '--tensors', '3000', '--out', '/nowhere', '--only', 'walk'];
 
+const WRITE = ['--quick', '--size', '64', '--rounds', '1', '--out', '/nowhere', '--only'];
+
 const MOMENTS: readonly Moment[] = [
   { name: 'the tree is written down', script: 'run', options: RUN, said: /native folder/ },
   { name: 'the C loop is walked', script: 'run', options: RUN, said: /0\/1 c-loop tree/ },
   { name: 'a mount is walked', script: 'run', options: RUN, said: /0\/1 mlfs kernel/ },
+  {
+    name: 'eight programs write through a C loop',
+    script: 'run',
+    options: [...WRITE, 'write-together'],
+    said: /0\/1 c-loop store-threads/,
+  },
+  {
+    name: 'a journal is written and replayed',
+    script: 'run',
+    options: [...WRITE, 'replay'],
+    said: /1\/1 mlfs kernel/,
+  },
+  {
+    name: 'a wholly edited tensor is committed',
+    script: 'run',
+    options: [...WRITE, 'commit-whole'],
+    said: /1\/1 mlfs kernel/,
+  },
+  {
+    name: 'numpy computes statistics',
+    script: 'run',
+    options: [...WRITE, 'statistics'],
+    said: /1\/1 native/,
+  },
   { name: 'the large model is walked', script: 'large', options: ['--tensors', '3000'], said: /first find/ },
   { name: 'reads are counted', script: 'quiet', options: ['--size', '64'], said: /mlfs kernel/ },
 ];

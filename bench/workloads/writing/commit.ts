@@ -5,8 +5,8 @@ import { output } from '../../programs.ts';
 import { bytesWritten } from '../../resident.ts';
 import { median } from '../../statistics.ts';
 import type { Subject } from '../../subject.ts';
-import { write } from '../../writing-client.ts';
-import type { Workload } from '../workload.ts';
+import { nextSeed, write } from '../../writing-client.ts';
+import { editsModel, type Workload } from '../workload.ts';
 
 const EDITS = 100;
 const COMMITS = 5;
@@ -34,7 +34,7 @@ export const commit: Workload = {
       better: 'lower',
     },
   ],
-  appliesTo: (driver) => driver.editable === true,
+  appliesTo: editsModel,
   measure: async (driver, subject) => {
     if (driver.direct) return rewriting(subject);
     const { tenfold } = subject;
@@ -49,9 +49,6 @@ export const commit: Workload = {
     };
   },
 };
-
-/** Commits change the checkpoint, so each one must write different bytes. */
-let seed = 0;
 
 /** Medians of several commits through one mount: a single one takes a few milliseconds, mostly the disk's. */
 function committing(driver: Driver, subject: Subject) {
@@ -72,7 +69,7 @@ function committing(driver: Driver, subject: Subject) {
 
 async function editAndCommit(opened: Opened) {
   const { path, offset, length, pid = 0 } = opened;
-  seed++;
+  const seed = nextSeed();
   const edited = await write({ mode: 'random', path, offset, length, count: EDITS, seed });
   const before = await bytesWritten(pid);
   const start = performance.now();

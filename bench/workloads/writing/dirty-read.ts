@@ -4,7 +4,7 @@ import { counters, withState } from '../../edits.ts';
 import type { Subject } from '../../subject.ts';
 import { type WritePlan, write } from '../../writing-client.ts';
 import { warm } from '../temperature.ts';
-import type { Workload } from '../workload.ts';
+import { editsModel, type Workload } from '../workload.ts';
 
 const BLOCK_BYTES = 4096;
 
@@ -33,7 +33,7 @@ export const dirtyRead: Workload = {
     },
     { key: 'wholeMount', title: 'mount that replays a wholly edited tensor', unit: 's', better: 'lower' },
   ],
-  appliesTo: (driver) => driver.editable === true,
+  appliesTo: editsModel,
   measure: async (driver, subject) => {
     await warm(subject);
     return withState(subject, async (state) => {

@@ -2,7 +2,7 @@ import type { Driver } from '../../drivers/driver.ts';
 import { journalBytes, withState } from '../../edits.ts';
 import type { Subject } from '../../subject.ts';
 import { write } from '../../writing-client.ts';
-import type { Workload } from '../workload.ts';
+import { keepsJournal, type Workload } from '../workload.ts';
 
 const BLOCK_BYTES = 4096;
 const FLOAT_BYTES = 4;
@@ -55,7 +55,7 @@ export const editedBytes: Workload = {
       better: 'lower',
     },
   ],
-  appliesTo: (driver) => driver.editable === true && !driver.direct,
+  appliesTo: keepsJournal,
   measure: async (driver, subject) => {
     const page = await overheads(driver, subject, { bytes: BLOCK_BYTES, shift: 0 });
     const across = await overheads(driver, subject, { bytes: BLOCK_BYTES, shift: ODD_OFFSET });

@@ -1,7 +1,7 @@
 import { withState } from '../../edits.ts';
 import { resident, watch } from '../../resident.ts';
 import { write } from '../../writing-client.ts';
-import type { Workload } from '../workload.ts';
+import { keepsJournal, type Workload } from '../workload.ts';
 
 /** The cost, in the server's memory, of writing much more than its limit. */
 export const writeMemory: Workload = {
@@ -16,7 +16,7 @@ export const writeMemory: Workload = {
     { key: 'anonymous', title: 'writing: server, most anonymous', unit: 'MiB', better: 'lower' },
     { key: 'growth', title: 'writing: server, most ever less at rest', unit: 'MiB', better: 'lower' },
   ],
-  appliesTo: (driver) => driver.editable === true && !driver.direct,
+  appliesTo: keepsJournal,
   measure: (driver, subject) =>
     withState(subject, async (state) => {
       const opened = await driver.open(subject, { state, cacheSize: '64M' });

@@ -1,7 +1,7 @@
 import type { Driver } from '../../drivers/driver.ts';
-import { withState } from '../../edits.ts';
+import { withFresh } from '../../edits.ts';
 import type { Subject } from '../../subject.ts';
-import { type WritePlan, write, writesPerSecond } from '../../writing-client.ts';
+import { nextSeed, type WritePlan, write, writesPerSecond } from '../../writing-client.ts';
 import { warm } from '../temperature.ts';
 import type { Scale, Workload } from '../workload.ts';
 
@@ -22,7 +22,7 @@ export const randomWrite: Workload = {
       headline: true,
     },
   ],
-  appliesTo: (driver) => driver.editable === true,
+  appliesTo: ({ editable }) => editable === true,
   measure: async (driver, subject, scale) => {
     await warm(subject);
     return {
@@ -33,24 +33,14 @@ export const randomWrite: Workload = {
   },
 };
 
-/** A plain file is not new: each pass writes different bytes than the one before. */
-let seed = 0;
-
 function scattered(
   driver: Driver,
   subject: Subject,
   { randomWrites: count }: Scale,
   sync: WritePlan['sync'],
 ): Promise<number> {
-  return withState(subject, async (state) => {
-    const opened = await driver.open(subject, { state });
-    try {
-      const { path, offset, length } = opened;
-      seed++;
-      const plan = { path, offset, length, block: 4096, count, seed, ...(sync ? { sync } : {}) };
-      return writesPerSecond(await write({ mode: 'random', ...plan }));
-    } finally {
-      await opened.close();
-    }
+  return withFresh(driver, subject, async ({ path, offset, length }) => {
+    const plan = { path, offset, length, block: 4096, count, seed: nextSeed(), ...(sync ? { sync } : {}) };
+    return writesPerSecond(await write({ mode: 'random', ...plan }));
   });
 }

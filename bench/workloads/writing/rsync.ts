@@ -1,16 +1,18 @@
 import { cp, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { journalBytes, withState } from '../../edits.ts';
-import { output } from '../../programs.ts';
+import type { Driver } from '../../drivers/driver.ts';
+import { journalBytes, withFresh } from '../../edits.ts';
+import { isInstalled, output } from '../../programs.ts';
 import type { Subject } from '../../subject.ts';
 import type { TrainingStep } from '../../training-step.ts';
 import { warm } from '../temperature.ts';
-import type { Workload } from '../workload.ts';
+import { editsModel, type Workload } from '../workload.ts';
 
 /** One training step is made from another. */
 export const rsync: Workload = {
   name: 'rsync',
-  about: 'rsync -a --inplace --no-whole-file of a model with one block of 4 KiB in a hundred changed',
+  about:
+    'rsync -a --inplace --no-whole-file of a model with one block of 4 KiB in a hundred changed, and with every byte changed; native: between plain folders',
   subject: 'layers',
   mostRounds: 2,
   metrics: [
@@ -22,21 +24,27 @@ export const rsync: Workload = {
       headline: true,
     },
     { key: 'time', title: 'rsync of 1 % of blocks', unit: 's', better: 'lower' },
+    {
+      key: 'wholeJournal',
+      title: 'rsync of all bytes: journal for a byte changed',
+      unit: 'bytes/byte',
+      better: 'lower',
+    },
+    { key: 'whole', title: 'rsync of all bytes', unit: 's', better: 'lower' },
   ],
-  appliesTo: (driver) => driver.editable === true,
+  appliesTo: editsModel,
+  missing: () => (isInstalled('rsync') ? undefined : 'not here: rsync'),
   measure: async (driver, subject) => {
     const step = stepOf(subject);
     await warm(subject);
-    if (driver.direct) return { time: await intoPlainFolder(step) };
-    return withState(subject, async (state) => {
-      const opened = await driver.open(subject, { state });
-      try {
-        const time = await synchronize(step, opened.root);
-        return { time, journal: (await journalBytes(state)) / step.changedBytes };
-      } finally {
-        await opened.close();
-      }
-    });
+    const some = await into(driver, subject, step, step.after);
+    const whole = await into(driver, subject, step, step.whollyAfter);
+    return {
+      time: some.seconds,
+      journal: some.journal / step.changedBytes,
+      whole: whole.seconds,
+      wholeJournal: whole.journal / step.totalBytes,
+    };
   },
 };
 
@@ -45,26 +53,27 @@ function stepOf({ path: checkpoint, step }: Subject): TrainingStep {
   return step;
 }
 
-async function intoPlainFolder(step: TrainingStep): Promise<number> {
-  const folder = path.join(path.dirname(step.before), 'plain');
+async function into(driver: Driver, subject: Subject, step: TrainingStep, from: string) {
+  if (driver.direct) return { seconds: await intoPlainFolder(step, from), journal: Number.NaN };
+  return withFresh(driver, subject, async ({ root }, state) => {
+    const seconds = await synchronize(from, root);
+    return { seconds, journal: await journalBytes(state) };
+  });
+}
+
+async function intoPlainFolder({ before }: TrainingStep, from: string): Promise<number> {
+  const folder = path.join(path.dirname(before), 'plain');
   try {
-    await cp(step.before, folder, { recursive: true });
-    return await synchronize(step, folder);
+    await cp(before, folder, { recursive: true });
+    return await synchronize(from, folder);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
 }
 
 /** The bytes are compared, whatever size and time say. */
-async function synchronize(step: TrainingStep, into: string): Promise<number> {
+async function synchronize(from: string, to: string): Promise<number> {
   const start = performance.now();
-  await output('rsync', [
-    '-a',
-    '--inplace',
-    '--no-whole-file',
-    '--ignore-times',
-    `${step.after}/`,
-    `${into}/`,
-  ]);
+  await output('rsync', ['-a', '--inplace', '--no-whole-file', '--ignore-times', `${from}/`, `${to}/`]);
   return (performance.now() - start) / 1000;
 }

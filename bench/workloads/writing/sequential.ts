@@ -1,11 +1,17 @@
 import path from 'node:path';
 import { read } from '../../client.ts';
-import type { Driver, Opened } from '../../drivers/driver.ts';
-import { journalBytes, withState } from '../../edits.ts';
+import type { Opened } from '../../drivers/driver.ts';
+import { journalBytes, withFresh } from '../../edits.ts';
 import type { Subject } from '../../subject.ts';
-import { gigabytesWrittenPerSecond, type WritePlan, type WriteResult, write } from '../../writing-client.ts';
+import {
+  gigabytesWrittenPerSecond,
+  nextSeed,
+  type WritePlan,
+  type WriteResult,
+  write,
+} from '../../writing-client.ts';
 import { warm } from '../temperature.ts';
-import type { Workload } from '../workload.ts';
+import { keepsJournal, type Workload } from '../workload.ts';
 
 /** A whole tensor is overwritten with different bytes, compared with a plain file. */
 export const sequentialWrite: Workload = {
@@ -22,15 +28,15 @@ export const sequentialWrite: Workload = {
     { key: 'tied', title: 'write through a second name', unit: 'GB/s', better: 'higher' },
     { key: 'viewed', title: 'write while an overlapping view is cached', unit: 'GB/s', better: 'higher' },
   ],
-  appliesTo: (driver) => driver.editable === true,
+  appliesTo: ({ editable }) => editable === true,
   measure: async (driver, subject) => {
     await warm(subject);
-    const twice = await fresh(driver, subject, sameBytesTwice);
-    const end = await fresh(driver, subject, (opened) => over(opened, { sync: 'end' }));
-    const often = await fresh(driver, subject, (opened) => over(opened, { sync: 64 }));
-    const names = driver.direct
+    const twice = await withFresh(driver, subject, sameBytesTwice);
+    const end = await withFresh(driver, subject, (opened) => over(opened, { sync: 'end' }));
+    const often = await withFresh(driver, subject, (opened) => over(opened, { sync: 64 }));
+    const names = !keepsJournal(driver)
       ? { tied: Number.NaN, viewed: Number.NaN }
-      : await fresh(driver, subject, (opened) => otherNames(opened, subject));
+      : await withFresh(driver, subject, (opened) => otherNames(opened, subject));
     return {
       ...twice,
       end: gigabytesWrittenPerSecond(end),
@@ -40,32 +46,14 @@ export const sequentialWrite: Workload = {
   },
 };
 
-/** A plain file is not new: each pass writes different bytes than the one before. */
-let seed = 0;
-
 function over(opened: Opened, how: Partial<WritePlan>): Promise<WriteResult> {
-  seed++;
   const { path: file, offset, length } = opened;
-  return write({ mode: 'seq', path: file, offset, length, seed, ...how });
-}
-
-function fresh<T>(
-  driver: Driver,
-  subject: Subject,
-  task: (opened: Opened, state: string) => Promise<T>,
-): Promise<T> {
-  return withState(subject, async (state) => {
-    const opened = await driver.open(subject, { state });
-    try {
-      return await task(opened, state);
-    } finally {
-      await opened.close();
-    }
-  });
+  return write({ mode: 'seq', path: file, offset, length, seed: nextSeed(), ...how });
 }
 
 async function sameBytesTwice(opened: Opened, state: string) {
-  const none = await over(opened, {});
+  const seed = nextSeed();
+  const none = await over(opened, { seed });
   const before = await journalBytes(state);
   const again = await over(opened, { seed });
   return {

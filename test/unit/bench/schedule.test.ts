@@ -63,6 +63,16 @@ test('a workload of few rounds has no warm-up: each of them counts', async () =>
   );
 });
 
+test('a driver whose program is not here is not measured, and its row says so', async () => {
+  const missing = ({ name }: Driver) => (name === 'a' ? 'not here: numpy' : undefined);
+  const { workload, order } = counting({ missing });
+  const [lacking, measured] = await measureWorkload(workload, [driver('a'), driver('b')], SUBJECT, OPTIONS);
+  assert.deepEqual(order, ['b', 'b', 'b']);
+  assert.equal(lacking?.reason, 'not here: numpy');
+  assert.equal(lacking?.summary, undefined);
+  assert.deepEqual(measured?.summary?.samples, [2, 3]);
+});
+
 test('a driver that failed is left out from then on, with its reason', async () => {
   const order: string[] = [];
   const measure = async ({ name }: Driver) => {
