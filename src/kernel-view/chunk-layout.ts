@@ -3,13 +3,15 @@
  *
  * A file that lies on its devices as a whole has the largest chunks. A file that reaches the end of the checkpoint has smaller ones: a block
  * device has whole sectors and is read by pages, so the bytes behind its last whole page cannot be read through it, and the chunks that
- * hold them are copied into the image. Large chunks make a large copy and small ones many indexes: the size with the smallest sum is taken, some
- * 6 bytes × the square root of the file's length.
+ * hold them are copied into the image. Large chunks make a large copy and small ones many indexes: the size with the smallest sum is taken.
+ * Then the copy has at most 72 KiB, or 6 bytes × the square root of the file's length where that is more: 6 MiB of 1 TiB.
  */
 import { INDEX_BYTES } from './erofs-format.ts';
 import { BLOCK_BITS, WINDOW_BYTES } from './shifted-devices.ts';
 
 export const PAGE_BYTES = 4096;
+/** Chunks of 4 to 16 KiB made the first pass over 64 MiB take a third longer than larger ones. */
+const LEAST_CHUNK_BITS = 16;
 
 export class ChunkLayout {
   readonly blockBits: number;
@@ -33,9 +35,8 @@ export class ChunkLayout {
     const whole = bitsToHold(Math.ceil(length / 2 ** this.blockBits));
     const most = Math.min(whole, Math.log2(WINDOW_BYTES) - this.blockBits);
     if (!this.reachesEnd(offset, length)) return most;
-    const page = Math.log2(PAGE_BYTES) - this.blockBits;
-    let best = Math.max(page, most);
-    for (let bits = page; bits < most; bits++) {
+    let best = Math.max(Math.log2(PAGE_BYTES) - this.blockBits, most);
+    for (let bits = LEAST_CHUNK_BITS - this.blockBits; bits < most; bits++) {
       if (this.#bytesFor(offset, length, bits) < this.#bytesFor(offset, length, best)) best = bits;
     }
     return best;
