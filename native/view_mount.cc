@@ -23,6 +23,9 @@ constexpr unsigned kSetString = 1;
 constexpr unsigned kCmdCreate = 6;
 constexpr unsigned kAttrReadOnly = 1, kAttrNoSuid = 2, kAttrNoDev = 4;
 
+/// The image ends with a whole page, because what lies behind the last one cannot be read.
+constexpr uint64_t kPageBytes = 4096;
+
 /// Readahead of the view's files; the default is 128. It counts for small reads and mappings, because a larger read makes requests of its own
 /// size anyway. A loop device takes at most 1,280 KiB in a request: what is larger is cut in two, and a first pass with 2 MiB took up to ten
 /// times as long on a busy machine.
@@ -58,6 +61,9 @@ Failure copy_into(int image, int checkpoint, const ViewCopy& copy) {
 Failure make_image(const ViewImage& image, int checkpoint, Descriptor& made) {
   made = Descriptor(memfd_create("mlfs-view", MFD_CLOEXEC));
   if (!made) return {errno, "memfd_create"};
+  uint64_t end = image.length;
+  for (const ViewCopy& copy : image.copies) end = std::max(end, (copy.image_offset + copy.length + kPageBytes - 1) / kPageBytes * kPageBytes);
+  if (ftruncate(made.get(), static_cast<off_t>(end)) != 0) return {errno, "memory for the image"};
   Failure failure = write_all(made.get(), image.bytes, image.length, 0);
   for (size_t i = 0; !failure && i < image.copies.size(); i++) failure = copy_into(made.get(), checkpoint, image.copies[i]);
   return failure;

@@ -3,17 +3,17 @@
  * show: the image has some 100 bytes for each file, and each file lies on a device that begins where its blocks are aligned
  * (shifted-devices.ts). A file's name is its nodeid in hexadecimal, so no name of a checkpoint is in it.
  *
- *   0                1024         1152                   metadata                    directory              copies
- *   ├────────────────┼────────────┼──────────────────────┼───────────────────────────┼──────────────────────┤
- *     empty            superblock   a slot for each device  root inode, file inodes     entries, block by block
- *                                                           with indexes of chunks
+ *   0                1024         1152                   metadata                    directory               copies
+ *   ├────────────────┼────────────┼──────────────────────┼───────────────────────────┼───────────────────────┼─ ─ ─ ─ ─ ─ ─ ─ ─ ─ ─┤
+ *     empty            superblock   a slot for each device  root inode, file inodes     entries, block by block  ends of files that
+ *                                                           with indexes of chunks                               reach the end
  *
- * A block device has whole sectors and is read by pages. So what lies behind the last whole page of a device cannot be read through it: a
- * file that reaches there gets small chunks, and the chunks that do are copied into the image when it is attached.
+ * The copies are not in `bytes`: whoever attaches the image reads them from the checkpoint (chunk-layout.ts says why there are any).
  *
  * Invariants: devices are numbered from 1 in ascending order of their beginning; an inode does not cross a block; every index lies within the
  * 32 bits of a block number; the same ranges make the same bytes.
  */
+import { ChunkLayout, PAGE_BYTES, roundUp } from './chunk-layout.ts';
 import {
   DEVICE_SLOT_BYTES,
   DIRENT_BYTES,
@@ -36,10 +36,11 @@ import { type FileRanges, rangeCount } from './file-ranges.ts';
 import { BLOCK_BITS, deviceBegin, WINDOW_BYTES } from './shifted-devices.ts';
 
 export interface ErofsImage {
+  /** The image without its copies. */
   readonly bytes: Uint8Array;
   /** Offset of the checkpoint at which each device begins, in the order of the devices. */
   readonly begins: Float64Array;
-  /** (offset in the image, offset in the checkpoint, length) of bytes to copy into the image. */
+  /** (offset in the image, offset in the checkpoint, length) of bytes to copy behind `bytes`. The image ends with the page of the last one. */
   readonly copies: Float64Array;
 }
 
@@ -48,18 +49,15 @@ export interface ErofsImageOptions {
   readonly blockBits?: number;
 }
 
-const PAGE_BYTES = 4096;
-/** A file that reaches the end has at most this many chunks of the smallest size that allows it: 128 KiB of indexes. */
-const MOST_CHUNK_BITS = 14;
-/** Files between two yields. */
-const SLICE = 512;
+/** Files or indexes between two yields: well below a millisecond. */
+const SLICE = 4096;
 const NAME_DIGITS = 8;
 
 /** `.` and `..` sort before every name. */
 const DOTS = ['.', '..'] as const;
 const DOT = 0x2e;
 
-/** Builds the image of ranges that `selectRanges` has checked. Yields now and then. */
+/** Builds the image of ranges that `selectRanges` has checked. Yields after each SLICE of work. */
 export function* erofsImage(
   ranges: FileRanges,
   fileBytes: number,
@@ -68,14 +66,14 @@ export function* erofsImage(
   const layout = new ChunkLayout(fileBytes, blockBits);
   const begins = yield* deviceBegins(ranges, layout);
   const plan = yield* planImage(ranges, layout, begins.length);
-  const bytes = new Uint8Array(plan.imageBytes);
+  const bytes = new Uint8Array(plan.copiesAt);
   const image = new DataView(bytes.buffer);
   const blockBytes = 2 ** blockBits;
 
   writeSuperblock(image, {
     blockBits,
     inodes: rangeCount(ranges) + 1,
-    blocks: plan.imageBytes / blockBytes,
+    blocks: (plan.copiesAt + plan.copyBytes) / blockBytes,
     metadataBlock: plan.metadataAt / blockBytes,
     rootNid: 0,
     devices: begins.length,
@@ -89,49 +87,12 @@ export function* erofsImage(
   return { bytes, begins, copies };
 }
 
-/** How a range is cut into chunks. */
-class ChunkLayout {
-  readonly blockBits: number;
-  readonly #fileBytes: number;
-
-  constructor(fileBytes: number, blockBits: number) {
-    this.#fileBytes = fileBytes;
-    this.blockBits = blockBits;
-  }
-
-  begin(offset: number): number {
-    return deviceBegin(offset, this.blockBits);
-  }
-
-  /** Power of two of the chunk's size in blocks. No chunk is larger than a window. */
-  chunkBits(offset: number, length: number): number {
-    const whole = bitsToHold(Math.ceil(length / 2 ** this.blockBits));
-    const most = Math.log2(WINDOW_BYTES) - this.blockBits;
-    if (!this.#reachesEnd(offset, length)) return Math.min(whole, most);
-    const page = Math.max(0, Math.log2(PAGE_BYTES) - this.blockBits);
-    return Math.min(Math.max(page, whole - MOST_CHUNK_BITS), most);
-  }
-
-  /** Whether the bytes [offset, offset + length), which begin a chunk, cannot be read through a device. */
-  isCopied(offset: number, length: number): boolean {
-    return this.#reachesEnd(offset, length);
-  }
-
-  #reachesEnd(offset: number, length: number): boolean {
-    // Most ranges end far from there.
-    if (offset + length <= this.#fileBytes - 2 * PAGE_BYTES) return false;
-    const begin = this.begin(offset);
-    const sectors = Math.floor((this.#fileBytes - begin) / 2 ** this.blockBits) * 2 ** this.blockBits;
-    return offset + length - begin > Math.floor(sectors / PAGE_BYTES) * PAGE_BYTES;
-  }
-}
-
 function* deviceBegins({ offsets, lengths }: FileRanges, layout: ChunkLayout): Generator<void, Float64Array> {
   const begins = new Set<number>();
   for (let i = 0; i < offsets.length; i++) {
     const offset = offsets[i] as number;
     const end = offset + (lengths[i] as number);
-    for (let at = offset; at < end; at += WINDOW_BYTES) begins.add(layout.begin(at));
+    for (let at = offset; at < end; at += WINDOW_BYTES) begins.add(deviceBegin(at, layout.blockBits));
     if (i % SLICE === 0) yield;
   }
   return Float64Array.from(begins).sort();
@@ -146,7 +107,6 @@ interface Plan {
   readonly directoryBytes: number;
   readonly copiesAt: number;
   readonly copyBytes: number;
-  readonly imageBytes: number;
 }
 
 function* planImage(ranges: FileRanges, layout: ChunkLayout, devices: number): Generator<void, Plan> {
@@ -161,20 +121,14 @@ function* planImage(ranges: FileRanges, layout: ChunkLayout, devices: number): G
     const offset = ranges.offsets[i] as number;
     const length = ranges.lengths[i] as number;
     const bits = layout.chunkBits(offset, length);
-    const chunkBytes = 2 ** (bits + layout.blockBits);
-    const chunks = Math.ceil(length / chunkBytes);
+    const chunks = Math.ceil(length / 2 ** (bits + layout.blockBits));
     const head = inodeBytes(length);
     at = roundUp(at, INODE_SLOT_BYTES);
     if ((at % blockBytes) + head > blockBytes) at = roundUp(at, blockBytes);
     inodesAt[i] = at;
     chunkBits[i] = bits;
     at += head + chunks * INDEX_BYTES;
-    for (let chunk = chunks - 1; chunk >= 0; chunk--) {
-      const from = chunk * chunkBytes;
-      const take = Math.min(chunkBytes, length - from);
-      if (!layout.isCopied(offset + from, take)) break;
-      copyBytes += roundUp(take, PAGE_BYTES);
-    }
+    copyBytes += roundUp(length - layout.copiedFrom(offset, length, bits), PAGE_BYTES);
     if (i % SLICE === 0) yield;
   }
   const directoryAt = metadataAt + roundUp(at, blockBytes);
@@ -183,16 +137,14 @@ function* planImage(ranges: FileRanges, layout: ChunkLayout, devices: number): G
   const lastEntries = entries - Math.floor((entries - 1) / perBlock) * perBlock;
   const directoryBlocks = Math.ceil(entries / perBlock);
   const lastBytes = lastEntries * (DIRENT_BYTES + NAME_DIGITS) - (directoryBlocks === 1 ? SHORTER_DOTS : 0);
-  const copiesAt = roundUp(directoryAt + directoryBlocks * blockBytes, PAGE_BYTES);
   return {
     metadataAt,
     inodesAt,
     chunkBits,
     directoryAt,
     directoryBytes: (directoryBlocks - 1) * blockBytes + lastBytes,
-    copiesAt,
+    copiesAt: roundUp(directoryAt + directoryBlocks * blockBytes, PAGE_BYTES),
     copyBytes,
-    imageBytes: copiesAt + copyBytes,
   };
 }
 
@@ -214,6 +166,7 @@ function* writeFiles(
   const deviceOf = new Map(Array.from(begins, (begin, index) => [begin, index + 1]));
   const copies: number[] = [];
   let copyAt = plan.copiesAt;
+  let written = 0;
   for (let i = 0; i < ranges.nodeids.length; i++) {
     const offset = ranges.offsets[i] as number;
     const length = ranges.lengths[i] as number;
@@ -223,19 +176,22 @@ function* writeFiles(
     // Inode numbers are for statx of the view's own files, which nobody sees; the root's is 1.
     writeFileInode(image, at, { number: i + 2, size: length, chunkBits: bits });
     let indexAt = at + inodeBytes(length);
-    for (let from = 0; from < length; from += chunkBytes, indexAt += INDEX_BYTES) {
-      const place = offset + from;
-      const take = Math.min(chunkBytes, length - from);
-      if (layout.isCopied(place, take)) {
-        writeIndex(image, indexAt, 0, copyAt / blockBytes);
-        copies.push(copyAt, place, take);
-        copyAt += roundUp(take, PAGE_BYTES);
-      } else {
-        const begin = layout.begin(place);
-        writeIndex(image, indexAt, deviceOf.get(begin) as number, (place - begin) / blockBytes);
+    const copiedFrom = layout.copiedFrom(offset, length, bits);
+    for (let window = 0; window < copiedFrom; window += WINDOW_BYTES) {
+      const begin = deviceBegin(offset + window, layout.blockBits);
+      const device = deviceOf.get(begin) as number;
+      const end = Math.min(copiedFrom, window + WINDOW_BYTES);
+      for (let from = window; from < end; from += chunkBytes, indexAt += INDEX_BYTES) {
+        writeIndex(image, indexAt, device, (offset + from - begin) / blockBytes);
+        if (++written % SLICE === 0) yield;
       }
     }
-    if (i % SLICE === 0) yield;
+    if (copiedFrom < length) copies.push(copyAt, offset + copiedFrom, length - copiedFrom);
+    for (let from = copiedFrom; from < length; from += chunkBytes, indexAt += INDEX_BYTES) {
+      writeIndex(image, indexAt, 0, copyAt / blockBytes);
+      copyAt += roundUp(Math.min(chunkBytes, length - from), PAGE_BYTES);
+      if (++written % SLICE === 0) yield;
+    }
   }
   return Float64Array.from(copies);
 }
@@ -283,12 +239,3 @@ function writeName(bytes: Uint8Array, at: number, nodeid: number): number {
 }
 
 const HEX_DIGITS = '0123456789abcdef';
-
-/** The smallest power of two, as its exponent, that is at least `count`. */
-function bitsToHold(count: number): number {
-  return count <= 2 ** 31 ? (count <= 1 ? 0 : 32 - Math.clz32(count - 1)) : Math.ceil(Math.log2(count));
-}
-
-function roundUp(number: number, unit: number): number {
-  return Math.ceil(number / unit) * unit;
-}

@@ -81,16 +81,19 @@ export class KernelView {
 
   async #prepare(): Promise<void> {
     const { checkpointFd, checkpointBytes } = this.#sources;
-    const found = await inSlices(this.#sources.ranges());
-    const selected = await inSlices(selectRanges(found, checkpointBytes));
-    if (this.#decided) return;
+    const isGivenUp = () => this.#decided;
+    const found = await inSlices(this.#sources.ranges(), isGivenUp);
+    if (found === undefined) return;
+    const selected = await inSlices(selectRanges(found, checkpointBytes), isGivenUp);
+    if (selected === undefined || this.#decided) return;
     if (rangeCount(selected) === 0) {
       this.#giveUp('no file of the mount is a range of the checkpoint that is worth it');
       return;
     }
     this.#native.select(selected.nodeids);
-    const { bytes, copies, begins } = await inSlices(erofsImage(selected, checkpointBytes));
-    if (this.#decided) return;
+    const image = await inSlices(erofsImage(selected, checkpointBytes), isGivenUp);
+    if (image === undefined || this.#decided) return;
+    const { bytes, copies, begins } = image;
     await this.#native.attach(checkpointFd, checkpointBytes, bytes, copies, begins);
     if (this.#decided) return;
     this.#decide({

@@ -1,7 +1,7 @@
 /**
  * Where the devices of an image begin. A file system's blocks are aligned, and tensors are not: so a range that begins at byte `offset` lies
  * on a device that is the checkpoint from byte `deviceBegin(offset)` on, and begins there at a whole block. Block numbers have 32 bits, that is
- * 2 TiB of blocks of 512 bytes, so there is a device for each TiB of the file, too.
+ * 2 TiB of blocks of 512 bytes, so a range has a device for each TiB of its own bytes, too.
  */
 
 /** The smallest block of EROFS, and of a loop device. */

@@ -1,10 +1,13 @@
 /** Checkpoints that claim what no file can be: their view is refused or right, and the kernel has nothing to complain about. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { closeSync, openSync, statSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { PyDict } from '../../src/checkpoint/pickle/values.ts';
+import { type TensorToWrite, writeTorchZip } from '../../src/checkpoint/torch/writer.ts';
 import { erofsImage } from '../../src/kernel-view/erofs-image.ts';
 import { LIMITS, selectRanges } from '../../src/kernel-view/select-ranges.ts';
 import { atOnce } from '../../src/storage/in-slices.ts';
@@ -106,7 +109,9 @@ test(
       [10_002, fileBytes, 0],
       [10_003, fileBytes - 1, 2],
     );
-    const selected = atOnce(selectRanges(fileRanges(ranges), fileBytes, { ...LIMITS, endFiles: 1000 }));
+    const selected = atOnce(
+      selectRanges(fileRanges(ranges), fileBytes, { ...LIMITS, leastFileBytes: 1, endBytes: 100 * MIB }),
+    );
     assert.ok(selected.nodeids.length > 50);
     assert.ok(selected.nodeids.every((nodeid) => nodeid < 10_000));
     const { bytes, copies, begins } = atOnce(erofsImage(selected, fileBytes));
@@ -129,8 +134,60 @@ test(
   },
 );
 
+/** A .pt with one storage, which is a hole but for the last bytes, and 8,000 tensors that are views of it up to its end. */
+async function viewsToTheEnd(path: string, nbytes: number, end: Buffer): Promise<void> {
+  const fill = { ranges: [{ offset: nbytes - end.length, bytes: end }] };
+  const storage = { type: 'storage', dtype: 'uint8', nbytes, fill } as const;
+  const root = new PyDict();
+  for (let i = 0; i < 8000; i++) {
+    const view: TensorToWrite = {
+      type: 'tensor',
+      dtype: 'uint8',
+      shape: [nbytes - i * 512],
+      storage,
+      storageOffset: i * 512,
+    };
+    root.set(`t${i}`, view);
+  }
+  await writeTorchZip(path, { root });
+}
+
 test(
-  '130,000 names of 250 bytes are served from the view, whose names are numbers',
+  'a .pt with 8,000 tensors that reach its end has a small view, and the server stays small',
+  viewable('dmesg'),
+  async (t) => {
+    const folder = await temporaryDirectory(t);
+    const before = await complaints();
+    const end = randomBytes(5000);
+    const expected = join(folder, 'end');
+    writeFileSync(expected, end);
+    for (const nbytes of [256 * MIB, 2 ** 40]) {
+      const path = join(folder, `views-${nbytes}.pt`);
+      await viewsToTheEnd(path, nbytes, end);
+      const server = await Server.start();
+      t.after(() => server.stop());
+      const plain = await server.mount(path, { transport: 'kernel', readOnly: true, kernelView: 'off' });
+      await server.unmount(plain.path);
+      const memory = await server.memory('VmHWM');
+      const { path: mount } = await server.mount(path, { transport: 'kernel', readOnly: true });
+      const { kernel_view: view } = await decided(mount);
+      assert.equal(view.state, 'in use', view.reason ?? '');
+      assert.ok(view.files > 1 && view.files < 1500, `${view.files} files`);
+      const grown = (await server.memory('VmHWM')) - memory;
+      assert.ok(grown < 150 * MIB, `${grown} bytes`);
+      for (const tensor of ['t0', 't1', 't7999']) {
+        const tail = `tail -c 5000 "$1" | cmp - "$2"`;
+        await output('sh', ['-c', tail, 'sh', join(mount, `model/${tensor}.bin`), expected]);
+      }
+      await server.unmount(mount);
+      await server.stop();
+    }
+    assert.deepEqual((await complaints()).slice(before.length), []);
+  },
+);
+
+test(
+  '130,000 names of 250 bytes, of tensors of 1 MiB, are served from the view, whose names are numbers',
   viewable('dmesg'),
   async (t) => {
     const folder = await temporaryDirectory(t);
@@ -138,15 +195,16 @@ test(
     const path = join(folder, 'many.safetensors');
     const tensors = new Map<string, [number, number]>();
     for (let i = 0; i < 130_000; i++)
-      tensors.set(`${'n'.repeat(240)}${String(i).padStart(10, '0')}`, [i * 64, i * 64 + 64]);
-    await safetensors(path, 130_000 * 64, tensors);
+      tensors.set(`${'n'.repeat(240)}${String(i).padStart(10, '0')}`, [i * MIB, (i + 1) * MIB]);
+    await safetensors(path, 130_000 * MIB, tensors);
     const server = await Server.start();
     t.after(() => server.stop());
     const { path: mount } = await server.mount(path, { transport: 'kernel', readOnly: true });
     const { kernel_view: view } = await decided(mount);
     assert.equal(view.state, 'in use');
     const last = `${'n'.repeat(240)}${String(129_999).padStart(10, '0')}.bin`;
-    assert.equal((await output('cat', [join(mount, 'model', last)])).length, 64);
+    assert.equal(view.files, 130_001, 'all of them and the exported file');
+    await output('cmp', ['--bytes', String(MIB), join(mount, 'model', last), '/dev/zero']);
     assert.ok(statSync(path).size > 130_000 * 300);
     await server.unmount(mount);
     assert.deepEqual((await complaints()).slice(before.length), []);

@@ -177,3 +177,32 @@ test('ranges beyond 1 TiB and 2 TiB, and one that is longer than 2 TiB, read rig
     attached.close();
   }
 });
+
+test('a range that crosses a TiB on its way to the end of the file reads right', view, async (t) => {
+  const path = join(await temporaryDirectory(t), 'file');
+  const TIB = 2 ** 40;
+  const fileBytes = TIB + 8 * 2 ** 30 + 100;
+  const handle = await open(path, 'w+');
+  t.after(() => handle.close());
+  await handle.truncate(fileBytes);
+  const marks = new Map(
+    [TIB - 2 ** 29, TIB - 3000, TIB + 2 ** 32, fileBytes - 2 ** 20, fileBytes - 5000].map((place) => [
+      place,
+      randomBytes(5000),
+    ]),
+  );
+  for (const [place, mark] of marks) await handle.write(mark, 0, 5000, place);
+  const offset = TIB - 2 ** 30 + 64;
+  const attached = await viewOf(path, [[2, offset, fileBytes - offset]]);
+  const file = openSync(attached.path(2), 'r');
+  try {
+    for (const [place, mark] of marks) {
+      const read = Buffer.alloc(5000);
+      assert.equal(readSync(file, read, 0, 5000, place - offset), 5000);
+      assert.ok(read.equals(mark), String(place));
+    }
+  } finally {
+    closeSync(file);
+    attached.close();
+  }
+});

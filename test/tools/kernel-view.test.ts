@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { writeTorchZip } from '../../src/checkpoint/torch/writer.ts';
 import type { MountOptions } from '../../src/mount/mount-options.ts';
 import type { StatusDocument } from '../../src/targets/status-document.ts';
 import {
@@ -91,6 +92,34 @@ for _ in range(2):
   assert.equal(counters.kernel_view_opens_total, (before.kernel_view_opens_total ?? 0) + 1);
   // Two looks at the status, an open and a close, and some attributes: each message is counted, and none is a READ of the tensor.
   assert.ok((counters.requests_total ?? 0) - (before.requests_total ?? 0) < 100);
+});
+
+test('files of less than 1 MiB are left to the data plane, wherever they begin', viewable(), async (t) => {
+  const server = await Server.start();
+  t.after(() => server.stop());
+  const path = join(await temporaryDirectory(t), 'small.pt');
+  const tensor = (name: string, length: number) => ({
+    name,
+    dtype: 'uint8' as const,
+    shape: [length],
+    fill: Buffer.alloc(length, name),
+  });
+  const small = Array.from({ length: 20 }, (_, i) => tensor(`small${i}`, 200 + 64 * i));
+  await writeTorchZip(path, { tensors: [...small, tensor('almost', 2 ** 20 - 1), tensor('large', 2 ** 20)] });
+  const { path: mount } = await server.mount(path, { transport: 'kernel', readOnly: true });
+  const { kernel_view: view } = await decided(mount);
+  assert.deepEqual([view.state, view.files], ['in use', 2], 'the large tensor and the exported file');
+  const script = `
+import sys
+for name in sys.argv[2:]:
+    read = open(f'{sys.argv[1]}/model/{name}.bin', 'rb').read()
+    assert read == (name.encode() * (1 << 20))[:len(read)] and len(read) >= 200, name
+`;
+  await output('python3', ['-c', script, mount, 'almost', ...small.map(({ name }) => name)]);
+  assert.equal((await statusOf(mount)).counters.kernel_view_opens_total, 0);
+  await output('cmp', [path, join(mount, 'export/model.pt')]);
+  await output('cat', [join(mount, 'model/large.bin')]);
+  assert.equal((await statusOf(mount)).counters.kernel_view_opens_total, 2);
 });
 
 test('a writable mount never has one, nor has one with --kernel-view off', viewable(), async (t) => {

@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { type ErofsImage, erofsImage } from '../../../src/kernel-view/erofs-image.ts';
 import { requires } from '../../support/requires.ts';
 import { temporaryDirectory } from '../../support/tmp.ts';
-import { extracted, imageOf, type Range, UTILS_BLOCK_BITS } from './images.ts';
+import { bytesWithCopies, extracted, fileRanges, imageOf, type Range, UTILS_BLOCK_BITS } from './images.ts';
 
 const hex = (bytes: Uint8Array, at: number, length: number) =>
   Buffer.from(bytes.subarray(at, at + length)).toString('hex');
@@ -146,12 +147,54 @@ test('a range beyond 2 TiB lies on a device that begins at a whole TiB, and a lo
   ]);
 });
 
-test('a large file that reaches the end has a bounded number of chunks, and copies only the last', () => {
-  const GIB = 2 ** 30;
-  const { bytes, copies, begins } = imageOf([[2, 4096, 8 * GIB - 7]], 8 * GIB + 4096 - 7);
-  assert.equal(begins.length, 1);
-  assert.equal(copies.length, 3);
-  assert.ok((copies[2] as number) <= 512 * 1024);
-  assert.equal((copies[1] as number) + (copies[2] as number), 8 * GIB + 4096 - 7);
-  assert.ok(bytes.length < 2 ** 20);
+/** (device, block) of the chunks of the image's only file. */
+function chunksOf({ bytes }: ErofsImage, length: number): [number, number][] {
+  const view = new DataView(bytes.buffer);
+  const inode = view.getUint32(1024 + 40, true) * 512 + 64;
+  const chunkBytes = 2 ** ((view.getUint16(inode + 16, true) & 31) + 9);
+  const first = inode + (length < 2 ** 32 ? 32 : 64);
+  return Array.from({ length: Math.ceil(length / chunkBytes) }, (_, chunk) => [
+    view.getUint16(first + 8 * chunk + 2, true),
+    view.getUint32(first + 8 * chunk + 4, true),
+  ]);
+}
+
+test('a file that reaches the end copies only its end, and its indexes and copy grow with the square root of its length', () => {
+  for (const length of [2 ** 20 + 1, 2 ** 30 - 7, 8 * 2 ** 30 + 512, 642 * 2 ** 30 + 4095, 2 ** 44 - 4097]) {
+    const image = imageOf([[2, 4096, length]], length + 4096);
+    const { bytes, copies, begins } = image;
+    assert.ok(begins.length <= 16);
+    assert.equal(copies.length, 3);
+    const [to, from, copied] = copies as unknown as [number, number, number];
+    assert.equal(from + copied, length + 4096);
+    assert.equal(to, bytes.length, 'the copy is not in the bytes');
+    const most = Math.max(6 * Math.sqrt(length), 72 * 1024) + 3 * 4096;
+    assert.ok(bytesWithCopies(image) < most, `${length}: ${bytesWithCopies(image)} of ${most}`);
+  }
+});
+
+test('a file that reaches the end and crosses a TiB keeps its device for a TiB of its own bytes', () => {
+  const TIB = 2 ** 40;
+  const offset = TIB - 2 ** 30 + 64;
+  const length = 9 * 2 ** 30 + 36;
+  const image = imageOf([[2, offset, length]], offset + length);
+  assert.deepEqual([...image.begins], [64]);
+  const chunks = chunksOf(image, length);
+  const [, from] = image.copies as unknown as [number, number];
+  const whole = chunks.filter(([device]) => device === 1);
+  assert.equal(whole.length, chunks.length - 1, 'all but the copied one');
+  const chunkBlocks = (from - offset) / 512 / whole.length;
+  assert.deepEqual(
+    whole,
+    whole.map((_, chunk) => [1, (offset - 64) / 512 + chunk * chunkBlocks]),
+  );
+});
+
+test('an image of millions of chunks is built in parts of some thousand', () => {
+  const length = 2 ** 44 - 4097;
+  let yields = 0;
+  for (const _ of erofsImage(fileRanges([[2, 4096, length]]), length + 4096)) yields++;
+  const chunks = chunksOf(imageOf([[2, 4096, length]], length + 4096), length).length;
+  assert.ok(chunks > 500_000);
+  assert.ok(yields >= chunks / 8192, `${yields} for ${chunks}`);
 });

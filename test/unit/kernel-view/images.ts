@@ -17,13 +17,20 @@ export function imageOf(ranges: readonly Range[], fileBytes: number, blockBits?:
   return atOnce(erofsImage(fileRanges(ranges), fileBytes, blockBits === undefined ? {} : { blockBits }));
 }
 
+/** Size of the image that is attached. */
+export function bytesWithCopies({ bytes, copies }: ErofsImage): number {
+  const end = (copies.at(-3) ?? 0) + (copies.at(-1) ?? 0);
+  return Math.max(bytes.length, Math.ceil(end / 4096) * 4096);
+}
+
 /** Debian's erofs-utils know blocks of 4 KiB only. */
 export const UTILS_BLOCK_BITS = 12;
 
 /** Checks an image with fsck.erofs and returns the bytes of its files, by name, as fsck.erofs extracts them. */
 export function extracted(image: ErofsImage, file: Buffer, folder: string): Map<string, Buffer> {
   const blockBytes = 2 ** UTILS_BLOCK_BITS;
-  const bytes = Buffer.from(image.bytes);
+  const bytes = Buffer.alloc(bytesWithCopies(image));
+  bytes.set(image.bytes);
   for (let at = 0; at < image.copies.length; at += 3) {
     const [to, from, length] = image.copies.subarray(at, at + 3);
     file.copy(bytes, to, from as number, (from as number) + (length as number));

@@ -9,9 +9,14 @@ const MIB = 2 ** 20;
 
 function scene({
   ranges = fileRanges([[5, 64, 2 * MIB]]),
+  find = function* () {
+    yield;
+    return ranges;
+  },
   attach = async () => undefined,
 }: {
   readonly ranges?: FileRanges;
+  readonly find?: () => Generator<void, FileRanges>;
   readonly attach?: NativeKernelView['attach'];
 } = {}) {
   const calls: string[] = [];
@@ -31,10 +36,7 @@ function scene({
       end: () => calls.push('end'),
     },
     {
-      // biome-ignore lint/correctness/useYield: small work
-      *ranges() {
-        return ranges;
-      },
+      ranges: find,
       checkpointFd: 3,
       checkpointBytes: 4 * MIB,
       onDecided: (report) => {
@@ -84,4 +86,26 @@ test('a view that is ended while it is being attached is not reported', async ()
   assert.deepEqual(decided, []);
   view.refuse('too late');
   assert.deepEqual(decided, []);
+});
+
+test('work on a view that is given up ends between two slices', async () => {
+  let ended = false;
+  let completed = false;
+  const { view, calls, decided } = scene({
+    *find() {
+      try {
+        for (let i = 0; i < 20_000_000; i++) yield;
+        completed = true;
+      } finally {
+        ended = true;
+      }
+      return fileRanges([]);
+    },
+  });
+  view.start();
+  view.refuse('it took too long');
+  await view.end();
+  assert.deepEqual({ ended, completed }, { ended: true, completed: false });
+  assert.deepEqual(calls, ['end', 'end']);
+  assert.equal(decided.length, 1);
 });
