@@ -128,6 +128,7 @@ void NativeKernelView::Define(Napi::Env env, Napi::Object exports) {
   Napi::Function made = DefineClass(env, "KernelView",
                                     {InstanceMethod<&NativeKernelView::Select>("select"),
                                      InstanceMethod<&NativeKernelView::Attach>("attach"),
+                                     InstanceMethod<&NativeKernelView::StopWaiting>("stopWaiting"),
                                      InstanceMethod<&NativeKernelView::Suspend>("suspend"),
                                      InstanceMethod<&NativeKernelView::End>("end")});
   constructor() = Napi::Persistent(made);
@@ -155,6 +156,9 @@ Napi::Value NativeKernelView::Select(const Napi::CallbackInfo& info) {
 
 /// attach(fd, bytes of the checkpoint, image, copies, begins): Promise<void>
 Napi::Value NativeKernelView::Attach(const Napi::CallbackInfo& info) { return (new Attachment(info, opens_, view_))->start(); }
+
+/// stopWaiting()
+void NativeKernelView::StopWaiting(const Napi::CallbackInfo&) { opens_->stop_waiting(*view_); }
 
 /// suspend(suspended)
 void NativeKernelView::Suspend(const Napi::CallbackInfo& info) { opens_->suspend(*view_, info[0].ToBoolean().Value()); }

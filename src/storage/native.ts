@@ -194,6 +194,8 @@ export interface NativeKernelView {
     copies: Float64Array,
     begins: Float64Array,
   ): Promise<void>;
+  /** OPENs wait no longer and are plain until the view is attached. */
+  stopWaiting(): void;
   /** While suspended, files that are opened anew are plain. */
   suspend(suspended: boolean): void;
   /** Files that are opened anew are plain, and nothing waits any more. Files that are open stay open. */
