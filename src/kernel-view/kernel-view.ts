@@ -4,8 +4,9 @@
  *
  *   ranges of the tree ─► selectRanges ─► erofsImage ─► attach: loop devices, fsmount (native/view_mount.cc)
  *
- * This runs beside the mount's start, in slices and in a thread. Meanwhile OPENs of the files wait (native/view_opens.h), at most for
- * PATIENCE_MS. If a step fails, the data plane serves, and `report` says why.
+ * This runs beside the mount's start, in slices and in a thread. Meanwhile OPENs of the files wait (native/view_opens.h). After PATIENCE_MS the
+ * data plane serves them; the view is attached nevertheless and serves what is opened later. If a step fails, the data plane serves for good,
+ * and `report` says why.
  */
 import { messageOf } from '../errors.ts';
 import { inSlices } from '../storage/in-slices.ts';
@@ -16,7 +17,7 @@ import { selectRanges } from './select-ranges.ts';
 
 export interface KernelViewReport {
   readonly state: 'preparing' | 'in use' | 'off';
-  /** Why it is off. */
+  /** Why it is off, why it is not ready yet after a while, or why it is in use only for files that are open. */
   readonly reason?: string;
   readonly files: number;
   readonly bytes: number;
@@ -28,11 +29,13 @@ export interface KernelViewSources {
   readonly ranges: () => Generator<void, FileRanges>;
   readonly checkpointFd: number;
   readonly checkpointBytes: number;
-  /** Hears once whether the view is in use. */
+  /** Called once, when the view is in use or off. Not called for a view that was ended before. */
   readonly onDecided: (report: KernelViewReport) => void;
+  /** Called when opens wait no longer, though the view is still being prepared. */
+  readonly onSlow: (reason: string) => void;
 }
 
-/** How long an OPEN waits at most for a view that is being attached. */
+/** Maximum time that OPENs wait for a view that is being prepared. */
 const PATIENCE_MS = 5000;
 
 const NOTHING = { files: 0, bytes: 0, loopDevices: 0 };
@@ -55,7 +58,7 @@ export class KernelView {
 
   /** Begins to prepare the view. */
   start(): void {
-    const patience = setTimeout(() => this.#giveUp(`it was not there after ${PATIENCE_MS} ms`), PATIENCE_MS);
+    const patience = setTimeout(() => this.#stopWaiting(), PATIENCE_MS);
     patience.unref();
     this.#prepared = this.#prepare()
       .catch((cause: unknown) => this.#giveUp(messageOf(cause)))
@@ -100,6 +103,14 @@ export class KernelView {
       // The image has one, too.
       loopDevices: begins.length + 1,
     });
+  }
+
+  #stopWaiting(): void {
+    if (this.#decided) return;
+    const reason = `it is not attached after ${PATIENCE_MS / 1000} s; the data plane serves until it is`;
+    this.#native.stopWaiting();
+    this.#report = { ...this.#report, reason };
+    this.#sources.onSlow(reason);
   }
 
   get #decided(): boolean {
