@@ -84,6 +84,9 @@ export class KernelView {
 
   async #prepare(): Promise<void> {
     const { checkpointFd, checkpointBytes } = this.#sources;
+    // Whoever waits for the mount point is told first.
+    await new Promise((resolve) => setImmediate(resolve));
+    if (this.#decided) return;
     const found = await inSlices(this.#sources.ranges());
     const selected = await inSlices(selectRanges(found, checkpointBytes));
     if (this.#decided) return;
