@@ -28,7 +28,7 @@ class ViewWorker : public Napi::AsyncWorker {
       : Napi::AsyncWorker(info.Env(), "mlfs-view"),
         deferred_(Napi::Promise::Deferred::New(info.Env())),
         checkpoint_(fcntl(info[0].As<Napi::Number>().Int32Value(), F_DUPFD_CLOEXEC, 0)) {
-    if (!checkpoint_) failure_ = {errno, "dup"};
+    if (!checkpoint_) failure_ = {errno, "duplicating the checkpoint's descriptor"};
     auto bytes = info[2].As<Napi::Uint8Array>();
     kept_ = Napi::Persistent(bytes);
     image_.bytes = bytes.Data();
@@ -67,7 +67,7 @@ class ViewWorker : public Napi::AsyncWorker {
 
   void OnOK() override {
     if (!failure_) return deferred_.Resolve(result());
-    Napi::Error error = Napi::Error::New(Env(), failure_.step + ": " + strerror(failure_.error));
+    Napi::Error error = Napi::Error::New(Env(), failure_.step + " failed: " + strerror(failure_.error));
     error.Set("errno", Napi::Number::New(Env(), failure_.error));
     deferred_.Reject(error.Value());
   }

@@ -76,9 +76,9 @@ class ViewOpens {
   void attach(KernelView& view, Descriptor root);
   /// The view takes too long: the OPENs that wait go on as plain ones, and no later one waits. The view may still be attached.
   void stop_waiting(KernelView& view);
-  /// While suspended, files that are opened anew are plain.
+  /// While suspended, files that are not open yet are plain.
   void suspend(KernelView& view, bool suspended);
-  /// There is no such view any more: files that are opened anew are plain, and nothing waits for it. Files that are open stay what they are.
+  /// There is no such view any more: files that are not open yet are plain, and nothing waits for it. Files that are open stay what they are.
   void end(KernelView& view);
   /// The connection is over. Nothing of it is used any more when this returns.
   void end_all();

@@ -70,7 +70,7 @@ export class KernelView {
     this.#giveUp(reason);
   }
 
-  /** While suspended, files that are opened anew are served by the data plane. */
+  /** While suspended, the data plane serves files that are not open yet. */
   suspend(suspended: boolean): void {
     this.#native.suspend(suspended);
   }
@@ -91,7 +91,7 @@ export class KernelView {
     const selected = await inSlices(selectRanges(found, checkpointBytes));
     if (this.#decided) return;
     if (rangeCount(selected) === 0) {
-      this.#giveUp('no file of the mount is a range of the checkpoint that is worth it');
+      this.#giveUp('no file of the mount is one range of the checkpoint and large enough');
       return;
     }
     this.#native.select(selected.nodeids);

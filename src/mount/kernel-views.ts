@@ -86,8 +86,8 @@ export class KernelViews {
   }
 
   /**
-   * The checkpoint file is not the one that was opened: what is opened anew is served by the data plane. Holds for the view of the present tree,
-   * also if it begins later.
+   * The checkpoint file is not the one that was opened: the data plane serves what is not open yet. This holds for the view of the
+   * present tree, even if the view begins later.
    */
   suspend(suspended: boolean): void {
     this.#suspended = suspended;
@@ -127,7 +127,11 @@ export class KernelViews {
 
   #tell({ state, reason, files, bytes, loopDevices }: KernelViewReport): void {
     if (state === 'in use') {
-      this.#log.info('the kernel reads tensors by itself', { files, bytes, loop_devices: loopDevices });
+      this.#log.info('kernel view in use: the kernel reads these files by itself', {
+        files,
+        bytes,
+        loop_devices: loopDevices,
+      });
     } else this.#log.info(`no kernel view: ${reason}`);
   }
 }

@@ -168,7 +168,7 @@ for (const free of [1, 4, 9]) {
       const { kernel_view: view } = await decided(mount);
       await soft(before);
       assert.equal(view.state, 'off');
-      assert.match(view.reason ?? '', /: Too many open files$/);
+      assert.match(view.reason ?? '', /^[a-z].* failed: Too many open files$/);
       assert.match(await log(), /msg="no kernel view: .*: Too many open files"/);
       await nothingLeft(model.path);
       await output('cmp', [model.path, join(mount, 'export/model.pt')]);
@@ -208,8 +208,8 @@ mount --move $new /dev
 rmdir $new`;
 
 const LACKS: readonly [lack: string, prepare: () => Promise<string> | string, reason: RegExp][] = [
-  ['/dev/loop-control', () => devWith(), /^\/dev\/loop-control: No such file/],
-  ['files for loop devices', () => devWith('loop-control'), /^\/dev\/loop\d+: No such file/],
+  ['/dev/loop-control', () => devWith(), /^opening \/dev\/loop-control failed: No such file/],
+  ['files for loop devices', () => devWith('loop-control'), /^opening \/dev\/loop\d+ failed: No such file/],
   [
     'files for all loop devices but two',
     async () => {
@@ -219,12 +219,12 @@ const LACKS: readonly [lack: string, prepare: () => Promise<string> | string, re
       );
       return [devWith('loop-control'), ...devices].join('\n');
     },
-    /^\/dev\/loop\d+: No such file/,
+    /^opening \/dev\/loop\d+ failed: No such file/,
   ],
   [
     'a driver for loop devices',
     () => 'mount --bind /dev/null /dev/loop-control',
-    /^a free loop device: Inappropriate ioctl/,
+    /^finding a free loop device failed: Inappropriate ioctl/,
   ],
 ];
 

@@ -79,7 +79,10 @@ test('what the kernel refuses, and a view that is in use, are a line of the log 
   other.views.begin(other.slots, shown(2));
   while (other.views.report.state === 'preparing') await setImmediate();
   assert.equal(other.lines.length, 1);
-  assert.match(other.lines[0] as string, /^"the kernel reads tensors by itself" files=1 /);
+  assert.match(
+    other.lines[0] as string,
+    /^"kernel view in use: the kernel reads these files by itself" files=1 /,
+  );
   await Promise.all([views.end(), other.views.end()]);
   assert.deepEqual(of('first'), []);
 });
