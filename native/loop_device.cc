@@ -23,13 +23,13 @@ constexpr char kName[] = "mlfs";
 
 Failure attach_loop(int fd, uint64_t offset, LoopDevice& attached) {
   Descriptor control(open(kControl, O_RDWR | O_CLOEXEC));
-  if (!control) return {errno, kControl};
+  if (!control) return {errno, std::string("opening ") + kControl};
   for (int attempt = 0; attempt < kAttempts; attempt++) {
     int number = ioctl(control.get(), LOOP_CTL_GET_FREE);
-    if (number < 0) return {errno, "a free loop device"};
+    if (number < 0) return {errno, "finding a free loop device"};
     std::string path = "/dev/loop" + std::to_string(number);
     Descriptor device(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!device) return {errno, path};
+    if (!device) return {errno, "opening " + path};
     loop_config config = {};
     config.fd = static_cast<uint32_t>(fd);
     config.block_size = kBlockBytes;
@@ -41,9 +41,9 @@ Failure attach_loop(int fd, uint64_t offset, LoopDevice& attached) {
       attached.path = std::move(path);
       return {};
     }
-    if (errno != EBUSY) return {errno, "LOOP_CONFIGURE of " + path};
+    if (errno != EBUSY) return {errno, "configuring " + path};
   }
-  return {EBUSY, "a free loop device"};
+  return {EBUSY, "taking a free loop device"};
 }
 
 }  // namespace mlfs

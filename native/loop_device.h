@@ -15,7 +15,7 @@ struct LoopDevice {
   std::string path;
 };
 
-/// The outcome of a step that may fail: an errno and what was being done, as a sentence's beginning.
+/// The outcome of a step that may fail: an errno and what was being done, such as "opening /dev/loop-control".
 struct Failure {
   int error = 0;
   std::string step;

@@ -28,7 +28,7 @@ class ViewWorker : public Napi::AsyncWorker {
       : Napi::AsyncWorker(info.Env(), "mlfs-view"),
         deferred_(Napi::Promise::Deferred::New(info.Env())),
         checkpoint_(fcntl(info[0].As<Napi::Number>().Int32Value(), F_DUPFD_CLOEXEC, 0)) {
-    if (!checkpoint_) failure_ = {errno, "dup"};
+    if (!checkpoint_) failure_ = {errno, "duplicating the checkpoint's descriptor"};
     auto bytes = info[2].As<Napi::Uint8Array>();
     kept_ = Napi::Persistent(bytes);
     image_.bytes = bytes.Data();
@@ -67,7 +67,7 @@ class ViewWorker : public Napi::AsyncWorker {
 
   void OnOK() override {
     if (!failure_) return deferred_.Resolve(result());
-    Napi::Error error = Napi::Error::New(Env(), failure_.step + ": " + strerror(failure_.error));
+    Napi::Error error = Napi::Error::New(Env(), failure_.step + " failed: " + strerror(failure_.error));
     error.Set("errno", Napi::Number::New(Env(), failure_.error));
     deferred_.Reject(error.Value());
   }
@@ -128,6 +128,7 @@ void NativeKernelView::Define(Napi::Env env, Napi::Object exports) {
   Napi::Function made = DefineClass(env, "KernelView",
                                     {InstanceMethod<&NativeKernelView::Select>("select"),
                                      InstanceMethod<&NativeKernelView::Attach>("attach"),
+                                     InstanceMethod<&NativeKernelView::StopWaiting>("stopWaiting"),
                                      InstanceMethod<&NativeKernelView::Suspend>("suspend"),
                                      InstanceMethod<&NativeKernelView::End>("end")});
   constructor() = Napi::Persistent(made);
@@ -155,6 +156,9 @@ Napi::Value NativeKernelView::Select(const Napi::CallbackInfo& info) {
 
 /// attach(fd, bytes of the checkpoint, image, copies, begins): Promise<void>
 Napi::Value NativeKernelView::Attach(const Napi::CallbackInfo& info) { return (new Attachment(info, opens_, view_))->start(); }
+
+/// stopWaiting()
+void NativeKernelView::StopWaiting(const Napi::CallbackInfo&) { opens_->stop_waiting(*view_); }
 
 /// suspend(suspended)
 void NativeKernelView::Suspend(const Napi::CallbackInfo& info) { opens_->suspend(*view_, info[0].ToBoolean().Value()); }

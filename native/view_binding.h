@@ -20,6 +20,7 @@ class NativeKernelView : public Napi::ObjectWrap<NativeKernelView> {
  private:
   Napi::Value Select(const Napi::CallbackInfo& info);
   Napi::Value Attach(const Napi::CallbackInfo& info);
+  void StopWaiting(const Napi::CallbackInfo& info);
   void Suspend(const Napi::CallbackInfo& info);
   void End(const Napi::CallbackInfo& info);
 

@@ -35,7 +35,7 @@ Failure write_all(int fd, const uint8_t* bytes, size_t length, uint64_t offset) 
   while (length > 0) {
     ssize_t written = pwrite(fd, bytes, length, static_cast<off_t>(offset));
     if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) return {written < 0 ? errno : EIO, "memory for the image"};
+    if (written <= 0) return {written < 0 ? errno : EIO, "storing the image in memory"};
     bytes += written;
     offset += static_cast<uint64_t>(written);
     length -= static_cast<size_t>(written);
@@ -49,7 +49,7 @@ Failure copy_into(int image, int checkpoint, const ViewCopy& copy) {
     uint64_t wanted = std::min<uint64_t>(buffer.size(), copy.length - done);
     ssize_t got = pread(checkpoint, buffer.data(), wanted, static_cast<off_t>(copy.file_offset + done));
     if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return {got < 0 ? errno : EIO, "the end of the checkpoint"};
+    if (got <= 0) return {got < 0 ? errno : EIO, "copying the end of the checkpoint"};
     Failure failure = write_all(image, buffer.data(), static_cast<size_t>(got), copy.image_offset + done);
     if (failure) return failure;
     done += static_cast<uint64_t>(got);
@@ -60,10 +60,10 @@ Failure copy_into(int image, int checkpoint, const ViewCopy& copy) {
 /// An unnamed file in memory that holds the image.
 Failure make_image(const ViewImage& image, int checkpoint, Descriptor& made) {
   made = Descriptor(memfd_create("mlfs-view", MFD_CLOEXEC));
-  if (!made) return {errno, "memfd_create"};
+  if (!made) return {errno, "creating the image in memory"};
   uint64_t end = image.length;
   for (const ViewCopy& copy : image.copies) end = std::max(end, (copy.image_offset + copy.length + kPageBytes - 1) / kPageBytes * kPageBytes);
-  if (ftruncate(made.get(), static_cast<off_t>(end)) != 0) return {errno, "memory for the image"};
+  if (ftruncate(made.get(), static_cast<off_t>(end)) != 0) return {errno, "creating the image in memory"};
   Failure failure = write_all(made.get(), image.bytes, image.length, 0);
   for (size_t i = 0; !failure && i < image.copies.size(); i++) failure = copy_into(made.get(), checkpoint, image.copies[i]);
   return failure;
@@ -93,28 +93,28 @@ void raise_readahead(int device) {
 
 Failure mount_detached(const LoopDevice& image, const std::vector<LoopDevice>& devices, Descriptor& root) {
   Descriptor context(static_cast<int>(syscall(SYS_fsopen, "erofs", kFsopenCloexec)));
-  if (!context) return {errno, "the file system erofs"};
+  if (!context) return {errno, "opening the file system type erofs"};
   auto set = [&](unsigned command, const char* key, const char* value) {
     return syscall(SYS_fsconfig, context.get(), command, key, value, 0) == 0;
   };
-  if (!set(kSetString, "source", image.path.c_str())) return context_failure(context.get(), "fsconfig source");
+  if (!set(kSetString, "source", image.path.c_str())) return context_failure(context.get(), "giving erofs its image");
   for (const LoopDevice& device : devices) {
-    if (!set(kSetString, "device", device.path.c_str())) return context_failure(context.get(), "fsconfig device");
+    if (!set(kSetString, "device", device.path.c_str())) return context_failure(context.get(), "giving erofs a loop device");
   }
   // Without it a read-only device is EACCES.
-  if (!set(kSetFlag, "ro", nullptr)) return context_failure(context.get(), "fsconfig ro");
+  if (!set(kSetFlag, "ro", nullptr)) return context_failure(context.get(), "making the erofs mount read-only");
   if (!set(kCmdCreate, nullptr, nullptr)) return context_failure(context.get(), "mounting erofs");
   root = Descriptor(static_cast<int>(
       syscall(SYS_fsmount, context.get(), kFsmountCloexec, kAttrReadOnly | kAttrNoSuid | kAttrNoDev)));
-  return root ? Failure{} : context_failure(context.get(), "fsmount");
+  return root ? Failure{} : context_failure(context.get(), "making the erofs mount");
 }
 
 }  // namespace
 
 Failure mount_view(const ViewImage& image, int checkpoint, Descriptor& root) {
   struct stat status;
-  if (fstat(checkpoint, &status) != 0) return {errno, "the checkpoint"};
-  if (static_cast<uint64_t>(status.st_size) != image.checkpoint_bytes) return {ESTALE, "the checkpoint's size"};
+  if (fstat(checkpoint, &status) != 0) return {errno, "asking for the checkpoint's size"};
+  if (static_cast<uint64_t>(status.st_size) != image.checkpoint_bytes) return {ESTALE, "attaching the view of a checkpoint whose size has changed"};
   Descriptor stored;
   if (Failure failure = make_image(image, checkpoint, stored)) return failure;
   LoopDevice primary;
@@ -124,7 +124,7 @@ Failure mount_view(const ViewImage& image, int checkpoint, Descriptor& root) {
   for (uint64_t begin : image.begins) {
     // Opened for each device, because the kernel's readahead of the file belongs to the open file.
     Descriptor opened(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!opened) return {errno, "the checkpoint"};
+    if (!opened) return {errno, "opening the checkpoint again"};
     if (Failure failure = attach_loop(opened.get(), begin, devices.emplace_back())) return failure;
   }
   raise_readahead(primary.device.get());

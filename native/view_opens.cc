@@ -70,6 +70,16 @@ void ViewOpens::attach(KernelView& view, Descriptor root) {
   wake(std::move(waited));
 }
 
+void ViewOpens::stop_waiting(KernelView& view) {
+  std::vector<std::vector<uint8_t>> waited;
+  {
+    std::lock_guard lock(view.mutex_);
+    view.waits_ = false;
+    waited.swap(view.waiting_);
+  }
+  wake(std::move(waited));
+}
+
 void ViewOpens::suspend(KernelView& view, bool suspended) {
   std::lock_guard lock(view.mutex_);
   view.suspended_ = suspended;
@@ -127,15 +137,16 @@ bool ViewOpens::serve_open(const uint8_t* message, size_t length) {
   if (view != nullptr) {
     std::lock_guard lock(view->mutex_);
     using State = KernelView::State;
-    if (view->state_ == State::kExpected || (view->state_ == State::kSelected && view->has(header.nodeid))) {
+    const bool undecided =
+        view->state_ == State::kExpected || (view->state_ == State::kSelected && view->has(header.nodeid));
+    if (undecided && view->waits_) {
       view->waiting_.emplace_back(message, message + length);
       return true;
     }
   }
   int backing = opened(header.nodeid, view.get());
   if (backing <= 0) {
-    std::lock_guard lock(forwarded_mutex_);
-    forwarded_.emplace(header.unique, header.nodeid);
+    remember_forwarded(header.unique, header.nodeid);
     return false;
   }
   struct {
@@ -176,16 +187,27 @@ bool ViewOpens::serve_interrupt(const uint8_t* message, size_t length) {
 }
 
 void ViewOpens::answered(uint64_t unique, int error) {
-  if (!counting_.load(std::memory_order_relaxed)) return;
   uint64_t nodeid;
-  {
-    std::lock_guard lock(forwarded_mutex_);
-    auto found = forwarded_.find(unique);
-    if (found == forwarded_.end()) return;
-    nodeid = found->second;
-    forwarded_.erase(found);
-  }
-  if (error != 0) released(nodeid);
+  if (take_forwarded(unique, nodeid) && error != 0) released(nodeid);
+}
+
+void ViewOpens::remember_forwarded(uint64_t unique, uint64_t nodeid) {
+  std::lock_guard lock(forwarded_mutex_);
+  forwarded_.emplace(unique, nodeid);
+  forwarded_count_.store(forwarded_.size(), std::memory_order_relaxed);
+}
+
+/// Whether this was an OPEN that was remembered.
+bool ViewOpens::take_forwarded(uint64_t unique, uint64_t& nodeid) {
+  // Whoever answers an OPEN got it from the thread that counted it, so relaxed is enough.
+  if (forwarded_count_.load(std::memory_order_relaxed) == 0) return false;
+  std::lock_guard lock(forwarded_mutex_);
+  auto found = forwarded_.find(unique);
+  if (found == forwarded_.end()) return false;
+  nodeid = found->second;
+  forwarded_.erase(found);
+  forwarded_count_.store(forwarded_.size(), std::memory_order_relaxed);
+  return true;
 }
 
 std::shared_ptr<KernelView> ViewOpens::view_of(uint64_t nodeid) {

@@ -19,7 +19,8 @@ namespace mlfs {
 ///
 ///   expected ──► selected ──► attached          ended can follow each of them
 ///
-/// While it is expected, every OPEN in the range waits; when it is known which files are in the view, only their OPENs wait.
+/// While it is expected, every OPEN in the range waits; when it is known which files are in the view, only their OPENs wait. After
+/// stop_waiting none waits: the data plane serves until the view is attached.
 class KernelView {
  public:
   KernelView(uint64_t first, uint64_t end) : first_(first), members_(end - first) {}
@@ -34,6 +35,7 @@ class KernelView {
   const uint64_t first_;
   std::mutex mutex_;  // guards what follows, except that an attached view's members and root do not change until it has ended
   State state_ = State::kExpected;
+  bool waits_ = true;  // whether OPENs wait for the next state
   bool suspended_ = false;
   std::vector<bool> members_;
   std::shared_ptr<const Descriptor> root_;
@@ -72,16 +74,18 @@ class ViewOpens {
   void select(KernelView& view, const std::vector<uint64_t>& nodeids);
   /// The view is there: its files are served from it from now on.
   void attach(KernelView& view, Descriptor root);
-  /// While suspended, files that are opened anew are plain.
+  /// The view takes too long: the OPENs that wait go on as plain ones, and no later one waits. The view may still be attached.
+  void stop_waiting(KernelView& view);
+  /// While suspended, files that are not open yet are plain.
   void suspend(KernelView& view, bool suspended);
-  /// There is no such view any more: files that are opened anew are plain, and nothing waits for it. Files that are open stay what they are.
+  /// There is no such view any more: files that are not open yet are plain, and nothing waits for it. Files that are open stay what they are.
   void end(KernelView& view);
   /// The connection is over. Nothing of it is used any more when this returns.
   void end_all();
 
   /// Whether the message was answered here, or waits here. Called by session threads.
   bool serve(const uint8_t* message, size_t length);
-  /// The control plane answered a request: an OPEN that it refused opens nothing.
+  /// A request was answered elsewhere: an OPEN that was refused opens nothing.
   void answered(uint64_t unique, int error);
 
   const Counters& counters() const { return counters_; }
@@ -105,6 +109,8 @@ class ViewOpens {
   bool released(uint64_t nodeid);
   int open_backing(int root, uint64_t nodeid);
   void wake(std::vector<std::vector<uint8_t>> messages);
+  void remember_forwarded(uint64_t unique, uint64_t nodeid);
+  bool take_forwarded(uint64_t unique, uint64_t& nodeid);
   Shard& shard_of(uint64_t nodeid) { return shards_[nodeid % shards_.size()]; }
 
   const Connection connection_;
@@ -117,8 +123,11 @@ class ViewOpens {
   std::vector<std::shared_ptr<KernelView>> views_;
   std::array<Shard, 16> shards_;
   std::mutex forwarded_mutex_;  // guards forwarded_
-  /// The plain OPENs that the control plane has not answered: unique → nodeid.
+  /// The plain OPENs that are not answered yet: unique → nodeid.
   std::unordered_map<uint64_t, uint64_t> forwarded_;
+  /// The size of forwarded_, so that the other replies need no mutex. An OPEN is counted before anybody can answer it, and until it is found
+  /// here, so the thread that answers it never sees 0.
+  std::atomic<size_t> forwarded_count_{0};
 };
 
 }  // namespace mlfs

@@ -107,6 +107,37 @@ void nothing_waits_for_a_view_that_has_ended() {
   CHECK(!scene.serve(message(FUSE_OPEN, 5, 3)));
 }
 
+void opens_wait_no_longer_for_a_view_that_is_attached_all_the_same() {
+  Scene scene;
+  auto view = scene.opens.expect(2, 100);
+  CHECK(scene.serve(message(FUSE_OPEN, 5, 1)));
+  scene.opens.stop_waiting(*view);
+  CHECK(scene.forwarded == std::vector<uint64_t>{1});
+  CHECK(!scene.serve(message(FUSE_OPEN, 6, 2)));
+  scene.opens.select(*view, {5, 6, 7});
+  CHECK(!scene.serve(message(FUSE_OPEN, 7, 3)));
+  CHECK(scene.opens.counters().plain_opens == 1 && scene.opens.counters().failures == 0);
+  for (uint64_t unique : {1, 2, 3}) scene.opens.answered(unique, 0);
+  scene.serve(message(FUSE_RELEASE, 6, 4));
+  scene.opens.attach(*view, Descriptor(open("/", O_PATH | O_DIRECTORY | O_CLOEXEC)));
+  // Files that are open stay plain; a file that is not is looked for in the view.
+  CHECK(!scene.serve(message(FUSE_OPEN, 5, 5)) && !scene.serve(message(FUSE_OPEN, 7, 6)));
+  CHECK(scene.opens.counters().failures == 0);
+  CHECK(!scene.serve(message(FUSE_OPEN, 6, 7)));
+  CHECK(scene.opens.counters().failures == 1);
+}
+
+void a_view_that_is_suspended_before_it_is_attached_is_suspended_then() {
+  Scene scene;
+  auto view = scene.opens.expect(2, 100);
+  scene.opens.suspend(*view, true);
+  scene.opens.select(*view, {5});
+  CHECK(scene.serve(message(FUSE_OPEN, 5, 1)));
+  scene.opens.attach(*view, Descriptor(open("/", O_PATH | O_DIRECTORY | O_CLOEXEC)));
+  CHECK(scene.forwarded == std::vector<uint64_t>{1});
+  CHECK(scene.opens.counters().failures == 0 && scene.opens.counters().plain_opens == 1);
+}
+
 void an_open_that_the_control_plane_refused_is_not_counted() {
   Scene scene;
   auto view = scene.opens.expect(2, 100);
@@ -163,6 +194,34 @@ void what_waits_when_the_connection_ends_is_dropped() {
   CHECK(scene.forwarded.empty() && scene.replies == 0);
 }
 
+/// Opens of one thread are answered by another one, as those that the control plane answers; half of them are refused.
+void opens_are_answered_by_another_thread() {
+  Scene scene;
+  auto view = scene.opens.expect(2, 100);
+  scene.opens.select(*view, {});
+  constexpr uint64_t kOpens = 20000;
+  std::atomic<uint64_t> handed{0};
+  std::thread answering([&] {
+    for (uint64_t unique = 1; unique <= kOpens; unique++) {
+      while (handed.load() < unique) std::this_thread::yield();
+      scene.opens.answered(kOpens + unique, 0);  // another kind of request
+      scene.opens.answered(unique, unique % 2 == 0 ? 0 : -EACCES);
+    }
+  });
+  for (uint64_t unique = 1; unique <= kOpens; unique++) {
+    CHECK(!scene.serve(message(FUSE_OPEN, 2 + unique % 2, unique)));
+    handed.store(unique);
+  }
+  answering.join();
+  // Every refusal was noticed: nodeid 3 counts as closed and is looked for in the view, and 2 is open.
+  scene.opens.end(*view);
+  auto later = scene.opens.expect(2, 100);
+  scene.opens.select(*later, {2, 3});
+  scene.opens.attach(*later, Descriptor(open("/", O_PATH | O_DIRECTORY | O_CLOEXEC)));
+  CHECK(!scene.serve(message(FUSE_OPEN, 2, 2 * kOpens + 1)) && scene.opens.counters().failures == 0);
+  CHECK(!scene.serve(message(FUSE_OPEN, 3, 2 * kOpens + 2)) && scene.opens.counters().failures == 1);
+}
+
 void threads_open_and_close_while_views_come_and_go() {
   Scene scene;
   scene.opens.expect(200, 300);
@@ -182,6 +241,7 @@ void threads_open_and_close_while_views_come_and_go() {
     auto view = scene.opens.expect(2, 100);
     scene.opens.select(*view, {3, 4, 5});
     scene.opens.suspend(*view, i % 3 == 0);
+    if (i % 4 < 2) scene.opens.stop_waiting(*view);
     if (i % 2 == 0) scene.opens.attach(*view, Descriptor(open("/", O_PATH | O_DIRECTORY | O_CLOEXEC)));
     scene.opens.end(*view);
   }
@@ -196,10 +256,13 @@ int main() {
   before_a_view_is_expected_nothing_is_served();
   opens_wait_until_it_is_decided_whose_files_the_view_has();
   nothing_waits_for_a_view_that_has_ended();
+  opens_wait_no_longer_for_a_view_that_is_attached_all_the_same();
+  a_view_that_is_suspended_before_it_is_attached_is_suspended_then();
   an_open_that_the_control_plane_refused_is_not_counted();
   an_open_that_waits_can_be_interrupted();
   a_message_that_is_cut_is_handed_on();
   what_waits_when_the_connection_ends_is_dropped();
+  opens_are_answered_by_another_thread();
   threads_open_and_close_while_views_come_and_go();
   return 0;
 }

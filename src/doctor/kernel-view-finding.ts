@@ -40,8 +40,9 @@ async function missingPart(): Promise<Pick<Finding, 'detail' | 'command' | 'advi
     return { detail: `the kernel has no FUSE passthrough: Linux ${PASSTHROUGH_KERNEL.join('.')} has it` };
   }
   if (loadNative() === undefined) return { detail: 'the kernel transport is not available' };
-  if (process.geteuid?.() !== 0) return { detail: 'only root can have it' };
-  if (!(await rootHas('SYS_ADMIN'))) return { detail: 'CAP_SYS_ADMIN was taken away, as containers do' };
+  if (process.geteuid?.() !== 0) return { detail: 'only mounts by root can have it' };
+  if (!(await rootHas('SYS_ADMIN')))
+    return { detail: 'root lacks CAP_SYS_ADMIN here, as in most containers' };
   const control = await open('/dev/loop-control', 'r+').then(
     (handle) => handle.close(),
     (error: NodeJS.ErrnoException) => error.code,
@@ -98,7 +99,7 @@ async function trialView(): Promise<string | undefined> {
 async function readTrial(root: number, wanted: Buffer): Promise<string | undefined> {
   try {
     const read = await readFile(`/proc/self/fd/${root}/00000001`);
-    return read.equals(wanted) ? undefined : 'a file in it has other bytes';
+    return read.equals(wanted) ? undefined : 'a file in the trial view has wrong bytes';
   } finally {
     closeSync(root);
   }

@@ -4,8 +4,9 @@
  *
  *   ranges of the tree ─► selectRanges ─► erofsImage ─► attach: loop devices, fsmount (native/view_mount.cc)
  *
- * This runs beside the mount's start, in slices and in a thread. Meanwhile OPENs of the files wait (native/view_opens.h), at most for
- * PATIENCE_MS. If a step fails, the data plane serves, and `report` says why.
+ * This runs beside the mount's start, in slices and in a thread. Meanwhile OPENs of the files wait (native/view_opens.h). After PATIENCE_MS the
+ * data plane serves them; the view is attached nevertheless and serves what is opened later. If a step fails, the data plane serves for good,
+ * and `report` says why.
  */
 import { messageOf } from '../errors.ts';
 import { inSlices } from '../storage/in-slices.ts';
@@ -16,7 +17,7 @@ import { selectRanges } from './select-ranges.ts';
 
 export interface KernelViewReport {
   readonly state: 'preparing' | 'in use' | 'off';
-  /** Why it is off. */
+  /** Why it is off, why it is not ready yet after a while, or why it is in use only for files that are open. */
   readonly reason?: string;
   readonly files: number;
   readonly bytes: number;
@@ -28,11 +29,13 @@ export interface KernelViewSources {
   readonly ranges: () => Generator<void, FileRanges>;
   readonly checkpointFd: number;
   readonly checkpointBytes: number;
-  /** Hears once whether the view is in use. */
+  /** Called once, when the view is in use or off. Not called for a view that was ended before. */
   readonly onDecided: (report: KernelViewReport) => void;
+  /** Called when opens wait no longer, though the view is still being prepared. */
+  readonly onSlow: (reason: string) => void;
 }
 
-/** How long an OPEN waits at most for a view that is being attached. */
+/** Maximum time that OPENs wait for a view that is being prepared. */
 const PATIENCE_MS = 5000;
 
 const NOTHING = { files: 0, bytes: 0, loopDevices: 0 };
@@ -55,7 +58,7 @@ export class KernelView {
 
   /** Begins to prepare the view. */
   start(): void {
-    const patience = setTimeout(() => this.#giveUp(`it was not there after ${PATIENCE_MS} ms`), PATIENCE_MS);
+    const patience = setTimeout(() => this.#stopWaiting(), PATIENCE_MS);
     patience.unref();
     this.#prepared = this.#prepare()
       .catch((cause: unknown) => this.#giveUp(messageOf(cause)))
@@ -67,7 +70,7 @@ export class KernelView {
     this.#giveUp(reason);
   }
 
-  /** While suspended, files that are opened anew are served by the data plane. */
+  /** While suspended, the data plane serves files that are not open yet. */
   suspend(suspended: boolean): void {
     this.#native.suspend(suspended);
   }
@@ -82,12 +85,15 @@ export class KernelView {
   async #prepare(): Promise<void> {
     const { checkpointFd, checkpointBytes } = this.#sources;
     const isGivenUp = () => this.#decided;
+    // Whoever waits for the mount point is told first.
+    await new Promise((resolve) => setImmediate(resolve));
+    if (this.#decided) return;
     const found = await inSlices(this.#sources.ranges(), isGivenUp);
     if (found === undefined) return;
     const selected = await inSlices(selectRanges(found, checkpointBytes), isGivenUp);
     if (selected === undefined || this.#decided) return;
     if (rangeCount(selected) === 0) {
-      this.#giveUp('no file of the mount is a range of the checkpoint that is worth it');
+      this.#giveUp('no file of the mount is one range of the checkpoint of at least 1 MiB');
       return;
     }
     this.#native.select(selected.nodeids);
@@ -103,6 +109,14 @@ export class KernelView {
       // The image has one, too.
       loopDevices: begins.length + 1,
     });
+  }
+
+  #stopWaiting(): void {
+    if (this.#decided) return;
+    const reason = `it is not attached after ${PATIENCE_MS / 1000} s; the data plane serves until it is`;
+    this.#native.stopWaiting();
+    this.#report = { ...this.#report, reason };
+    this.#sources.onSlow(reason);
   }
 
   get #decided(): boolean {

@@ -17,7 +17,10 @@ export interface BaseWatchOptions {
   readonly opened: () => Fingerprint;
   /** Whether our own commit is writing the file; changes mean nothing meanwhile. */
   readonly writing?: () => boolean;
-  /** Called at every change of state, the first time when the file is no longer the one that was opened. */
+  /**
+   * Called at every change of state, the first time when the file is no longer the one that was opened; and again when another file was opened
+   * that is not the one with the name either.
+   */
   readonly onChange: (state: BaseState) => void;
   /** Called after every look that found the file stale. */
   readonly onStale?: () => void;
@@ -35,7 +38,12 @@ export class BaseWatch {
   readonly #timer: NodeJS.Timeout;
   readonly #folder: FSWatcher | undefined;
   #soon: NodeJS.Timeout | undefined;
+  /** What was told last, and of which file. */
   #last = '';
+  #lastOpened: Fingerprint | undefined;
+  /** Looks are numbered in the order in which they began. */
+  #looks = 0;
+  #lastLook = 0;
   #stopped = false;
 
   /** `path` is absolute. */
@@ -52,14 +60,18 @@ export class BaseWatch {
     return this.#last !== '';
   }
 
+  /** Looks at the file. Call it, too, when another file was opened: what was told before is not known of that one. */
   async state(): Promise<BaseState> {
-    const state = await this.#compare();
-    if (this.#stopped) return state;
+    const look = ++this.#looks;
+    const { state, opened } = await this.#compare();
+    // A look that began earlier and ends later may have seen an older file.
+    if (this.#stopped || look < this.#lastLook) return state;
+    this.#lastLook = look;
     const name = state.stale ? state.reason : '';
-    if (name !== this.#last) {
-      this.#last = name;
-      this.#options.onChange(state);
-    }
+    const isNews = name !== this.#last || (state.stale && opened !== this.#lastOpened);
+    this.#last = name;
+    this.#lastOpened = opened;
+    if (isNews) this.#options.onChange(state);
     if (state.stale) this.#options.onStale?.();
     return state;
   }
@@ -91,13 +103,14 @@ export class BaseWatch {
     }, GATHER_MS).unref();
   }
 
-  async #compare(): Promise<BaseState> {
-    const before = this.#options.opened();
-    const state = await compareWith(this.#path, before);
-    const opened = this.#options.opened();
-    if (this.#options.writing?.()) return { stale: false };
-    // Our own commit or a reload ended between the two: what was seen belongs to neither state.
-    return opened === before ? state : compareWith(this.#path, opened);
+  async #compare(): Promise<{ readonly state: BaseState; readonly opened: Fingerprint }> {
+    for (;;) {
+      const opened = this.#options.opened();
+      const state = await compareWith(this.#path, opened);
+      // After a commit of ours or a reload, what was seen belongs to neither file.
+      if (this.#options.opened() !== opened) continue;
+      return { state: this.#options.writing?.() ? { stale: false } : state, opened };
+    }
   }
 }
 

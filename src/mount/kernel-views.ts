@@ -17,14 +17,25 @@ export interface ShownTree {
   readonly image: Image;
 }
 
+interface Refusal {
+  readonly reason: string;
+  /** Whether it belongs in the log: not what the user asked for. */
+  readonly isNews: boolean;
+}
+
+const SUSPENDED = 'the checkpoint file was changed: files that are opened now are read through the server';
+
 const NO_VIEW = { state: 'off', files: 0, bytes: 0, loopDevices: 0 } as const;
 
 export class KernelViews {
   readonly #log: Log;
   /** Why this mount has no view; undefined where it may have one. */
-  readonly #refusal: string | undefined;
+  readonly #refusal: Refusal | undefined;
   #slots: ViewSlots | undefined;
   #view: KernelView | undefined;
+  /** Replaced the first tree before the mount point answered. */
+  #early: ShownTree | undefined;
+  #suspended = false;
   #ending: Promise<void> = Promise.resolve();
 
   constructor(
@@ -41,26 +52,45 @@ export class KernelViews {
   }
 
   get report(): KernelViewReport {
-    return this.#view?.report ?? { ...NO_VIEW, reason: this.#refusal ?? 'the mount has just begun' };
+    if (this.#refusal !== undefined) return { ...NO_VIEW, reason: this.#refusal.reason };
+    const report = this.#view?.report ?? { ...NO_VIEW, state: 'preparing' };
+    return report.state === 'in use' && this.#suspended ? { ...report, reason: SUSPENDED } : report;
   }
 
-  /** Begins the view of the first tree, for which the transport already waits. */
-  begin(slots: ViewSlots | undefined, shown: ShownTree): void {
+  /** Begins the view of the tree that was mounted, for which the transport already waits. */
+  begin(slots: ViewSlots | undefined, mounted: ShownTree): void {
+    if (this.#refusal?.isNews) this.#tell(this.report);
     if (!this.wanted || slots === undefined) return;
     this.#slots = slots;
-    this.#begin(slots.first, shown);
+    if (this.#early === undefined) {
+      this.#begin(slots.first, mounted);
+    } else {
+      slots.first.end();
+      this.#beginLater(slots, this.#early);
+      this.#early = undefined;
+    }
   }
 
-  /** Another tree replaces the present one. Called before its inodes can be opened. */
+  /**
+   * Another tree replaces the present one. Called before its inodes can be opened. Its file was opened just now, so its view is not suspended
+   * until somebody who looks at the file says so.
+   */
   replace(shown: ShownTree): void {
-    if (this.#slots === undefined) return;
-    this.#endView();
-    const { firstNodeid: first, built } = shown;
-    this.#begin(this.#slots.expect({ first, end: built.tree.nextNodeid }), shown);
+    this.#suspended = false;
+    if (this.#slots === undefined) {
+      this.#early = shown;
+    } else {
+      this.#endView();
+      this.#beginLater(this.#slots, shown);
+    }
   }
 
-  /** The checkpoint file is not the one that was opened: what is opened anew is served by the data plane. */
+  /**
+   * The checkpoint file is not the one that was opened: the data plane serves what is not open yet. This holds for the view of the
+   * present tree, even if the view begins later.
+   */
   suspend(suspended: boolean): void {
+    this.#suspended = suspended;
     this.#view?.suspend(suspended);
   }
 
@@ -74,6 +104,11 @@ export class KernelViews {
     this.#ending = Promise.all([this.#ending, ended]).then(() => undefined);
   }
 
+  #beginLater(slots: ViewSlots, shown: ShownTree): void {
+    const range = { first: shown.firstNodeid, end: shown.built.tree.nextNodeid };
+    this.#begin(slots.expect(range), shown);
+  }
+
   #begin(native: NativeKernelView, { built, image }: ShownTree): void {
     const { fd } = image.base;
     const view = new KernelView(native, {
@@ -81,8 +116,10 @@ export class KernelViews {
       checkpointFd: fd ?? -1,
       checkpointBytes: image.size,
       onDecided: (report) => this.#tell(report),
+      onSlow: (reason) => this.#log.warn(`opens wait no longer for the kernel view: ${reason}`),
     });
     this.#view = view;
+    if (this.#suspended) view.suspend(true);
     const refusal = fd === undefined ? 'the checkpoint is not a local file' : this.#slots?.refusal;
     if (refusal === undefined) view.start();
     else view.refuse(refusal);
@@ -90,7 +127,11 @@ export class KernelViews {
 
   #tell({ state, reason, files, bytes, loopDevices }: KernelViewReport): void {
     if (state === 'in use') {
-      this.#log.info('the kernel reads tensors by itself', { files, bytes, loop_devices: loopDevices });
+      this.#log.info('kernel view in use: the kernel reads these files by itself', {
+        files,
+        bytes,
+        loop_devices: loopDevices,
+      });
     } else this.#log.info(`no kernel view: ${reason}`);
   }
 }
@@ -99,10 +140,11 @@ function refusalOf(options: {
   readonly choice: KernelViewChoice;
   readonly readOnly: boolean;
   readonly transport: string;
-}): string | undefined {
-  if (options.choice === 'off') return '--kernel-view is off';
-  if (!options.readOnly) return 'the mount is writable';
-  if (options.transport !== 'kernel') return `the transport is ${options.transport}`;
-  if (process.geteuid?.() !== 0) return 'only root may attach it (CAP_SYS_ADMIN)';
+}): Refusal | undefined {
+  if (options.choice === 'off') return { reason: '--kernel-view is off', isNews: false };
+  if (!options.readOnly) return { reason: 'the mount is writable', isNews: false };
+  if (options.transport !== 'kernel')
+    return { reason: `the transport is ${options.transport}`, isNews: true };
+  if (process.geteuid?.() !== 0) return { reason: 'only root may attach it (CAP_SYS_ADMIN)', isNews: true };
   return undefined;
 }

@@ -127,7 +127,7 @@ function* kernelView(sources: StatusSources): Iterable<Metric> {
   const { state, files, bytes, loopDevices } = sources.kernelView();
   yield {
     name: 'kernel_view_in_use',
-    help: 'Whether the kernel reads files of this mount by itself.',
+    help: '1 if the kernel reads files of this mount by itself, 0 if the server reads all of them.',
     value: state === 'in use' ? 1 : 0,
   };
   yield { name: 'kernel_view_files', help: 'Files that the kernel can read by itself.', value: files };
@@ -143,10 +143,12 @@ const REQUEST_HELP: Readonly<Record<string, string>> = {
   passthrough_opens_total: 'Opens of files that the kernel reads and writes by itself.',
   plain_backed_opens_total: 'Opens of files that the kernel cannot read and write by itself.',
   native_read_errors_total: 'READ requests that native code answered with an error.',
-  kernel_view_opens_total: 'Opens of files that the kernel reads from the kernel view.',
-  kernel_view_plain_opens_total: 'Opens of files of the kernel view that the data plane serves nevertheless.',
-  kernel_view_failures_total: 'Files of the kernel view that could not be opened in it.',
-  kernel_view_open_files: 'Files that are open in the kernel view.',
+  kernel_view_opens_total: 'Opens of files through the kernel view.',
+  kernel_view_plain_opens_total:
+    'Opens of files of the kernel view that went to the data plane: the view came late, the checkpoint had changed, or the file was open there.',
+  kernel_view_failures_total:
+    'Files that could not be opened in the kernel view; the data plane served them.',
+  kernel_view_open_files: 'Opens through the kernel view that are not closed yet.',
   near_periods_total: 'Times a lone reader was served from its own processor.',
 };
 

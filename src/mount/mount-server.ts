@@ -268,7 +268,9 @@ export class MountServer implements Mounted {
     served.showOn(this.#filesystem);
     this.#traffic.expect(served.built.tree.root.children.keys());
     this.#registry.register(() => mountMetrics(this.#status));
-    const { tree } = served.built;
+    // `--follow` may replace it before the mount point answers.
+    const mounted = { built: served.built, firstNodeid: FIRST_NODEID, image: served.checkpoint.image };
+    const { nextNodeid } = mounted.built.tree;
     const session = await transport.mount(
       joinFilesystems(this.#filesystem, this.#openRooms(), this.#traffic),
       {
@@ -277,18 +279,16 @@ export class MountServer implements Mounted {
         readOnly: this.#readOnly,
         allowOther,
         defaultPermissions,
-        expectView: this.#views.wanted ? { first: FIRST_NODEID, end: tree.nextNodeid } : undefined,
+        expectView: this.#views.wanted ? { first: FIRST_NODEID, end: nextNodeid } : undefined,
         pendingBytes: this.#supplies.pendingBytes,
         onWarning: (message) => log.warn(message),
         trace: requestLog(log, this.#options.logLevel, (nodeid) => this.#filesystem.roomOf(nodeid)),
       },
     );
     this.#session = session;
-    this.#views.begin(session.views, {
-      built: served.built,
-      firstNodeid: FIRST_NODEID,
-      image: served.checkpoint.image,
-    });
+    this.#views.begin(session.views, mounted);
+    // The file may have changed between its opening and the beginning of the watch.
+    void this.#watch.state();
     this.#endings.push(() => this.#views.end());
     this.#summary = {
       tensors: served.built.tensors,
@@ -360,12 +360,19 @@ export class MountServer implements Mounted {
         commitTo: (path, request) => this.#served.commitTo(path, request),
         discard: () => this.discard(),
         flush: () => this.flush(),
-        reload: () => this.#served.reload(),
+        reload: () => this.#reload(),
         status: () => this.status(),
         sync: async () => void (await (this.#writesBack ? this.#served.commit() : this.flush())),
       },
       this.#log,
     );
+  }
+
+  /** The file may be replaced again while it is opened, and a change that was seen before is not known of it. */
+  async #reload(): Promise<object> {
+    const report = await this.#served.reload();
+    await this.#watch.state();
+    return report;
   }
 
   #statusSources(): StatusSources {

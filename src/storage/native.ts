@@ -194,9 +194,11 @@ export interface NativeKernelView {
     copies: Float64Array,
     begins: Float64Array,
   ): Promise<void>;
-  /** While suspended, files that are opened anew are plain. */
+  /** No OPEN waits any more: the data plane serves until the view is attached. */
+  stopWaiting(): void;
+  /** While suspended, files that are not open yet are served by the data plane. */
   suspend(suspended: boolean): void;
-  /** Files that are opened anew are plain, and nothing waits any more. Files that are open stay open. */
+  /** The data plane serves files that are not open yet, and no OPEN waits. Files that are open stay open. */
   end(): void;
 }
 

@@ -47,9 +47,10 @@ export interface TargetStatus extends EditsReport {
   readonly stale_reason: string | null;
 }
 
-/** Whether the kernel reads files of a read-only mount by itself, and if not, why. */
+/** Whether the kernel reads files of a read-only mount by itself. */
 export interface KernelViewStatus {
   readonly state: 'preparing' | 'in use' | 'off';
+  /** Why it does not, or why it does not for files that are opened now. */
   readonly reason: string | null;
   readonly files: number;
   readonly bytes: number;

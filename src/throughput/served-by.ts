@@ -20,8 +20,9 @@ interface MountStatus {
 
 const DECISION_DEADLINE_MS = 10_000;
 const ASK_EVERY_MS = 20;
+const STILL_PREPARED = `it is still being prepared after ${DECISION_DEADLINE_MS / 1000} s`;
 
-/** Asks the mount. A kernel view is prepared beside the mount, so this waits until it is in use or given up. */
+/** Asks the mount. A kernel view is prepared beside the mount, so this waits a while until it is in use or off. */
 export async function servedBy(mountpoint: string): Promise<ServedBy> {
   const deadline = Date.now() + DECISION_DEADLINE_MS;
   for (;;) {
@@ -36,5 +37,5 @@ function serverIn({ transport, mode, kernel_view: view }: MountStatus): ServedBy
   if (transport === 'fuse-native') return { server: 'fuse-native' };
   if (view?.state === 'in use') return { server: 'kernel view' };
   if (mode !== 'read-only' || view === undefined) return { server: 'data plane' };
-  return { server: 'data plane', noKernelView: view.reason ?? view.state };
+  return { server: 'data plane', noKernelView: view.reason ?? STILL_PREPARED };
 }

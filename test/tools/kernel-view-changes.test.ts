@@ -1,10 +1,8 @@
 /** What readers of a kernel view see when the checkpoint, the mount or the server changes under them. */
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { rename, truncate, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { type TestContext, test } from 'node:test';
 import type { MountOptions } from '../../src/mount/mount-options.ts';
 import {
@@ -19,13 +17,14 @@ import {
 import { output, run } from '../support/run.ts';
 import { Server } from '../support/served.ts';
 import { temporaryDirectory } from '../support/tmp.ts';
+import { ViewReader } from '../support/view-reader.ts';
 
 interface Scene {
   readonly server: Server;
   readonly folder: string;
   readonly model: ViewModel;
   readonly mount: string;
-  readonly reader: Reader;
+  readonly reader: ViewReader;
   file(tensor: string): string;
 }
 
@@ -36,44 +35,8 @@ async function scene(t: TestContext, options: MountOptions = {}): Promise<Scene>
   const model = await viewModel(folder);
   const { path: mount } = await server.mount(model.path, { transport: 'kernel', readOnly: true, ...options });
   assert.equal((await decided(mount)).kernel_view.state, 'in use');
-  const reader = new Reader(t);
+  const reader = new ViewReader(t);
   return { server, folder, model, mount, reader, file: (tensor) => join(mount, `model/${tensor}.bin`) };
-}
-
-const READER = `
-import errno, hashlib, mmap, os, sys
-files = {}
-for line in sys.stdin:
-    words = line.split()
-    try:
-        if words[0] == 'open': files[words[1]] = os.open(words[2], os.O_RDONLY); print('opened')
-        elif words[0] == 'close': os.close(files.pop(words[1])); print('closed')
-        elif words[0] == 'pread': print(os.pread(files[words[1]], int(words[3]), int(words[2])).hex())
-        elif words[0] == 'sha': print(hashlib.sha256(os.pread(files[words[1]], 1 << 24, 0)).hexdigest())
-    except OSError as error: print(errno.errorcode[error.errno])
-    sys.stdout.flush()
-`;
-
-/** A program that keeps files open: a command a line, an answer a line. */
-class Reader {
-  readonly #child: ChildProcess;
-  readonly #lines: AsyncIterator<string>;
-
-  constructor(t: TestContext) {
-    const child = spawn('python3', ['-c', READER], { stdio: ['pipe', 'pipe', 'inherit'] });
-    this.#child = child;
-    this.#lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-    t.after(() => child.kill('SIGKILL'));
-  }
-
-  async ask(...words: (string | number)[]): Promise<string> {
-    this.#child.stdin?.write(`${words.join(' ')}\n`);
-    return (await this.#lines.next()).value as string;
-  }
-
-  async open(key: string, path: string): Promise<void> {
-    assert.equal(await this.ask('open', key, path), 'opened');
-  }
 }
 
 const hex = (model: ViewModel, tensor: string, at: number, length: number) =>

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { appendFile, rename, truncate, unlink, utimes, writeFile } from 'node:fs/promises';
+import promises, { appendFile, rename, truncate, unlink, utimes, writeFile } from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -10,11 +11,12 @@ import { temporaryDirectory } from '../../support/tmp.ts';
 async function watched(t: TestContext) {
   const path = join(await temporaryDirectory(t), 'model.pt');
   await writeFile(path, 'twelve bytes');
-  const source = await FileSource.open(path);
+  const sources = [await FileSource.open(path)];
+  const source = sources[0] as FileSource;
   const heard: BaseState[] = [];
   const looks = { stale: 0 };
   const watch = new BaseWatch(path, {
-    opened: () => source.fingerprint,
+    opened: () => (sources.at(-1) as FileSource).fingerprint,
     writing: () => commit.underWay,
     onChange: (state) => heard.push(state),
     onStale: () => looks.stale++,
@@ -22,9 +24,11 @@ async function watched(t: TestContext) {
   const commit = { underWay: false };
   t.after(async () => {
     watch.stop();
-    await source.close();
+    for (const opened of sources) await opened.close();
   });
-  return { path, source, watch, heard, looks, commit };
+  /** As a reload does it. */
+  const reopen = async () => void sources.push(await FileSource.open(path));
+  return { path, source, watch, heard, looks, commit, reopen };
 }
 
 const CHANGES: readonly [reason: string, change: (path: string) => Promise<void>][] = [
@@ -82,4 +86,59 @@ test('a change is noticed without anybody asking', async (t) => {
   await rename(`${path}.new`, path);
   while (!watch.stale) await sleep(10);
   assert.ok(looks.stale > 0);
+});
+
+test('when another file was opened, its changes are told though the same was told of the one before', async (t) => {
+  const { path, watch, heard, reopen } = await watched(t);
+  const replace = async () => {
+    await writeFile(`${path}.new`, 'twelve bytes');
+    await rename(`${path}.new`, path);
+  };
+  await replace();
+  await watch.state();
+  await reopen();
+  // No look between: the file that was opened is not the one with the name any more.
+  await replace();
+  await watch.state();
+  await watch.state();
+  assert.deepEqual(heard, [
+    { stale: true, reason: 'replaced' },
+    { stale: true, reason: 'replaced' },
+  ]);
+  await reopen();
+  assert.deepEqual(await watch.state(), { stale: false });
+  assert.deepEqual(heard.at(-1), { stale: false });
+});
+
+test('a look that ends after a later one does not undo what that one saw', async (t) => {
+  const { path, watch, heard } = await watched(t);
+  const { stat } = promises;
+  let letGo = () => {};
+  const held = new Promise<void>((resolve) => {
+    letGo = resolve;
+  });
+  t.after(() => {
+    promises.stat = stat;
+    syncBuiltinESMExports();
+  });
+  let seen = () => {};
+  const looked = new Promise<void>((resolve) => {
+    seen = resolve;
+  });
+  promises.stat = (async (...given: Parameters<typeof stat>) => {
+    const found = await stat(...given);
+    seen();
+    await held;
+    return found;
+  }) as typeof stat;
+  syncBuiltinESMExports();
+  const early = watch.state();
+  await looked;
+  promises.stat = stat;
+  syncBuiltinESMExports();
+  await utimes(path, 1, 1);
+  assert.deepEqual(await watch.state(), { stale: true, reason: 'changed' });
+  letGo();
+  assert.deepEqual(await early, { stale: false });
+  assert.deepEqual(heard, [{ stale: true, reason: 'changed' }]);
 });

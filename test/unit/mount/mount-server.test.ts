@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { writeTorchZip } from '../../../src/checkpoint/torch/writer.ts';
 import { MlfsError } from '../../../src/errors.ts';
 import type { Transport } from '../../../src/fuse/transport/transport.ts';
@@ -9,12 +10,20 @@ import type { MountOptions } from '../../../src/mount/mount-options.ts';
 import { MountServer } from '../../../src/mount/mount-server.ts';
 import { WritableCheckpoint } from '../../../src/targets/writable-checkpoint.ts';
 import { Log } from '../../../src/telemetry/log.ts';
+import { recordedSlots } from '../../support/recorded-views.ts';
 import { temporaryDirectory } from '../../support/tmp.ts';
 
 const MARK = Buffer.from('edited!!');
 
+interface SceneOptions {
+  /** Happens after the checkpoint was opened, and before the mount point answers. */
+  readonly whileMounting?: (scene: Pick<Scene, 'replace' | 'lines'>) => Promise<void>;
+}
+
+type Scene = Awaited<ReturnType<typeof scene>>;
+
 /** A mount without a kernel: it is attached to nothing, and ends when somebody says so. */
-async function scene(t: TestContext) {
+async function scene(t: TestContext, { whileMounting = async () => {} }: SceneOptions = {}) {
   const folder = await temporaryDirectory(t);
   const path = join(folder, 'model.pt');
   const write = (to: string, value: number) =>
@@ -23,15 +32,17 @@ async function scene(t: TestContext) {
     });
   await write(path, 1);
   const lines: string[] = [];
+  const views = recordedSlots();
   let umount: () => void = () => undefined;
   const transport = (fails?: Error): Transport => ({
     name: 'kernel',
     mount: async () => {
       if (fails !== undefined) throw fails;
+      await whileMounting({ replace, lines });
       const closed = new Promise<void>((resolve) => {
         umount = resolve;
       });
-      return { closed, unmount: async () => umount(), counters: () => ({}) };
+      return { closed, unmount: async () => umount(), counters: () => ({}), views: views.slots };
     },
   });
   const start = (options: MountOptions, fails?: Error) =>
@@ -60,7 +71,7 @@ async function scene(t: TestContext) {
     await write(`${path}.new`, 2);
     await rename(`${path}.new`, path);
   };
-  return { path, lines, start, edit, isFree, replace, write };
+  return { path, lines, start, edit, isFree, replace, write, views };
 }
 
 const holdsEdits = async (path: string) => (await readFile(path)).includes(MARK);
@@ -151,4 +162,42 @@ test('a mount that follows does not take a new file when it is gone', async (t) 
   await replace();
   assert.ok(await isFree());
   assert.ok(!lines.some((line) => line.includes('reloaded')));
+});
+
+/** Waits for a line of the log. */
+async function said(lines: readonly string[], what: RegExp): Promise<void> {
+  while (!lines.some((line) => what.test(line))) await sleep(10);
+}
+
+test('a checkpoint that is replaced before the mount point answers has a view that is suspended', async (t) => {
+  const { start, views, lines } = await scene(t, {
+    whileMounting: async ({ replace, lines }) => {
+      await replace();
+      await said(lines, /not the one that was opened: replaced/);
+    },
+  });
+  const mounted = await start({ readOnly: true });
+  assert.equal(views.calls[0], 'first suspend true');
+  assert.deepEqual(await mounted.reload(), { reloaded: true, tensors: 1, bytes: 8 });
+  // The reload looks again, without waiting for the next look of the watch.
+  assert.ok(lines.some((line) => /the checkpoint file is the one that was opened/.test(line)));
+  assert.match(views.of('2')[0] as string, /^expect /);
+  assert.equal(views.of('2').includes('suspend true'), false);
+  await mounted.unmount();
+  await mounted.closed;
+});
+
+test('a checkpoint that is followed to a new file before the mount point answers has a view of the new file', async (t) => {
+  const { start, views } = await scene(t, {
+    whileMounting: async ({ replace, lines }) => {
+      await replace();
+      await said(lines, /msg=reloaded/);
+    },
+  });
+  const mounted = await start({ readOnly: true, follow: true });
+  assert.deepEqual(views.of('first'), ['end']);
+  assert.match(views.of('2')[0] as string, /^expect /);
+  assert.equal((await mounted.status()).state, 'current');
+  await mounted.unmount();
+  await mounted.closed;
 });
