@@ -22,6 +22,7 @@ compile() { # variant, compiler flags
   g++ "${flags[@]}" "$@" test/unit_test.cc "${objects[@]}" -o "$build/unit_test.$variant"
   g++ "${flags[@]}" "$@" test/numbers_test.cc "${objects[@]}" -o "$build/numbers_test.$variant"
   g++ "${flags[@]}" "$@" test/view_opens_test.cc "${objects[@]}" -o "$build/view_opens_test.$variant"
+  g++ "${flags[@]}" "$@" test/guarded_mapping_test.cc "${objects[@]}" -o "$build/guarded_mapping_test.$variant"
   g++ "${flags[@]}" "$@" test/tree_test.cc "${objects[@]}" -o "$build/tree_test.$variant"
   g++ "${flags[@]}" "$@" test/one_file_server.cc "${objects[@]}" -o "$build/one_file_server.$variant"
   if [[ $variant == asan ]]; then
@@ -48,6 +49,7 @@ for variant in plain asan tsan; do
   "$build/unit_test.$variant"
   "$build/numbers_test.$variant"
   "$build/view_opens_test.$variant"
+  "$build/guarded_mapping_test.$variant"
   "$build/tree_test.$variant"
   passed=$((passed + 1))
   if [[ $(id -u) -eq 0 && -r /dev/fuse ]]; then
