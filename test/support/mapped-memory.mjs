@@ -214,15 +214,17 @@ const SCENES = {
 
   async moved() {
     const { mapping } = await mapped();
-    const { buffer } = mapping.bytes;
-    let copy;
-    try {
-      copy = structuredClone(buffer, { transfer: [buffer] });
-    } catch {
-      return { moved: 'refused', sum: sum(mapping.bytes), close: outcome(() => mapping.close()) };
-    }
+    const moved = mapping.bytes.buffer.transfer();
     const close = outcome(() => mapping.close());
-    return { moved: sum(new Uint8Array(copy)), close };
+    return { close, length: mapping.torn ? 0 : moved.byteLength, sum: sum(new Uint8Array(moved)) };
+  },
+
+  /** Node copies it, whatever the transfer list says, or refuses. */
+  async 'sent to a thread'() {
+    const { mapping } = await mapped();
+    const { buffer } = mapping.bytes;
+    const copied = outcome(() => structuredClone(buffer, { transfer: [buffer] }));
+    return { copied: copied === 'nothing' || copied === 25, stays: sum(mapping.bytes) };
   },
 
   async 'write to mode r'() {
