@@ -4,7 +4,8 @@
  */
 import { MlfsError } from '../errors.ts';
 import type { FixedContent } from '../storage/content.ts';
-import { type MapAccess, type MappedRange, mapRange } from '../storage/mapped-range.ts';
+import { mapRange } from '../storage/map-range.ts';
+import type { MapAccess, MappedRange } from '../storage/mapped-range.ts';
 import { quoteName } from '../visible-text.ts';
 import { DTYPE_ROWS, type DType } from './dtypes.ts';
 import { DTYPES, type Tensor } from './tensor.ts';
