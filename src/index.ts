@@ -26,7 +26,12 @@ import { openCheckpoint as openFile } from './checkpoint/open.ts';
 import { type StorageUse, storageUse } from './checkpoint/storage-use.ts';
 import { type DType, nbytes, type Tensor } from './checkpoint/tensor.ts';
 import { tensorContent } from './checkpoint/tensor-content.ts';
-import { mapTensor, type TensorArray, type TensorMapping } from './checkpoint/tensor-mapping.ts';
+import {
+  checkMapAccess,
+  mapTensor,
+  type TensorArray,
+  type TensorMapping,
+} from './checkpoint/tensor-mapping.ts';
 import { ViewSet } from './checkpoint/tensor-views.ts';
 import { MlfsError } from './errors.ts';
 import type { MountOptions } from './mount/mount-options.ts';
@@ -288,14 +293,8 @@ export class OpenedCheckpoint implements AsyncDisposable {
    * Throws ERR_MLFS_USAGE (with advice, if this tensor cannot be mapped), ERR_MLFS_NOT_FOUND, ERR_MLFS_TRUNCATED, ERR_MLFS_STORAGE, ERR_MLFS_IO.
    */
   map(name: string, options: MapOptions): TensorMapping {
+    checkMapAccess(name, options);
     const { tensor, content } = this.#tensorOf(name);
-    if (options?.mode !== 'r' && options?.mode !== 'c') {
-      throw new MlfsError(
-        'ERR_MLFS_USAGE',
-        `${quoteName(name)}: mode ${JSON.stringify(options?.mode)} is unknown`,
-        { path: this.path, advice: "'r' to read, 'c' to write into a private copy" },
-      );
-    }
     const { offset, length } = rangeWithin(name, content.size, options);
     return mapTensor(name, tensor, content, offset, length, options);
   }

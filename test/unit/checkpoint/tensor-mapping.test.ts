@@ -181,7 +181,7 @@ test(
 );
 
 test(
-  'mode c writes into a private copy, as a view does, and an unknown mode is refused',
+  'mode c writes into a private copy, as a view does, and an unknown mode or intent is refused',
   NEEDS,
   async (t) => {
     const path = await everyDtype(t);
@@ -198,6 +198,9 @@ test(
     for (const mode of ['w', undefined]) {
       assert.throws(() => checkpoint.map('float32', { mode: mode as 'r' }), { code: 'ERR_MLFS_USAGE' });
     }
+    assert.throws(() => checkpoint.map('float32', { mode: 'r', intent: 'fast' as 'random' }), {
+      code: 'ERR_MLFS_USAGE',
+    });
     assert.throws(() => checkpoint.map('float32', undefined as never), { code: 'ERR_MLFS_USAGE' });
   },
 );
