@@ -1,6 +1,6 @@
 /** A Node program maps tensors, and the file is truncated under it: what it sees, thread by thread. */
 import assert from 'node:assert/strict';
-import { open } from 'node:fs/promises';
+import { open, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -156,4 +156,35 @@ test('a mapping shows the edits of a mount when they are committed, and not befo
   assert.equal((await checkpoint.read('w'))[4500], 1);
   await commit(mount);
   assert.deepEqual([before.bytes[4500], after.bytes[4500]], [88, 88]);
+});
+
+test('pages that cannot be read, though the file has them, are zeros and a torn mapping', {
+  ...mountable('kernel'),
+}, async (t) => {
+  const server = await Server.start();
+  t.after(() => server.stop());
+  const file = join(await temporaryDirectory(t), 'model.pt');
+  const size = 64 * 2 ** 20;
+  const middle = size / 2;
+  await writeTorchZip(file, {
+    tensors: [
+      {
+        name: 'w',
+        dtype: 'uint8',
+        shape: [size],
+        fill: { ranges: [{ offset: middle, bytes: Buffer.alloc(5 * 4096, 1) }] },
+      },
+    ],
+  });
+  // The export of a mount has its size whatever happens to the checkpoint: reading fails with EIO.
+  const { path: mount } = await server.mount(file, { transport: 'kernel' });
+  await using checkpoint = await openCheckpoint(join(mount, 'export/model.pt'));
+  using mapping = checkpoint.map('w', { mode: 'r', intent: 'random' });
+  assert.equal(mapping.bytes[middle], 1);
+  await truncate(file, 100);
+  assert.equal(mapping.torn, false);
+  assert.equal(mapping.bytes[middle + 4 * 4096], 0);
+  // The page that was read before stays.
+  assert.equal(mapping.bytes[middle], 1);
+  assert.throws(() => mapping.check(), { code: 'ERR_MLFS_TRUNCATED' });
 });
