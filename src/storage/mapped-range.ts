@@ -5,8 +5,8 @@
  * the range says that it is *torn* (native/guarded_mapping.h). Without the addon, the package mmap-io maps below 2 GiB, without a guard.
  */
 /**
- * How the bytes will be read. `sequential`: read ahead far, and forget early. `random`: read single pages. `willNeed`: begin to read now; the kernel
- * begins with a first part of a large range only.
+ * How the bytes will be read, for the kernel. `sequential`: in order. `random`: single pages, so nothing is read ahead. `willNeed`: it begins to read now, of
+ * a large range as much as it reads ahead otherwise.
  */
 export type MappingIntent = 'sequential' | 'random' | 'willNeed';
 
