@@ -17,6 +17,7 @@
 #include "crc32c.h"
 #include "device.h"
 #include "file_times.h"
+#include "mapping_binding.h"
 #include "numbers_binding.h"
 #include "page_cache.h"
 #include "place_binding.h"
@@ -437,6 +438,7 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   define_numbers(env, exports);
   define_copy(env, exports);
   define_place(env, exports);
+  define_mapping(env, exports);
   NativeKernelView::Define(env, exports);
   exports.Set("Session", NativeSession::Define(env));
   return exports;

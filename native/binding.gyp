@@ -19,8 +19,12 @@
         "file_layout.cc",
         "file_place.cc",
         "file_times.cc",
+        "guarded_mapping.cc",
         "inode_table.cc",
         "loop_device.cc",
+        "mapping_binding.cc",
+        "mapping_guard.cc",
+        "mapping_registry.cc",
         "name_hash.cc",
         "near_server.cc",
         "notifier.cc",
@@ -43,6 +47,8 @@
       "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED", "_GNU_SOURCE", "_FILE_OFFSET_BITS=64"],
       "cflags_cc": ["-std=c++20", "-O2", "-Wall", "-Wextra", "-Wno-unused-parameter"],
       "cflags_cc!": ["-fno-exceptions", "-fno-rtti", "-std=gnu++17", "-std=gnu++20"],
+      # The handler of SIGBUS stays: a worker thread that was the last to use the addon must not unload it.
+      "ldflags": ["-Wl,-z,nodelete"],
       "defines!": ["V8_DEPRECATION_WARNINGS"]
     }
   ]

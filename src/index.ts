@@ -26,13 +26,19 @@ import { openCheckpoint as openFile } from './checkpoint/open.ts';
 import { type StorageUse, storageUse } from './checkpoint/storage-use.ts';
 import { type DType, nbytes, type Tensor } from './checkpoint/tensor.ts';
 import { tensorContent } from './checkpoint/tensor-content.ts';
+import {
+  checkMapAccess,
+  mapTensor,
+  type TensorArray,
+  type TensorMapping,
+} from './checkpoint/tensor-mapping.ts';
 import { ViewSet } from './checkpoint/tensor-views.ts';
 import { MlfsError } from './errors.ts';
 import type { MountOptions } from './mount/mount-options.ts';
 import type { Mounted, MountSummary } from './mount/mounted.ts';
 import type { FixedContent } from './storage/content.ts';
 import type { CommitReport } from './storage/edits.ts';
-import { mappedView } from './storage/mapped-view.ts';
+import type { MapAccess, MappingIntent, MappingMode } from './storage/mapped-range.ts';
 import { readContent } from './storage/read-extents.ts';
 import { DEFAULT_RENDERED_PAGES_BYTES, RenderedPages } from './storage/rendered-pages.ts';
 import type { CommitRequest, EditTarget } from './targets/edit-target.ts';
@@ -43,7 +49,19 @@ import { fileOffset } from './tree/tensor-files.ts';
 import { quoteName } from './visible-text.ts';
 
 export { type ErrorCode, EXIT, type ExitCode, MlfsError } from './errors.ts';
-export type { CheckpointFormat, CommitReport, DType, EditsStatus, Mounted, MountOptions, MountSummary };
+export type {
+  CheckpointFormat,
+  CommitReport,
+  DType,
+  EditsStatus,
+  MappingIntent,
+  MappingMode,
+  Mounted,
+  MountOptions,
+  MountSummary,
+  TensorArray,
+  TensorMapping,
+};
 
 /** The facts about a tensor that are known without reading it. */
 export interface TensorInfo {
@@ -74,6 +92,9 @@ export interface ReadRange {
   /** Length in bytes; default everything after the offset. A range that goes beyond the end of the tensor is cut there. */
   readonly length?: number;
 }
+
+/** How to map a tensor, and which window of it: `mode`, `intent`, `offset` and `length` in bytes. */
+export interface MapOptions extends MapAccess, ReadRange {}
 
 /** Opens a checkpoint of any known format; reads no tensor. Throws MlfsError with a `code` and advice. */
 export async function openCheckpoint(path: string, options: OpenOptions = {}): Promise<OpenedCheckpoint> {
@@ -238,16 +259,7 @@ export class OpenedCheckpoint implements AsyncDisposable {
   /** The bytes of a range, in C order and little-endian. Throws ERR_MLFS_USAGE, ERR_MLFS_NOT_FOUND, ERR_MLFS_IO, ERR_MLFS_TRUNCATED. */
   async read(name: string, range: ReadRange = {}): Promise<Buffer> {
     const content = this.#contentOf(name);
-    const { size } = content;
-    const offset = range.offset ?? 0;
-    const wanted = range.length ?? size - offset;
-    if (!Number.isSafeInteger(offset) || offset < 0 || offset > size || !(wanted >= 0)) {
-      throw new MlfsError(
-        'ERR_MLFS_USAGE',
-        `${name}: offset ${offset}, length ${wanted} is not a range of its ${size} bytes`,
-      );
-    }
-    const length = Math.min(wanted, size - offset);
+    const { offset, length } = rangeWithin(name, content.size, range);
     if (length > constants.MAX_LENGTH) {
       throw new MlfsError('ERR_MLFS_USAGE', `${name}: ${length} bytes do not fit into one Buffer`, {
         advice: 'read it in ranges: read(name, { offset, length })',
@@ -267,23 +279,33 @@ export class OpenedCheckpoint implements AsyncDisposable {
   }
 
   /**
-   * A zero-copy view of the tensor, through the optional package mmap-io; only for contiguous tensors below 2 GiB. Do not use it on a file
-   * that another program may truncate: touching a page that is gone ends the process (see storage/mapped-view.ts).
+   * The tensor, or a window of it, as memory: no copy, at the speed of memory, whatever its size. For tensors whose bytes lie in the file in one piece and
+   * are neither compressed nor big-endian. It shows the file: edits of a mount only once they are committed. If another program truncates
+   * the file, what is gone reads as zeros and `check()` throws. Ask it before a result is used:
+   *
+   * ```js
+   * using weight = checkpoint.map('fc.weight', { mode: 'r', intent: 'sequential' });
+   * let sum = 0;
+   * for (const value of weight.array) sum += value;
+   * weight.check();
+   * ```
+   *
+   * Throws ERR_MLFS_USAGE (with advice, if this tensor cannot be mapped), ERR_MLFS_NOT_FOUND, ERR_MLFS_TRUNCATED, ERR_MLFS_STORAGE, ERR_MLFS_IO.
+   */
+  map(name: string, options: MapOptions): TensorMapping {
+    checkMapAccess(name, options);
+    const { tensor, content } = this.#tensorOf(name);
+    const { offset, length } = rangeWithin(name, content.size, options);
+    return mapTensor(name, tensor, content, offset, length, options);
+  }
+
+  /**
+   * The tensor as a Buffer over the file, as `map` with mode `c` makes it: writing to it changes this process's copy of a page, and never the file. Until the
+   * garbage collector takes it, it stays. It does not say whether the file was truncated, and shows zeros then: `map` says it. Throws as `map`.
    */
   view(name: string): Buffer {
-    const content = this.#contentOf(name);
-    if (content.size === 0) return Buffer.alloc(0);
-    const [extent, ...others] = content.kind === 'extents' ? content.extents : [];
-    if (extent?.kind !== 'image' || others.length > 0) {
-      throw new MlfsError(
-        'ERR_MLFS_USAGE',
-        `${name}: does not lie in one piece in the file, so it has no view`,
-        {
-          advice: 'read it: readTensor(name)',
-        },
-      );
-    }
-    return mappedView(extent.image.base, extent.offset, extent.length);
+    const { bytes } = this.map(name, { mode: 'c' });
+    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
   /** The tensor, or a range of it, in pieces of at most 1 MiB: memory stays bounded, whatever the tensor's size. */
@@ -326,6 +348,10 @@ export class OpenedCheckpoint implements AsyncDisposable {
   }
 
   #contentOf(name: string): FixedContent {
+    return this.#tensorOf(name).content;
+  }
+
+  #tensorOf(name: string): { readonly tensor: Tensor; readonly content: FixedContent } {
     const place = this.#find(name);
     if (place === undefined) {
       throw new MlfsError('ERR_MLFS_NOT_FOUND', `${this.path}: has no tensor ${quoteName(name)}`, {
@@ -340,7 +366,7 @@ export class OpenedCheckpoint implements AsyncDisposable {
       content = tensorContent(tensor, this.#cache) as FixedContent;
       this.#contents.set(own, content);
     }
-    return content;
+    return { tensor, content };
   }
 }
 
@@ -350,6 +376,25 @@ async function editsOf(target: string, { stateDirectory }: EditsOptions): Promis
     import('./targets/own-mounts.ts'),
   ]);
   return findEditTarget(target, { ownMounts, stateDirectory });
+}
+
+/** The range in full, cut at the end of the tensor. Throws ERR_MLFS_USAGE. */
+function rangeWithin(name: string, size: number, range: ReadRange): { offset: number; length: number } {
+  const offset = range.offset ?? 0;
+  const wanted = range.length ?? size - offset;
+  const length = Math.min(wanted, size - offset);
+  if (
+    !Number.isSafeInteger(offset) ||
+    offset < 0 ||
+    offset > size ||
+    !(Number.isSafeInteger(length) && length >= 0)
+  ) {
+    throw new MlfsError(
+      'ERR_MLFS_USAGE',
+      `${name}: offset ${offset}, length ${wanted} is not a range of its ${size} bytes`,
+    );
+  }
+  return { offset, length };
 }
 
 /** Size of the pieces in which a read is done: the memory in use besides the result. */

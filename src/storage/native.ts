@@ -73,6 +73,17 @@ export interface NativeAddon {
     numbers: Float64Array,
   ) => { isInPlace(): boolean };
   /**
+   * Maps a range of a file, guarded against truncation. `intent` is 0 for none, 1 sequential, 2 random, 3 willNeed. With `privateCopy` pages that
+   * are written are copies. Throws an Error with `errno`; ENODATA if the file ends before the range does.
+   */
+  readonly Mapping: new (
+    fd: number,
+    offsetBytes: number,
+    lengthBytes: number,
+    intent: number,
+    privateCopy: boolean,
+  ) => NativeMapping;
+  /**
    * Mounts an EROFS image over a checkpoint, attached to no path, and returns a descriptor (O_PATH) of its root: it ends with the last
    * descriptor. The arguments are those of NativeKernelView.attach. Rejects with the step that failed and `errno`.
    */
@@ -297,6 +308,16 @@ export interface NativeReadTally {
     /** Number of READs in each class of duration; the last class is for everything beyond the last bound. */
     readonly durations: readonly number[];
   }[];
+}
+
+/** A mapped range of a file. It ends when it is closed, or when this and its buffer are both collected. */
+export interface NativeMapping {
+  /** The bytes themselves; to be called once. Throws an Error with `noExternalBuffers` where the engine takes no memory from outside. */
+  buffer(): ArrayBuffer;
+  /** Whether bytes were gone at some time, as far as anybody noticed. False after `close`. */
+  torn(): boolean;
+  /** Detaches the buffer and releases the memory. */
+  close(): void;
 }
 
 /** Where `native/build.mjs` puts it, in the package. */

@@ -10,13 +10,19 @@ import { temporaryDirectory } from '../support/tmp.ts';
 const PROJECT = fileURLToPath(new URL('../..', import.meta.url));
 const VIEWS = fileURLToPath(new URL('../fixtures/torch-2.13/views.pt', import.meta.url));
 
-const PROGRAM = `import { openCheckpoint } from 'mlfs';
+const PROGRAM = `import { openCheckpoint, type TensorMapping } from 'mlfs';
 
 const checkpoint = await openCheckpoint(process.argv[2] ?? '');
 for (const { name, dtype, shape } of checkpoint.tensors) console.log(name, dtype, shape.join('x'));
 const bytes: Buffer = await checkpoint.readTensor('end_of_storage');
 console.log(bytes.readFloatLE(0));
 await checkpoint.close();
+
+/** Compiled and not run: the package has no addon. */
+export function first(): number | undefined {
+  const mapping: TensorMapping = checkpoint.map('base', { mode: 'r', intent: 'sequential', offset: 4 });
+  return mapping.array instanceof Float32Array ? mapping.array[0] : mapping.bytes[0];
+}
 `;
 
 test('the packed library lists and reads a checkpoint, and its types hold', {
