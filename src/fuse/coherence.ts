@@ -10,7 +10,7 @@
  */
 
 import { setImmediate } from 'node:timers/promises';
-import type { FileInode, FileRange, PlainFiles } from '../inode.ts';
+import type { FileInode, FileRange, Inode, PlainFiles } from '../inode.ts';
 import type { Image, ImageChange, ImageUpdate } from '../storage/image.ts';
 import { readExtents } from '../storage/read-extents.ts';
 import type { AttributeChanges } from './attribute-changes.ts';
@@ -43,6 +43,8 @@ export interface CoherenceOptions {
   readonly attributes: AttributeChanges;
   /** Files that are found without having been remembered. */
   readonly plainFiles: () => PlainFiles | undefined;
+  /** The object of such a file, if somebody has asked for it: it may have made something of the bytes. */
+  readonly made: (nodeid: number) => Inode | undefined;
   /** The mtime of these files in the tree. */
   readonly plainMtimeMs: () => number;
   /** Remembers the inodes to which the kernel got references without JavaScript. */
@@ -229,6 +231,8 @@ export class Coherence {
     }
     for (const found of plain?.overlapping(image, changed) ?? []) {
       this.#attributes.touch({ nodeid: found.nodeid, mtimeMs });
+      const made = this.#options.made(found.nodeid);
+      if (made?.kind === 'file') invalidate(made);
       yield found;
     }
   }

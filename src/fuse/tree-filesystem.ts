@@ -112,6 +112,7 @@ export class TreeFilesystem implements Filesystem {
       invalidations,
       attributes: changes,
       plainFiles: () => inodes.tree.plainFiles,
+      made: (nodeid) => inodes.made(nodeid),
       plainMtimeMs: () => inodes.tree.mtimeMs,
       takeNews: () => this.takeNews(),
       isReferenced: (nodeid) => inodes.isReferenced(nodeid),
@@ -232,7 +233,8 @@ export class TreeFilesystem implements Filesystem {
 
   remember(nodeid: number, counted = false): void {
     if (!counted) this.#inodes.remember(nodeid);
-    if (this.#readOnly) return;
+    // Of plain files there may be no objects.
+    if (this.#readOnly || this.#inodes.tree.plainFiles?.has(nodeid) === true) return;
     const inode = this.#inodes.find(nodeid);
     if (inode !== undefined && pendingLayout(inode) === undefined) this.#follow(inode);
   }

@@ -26,6 +26,7 @@ function scene() {
     invalidations,
     attributes,
     plainFiles: () => plainFiles,
+    made: () => undefined,
     plainMtimeMs: () => 0,
     takeNews: () => undefined,
     isReferenced: () => true,
