@@ -7,6 +7,7 @@ import { ABSENT_NOW, Attributes, pendingLayout } from './attributes.ts';
 import { ClaimedScratch } from './claimed-scratch.ts';
 import { Coherence } from './coherence.ts';
 import { DirectoryListings } from './directory-listing.ts';
+import { xattrNames, xattrOf } from './extended-attributes.ts';
 import type {
   AbsentEntry,
   AttrChange,
@@ -380,19 +381,12 @@ export class TreeFilesystem implements Filesystem {
     return this.#freeBytes().then((free) => statfsOf(this.#inodes.tree, free));
   }
 
-  /**
-   * Outside `user.` the answer is "not supported" and not "no such attribute": `ls -l` then asks once for the mount, and not for
-   * every file (security.selinux, system.posix_acl_access).
-   */
   getxattr(nodeid: number, name: string): Uint8Array {
-    if (!name.startsWith('user.')) throw errno('EOPNOTSUPP');
-    const value = this.#inodes.inode(nodeid).xattrs?.get(name);
-    if (value === undefined) throw errno('ENODATA');
-    return Buffer.from(value, 'utf8');
+    return xattrOf(name, () => this.#inodes.inode(nodeid));
   }
 
   listxattr(nodeid: number): readonly string[] {
-    return [...(this.#inodes.inode(nodeid).xattrs?.keys() ?? [])];
+    return xattrNames(this.#inodes.inode(nodeid));
   }
 
   lseek(nodeid: number, handle: number, offset: number, whence: number): number {
