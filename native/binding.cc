@@ -6,8 +6,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <memory>
+#include <new>
 #include <string>
 #include <thread>
 #include <vector>
@@ -271,7 +273,11 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
 
   template <Napi::Value (*Function)(const Napi::CallbackInfo&, InodeTable&, const tree_binding::Files&)>
   Napi::Value Tree(const Napi::CallbackInfo& info) {
-    return Function(info, session().inodes(), files_);
+    try {
+      return Function(info, session().inodes(), files_);
+    } catch (const std::bad_alloc&) {
+      throw system_error(info.Env(), ENOMEM, "there is no memory for more inodes in the table");
+    }
   }
 
   /// Throws after `close`.

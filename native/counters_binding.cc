@@ -39,6 +39,8 @@ Napi::Object counters(Napi::Env env, Session& session) {
     set("native_answers_compared_total", comparison->totals().compared);
     set("native_answer_differences_total", comparison->totals().different);
   }
+  set("native_refusals_total", counters.answers.refusals());
+  set("native_inodes_known", session.inodes().referenced());
   for (const auto& [opcode, name] : kTreeOpcodes) set(name, counters.answers.answers(opcode));
   return result;
 }

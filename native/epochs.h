@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <new>
+#include <utility>
 #include <vector>
 
 namespace mlfs {
@@ -14,6 +16,7 @@ namespace mlfs {
 class Epochs {
  public:
   explicit Epochs(size_t reader_count);
+  ~Epochs();
   Epochs(const Epochs&) = delete;
   Epochs& operator=(const Epochs&) = delete;
 
@@ -29,33 +32,45 @@ class Epochs {
     std::atomic<uint64_t>& announced_;
   };
 
-  /// Takes an object that no reader can find any more.
+  /// Takes an object that no reader can find any more. Never fails: without memory to remember the object, the caller waits until the readers
+  /// that could have seen it are gone. Must not be called within a Guard.
   template <class T>
-  void retire(std::unique_ptr<T> unreachable) {
-    if (unreachable != nullptr) retire_shared(std::shared_ptr<T>(std::move(unreachable)));
+  void retire(std::unique_ptr<T> unreachable) noexcept {
+    if (unreachable == nullptr) return;
+    auto* retired = new (std::nothrow) RetiredObject<T>();
+    if (retired == nullptr) return wait_for_readers();
+    retired->object = std::move(unreachable);
+    retire(static_cast<Retired*>(retired));
   }
 
   /// Retirements that wait for a reader.
-  size_t waiting() {
-    std::lock_guard lock(mutex_);
-    return retired_.size();
-  }
+  size_t waiting();
 
  private:
   struct Retired {
-    uint64_t epoch;
-    std::shared_ptr<const void> object;
+    virtual ~Retired() = default;
+    uint64_t epoch = 0;
+    Retired* next = nullptr;
+  };
+  template <class T>
+  struct RetiredObject final : Retired {
+    std::unique_ptr<T> object;
   };
   struct alignas(64) Reader {
     std::atomic<uint64_t> epoch{0};  // 0: not reading
   };
 
-  void retire_shared(std::shared_ptr<const void> object);
+  void retire(Retired* retired) noexcept;
+  void wait_for_readers() noexcept;
+  /// The epoch of the reader that began first; UINT64_MAX if nobody reads.
+  uint64_t oldest_reader() const;
 
   std::vector<Reader> readers_;
   std::atomic<uint64_t> epoch_{1};
-  std::mutex mutex_;  // guards retired_
-  std::vector<Retired> retired_;
+  std::mutex mutex_;  // guards the list
+  /// In the order of their epochs, so that a retirement looks only at those that it frees.
+  Retired* first_ = nullptr;
+  Retired* last_ = nullptr;
 };
 
 }  // namespace mlfs

@@ -32,7 +32,6 @@ struct InodeRow {
     kTell = 2,      ///< the control plane hears of the first and the last reference
     kNoXattrs = 4,
     kAsk = 8,  ///< the kernel may not keep the attributes, and the control plane says what they are
-    kWithdrawn = 128,  ///< requests go to the control plane; references are still counted here
   };
 
   uint64_t size;  // bytes, also of the extent in `file`

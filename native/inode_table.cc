@@ -25,12 +25,12 @@ std::unique_ptr<InodeRow> copy_of(const InodeRow& row) {
 
 }  // namespace
 
-InodeTable::Leaf::~Leaf() {
-  for (Slot& slot : slots) {
-    delete slot.row.load(std::memory_order_relaxed);
-    delete slot.listing.load(std::memory_order_relaxed);
-  }
-}
+/// What was taken out of the table and waits for readers, in one retirement.
+struct InodeTable::Removed {
+  std::vector<std::unique_ptr<Leaf>> leaves;
+  std::vector<std::unique_ptr<const InodeRow>> rows;
+  std::vector<std::unique_ptr<const DirectoryListing>> listings;
+};
 
 InodeTable::InodeTable(Epochs& epochs, const PublishedTable<FileLayout>* layouts)
     : epochs_(epochs),
@@ -60,40 +60,37 @@ InodeTable::Slot& InodeTable::slot_or_new(uint64_t nodeid) {
 
 const InodeRow* InodeTable::find(uint64_t nodeid) const {
   const Slot* of = slot(nodeid);
-  const InodeRow* row = of == nullptr ? nullptr : of->row.load(std::memory_order_seq_cst);
-  return row == nullptr || row->has(InodeRow::kWithdrawn) ? nullptr : row;
+  return of == nullptr ? nullptr : of->row.present();
 }
 
 const DirectoryListing* InodeTable::listing(uint64_t nodeid) const {
   const Slot* of = slot(nodeid);
-  const InodeRow* row = of == nullptr ? nullptr : of->row.load(std::memory_order_seq_cst);
-  if (of == nullptr || (row != nullptr && row->has(InodeRow::kWithdrawn))) return nullptr;
-  return of->listing.load(std::memory_order_seq_cst);
+  return of == nullptr || of->row.is_withdrawn() ? nullptr : of->listing.present();
 }
 
 bool InodeTable::add_reference(uint64_t nodeid, bool tells) {
   Slot* of = slot(nodeid);
-  const InodeRow* row = of == nullptr ? nullptr : of->row.load(std::memory_order_seq_cst);
+  const InodeRow* row = of == nullptr ? nullptr : of->row.any();
   if (row == nullptr) return false;
-  if (tells && row->has(InodeRow::kTell)) {
-    news_->add_reference(static_cast<uint32_t>(nodeid), of->references);
-  } else {
-    of->references.fetch_add(1, std::memory_order_seq_cst);
-  }
+  const bool is_first = tells && row->has(InodeRow::kTell)
+                            ? news_->add_reference(static_cast<uint32_t>(nodeid), of->references)
+                            : of->references.fetch_add(1, std::memory_order_seq_cst) == 0;
+  if (is_first) referenced_.fetch_add(1, std::memory_order_relaxed);
   return true;
 }
 
 bool InodeTable::drop_references(uint64_t nodeid, uint64_t count, bool tells) {
   Slot* of = slot(nodeid);
-  const InodeRow* row = of == nullptr ? nullptr : of->row.load(std::memory_order_seq_cst);
+  const InodeRow* row = of == nullptr ? nullptr : of->row.any();
   if (row == nullptr) return false;
   uint64_t held = of->references.load(std::memory_order_relaxed);
   while (!of->references.compare_exchange_weak(held, held - std::min(held, count), std::memory_order_seq_cst)) {
   }
   const bool last = held > 0 && held <= count;
+  if (last) referenced_.fetch_sub(1, std::memory_order_relaxed);
   if (!last || !tells) return true;
   const bool has_layout = layouts_ != nullptr && layouts_->find(nodeid) != nullptr;
-  if (has_layout || row->has(InodeRow::kTell) || row->has(InodeRow::kWithdrawn)) {
+  if (has_layout || row->has(InodeRow::kTell) || of->row.is_withdrawn()) {
     news_->last_reference(static_cast<uint32_t>(nodeid));
   }
   return true;
@@ -105,80 +102,79 @@ uint64_t InodeTable::references(uint64_t nodeid) const {
 }
 
 void InodeTable::add(std::vector<NewRow> rows) {
-  // The replaced rows are retired together: each retirement looks through all that wait.
-  auto replaced = std::make_unique<std::vector<std::unique_ptr<const InodeRow>>>();
-  for (NewRow& added : rows) {
-    const InodeRow* before = slot_or_new(added.nodeid).row.exchange(added.row.release(), std::memory_order_seq_cst);
-    if (before != nullptr) replaced->emplace_back(before);
-  }
-  if (!replaced->empty()) epochs_.retire(std::move(replaced));
+  for (const NewRow& added : rows) slot_or_new(added.nodeid);
+  auto replaced = std::make_unique<std::vector<NewRow>>(std::move(rows));
+  for (NewRow& added : *replaced) added.row = slot(added.nodeid)->row.replace(std::move(added.row));
+  epochs_.retire(std::move(replaced));
 }
 
 bool InodeTable::change(uint64_t nodeid, std::unique_ptr<const InodeChanges> changes) {
   Slot* of = slot(nodeid);
-  const InodeRow* before = of == nullptr ? nullptr : of->row.load(std::memory_order_relaxed);
+  const InodeRow* before = of == nullptr ? nullptr : of->row.any();
   if (before == nullptr) return false;
   auto row = copy_of(*before);
   row->changes = std::move(changes);
-  replace_row(*of, std::move(row));
+  epochs_.retire(of->row.revise(std::move(row)));
   return true;
 }
 
-void InodeTable::withdraw(const std::vector<uint64_t>& nodeids) {
-  // As in `add`.
-  auto replaced = std::make_unique<std::vector<std::unique_ptr<const InodeRow>>>();
-  replaced->reserve(nodeids.size());
-  for (const uint64_t nodeid : nodeids) {
-    Slot* of = slot(nodeid);
-    const InodeRow* before = of == nullptr ? nullptr : of->row.load(std::memory_order_relaxed);
-    if (before == nullptr || before->has(InodeRow::kWithdrawn)) continue;
-    auto row = copy_of(*before);
-    row->flags |= InodeRow::kWithdrawn;
-    row->file = nullptr;
-    replaced->emplace_back(of->row.exchange(row.release(), std::memory_order_seq_cst));
-  }
-  if (!replaced->empty()) epochs_.retire(std::move(replaced));
+void InodeTable::withdraw(uint64_t nodeid) {
+  Slot* of = slot(nodeid);
+  if (of != nullptr) of->row.withdraw();
 }
 
-void InodeTable::replace_row(Slot& of, std::unique_ptr<const InodeRow> row) {
-  epochs_.retire(std::unique_ptr<const InodeRow>(of.row.exchange(row.release(), std::memory_order_seq_cst)));
+void InodeTable::publish_listings(std::vector<NewListing> listings) {
+  for (const NewListing& added : listings) slot_or_new(added.nodeid);
+  auto replaced = std::make_unique<std::vector<NewListing>>(std::move(listings));
+  for (NewListing& added : *replaced) added.listing = slot(added.nodeid)->listing.replace(std::move(added.listing));
+  epochs_.retire(std::move(replaced));
 }
 
-bool InodeTable::publish_listing(uint64_t nodeid, std::unique_ptr<const DirectoryListing> listing) {
-  if (nodeid >= kCapacity) return false;
-  if (listing == nullptr && slot(nodeid) == nullptr) return true;
-  auto& published = slot_or_new(nodeid).listing;
-  epochs_.retire(
-      std::unique_ptr<const DirectoryListing>(published.exchange(listing.release(), std::memory_order_seq_cst)));
-  return true;
+void InodeTable::withdraw_listing(uint64_t nodeid) {
+  Slot* of = slot(nodeid);
+  if (of != nullptr) of->listing.withdraw();
 }
 
 void InodeTable::withdraw_all(uint64_t first, uint64_t count) {
-  const uint64_t end = std::min(first + count, kCapacity);
-  auto gone = std::make_unique<Leaf>();
-  size_t used = 0;
-  for (uint64_t nodeid = first; nodeid < end;) {
-    std::atomic<Leaf*>& leaf = root_[nodeid >> kLeafBits];
-    const bool is_whole = nodeid % kLeafSize == 0 && end - nodeid >= kLeafSize;
-    if (is_whole || leaf.load(std::memory_order_relaxed) == nullptr) {
-      if (is_whole) epochs_.retire(std::unique_ptr<Leaf>(leaf.exchange(nullptr, std::memory_order_seq_cst)));
-      nodeid = (nodeid / kLeafSize + 1) * kLeafSize;
+  const uint64_t end = first + std::min(count, kCapacity - std::min(first, kCapacity));
+  for (uint64_t nodeid = first; nodeid < end; nodeid++) {
+    Slot* of = slot(nodeid);
+    if (of == nullptr) {
+      nodeid |= kLeafSize - 1;
       continue;
     }
-    // The rows of the first and of the last leaf move to one that is retired.
-    if (used == kLeafSize) {
-      epochs_.retire(std::move(gone));
-      gone = std::make_unique<Leaf>();
-      used = 0;
-    }
-    Slot& of = leaf.load(std::memory_order_relaxed)->slots[nodeid % kLeafSize];
-    gone->slots[used].row = of.row.exchange(nullptr, std::memory_order_seq_cst);
-    gone->slots[used].listing = of.listing.exchange(nullptr, std::memory_order_seq_cst);
-    of.references.store(0, std::memory_order_seq_cst);
-    used++;
-    nodeid++;
+    of->row.withdraw();
+    of->listing.withdraw();
+    if (of->references.exchange(0, std::memory_order_seq_cst) > 0) referenced_.fetch_sub(1, std::memory_order_relaxed);
   }
-  if (used > 0) epochs_.retire(std::move(gone));
+  try {
+    epochs_.retire(remove(first, end));
+  } catch (const std::bad_alloc&) {
+    // What is withdrawn stays until the table ends.
+  }
+}
+
+std::unique_ptr<InodeTable::Removed> InodeTable::remove(uint64_t first, uint64_t end) {
+  auto removed = std::make_unique<Removed>();
+  // Of the first leaf and of the last there may be a part, of all others everything.
+  removed->leaves.reserve((end - std::min(first, end)) / kLeafSize);
+  removed->rows.reserve(2 * kLeafSize);
+  removed->listings.reserve(2 * kLeafSize);
+  for (uint64_t nodeid = first; nodeid < end;) {
+    std::atomic<Leaf*>& leaf = root_[nodeid >> kLeafBits];
+    if (nodeid % kLeafSize == 0 && end - nodeid >= kLeafSize) {
+      Leaf* whole = leaf.exchange(nullptr, std::memory_order_seq_cst);
+      if (whole != nullptr) removed->leaves.emplace_back(whole);
+      nodeid += kLeafSize;
+    } else if (Slot* of = slot(nodeid)) {
+      if (auto row = of->row.replace(nullptr)) removed->rows.push_back(std::move(row));
+      if (auto listing = of->listing.replace(nullptr)) removed->listings.push_back(std::move(listing));
+      nodeid++;
+    } else {
+      nodeid = (nodeid | (kLeafSize - 1)) + 1;
+    }
+  }
+  return removed;
 }
 
 void InodeTable::set_defaults(std::unique_ptr<const TreeDefaults> defaults) {

@@ -12,6 +12,7 @@
 #include "published_table.h"
 #include "reference_news.h"
 #include "tree_defaults.h"
+#include "withdrawable.h"
 
 namespace mlfs {
 
@@ -22,6 +23,7 @@ namespace mlfs {
 ///   replaced as a whole.
 /// - References are counted here for every inode that has or had a row, by whichever plane gives or takes them.
 /// - What is not here, or was withdrawn, is the control plane's to answer.
+/// - Whatever needs memory throws std::bad_alloc before it changes anything. Withdrawing never fails.
 class InodeTable {
  public:
   /// Largest nodeid + 1. Scratch files and joined file systems have higher nodeids.
@@ -50,6 +52,8 @@ class InodeTable {
   /// withdrawn, or that have a layout.
   bool drop_references(uint64_t nodeid, uint64_t count, bool tells);
   uint64_t references(uint64_t nodeid) const;
+  /// How many inodes have references that are counted here. For people and graphs, never for decisions.
+  uint64_t referenced() const { return referenced_.load(std::memory_order_relaxed); }
   const std::shared_ptr<ReferenceNews>& news() const { return news_; }
 
   // For the writer.
@@ -62,9 +66,15 @@ class InodeTable {
   void add(std::vector<NewRow> rows);
   /// False if there is no row.
   bool change(uint64_t nodeid, std::unique_ptr<const InodeChanges> changes);
-  void withdraw(const std::vector<uint64_t>& nodeids);
-  /// Null withdraws the listing. False if the nodeid is out of range.
-  bool publish_listing(uint64_t nodeid, std::unique_ptr<const DirectoryListing> listing);
+  void withdraw(uint64_t nodeid);
+  struct NewListing {
+    uint64_t nodeid;
+    std::unique_ptr<const DirectoryListing> listing;
+  };
+  /// Adds listings or replaces them. Every nodeid must be below kCapacity.
+  void publish_listings(std::vector<NewListing> listings);
+  void withdraw_listing(uint64_t nodeid);
+  /// Withdraws rows and listings, and forgets the references of the inodes. Frees their memory, unless there is none to do that with.
   void withdraw_all(uint64_t first, uint64_t count);
   void set_defaults(std::unique_ptr<const TreeDefaults> defaults);
 
@@ -74,24 +84,26 @@ class InodeTable {
   static constexpr size_t kRootSize = kCapacity >> kLeafBits;
 
   struct Slot {
-    std::atomic<const InodeRow*> row{nullptr};
-    std::atomic<const DirectoryListing*> listing{nullptr};
+    Withdrawable<InodeRow> row;
+    Withdrawable<DirectoryListing> listing;
     std::atomic<uint64_t> references{0};
   };
   struct Leaf {
     Slot slots[kLeafSize];
-    ~Leaf();
   };
 
   Slot* slot(uint64_t nodeid) const;
   Slot& slot_or_new(uint64_t nodeid);
-  void replace_row(Slot& slot, std::unique_ptr<const InodeRow> row);
+  /// Takes everything in a range out of the table. Throws std::bad_alloc before the first of it is taken.
+  struct Removed;
+  std::unique_ptr<Removed> remove(uint64_t first, uint64_t end);
 
   Epochs& epochs_;
   const PublishedTable<FileLayout>* layouts_;
   /// Zeroed by calloc, so that the parts that are never used take no memory.
   std::atomic<Leaf*>* root_;
   std::atomic<const TreeDefaults*> defaults_{nullptr};
+  std::atomic<uint64_t> referenced_{0};
   std::shared_ptr<ReferenceNews> news_ = std::make_shared<ReferenceNews>();
 };
 

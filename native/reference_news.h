@@ -21,12 +21,14 @@ class ReferenceNews {
     arrived_ = std::move(arrived);
   }
 
-  /// Counts a reference. That it is the first and the news of it are one step: whoever takes the news knows of every inode that another thread
+  /// Counts a reference; true if it is the first. That it is the first and the news of it are one step: whoever takes the news knows of every inode that another thread
   /// saw referenced before.
-  void add_reference(uint32_t nodeid, std::atomic<uint64_t>& references) {
+  bool add_reference(uint32_t nodeid, std::atomic<uint64_t>& references) {
     std::lock_guard lock(mutex_);
     remembered_.push_back(nodeid);
-    if (references.fetch_add(1, std::memory_order_seq_cst) > 0) remembered_.pop_back();
+    const bool is_first = references.fetch_add(1, std::memory_order_seq_cst) == 0;
+    if (!is_first) remembered_.pop_back();
+    return is_first;
   }
 
   void last_reference(uint32_t nodeid) {

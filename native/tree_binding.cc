@@ -101,10 +101,8 @@ Napi::Value change_inode(const Napi::CallbackInfo& info, InodeTable& table, cons
 /// withdrawInodes(nodeids)
 Napi::Value withdraw_inodes(const Napi::CallbackInfo& info, InodeTable& table, const Files&) {
   auto nodeids = info[0].As<Napi::Float64Array>();
-  std::vector<uint64_t> withdrawn;
-  withdrawn.reserve(nodeids.ElementLength());
-  for (size_t i = 0; i < nodeids.ElementLength(); i++) withdrawn.push_back(nodeid_of(info.Env(), nodeids[i]));
-  table.withdraw(withdrawn);
+  for (size_t i = 0; i < nodeids.ElementLength(); i++) nodeid_of(info.Env(), nodeids[i]);
+  for (size_t i = 0; i < nodeids.ElementLength(); i++) table.withdraw(static_cast<uint64_t>(nodeids[i]));
   return info.Env().Undefined();
 }
 
@@ -114,11 +112,7 @@ Napi::Value publish_listings(const Napi::CallbackInfo& info, InodeTable& table, 
   auto fields = info[0].As<Napi::Float64Array>();
   auto names = info[1].As<Napi::Uint8Array>();
   const std::string_view text(reinterpret_cast<const char*>(names.Data()), names.ByteLength());
-  struct Listed {
-    uint64_t nodeid;
-    std::unique_ptr<const DirectoryListing> listing;
-  };
-  std::vector<Listed> listings;
+  std::vector<InodeTable::NewListing> listings;
   std::vector<ListedName> entries;
   const size_t length = fields.ElementLength();
   size_t name_at = 0;
@@ -142,13 +136,13 @@ Napi::Value publish_listings(const Napi::CallbackInfo& info, InodeTable& table, 
     if (listing == nullptr) throw Napi::RangeError::New(env, "offsets do not ascend");
     listings.push_back({nodeid, std::move(listing)});
   }
-  for (Listed& listed : listings) table.publish_listing(listed.nodeid, std::move(listed.listing));
+  table.publish_listings(std::move(listings));
   return env.Undefined();
 }
 
 /// withdrawListing(nodeid)
 Napi::Value withdraw_listing(const Napi::CallbackInfo& info, InodeTable& table, const Files&) {
-  table.publish_listing(nodeid_of(info.Env(), number(info[0])), nullptr);
+  table.withdraw_listing(nodeid_of(info.Env(), number(info[0])));
   return info.Env().Undefined();
 }
 

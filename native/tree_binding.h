@@ -7,7 +7,8 @@
 #include "inode_table.h"
 
 /// The functions of a session that write its inode table, as src/storage/native.ts declares them. Each checks all of its numbers before it
-/// changes anything, and throws a RangeError.
+/// changes anything, and throws a RangeError. Where memory runs
+/// out nothing has changed either, and std::bad_alloc is thrown.
 namespace mlfs::tree_binding {
 
 /// A session's files by the index that JavaScript names them by; null where one was removed.

@@ -36,6 +36,7 @@ class TreeReply {
   /// Writes the length, and the error (0 or a positive errno), into the header.
   void end(int error = 0) {
     fuse_out_header header;
+    error_ = error;
     memcpy(&header, bytes_.data(), sizeof header);
     header.len = static_cast<uint32_t>(bytes_.size());
     header.error = -error;
@@ -43,11 +44,14 @@ class TreeReply {
   }
 
   size_t body_bytes() const { return bytes_.size() - sizeof(fuse_out_header); }
+  /// What `end` was called with.
+  int error() const { return error_; }
   const uint8_t* data() const { return bytes_.data(); }
   size_t size() const { return bytes_.size(); }
 
  private:
   std::vector<uint8_t> bytes_;
+  int error_ = 0;
 };
 
 }  // namespace mlfs

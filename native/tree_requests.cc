@@ -49,6 +49,7 @@ TreeRequests::Outcome TreeRequests::serve(uint8_t* message, size_t& length) {
 
 void TreeRequests::count() {
   tally_.add(header_.opcode);
+  if (reply_.error() != 0) return tally_.refused();
   if (header_.opcode == FUSE_OPEN) tally_.opened(row_->room);
   if (header_.opcode == FUSE_RELEASE) tally_.released(row_->room);
 }

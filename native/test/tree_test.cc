@@ -23,18 +23,26 @@ namespace {
 
 /// While it is set, this thread gets no memory.
 thread_local bool no_memory = false;
+/// So many more allocations of this thread succeed; all of them if it is negative.
+thread_local int allocations_left = -1;
+
+bool is_refused() {
+  if (no_memory || allocations_left == 0) return true;
+  if (allocations_left > 0) allocations_left--;
+  return false;
+}
 
 }  // namespace
 
 // Not inlined: compilers that see malloc here and `delete` there warn.
 [[gnu::noinline]] void* operator new(size_t bytes) {
-  void* memory = no_memory ? nullptr : malloc(bytes);
+  void* memory = is_refused() ? nullptr : malloc(bytes);
   if (memory == nullptr) throw std::bad_alloc();
   return memory;
 }
 [[gnu::noinline]] void* operator new[](size_t bytes) { return operator new(bytes); }
-[[gnu::noinline]] void* operator new(size_t bytes, const std::nothrow_t&) noexcept { return no_memory ? nullptr : malloc(bytes); }
-[[gnu::noinline]] void* operator new[](size_t bytes, const std::nothrow_t&) noexcept { return no_memory ? nullptr : malloc(bytes); }
+[[gnu::noinline]] void* operator new(size_t bytes, const std::nothrow_t&) noexcept { return is_refused() ? nullptr : malloc(bytes); }
+[[gnu::noinline]] void* operator new[](size_t bytes, const std::nothrow_t&) noexcept { return is_refused() ? nullptr : malloc(bytes); }
 [[gnu::noinline]] void operator delete(void* memory) noexcept { free(memory); }
 [[gnu::noinline]] void operator delete(void* memory, size_t) noexcept { free(memory); }
 [[gnu::noinline]] void operator delete[](void* memory) noexcept { free(memory); }
@@ -80,6 +88,12 @@ std::unique_ptr<const DirectoryListing> listing(uint8_t flags, const std::vector
   return DirectoryListing::make(flags, entries.data(), entries.size());
 }
 
+void publish_listing(InodeTable& table, uint64_t nodeid, std::unique_ptr<const DirectoryListing> one) {
+  std::vector<InodeTable::NewListing> listings;
+  listings.push_back({nodeid, std::move(one)});
+  table.publish_listings(std::move(listings));
+}
+
 std::unique_ptr<const TreeDefaults> defaults() {
   auto made = std::make_unique<TreeDefaults>();
   made->uid = 1000;
@@ -104,7 +118,7 @@ struct Scene {
     add(table, 1, row(kFolder, 0));
     add(table, 2, row(kFile, 1000, InodeRow::kReadable | InodeRow::kNoXattrs));
     add(table, 3, row(kFile, 7, InodeRow::kTell));
-    table.publish_listing(1, listing(DirectoryListing::kComplete, {{2, 3, "a"}, {3, 4, "b"}}));
+    publish_listing(table, 1, listing(DirectoryListing::kComplete, {{2, 3, "a"}, {3, 4, "b"}}));
   }
 
   Outcome ask(uint32_t opcode, uint64_t nodeid, const void* body, size_t body_bytes) {
@@ -211,19 +225,19 @@ void a_missing_name_is_absent_only_where_the_listing_is_complete() {
   Scene scene;
   CHECK(scene.lookup(1, "c") == Outcome::kReply);
   CHECK(scene.body<fuse_entry_out>().nodeid == 0 && scene.body<fuse_entry_out>().entry_valid == 0);
-  scene.table.publish_listing(1, listing(DirectoryListing::kComplete | DirectoryListing::kAbsenceLasts, {}));
+  publish_listing(scene.table, 1, listing(DirectoryListing::kComplete | DirectoryListing::kAbsenceLasts, {}));
   CHECK(scene.lookup(1, "c") == Outcome::kReply && scene.body<fuse_entry_out>().entry_valid == 86400);
-  scene.table.publish_listing(1, listing(0, {{2, 3, "a"}}));
+  publish_listing(scene.table, 1, listing(0, {{2, 3, "a"}}));
   CHECK(scene.lookup(1, "c") == Outcome::kForward && scene.lookup(1, "a") == Outcome::kReply);
   CHECK(scene.list(0, 4096, false) == Outcome::kForward);
-  scene.table.publish_listing(1, nullptr);
+  scene.table.withdraw_listing(1);
   CHECK(scene.lookup(1, "a") == Outcome::kForward);
 }
 
 void what_is_withdrawn_is_forwarded_but_its_references_are_counted() {
   Scene scene;
   CHECK(scene.lookup(1, "a") == Outcome::kReply);
-  scene.table.withdraw({2});
+  scene.table.withdraw(2);
   CHECK(scene.lookup(1, "a") == Outcome::kForward && scene.ask(FUSE_GETATTR, 2) == Outcome::kForward);
   CHECK(scene.list(0, 4096, true) == Outcome::kForward);
   CHECK(scene.table.add_reference(2, false) && scene.table.references(2) == 2);
@@ -278,7 +292,7 @@ void a_listing_has_what_fits_and_references_only_that() {
   CHECK(scene.list(0, 3 * plus + plus - 1, true) == Outcome::kReply && scene.requests.reply().size() == 16 + 3 * plus);
   CHECK(scene.table.references(2) == 1 && scene.table.references(3) == 0 && scene.table.references(1) == 0);
   CHECK(scene.list(2, plus - 1, true) == Outcome::kReply && scene.requests.reply().size() == 16);
-  scene.table.withdraw({3});
+  scene.table.withdraw(3);
   // What does not fit is not asked for.
   CHECK(scene.list(0, 3 * plus, true) == Outcome::kReply && scene.table.references(2) == 2);
   CHECK(scene.list(0, 4096, true) == Outcome::kForward && scene.table.references(2) == 2);
@@ -340,7 +354,7 @@ void a_tree_that_is_gone_is_gone_in_every_leaf() {
   constexpr uint64_t kFirst = 4000, kLast = 13000;
   for (uint64_t nodeid = kFirst - 1; nodeid <= kLast + 1; nodeid++) {
     add(table, nodeid, row(kFile, nodeid));
-    table.publish_listing(nodeid, listing(0, {}));
+    publish_listing(table, nodeid, listing(0, {}));
     CHECK(table.add_reference(nodeid, false));
   }
   table.withdraw_all(kFirst, kLast - kFirst + 1);
@@ -400,10 +414,10 @@ void readers_see_whole_states_while_the_writer_changes_everything() {
   for (uint64_t turn = 1; turn < 3000 || answered < 3000; turn++) {
     const uint64_t nodeid = 2 + turn % 5;
     add(table, nodeid, row(kFile, turn, InodeRow::kTell));
-    table.publish_listing(1, names(turn % 6));
+    publish_listing(table, 1, names(turn % 6));
     table.change(nodeid, std::unique_ptr<const InodeChanges>(new InodeChanges{
                              0444, 0, 0, turn, {0, 0}, {static_cast<int64_t>(turn), 0}, {0, 0}}));
-    if (turn % 7 == 0) table.withdraw({nodeid});
+    if (turn % 7 == 0) table.withdraw(nodeid);
     if (turn % 50 == 0) table.set_defaults(defaults());
     if (turn % 97 == 0) {
       table.withdraw_all(0, 4096);
@@ -449,7 +463,7 @@ void no_reader_keeps_attributes_of_before_a_change_that_saw_no_reference() {
 
 void a_reply_that_is_not_given_leaves_no_reference() {
   Scene scene;
-  scene.table.withdraw({3});
+  scene.table.withdraw(3);
   CHECK(scene.list(0, 4096, true) == Outcome::kForward && scene.lookup(1, "b") == Outcome::kForward);
   CHECK(scene.table.references(2) == 0 && scene.table.references(3) == 0);
   scene.table.withdraw_all(3, 1);
@@ -457,17 +471,143 @@ void a_reply_that_is_not_given_leaves_no_reference() {
   CHECK(scene.table.references(2) == 0 && scene.table.references(3) == 0);
 }
 
-void the_rows_of_one_withdrawal_wait_together_for_a_reader() {
+void a_withdrawal_needs_no_memory_and_nothing_waits_for_it() {
   Epochs epochs(1);
   InodeTable table(epochs);
-  std::vector<uint64_t> nodeids;
   for (uint64_t nodeid = 1; nodeid <= 3000; nodeid++) {
-    nodeids.push_back(nodeid);
     add(table, nodeid, row(kFile, nodeid));
+    publish_listing(table, nodeid, listing(0, {}));
   }
   Epochs::Guard guard(epochs, 0);
-  table.withdraw(nodeids);
-  CHECK(table.find(1) == nullptr && table.find(3000) == nullptr && epochs.waiting() == 1);
+  no_memory = true;
+  for (uint64_t nodeid = 1; nodeid < 3000; nodeid++) table.withdraw(nodeid);
+  table.withdraw_listing(3000);
+  no_memory = false;
+  CHECK(table.find(1) == nullptr && table.find(2999) == nullptr && table.find(3000) != nullptr);
+  CHECK(table.listing(1) == nullptr && table.listing(3000) == nullptr && epochs.waiting() == 0);
+}
+
+void what_one_call_replaces_waits_together_for_a_reader() {
+  constexpr uint64_t kFolders = 20'000;
+  Epochs epochs(1);
+  InodeTable table(epochs);
+  auto publish = [&] {
+    std::vector<InodeTable::NewListing> listings;
+    for (uint64_t nodeid = 1; nodeid <= kFolders; nodeid++) listings.push_back({nodeid, listing(0, {})});
+    table.publish_listings(std::move(listings));
+  };
+  publish();
+  Epochs::Guard guard(epochs, 0);
+  publish();
+  CHECK(epochs.waiting() == 1);
+  table.withdraw_all(1, kFolders);
+  CHECK(epochs.waiting() == 2 && table.listing(1) == nullptr && table.listing(kFolders) == nullptr);
+}
+
+/// One change, for every place at which memory may run out while it is made: it throws and nothing has changed, or it is made.
+template <class Change, class IsMade>
+void without_memory_all_or_nothing(Change change, IsMade is_made) {
+  for (int allocations = 0;; allocations++) {
+    CHECK(allocations < 100);
+    Epochs epochs(1);
+    InodeTable table(epochs);
+    add(table, 1, row(kFolder, 0));
+    publish_listing(table, 1, listing(0, {}));
+    const InodeRow* before = table.find(1);
+    const DirectoryListing* names = table.listing(1);
+    bool failed = false;
+    try {
+      change(table, allocations);
+    } catch (const std::bad_alloc&) {
+      failed = true;
+    }
+    allocations_left = -1;
+    CHECK(is_made(table) == !failed);
+    if (failed) CHECK(table.find(1) == before && table.listing(1) == names && table.find(9000) == nullptr);
+    if (!failed) return;
+  }
+}
+
+void where_memory_runs_out_nothing_is_changed() {
+  without_memory_all_or_nothing(
+      [](InodeTable& table, int allocations) {
+        std::vector<InodeTable::NewRow> rows;
+        rows.push_back({1, row(kFolder, 7)});
+        rows.push_back({9000, row(kFile, 7)});
+        rows.push_back({1, row(kFolder, 8)});
+        allocations_left = allocations;
+        table.add(std::move(rows));
+      },
+      [](const InodeTable& table) { return table.find(1)->size == 8 && table.find(9000) != nullptr; });
+  without_memory_all_or_nothing(
+      [](InodeTable& table, int allocations) {
+        std::vector<InodeTable::NewListing> listings;
+        listings.push_back({1, listing(0, {{9000, 3, "a"}})});
+        listings.push_back({9000, listing(0, {{1, 3, "b"}})});
+        allocations_left = allocations;
+        table.publish_listings(std::move(listings));
+      },
+      [](const InodeTable& table) { return table.listing(1)->size() == 1 && table.listing(9000) != nullptr; });
+  without_memory_all_or_nothing(
+      [](InodeTable& table, int allocations) {
+        std::unique_ptr<const InodeChanges> changes(new InodeChanges{0111, 0, 0, 0, {0, 0}, {0, 0}, {0, 0}});
+        allocations_left = allocations;
+        table.change(1, std::move(changes));
+      },
+      [](const InodeTable& table) { return table.find(1)->changes != nullptr; });
+}
+
+void a_tree_is_gone_even_if_there_is_no_memory_to_free_it() {
+  Epochs epochs(1);
+  InodeTable table(epochs);
+  for (uint64_t nodeid = 1; nodeid <= 9000; nodeid++) add(table, nodeid, row(kFile, nodeid));
+  CHECK(table.add_reference(5, false) && table.referenced() == 1);
+  no_memory = true;
+  table.withdraw_all(1, 8999);
+  no_memory = false;
+  for (uint64_t nodeid = 1; nodeid < 9000; nodeid++) CHECK(table.find(nodeid) == nullptr);
+  CHECK(table.find(9000) != nullptr && table.references(5) == 0 && table.referenced() == 0);
+  add(table, 5, row(kFile, 1));
+  CHECK(table.find(5) != nullptr && table.find(6) == nullptr);
+}
+
+void without_memory_to_remember_what_was_replaced_the_writer_waits_for_readers() {
+  Epochs epochs(1);
+  InodeTable table(epochs);
+  add(table, 1, row(kFile, 7));
+  std::atomic<bool> holds{false};
+  std::atomic<bool> over{false};
+  std::thread reader([&] {
+    Epochs::Guard guard(epochs, 0);
+    const InodeRow* held = table.find(1);
+    holds = true;
+    while (table.find(1) == held) std::this_thread::yield();
+    for (int turn = 0; turn < 1000; turn++) {
+      CHECK(held->size == 7 && !over);
+      std::this_thread::yield();
+    }
+  });
+  while (!holds) std::this_thread::yield();
+  std::vector<InodeTable::NewRow> rows;
+  rows.push_back({1, row(kFile, 8)});
+  allocations_left = 1;  // the list of what is replaced, but not its place among what waits
+  table.add(std::move(rows));
+  allocations_left = -1;
+  over = true;
+  reader.join();
+  CHECK(table.find(1)->size == 8 && epochs.waiting() == 0);
+}
+
+void inodes_with_references_are_counted_once() {
+  Scene scene;
+  CHECK(scene.table.referenced() == 0);
+  for (int i = 0; i < 2; i++) CHECK(scene.lookup(1, "a") == Outcome::kReply && scene.lookup(1, "b") == Outcome::kReply);
+  CHECK(scene.table.referenced() == 2);
+  CHECK(scene.forget(2, 1) == Outcome::kFinished && scene.forget(3, 9) == Outcome::kFinished && scene.table.referenced() == 1);
+  scene.table.withdraw(2);
+  CHECK(scene.table.referenced() == 1);
+  scene.table.withdraw_all(2, 1);
+  CHECK(scene.table.referenced() == 0);
 }
 
 void without_memory_names_are_found_and_requests_are_forwarded() {
@@ -482,7 +622,7 @@ void without_memory_names_are_found_and_requests_are_forwarded() {
   CHECK(found && made->find("499") == 499);
 
   Scene scene;
-  scene.table.publish_listing(1, listing(DirectoryListing::kComplete, entries));
+  publish_listing(scene.table, 1, listing(DirectoryListing::kComplete, entries));
   CHECK(scene.ask(FUSE_GETATTR, 1) == Outcome::kReply);
   fuse_read_in in = {};
   in.size = 1 << 20;
@@ -529,7 +669,7 @@ void the_last_reference_of_an_inode_with_a_layout_is_reported() {
 void the_names_of_a_withdrawn_folder_are_withdrawn_with_it() {
   Scene scene;
   CHECK(scene.lookup(1, "none") == Outcome::kReply);
-  scene.table.withdraw({1});
+  scene.table.withdraw(1);
   CHECK(scene.lookup(1, "none") == Outcome::kForward);
   CHECK(scene.lookup(1, "a") == Outcome::kForward);
 }
@@ -556,7 +696,12 @@ int main() {
   readers_see_whole_states_while_the_writer_changes_everything();
   no_reader_keeps_attributes_of_before_a_change_that_saw_no_reference();
   a_reply_that_is_not_given_leaves_no_reference();
-  the_rows_of_one_withdrawal_wait_together_for_a_reader();
+  a_withdrawal_needs_no_memory_and_nothing_waits_for_it();
+  what_one_call_replaces_waits_together_for_a_reader();
+  where_memory_runs_out_nothing_is_changed();
+  a_tree_is_gone_even_if_there_is_no_memory_to_free_it();
+  without_memory_to_remember_what_was_replaced_the_writer_waits_for_readers();
+  inodes_with_references_are_counted_once();
   without_memory_names_are_found_and_requests_are_forwarded();
   references_of_many_threads_add_up();
   return 0;

@@ -4,9 +4,13 @@
  *
  * Invariant: an inode of which the kernel may keep something is in the index, from `remember` to `forget`. The kernel reads dropped pages
  * again only after the data plane has the new bytes, because invalidations are sent when all listeners of the image have been called.
+ *
+ * A change that concerns many inodes (a discard, the replacement of a large tensor) is told in parts, one for each turn of the event loop. It is
+ * acknowledged after the last of them.
  */
 
-import type { FileInode, PlainFiles } from '../inode.ts';
+import { setImmediate } from 'node:timers/promises';
+import type { FileInode, FileRange, Inode, PlainFiles } from '../inode.ts';
 import type { Image, ImageChange, ImageUpdate } from '../storage/image.ts';
 import { readExtents } from '../storage/read-extents.ts';
 import type { AttributeChanges } from './attribute-changes.ts';
@@ -19,14 +23,28 @@ interface Cause {
   readonly inode: FileInode;
   /** The kernel has put the bytes into its own pages of the inode. */
   readonly pagesAreCurrent: boolean;
-  invalidations: readonly Invalidation[];
+  told: Told;
 }
+
+/** What a change concerns: the part that was found at once, and the parts that are still to be looked for. */
+interface Told {
+  readonly first: readonly Invalidation[];
+  readonly rest: Parts | undefined;
+}
+
+type Parts = Generator<readonly Invalidation[], readonly Invalidation[]>;
+
+const NOTHING_TOLD: Told = { first: [], rest: undefined };
+/** Inodes in one part: each takes some 10 to 50 µs, most of it for the attributes in the inode table. */
+const INODES_A_PART = 256;
 
 export interface CoherenceOptions {
   readonly invalidations: Invalidations;
   readonly attributes: AttributeChanges;
   /** Files that are found without having been remembered. */
   readonly plainFiles: () => PlainFiles | undefined;
+  /** The object of such a file, if somebody has asked for it: it may have made something of the bytes. */
+  readonly made: (nodeid: number) => Inode | undefined;
   /** The mtime of these files in the tree. */
   readonly plainMtimeMs: () => number;
   /** Remembers the inodes to which the kernel got references without JavaScript. */
@@ -43,8 +61,8 @@ export class Coherence {
   readonly #followed = new Map<Image, () => void>();
   /** Updates of one image are exclusive, so there is one cause at a time. */
   readonly #causes = new Map<Image, Cause>();
-  /** The latest change without an inode: a discard. */
-  #latest: Sent = NOTHING;
+  /** The changes without an inode so far: discards. */
+  #latest: Promise<Sent> = Promise.resolve(NOTHING);
 
   constructor(options: CoherenceOptions) {
     this.#options = options;
@@ -67,19 +85,19 @@ export class Coherence {
 
   /** Carries out a WRITE. When the promise settles, the other views are current, unless waiting could deadlock. */
   async write<T>(inode: FileInode, image: Image, task: (update: ImageUpdate) => Promise<T>): Promise<T> {
-    const cause: Cause = { inode, pagesAreCurrent: true, invalidations: [] };
+    const cause: Cause = { inode, pagesAreCurrent: true, told: NOTHING_TOLD };
     try {
       return await this.#update(image, cause, task, false);
     } finally {
-      await this.#invalidations.settleWrite(inode.nodeid, this.#send(cause.invalidations));
+      await this.#invalidations.settleWrite(inode.nodeid, await this.#tell(cause.told));
     }
   }
 
   /** Replaces the bytes of an inode, all of them or none. */
   async replace<T>(inode: FileInode, image: Image, task: (update: ImageUpdate) => Promise<T>): Promise<T> {
-    const cause: Cause = { inode, pagesAreCurrent: false, invalidations: [] };
+    const cause: Cause = { inode, pagesAreCurrent: false, told: NOTHING_TOLD };
     const result = await this.#update(image, cause, task, true);
-    await this.#invalidations.settle(this.#send(cause.invalidations));
+    await this.#invalidations.settle(await this.#tell(cause.told));
     return result;
   }
 
@@ -110,8 +128,8 @@ export class Coherence {
   }
 
   /** Waits for the invalidations of changes without an inode. */
-  settled(): Promise<void> {
-    return this.#invalidations.settle(this.#latest);
+  async settled(): Promise<void> {
+    await this.#invalidations.settle(await this.#latest);
   }
 
   async #update<T>(
@@ -160,39 +178,75 @@ export class Coherence {
     this.#options.takeNews();
     const cause = this.#causes.get(image);
     this.#causes.delete(image);
-    const invalidations: Invalidation[] = [];
-    let causeTouched = change.ranges.length === 0;
-    for (const { inode, ranges } of this.#index.overlapping(image, change.ranges)) {
-      this.#attributes.touch(inode);
-      invalidate(inode);
-      if (inode === cause?.inode) {
-        causeTouched = true;
-        if (cause.pagesAreCurrent) continue;
-      }
-      const whole = inode === cause?.inode ? WHOLE_FILE : ranges;
-      for (const range of whole) invalidations.push({ kind: 'pages', nodeid: inode.nodeid, ...range });
-    }
-    for (const { nodeid, ranges } of this.#options.plainFiles()?.overlapping(image, change.ranges) ?? []) {
-      this.#attributes.touch({ nodeid, mtimeMs: this.#options.plainMtimeMs() });
-      const isCause = nodeid === cause?.inode.nodeid;
-      if (isCause) {
-        causeTouched = true;
-        if (cause?.pagesAreCurrent === true) continue;
-      }
-      for (const range of isCause ? WHOLE_FILE : ranges)
-        invalidations.push({ kind: 'pages', nodeid, ...range });
-    }
-    if (cause === undefined) {
-      queueMicrotask(() => {
-        this.#latest = this.#send(invalidations);
-      });
+    const parts = this.#concerned(image, change, cause);
+    const { done, value: first } = parts.next();
+    const told = { first, rest: done === true ? undefined : parts };
+    if (cause !== undefined) {
+      cause.told = told;
       return;
     }
-    if (!causeTouched) {
+    const before = this.#latest;
+    this.#latest = Promise.resolve().then(async () => {
+      const [earlier, own] = await Promise.all([before, this.#tell(told)]);
+      return { done: Promise.all([earlier.done, own.done]).then(() => undefined) };
+    });
+  }
+
+  /** Touches the inodes that a change concerns, and gives their invalidations in parts. */
+  *#concerned(image: Image, { ranges }: ImageChange, cause: Cause | undefined): Parts {
+    let part: Invalidation[] = [];
+    let inodes = 0;
+    let causeTouched = ranges.length === 0;
+    for (const touched of this.#touch(image, ranges)) {
+      if (inodes === INODES_A_PART) {
+        yield part;
+        part = [];
+        inodes = 0;
+      }
+      inodes++;
+      const { nodeid } = touched;
+      const isCause = nodeid === cause?.inode.nodeid;
+      if (isCause) causeTouched = true;
+      if (isCause && cause?.pagesAreCurrent === true) continue;
+      for (const range of isCause ? WHOLE_FILE : touched.ranges)
+        part.push({ kind: 'pages', nodeid, ...range });
+    }
+    if (cause !== undefined && !causeTouched) {
       this.#attributes.touch(cause.inode);
       invalidate(cause.inode);
     }
-    cause.invalidations = invalidations;
+    return part;
+  }
+
+  *#touch(
+    image: Image,
+    changed: ImageChange['ranges'],
+  ): Generator<{ readonly nodeid: number; readonly ranges: readonly FileRange[] }> {
+    const plain = this.#options.plainFiles();
+    const mtimeMs = this.#options.plainMtimeMs();
+    for (const { inode, ranges } of this.#index.overlapping(image, changed)) {
+      this.#attributes.touch(inode);
+      invalidate(inode);
+      yield { nodeid: inode.nodeid, ranges };
+    }
+    for (const found of plain?.overlapping(image, changed) ?? []) {
+      this.#attributes.touch({ nodeid: found.nodeid, mtimeMs });
+      const made = this.#options.made(found.nodeid);
+      if (made?.kind === 'file') invalidate(made);
+      yield found;
+    }
+  }
+
+  /** Sends the invalidations of all parts, each part in a turn of the event loop of its own. */
+  async #tell({ first, rest }: Told): Promise<Sent> {
+    const sent = [this.#send(first)];
+    for (let ended = rest === undefined; !ended; ) {
+      await setImmediate();
+      const { done, value } = (rest as Parts).next();
+      sent.push(this.#send(value));
+      ended = done === true;
+    }
+    return { done: Promise.all(sent.map(({ done }) => done)).then(() => undefined) };
   }
 }
 

@@ -288,7 +288,12 @@ export class PublishedTree {
       nodeid !== ROOT_NODEID && [...children.values()].every((child) => this.#isKnown(child));
     listings.folder(nodeid, isComplete ? ALL_NAMES : 0, children.size);
     for (const [name, child] of children) listings.add(name, child.nodeid);
-    listings.flush();
+    try {
+      listings.flush();
+    } catch (cause) {
+      // The folder stays without a listing.
+      this.#failed(cause);
+    }
   }
 
   #isKnown(inode: Inode): boolean {

@@ -7,6 +7,7 @@ import { ABSENT_NOW, Attributes, pendingLayout } from './attributes.ts';
 import { ClaimedScratch } from './claimed-scratch.ts';
 import { Coherence } from './coherence.ts';
 import { DirectoryListings } from './directory-listing.ts';
+import { xattrNames, xattrOf } from './extended-attributes.ts';
 import type {
   AbsentEntry,
   AttrChange,
@@ -112,6 +113,7 @@ export class TreeFilesystem implements Filesystem {
       invalidations,
       attributes: changes,
       plainFiles: () => inodes.tree.plainFiles,
+      made: (nodeid) => inodes.made(nodeid),
       plainMtimeMs: () => inodes.tree.mtimeMs,
       takeNews: () => this.takeNews(),
       isReferenced: (nodeid) => inodes.isReferenced(nodeid),
@@ -232,7 +234,8 @@ export class TreeFilesystem implements Filesystem {
 
   remember(nodeid: number, counted = false): void {
     if (!counted) this.#inodes.remember(nodeid);
-    if (this.#readOnly) return;
+    // Of plain files there may be no objects.
+    if (this.#readOnly || this.#inodes.tree.plainFiles?.has(nodeid) === true) return;
     const inode = this.#inodes.find(nodeid);
     if (inode !== undefined && pendingLayout(inode) === undefined) this.#follow(inode);
   }
@@ -378,19 +381,12 @@ export class TreeFilesystem implements Filesystem {
     return this.#freeBytes().then((free) => statfsOf(this.#inodes.tree, free));
   }
 
-  /**
-   * Outside `user.` the answer is "not supported" and not "no such attribute": `ls -l` then asks once for the mount, and not for
-   * every file (security.selinux, system.posix_acl_access).
-   */
   getxattr(nodeid: number, name: string): Uint8Array {
-    if (!name.startsWith('user.')) throw errno('EOPNOTSUPP');
-    const value = this.#inodes.inode(nodeid).xattrs?.get(name);
-    if (value === undefined) throw errno('ENODATA');
-    return Buffer.from(value, 'utf8');
+    return xattrOf(name, () => this.#inodes.inode(nodeid));
   }
 
   listxattr(nodeid: number): readonly string[] {
-    return [...(this.#inodes.inode(nodeid).xattrs?.keys() ?? [])];
+    return xattrNames(this.#inodes.inode(nodeid));
   }
 
   lseek(nodeid: number, handle: number, offset: number, whence: number): number {

@@ -32,6 +32,7 @@ import { type BuiltTree, buildTree } from '../tree/build-tree.ts';
 import { VERSION } from '../version.ts';
 import { BaseWatch, identifyFile } from './base-watch.ts';
 import { Control } from './control.ts';
+import { allCounters } from './counters.ts';
 import { Follow } from './follow.ts';
 import { KernelViews } from './kernel-views.ts';
 import { logLeftOut } from './log-left-out.ts';
@@ -401,7 +402,7 @@ export class MountServer implements Mounted {
       lastFailure: () => this.#control.lastFailure,
       reloadsTotal: () => this.#served.reloadsTotal,
       metricsUrl: () => this.#metrics?.url,
-      counters: () => ({ ...this.#filesystem.counters(), ...this.#session?.counters() }),
+      counters: () => allCounters(this.#filesystem.counters(), this.#session?.counters()),
       traffic: this.#traffic,
       nativeOpenFiles: () => this.#session?.nativeOpenFiles?.(),
       nativeReads: () => this.#session?.nativeReads?.(),

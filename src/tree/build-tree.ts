@@ -25,6 +25,7 @@ import { savedGradients } from './saved-gradients.ts';
 import { addSysRoom, bannerOf } from './sys-room.ts';
 import { TensorFiles } from './tensor-files.ts';
 import { tensorsJson } from './tensors-json.ts';
+import { PlainFilesInViews } from './views/plain-views.ts';
 import { addViewsRoom } from './views/views-room.ts';
 import { addVizRoom } from './viz-room.ts';
 
@@ -133,8 +134,8 @@ export function buildTree(checkpoint: Checkpoint, sources: TreeSources): BuiltTr
     control: editing?.control,
   });
   // Last, because it reserves nodeids: the columns of the table end before them.
-  addViewsRoom(table, { model: modelRoom, ...inModel, files, writable, statistics });
-  if (writable) table.plainFiles = files.plainFiles(checkpoint.image);
+  const views = addViewsRoom(table, { model: modelRoom, ...inModel, files, writable, statistics });
+  if (writable) table.plainFiles = new PlainFilesInViews(files.plainFiles(checkpoint.image), views);
   return {
     tree: table,
     tensors: count,

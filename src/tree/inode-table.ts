@@ -25,10 +25,11 @@ import {
 import { ByteColumn, Uint32Column } from './columns.ts';
 import { DescribedFile, type FileDescription } from './described-file.ts';
 import { FolderEntries } from './folder-entries.ts';
+import { type NameColumns, namesIn } from './folder-names.ts';
 import { InternedNames } from './interned-names.ts';
 import { separated } from './path-names.ts';
 import { ReservedBlocks, type ReservedInodes } from './reserved-inodes.ts';
-import type { FixedNames } from './table-children.ts';
+import { RoomRanges } from './room-ranges.ts';
 import { folderMode, TableFolder } from './table-folder.ts';
 
 export type { FileDescription } from './described-file.ts';
@@ -74,8 +75,12 @@ export class InodeTable implements InodeTree {
   readonly #folderEntries = new Uint32Column();
   readonly #knownMakers: (InodeMaker | undefined)[] = [undefined];
   readonly #objects = new Map<number, Inode>();
-  /** Inodes from this nodeid on belong to this room, until the next room begins. */
-  readonly #rooms: { readonly from: number; readonly name: string }[] = [];
+  readonly #columns: NameColumns = {
+    entries: this.#entries,
+    names: this.#names,
+    inodeOf: (nodeid) => this.get(nodeid) as Inode,
+  };
+  readonly #rooms = new RoomRanges();
   #totalBytes = 0;
   /** Folders whose objects were made elsewhere. */
   readonly #foreign: DirectoryInode[] = [];
@@ -129,7 +134,7 @@ export class InodeTable implements InodeTree {
   }
 
   roomOf(nodeid: number): string {
-    return this.#rooms.findLast(({ from }) => from <= nodeid)?.name ?? '';
+    return this.#rooms.of(nodeid);
   }
 
   isInWritableFolder(nodeid: number): boolean {
@@ -147,10 +152,9 @@ export class InodeTable implements InodeTree {
   *known(visit: (inode: KnownInode) => void): Generator<void> {
     const inode = unknownInode(ROOT_NODEID);
     const end = this.#reserved.first ?? this.nextNodeid;
-    let nextRoom = 0;
+    const roomOf = this.#rooms.ascending();
     for (let nodeid = this.firstNodeid; nodeid < end; nodeid++) {
-      for (; (this.#rooms[nextRoom]?.from ?? end) <= nodeid; nextRoom++)
-        inode.room = this.#rooms[nextRoom]?.name ?? '';
+      inode.room = roomOf(nodeid);
       if (this.#describe(nodeid, inode)) visit(inode);
       if (nodeid % INODES_A_SLICE === 0) yield;
     }
@@ -176,7 +180,7 @@ export class InodeTable implements InodeTree {
 
   /** Makes a folder at the root. If it is writable, scratch files can be made in it and in the folders below it. */
   room(name: string, writable: boolean): DirectoryInode {
-    this.#rooms.push({ from: this.nextNodeid, name });
+    this.#rooms.begin(this.nextNodeid, name);
     const nodeid = this.#newFolder(this.root.nodeid, writable);
     this.#link(this.root, this.#names.numberOf(name), nodeid);
     return this.get(nodeid) as DirectoryInode;
@@ -197,7 +201,7 @@ export class InodeTable implements InodeTree {
   /** The nodeid of the folder `name`, which is made if necessary, as `folder` does. */
   folderIn(parent: Folder, name: string): number {
     const above = nodeidOf(parent);
-    if (above === ROOT_NODEID) this.#rooms.push({ from: this.nextNodeid, name });
+    if (above === ROOT_NODEID) this.#rooms.begin(this.nextNodeid, name);
     const folder = this.#numberOf(above);
     for (let nth = 1; ; nth++) {
       const candidate = this.#names.numberOf(separated(name, nth));
@@ -406,7 +410,7 @@ export class InodeTable implements InodeTree {
         parent,
         this.mtimeMs,
         (flags & WRITABLE) !== 0,
-        this.#namesIn(this.#subjects.at(index)),
+        namesIn(this.#subjects.at(index), this.#columns),
       );
     } else {
       const maker = this.#knownMakers[this.#makers.at(index)];
@@ -419,25 +423,6 @@ export class InodeTable implements InodeTree {
     }
     this.#objects.set(nodeid, inode);
     return inode;
-  }
-
-  /** `folder`: its number in `#entries`. */
-  #namesIn(folder: number): FixedNames {
-    const entries = this.#entries;
-    const names = this.#names;
-    const inodeOf = (nodeid: number) => this.get(nodeid) as Inode;
-    return {
-      get count() {
-        return entries.countIn(folder);
-      },
-      find: (text) => {
-        const name = names.find(text);
-        const nodeid = name === undefined ? undefined : entries.find(folder, name);
-        return nodeid === undefined ? undefined : inodeOf(nodeid);
-      },
-      next: (entry) => (entry === undefined ? entries.first(folder) : entries.next(entry)),
-      entry: (entry) => [names.text(entries.nameOf(entry)), inodeOf(entries.nodeidOf(entry))],
-    };
   }
 
   #keep(inode: Inode, flags: number): void {

@@ -175,6 +175,11 @@ export class TensorFiles {
     return this.#nodeids.at(this.#placed.at(order));
   }
 
+  /** The tensor whose file was made in this place. */
+  tensorOfOrder(order: number): Tensor {
+    return this.#tensors.at(this.#placed.at(order));
+  }
+
   /** What is known of the tensor's file that was made in this place, without its object. */
   knownAt(order: number, into: KnownFile): NamedByFiles {
     const number = this.#placed.at(order);

@@ -81,9 +81,11 @@ struct Scene {
     inodes.add(std::move(rows));
     std::vector<ListedName> entries;
     for (uint64_t nodeid = 2; nodeid < 45; nodeid++) entries.push_back({nodeid, nodeid + 1, names[nodeid - 1]});
-    inodes.publish_listing(1, DirectoryListing::make(DirectoryListing::kComplete, entries.data(), entries.size()));
-    inodes.publish_listing(6, DirectoryListing::make(DirectoryListing::kComplete, entries.data(), 3));
-    inodes.withdraw({44});
+    std::vector<InodeTable::NewListing> listings;
+    listings.push_back({1, DirectoryListing::make(DirectoryListing::kComplete, entries.data(), entries.size())});
+    listings.push_back({6, DirectoryListing::make(DirectoryListing::kComplete, entries.data(), 3)});
+    inodes.publish_listings(std::move(listings));
+    inodes.withdraw(44);
   }
 
   void send(const std::vector<uint8_t>& message) {

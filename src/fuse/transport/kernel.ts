@@ -59,8 +59,11 @@ const FIRST_UNPUBLISHED_NODEID = 2 ** 28;
 const INLINE = -1;
 const COMPUTED = -2;
 
-/** Counters of what the inode table answered, and of all requests of the same kind. */
-const ANSWERS: Readonly<Record<string, string>> = {
+/** Counters of what the data plane did, and what they are part of: the same names mean the same whichever plane answers. */
+const PART_OF: Readonly<Record<string, string>> = {
+  native_inodes_known: 'inodes_known',
+  native_refusals_total: 'request_errors_total',
+  native_read_errors_total: 'request_errors_total',
   native_lookups_total: 'requests_lookup_total',
   native_forgets_total: 'requests_forget_total',
   native_batch_forgets_total: 'requests_batch_forget_total',
@@ -281,8 +284,8 @@ class KernelSession implements TransportSession {
   counters(): Readonly<Record<string, number>> {
     const native = this.#ended ? this.#lastCounters : this.#native.counters();
     const counters: Record<string, number> = { ...this.#dispatched(), ...native };
-    for (const [answers, requests] of Object.entries(ANSWERS))
-      counters[requests] = (counters[requests] ?? 0) + (native[answers] ?? 0);
+    for (const [part, whole] of Object.entries(PART_OF))
+      counters[whole] = (counters[whole] ?? 0) + (native[part] ?? 0);
     return counters;
   }
 

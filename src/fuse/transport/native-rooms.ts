@@ -34,9 +34,11 @@ export class NativeRooms {
   /** The counts by the name of the room. */
   reads({ bounds, rooms }: NativeReadTally): ReadonlyMap<string, NativeReads> {
     return new Map(
-      rooms.slice(0, this.#names.length).map(({ bytes, seconds, durations }, number) => {
+      rooms.slice(0, this.#names.length).flatMap(({ bytes, seconds, durations }, number) => {
         const name = this.#names[number] ?? '';
-        return [name, { bytes, seconds: { bounds, counts: durations, sum: seconds } }];
+        // Rows outside of all rooms are folders.
+        if (name === '') return [];
+        return [[name, { bytes, seconds: { bounds, counts: durations, sum: seconds } }] as const];
       }),
     );
   }

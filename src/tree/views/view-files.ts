@@ -69,11 +69,13 @@ function view(
   suffix: string,
   make: (tensor: TensorInode, content: FixedContent) => Made,
   describe: View['describe'],
+  places: View['places'],
 ): View {
   return {
     suffix,
     file: (tensor, nodeid, mtimeMs) => new TensorView(tensor, nodeid, mtimeMs, make),
     describe,
+    places,
   };
 }
 
@@ -97,6 +99,10 @@ export function npyView(): View {
       replace: content.writer === undefined ? undefined : npyReplacement(tensor, content),
     }),
     ({ tensor }, own, into) => own.image !== undefined && known(into, own.mode, npySize(tensor, own.size)),
+    (tensor, ranges) => {
+      const header = npySize(tensor, 0);
+      return ranges.map(({ offset, length }) => ({ offset: header + offset, length }));
+    },
   );
 }
 
@@ -124,6 +130,7 @@ export function textView(format: TextFormat, limit: number): View {
       into.asks = true;
       return true;
     },
+    ({ dtype }) => (hasText(dtype) ? WHOLE_FILE : undefined),
   );
 }
 
@@ -138,7 +145,10 @@ export function jsonView(statistics: StatisticsCache): View {
       into.readable = true;
       return true;
     },
+    () => WHOLE_FILE,
   );
 }
 
 const READ_ONLY = 0o444;
+/** Any byte of the tensor may be anywhere in the file. */
+const WHOLE_FILE = [{ offset: 0, length: 0 }] as const;

@@ -1,9 +1,11 @@
+import type { Tensor } from '../../checkpoint/tensor.ts';
 import {
   type AheadVisitor,
   type DirectoryInode,
   describeFile,
   describeFolder,
   type FileInode,
+  type FileRange,
   type Inode,
   type KnownFile,
   unknownInode,
@@ -12,6 +14,7 @@ import type { InodeTable } from '../inode-table.ts';
 import { separated } from '../path-names.ts';
 import { folderMode } from '../table-folder.ts';
 import type { NamedByFiles, TensorFiles, TensorInode } from '../tensor-files.ts';
+import type { PlainView } from './plain-views.ts';
 
 /** The name and the content of a tensor's file in a view. */
 export interface View {
@@ -23,6 +26,8 @@ export interface View {
    * knows it.
    */
   readonly describe: (tensor: NamedByFiles, own: KnownFile, into: KnownFile) => boolean;
+  /** Where the file shows these bytes of the tensor's own file, if that is one run of the image; undefined if it shows no bytes. */
+  readonly places: (tensor: Tensor, ranges: readonly FileRange[]) => readonly FileRange[] | undefined;
 }
 
 const TENSOR_SUFFIX = '.bin';
@@ -94,7 +99,7 @@ export interface ViewsParts {
  * the tensors of /model: first the folders, in the order in which they were made there, and then the tensors. A tensor with several names is
  * one file here, too.
  */
-export class Views {
+export class Views implements PlainView {
   readonly #parts: ViewsParts;
   readonly #firstNodeid: number;
   /** The number of /model among the folders of the table. */
@@ -124,6 +129,20 @@ export class Views {
   /** The view of /model itself. */
   get root(): DirectoryInode {
     return this.#parts.table.get(this.#firstNodeid) as DirectoryInode;
+  }
+
+  tensorOf(nodeid: number): number | undefined {
+    const { folders, tensors, files } = this.#parts;
+    const order = nodeid - this.#firstNodeid - folders;
+    return order >= 0 && order < tensors ? files.nodeidAt(order) : undefined;
+  }
+
+  shown(tensor: number, ranges: readonly FileRange[]) {
+    const { folders, tensors, files, view } = this.#parts;
+    const order = files.orderOf(tensor);
+    if (order === undefined || order >= tensors) return undefined;
+    const places = view.places(files.tensorOfOrder(order), ranges);
+    return places && { nodeid: this.#firstNodeid + folders + order, ranges: places };
   }
 
   /** The entries of a folder, with their objects. */
@@ -186,6 +205,7 @@ export class Views {
     const named = files.knownAt(index - folders, own);
     into.nlink = named.namesTotal;
     if (!view.describe(named, own, into)) describeFile(table.get(into.nodeid) as FileInode, into);
+    if (table.plainFiles?.has(into.nodeid) === true) into.follows = false;
   }
 
   #make(index: number, nodeid: number, mtimeMs: number): Inode {

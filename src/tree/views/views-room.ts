@@ -21,7 +21,8 @@ export interface ViewsSources {
   readonly textElements?: number;
 }
 
-export function addViewsRoom(table: InodeTable, sources: ViewsSources): void {
+/** Returns the views. */
+export function addViewsRoom(table: InodeTable, sources: ViewsSources): Views[] {
   const {
     model,
     folders,
@@ -38,8 +39,8 @@ export function addViewsRoom(table: InodeTable, sources: ViewsSources): void {
     json: jsonView(statistics),
   };
   const room = table.folder(table.root, 'views');
-  for (const [name, view] of Object.entries(views)) {
-    const { root } = new Views({
+  return Object.entries(views).map(([name, view]) => {
+    const made = new Views({
       table,
       files,
       view,
@@ -50,6 +51,7 @@ export function addViewsRoom(table: InodeTable, sources: ViewsSources): void {
       parent: room.nodeid,
       path: `/views/${name}`,
     });
-    table.linkFolder(room, name, root);
-  }
+    table.linkFolder(room, name, made.root);
+    return made;
+  });
 }

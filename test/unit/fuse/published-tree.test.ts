@@ -34,6 +34,7 @@ class FakeTable implements NativeInodes {
   }
 
   publishListings(folders: Float64Array, names: Uint8Array): void {
+    if (this.full) throw new Error('no memory');
     let byte = 0;
     for (let at = 0; at < folders.length; ) {
       const [nodeid = 0, flags = 0, count = 0] = folders.subarray(at, at + 3);
@@ -224,6 +225,24 @@ test('a tree that does not fit into the table is shown nevertheless, and JavaScr
   assert.equal('attr' in entry && entry.attr.nodeid, folder.nodeid);
   assert.match(log.join('\n'), /no memory/);
   assert.equal((await filesystem.setattr(folder.nodeid, { mode: 0o700 }, context)).attr.mode, 0o700);
+});
+
+test('a folder that cannot be listed again is left to JavaScript, and the next one is listed', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const { table, filesystem, room, context, log } = published();
+  const before = table.listings.get(room.nodeid);
+  const change = () => {
+    filesystem.mknod(room.nodeid, 'scratch', 0o100600, context);
+    filesystem.unlink(room.nodeid, 'scratch', context);
+    t.mock.timers.tick(1000);
+  };
+  table.full = true;
+  change();
+  assert.equal(table.listings.has(room.nodeid), false);
+  assert.match(log.join('\n'), /no memory/);
+  table.full = false;
+  change();
+  assert.deepEqual(table.listings.get(room.nodeid), before);
 });
 
 test('a file with names in several folders keeps its changes when somebody looks into another of them', async () => {

@@ -256,3 +256,39 @@ test('a folder below a writable one is writable', () => {
   assert.equal(table.folderAt(table.room('sys', false), ['a']).writable, false);
   assert.equal(table.root.writable, false);
 });
+
+test('what views show of plain tensors is found without objects, and followed by nothing else', async (t) => {
+  const { tree, edited } = await writable(t, dict({ a: floats(64), b: floats(64) }));
+  const { plainFiles } = tree;
+  assert.ok(plainFiles !== undefined);
+  const names = new Map<number, string>();
+  const follows: string[] = [];
+  const told = (path: string) =>
+    (at(tree.root, path.slice(1)) as DirectoryInode).tellAhead?.({
+      inode: ({ nodeid, follows: followed }) => {
+        if (followed) follows.push(names.get(nodeid) ?? String(nodeid));
+      },
+      folder: () => undefined,
+      entry: (name, nodeid) => names.set(nodeid, `${path}/${name}`),
+    });
+  for (const view of ['npy', 'txt', 'csv', 'json']) told(`/views/${view}`);
+  assert.deepEqual(follows, []);
+  const [[, nodeid] = []] = [...names].map(([number, name]) => [name, number] as const);
+  assert.ok(nodeid !== undefined && plainFiles.has(nodeid) && !plainFiles.has(tree.root.nodeid));
+
+  const weight = at(tree.root, 'model/b.bin') as FileInode;
+  const extent = weight.content.kind === 'extents' ? weight.content.extents[0] : undefined;
+  assert.ok(extent?.kind === 'image');
+  const changed = [{ start: extent.offset + 8, end: extent.offset + 12 }];
+  const found = [...plainFiles.overlapping(edited.checkpoint.image, changed)];
+  const shown = found.map(({ nodeid, ranges }) => [names.get(nodeid) ?? '/model/b.bin', ranges] as const);
+  const whole = [{ offset: 0, length: 0 }];
+  assert.deepEqual(shown, [
+    ['/model/b.bin', [{ offset: 8, length: 4 }]],
+    ['/views/npy/b.npy', [{ offset: 128 + 8, length: 4 }]],
+    ['/views/txt/b.txt', whole],
+    ['/views/csv/b.csv', whole],
+    ['/views/json/b.json', whole],
+  ]);
+  for (const { nodeid } of found.slice(1)) assert.equal(tree.made(nodeid), undefined, names.get(nodeid));
+});

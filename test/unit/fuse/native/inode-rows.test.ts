@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict';
 import { closeSync, openSync, writeFileSync } from 'node:fs';
+import { constants } from 'node:os';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { INODE, LISTING } from '../../../../src/storage/native.ts';
+import { requires } from '../../../support/requires.ts';
+import { output } from '../../../support/run.ts';
 import { temporaryDirectory } from '../../../support/tmp.ts';
 import { bodyOf, message, nameBody, readBody } from '../message.ts';
 import { FakeKernel } from './fake-kernel.ts';
@@ -116,3 +120,20 @@ function count(references: bigint): Buffer {
   body.writeBigUInt64LE(references, 0);
   return body;
 }
+
+test(
+  'where memory runs out, a change is refused as a whole, and the table goes on',
+  requires('prlimit'),
+  async () => {
+    const program = fileURLToPath(new URL('./table-without-memory.ts', import.meta.url));
+    const said = JSON.parse(
+      await output(process.execPath, ['--import', import.meta.resolve('tsx'), program]),
+    );
+    const refused = {
+      message: 'there is no memory for more inodes in the table',
+      errno: constants.errno.ENOMEM,
+    };
+    assert.deepEqual(said.failures, [refused, refused]);
+    assert.deepEqual(said.answered, ['forwarded', 'reply']);
+  },
+);
