@@ -21,6 +21,7 @@
 #include "page_cache.h"
 #include "place_binding.h"
 #include "session.h"
+#include "storage_binding.h"
 #include "tree_binding.h"
 #include "view_binding.h"
 
@@ -437,6 +438,7 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   define_numbers(env, exports);
   define_copy(env, exports);
   define_place(env, exports);
+  define_storage(env, exports);
   NativeKernelView::Define(env, exports);
   exports.Set("Session", NativeSession::Define(env));
   return exports;

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace mlfs {
+
+/// Bytes of one file that belong at a place of another file.
+struct FileRun {
+  int from;
+  uint64_t from_offset;
+  uint64_t to_offset;
+  uint64_t length;
+};
+
+/// Copies the runs into `to`, one after the other, through a buffer of 256 KiB. Returns 0 or an errno; then some of them may be copied.
+int copy_runs(int to, const std::vector<FileRun>& runs);
+
+/// For each run the XOR of the CRC-32 of its bytes and of those that `to` has at its place. Returns 0 or an errno.
+int crc32_differences(int to, const std::vector<FileRun>& runs, std::vector<uint32_t>& differences);
+
+}  // namespace mlfs
