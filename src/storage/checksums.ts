@@ -40,6 +40,11 @@ export class Checksums {
     this.#around = nesting(this.#ranges);
   }
 
+  /** Whether the file stores no checksum of any of its bytes. */
+  get empty(): boolean {
+    return this.#ranges.count === 0;
+  }
+
   /** Offsets of the stored checksums, ascending: 4 bytes each. */
   get fields(): Float64Array {
     return this.#ranges.allFields();
@@ -61,7 +66,12 @@ export class Checksums {
 
   /** Adds a change of the file to `changes`: `before` at `offset` becomes `after`, of the same length. */
   change(changes: ChecksumChanges, offset: number, before: Uint8Array, after: Uint8Array): void {
-    this.#add(changes, offset, before.byteLength, crc32(before) ^ crc32(after));
+    this.changeBy(changes, offset, before.byteLength, crc32(before) ^ crc32(after));
+  }
+
+  /** The same from `difference`, the XOR of the CRC-32 of the bytes before and after. */
+  changeBy(changes: ChecksumChanges, offset: number, length: number, difference: number): void {
+    this.#add(changes, offset, length, difference);
   }
 
   apply(changes: ReadonlyMap<number, number>): void {

@@ -1,0 +1,126 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { readFile, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { crc32 } from '../../../src/storage/crc32.ts';
+import { diskMedium } from '../../../src/storage/disk-medium.ts';
+import { FileSource } from '../../../src/storage/file-source.ts';
+import type { Medium } from '../../../src/storage/medium.ts';
+import { loadNative } from '../../../src/storage/native.ts';
+import type { Piece } from '../../../src/storage/overlay.ts';
+import { compareCrc32, copyPieces } from '../../../src/storage/piece-runs.ts';
+import { SeededRandom } from '../../crash/seeded-random.ts';
+import { temporaryDirectory } from '../../support/tmp.ts';
+import { FaultyMedium } from './journal/faulty-medium.ts';
+
+const BASE_BYTES = 12 * 1024 * 1024 + 77;
+
+/** The addon reaches the files of the first medium, and none of the second one. */
+const WAYS: readonly (readonly [string, () => Medium])[] = [
+  ['in native threads', () => diskMedium],
+  ['with reads and writes', () => new FaultyMedium()],
+];
+
+/** A base, two files of journalled bytes, and ascending pieces of every length that matters to checksums and buffers. */
+async function scene(t: TestContext, medium: Medium) {
+  const folder = await temporaryDirectory(t);
+  const path = join(folder, 'base');
+  const base = randomBytes(BASE_BYTES);
+  await writeFile(path, base);
+  const segments = await Promise.all(
+    [1, 2].map(async (number) => {
+      const bytes = randomBytes(BASE_BYTES);
+      await writeFile(join(folder, `${number}`), bytes);
+      const file = await medium.open(join(folder, `${number}`), 'write');
+      t.after(() => file.close());
+      return { bytes, file };
+    }),
+  );
+  const random = new SeededRandom(7);
+  const lengths = [
+    ...Array.from({ length: 200 }, (_, length) => length + 1),
+    4096,
+    2 ** 18,
+    2 ** 18 + 1,
+    2 ** 20,
+  ];
+  for (let count = 0; count < 1500; count++) lengths.push(1 + random.below(5000));
+  const pieces: Piece[] = [];
+  let at = 3;
+  for (const length of lengths) {
+    const segment = 1 + random.below(2);
+    const { file } = segments[segment - 1] as (typeof segments)[0];
+    pieces.push({
+      start: at,
+      end: at + length,
+      file,
+      fileOffset: random.below(BASE_BYTES - length),
+      segment,
+    });
+    at += length + random.below(3);
+  }
+  assert.ok(at < BASE_BYTES);
+  const journalled = ({ segment, fileOffset, start, end }: Piece) =>
+    (segments[segment - 1] as (typeof segments)[0]).bytes.subarray(fileOffset, fileOffset + (end - start));
+  return { folder, path, base, pieces, journalled };
+}
+
+test('the addon copies and compares, where it was built', () => {
+  const addon = loadNative();
+  assert.equal(typeof addon?.copyRuns, typeof addon?.crc32c);
+  assert.equal(typeof addon?.crc32Differences, typeof addon?.crc32c);
+});
+
+for (const [how, medium] of WAYS) {
+  test(`pieces are copied to their places and nothing else changes, ${how}`, async (t) => {
+    const { path, base, pieces, journalled } = await scene(t, medium());
+    const file = await medium().open(path, 'write');
+    let copied = 0;
+    await copyPieces(file, pieces, (bytes) => {
+      copied += bytes;
+    });
+    await file.close();
+    for (const piece of pieces) base.set(journalled(piece), piece.start);
+    assert.ok((await readFile(path)).equals(base));
+    assert.equal(
+      copied,
+      pieces.reduce((sum, { start, end }) => sum + (end - start), 0),
+    );
+  });
+
+  test(`pieces differ from the base by the difference of both checksums, ${how}`, async (t) => {
+    const { path, base, pieces, journalled } = await scene(t, medium());
+    const source = await FileSource.open(path);
+    t.after(() => source.close());
+    const differences = new Map<Piece, number>();
+    await compareCrc32(source, pieces, (piece, difference) => differences.set(piece, difference));
+    assert.equal(differences.size, pieces.length);
+    for (const piece of pieces) {
+      const wanted = crc32(base.subarray(piece.start, piece.end)) ^ crc32(journalled(piece));
+      assert.equal(differences.get(piece), wanted >>> 0, `${piece.start} to ${piece.end}`);
+    }
+  });
+
+  test(`a segment that has become shorter is named, ${how}`, async (t) => {
+    const { folder, path, pieces } = await scene(t, medium());
+    await truncate(join(folder, '2'), 1000);
+    const file = await medium().open(path, 'write');
+    t.after(() => file.close());
+    await assert.rejects(
+      copyPieces(file, pieces, () => undefined),
+      { code: 'ERR_MLFS_TRUNCATED', message: /^\S+\/2: bytes / },
+    );
+  });
+
+  test(`a file that was closed is not written to, ${how}`, async (t) => {
+    const { path, base, pieces } = await scene(t, medium());
+    const file = await medium().open(path, 'write');
+    await file.close();
+    await assert.rejects(
+      copyPieces(file, pieces, () => undefined),
+      { code: 'ERR_MLFS_IO', message: /the file was closed/ },
+    );
+    assert.ok((await readFile(path)).equals(base));
+  });
+}
