@@ -12,14 +12,19 @@ export interface Progress {
 
 const PATCHES_AT_ONCE = 16;
 
+/** Pieces, and the sum of their sizes. */
+export interface FoldedPieces {
+  readonly pieces: Iterable<Piece>;
+  readonly bytes: number;
+}
+
 /** Copies dirty ranges and checksums into a file. Copying twice gives the same result, so a commit can be repeated. Does not sync. */
 export async function foldInto(
   file: MediumFile,
-  pieces: readonly Piece[],
+  { pieces, bytes: total }: FoldedPieces,
   patches: readonly ChecksumPatch[],
   onProgress: (progress: Progress) => void,
 ): Promise<void> {
-  const total = pieces.reduce((sum, { start, end }) => sum + (end - start), 0);
   let done = 0;
   await copyPieces(file, pieces, (bytes) => {
     done += bytes;

@@ -23,15 +23,15 @@ const RUN_FIELDS = 4;
 /** Copies pieces to their places in a file. `onCopied` gets the number of bytes after each step. Copying twice gives the same result. */
 export async function copyPieces(
   file: MediumFile,
-  pieces: readonly Piece[],
+  pieces: Iterable<Piece>,
   onCopied: (bytes: number) => void,
 ): Promise<void> {
-  await inParallel([...calls(pieces)], CALLS_AT_ONCE, async (call) => {
+  await inParallel(calls(pieces), CALLS_AT_ONCE, async (call) => {
     const native = runsFor(call, 'copyRuns', () => file.descriptor?.());
-    if (
-      native !== undefined &&
-      (await succeeded(native.addon.copyRuns(native.fd, native.fds, native.runs)))
-    ) {
+    const copied = await attempted(native, ({ addon, fd, fds, runs }) =>
+      addon.copyRuns(fd, fds, runs).then(() => true),
+    );
+    if (copied === true) {
       onCopied(call.reduce((sum, { start, end }) => sum + (end - start), 0));
       return;
     }
@@ -48,14 +48,14 @@ export type ComparedBase = Pick<ByteSource, 'read'> & { readonly fd?: number | u
 /** Calls `onDifference` for each piece with the XOR of the CRC-32 of its bytes and of those that the base has there. */
 export async function compareCrc32(
   base: ComparedBase,
-  pieces: readonly Piece[],
+  pieces: Iterable<Piece>,
   onDifference: (piece: Piece, difference: number) => void,
 ): Promise<void> {
-  await inParallel([...calls(pieces)], CALLS_AT_ONCE, async (call) => {
+  await inParallel(calls(pieces), CALLS_AT_ONCE, async (call) => {
     const native = runsFor(call, 'crc32Differences', () => base.fd);
-    const differences =
-      native &&
-      (await native.addon.crc32Differences(native.fd, native.fds, native.runs).catch(() => undefined));
+    const differences = await attempted(native, ({ addon, fd, fds, runs }) =>
+      addon.crc32Differences(fd, fds, runs),
+    );
     if (differences !== undefined) {
       for (const [index, piece] of call.entries()) onDifference(piece, differences[index] as number);
       return;
@@ -70,17 +70,18 @@ export async function compareCrc32(
 }
 
 /** Consecutive pieces, as many as one call takes. */
-function* calls(pieces: readonly Piece[]): Iterable<readonly Piece[]> {
-  let first = 0;
+function* calls(pieces: Iterable<Piece>): Generator<readonly Piece[], void> {
+  let call: Piece[] = [];
   let bytes = 0;
-  for (const [index, { start, end }] of pieces.entries()) {
-    bytes += end - start;
-    if (bytes < CALL_BYTES && index + 1 - first < CALL_PIECES) continue;
-    yield pieces.slice(first, index + 1);
-    first = index + 1;
+  for (const piece of pieces) {
+    call.push(piece);
+    bytes += piece.end - piece.start;
+    if (bytes < CALL_BYTES && call.length < CALL_PIECES) continue;
+    yield call;
+    call = [];
     bytes = 0;
   }
-  if (first < pieces.length) yield pieces.slice(first);
+  if (call.length > 0) yield call;
 }
 
 interface NativeRuns {
@@ -114,9 +115,15 @@ function runsFor(
   return { addon, fd, fds, runs };
 }
 
-function succeeded(call: Promise<void>): Promise<boolean> {
-  return call.then(
-    () => true,
-    () => false,
-  );
+/** The result of a call, or undefined when it fails, also at its very beginning, where it duplicates descriptors. */
+async function attempted<T>(
+  native: NativeRuns | undefined,
+  call: (native: NativeRuns) => Promise<T>,
+): Promise<T | undefined> {
+  if (native === undefined) return undefined;
+  try {
+    return await call(native);
+  } catch {
+    return undefined;
+  }
 }

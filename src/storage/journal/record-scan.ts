@@ -80,7 +80,9 @@ export function scanNatively(
 ): Promise<ScannedRecords> | undefined {
   const addon = loadNative();
   if (typeof addon?.scanRecords !== 'function' || file.descriptor === undefined) return undefined;
-  return addon.scanRecords(file.descriptor(), from, to, records, bytes, stopSequence);
+  // What it throws at its beginning, where it duplicates the descriptor, is a failure of the scan like any other.
+  const scan = async (fd: number) => addon.scanRecords(fd, from, to, records, bytes, stopSequence);
+  return scan(file.descriptor());
 }
 
 /** The same on this thread. Throws what reading the file throws. */

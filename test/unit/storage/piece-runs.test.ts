@@ -6,11 +6,12 @@ import { type TestContext, test } from 'node:test';
 import { crc32 } from '../../../src/storage/crc32.ts';
 import { diskMedium } from '../../../src/storage/disk-medium.ts';
 import { FileSource } from '../../../src/storage/file-source.ts';
-import type { Medium } from '../../../src/storage/medium.ts';
+import type { Medium, MediumFile } from '../../../src/storage/medium.ts';
 import { loadNative } from '../../../src/storage/native.ts';
 import type { Piece } from '../../../src/storage/overlay.ts';
 import { compareCrc32, copyPieces } from '../../../src/storage/piece-runs.ts';
 import { SeededRandom } from '../../crash/seeded-random.ts';
+import { requires } from '../../support/requires.ts';
 import { temporaryDirectory } from '../../support/tmp.ts';
 import { FaultyMedium } from './journal/faulty-medium.ts';
 
@@ -71,6 +72,44 @@ test('the addon copies and compares, where it was built', () => {
   assert.equal(typeof addon?.copyRuns, typeof addon?.crc32c);
   assert.equal(typeof addon?.crc32Differences, typeof addon?.crc32c);
 });
+
+/** The same file, whose bytes must not be asked for here. */
+const onlyNatively = (file: MediumFile): MediumFile => {
+  const never = async () => assert.fail('the bytes came into the JavaScript heap');
+  return {
+    path: file.path,
+    fd: file.fd,
+    descriptor: () => file.descriptor?.() as number,
+    size: () => file.size(),
+    read: never,
+    write: never,
+    truncate: (size) => file.truncate(size),
+    sync: () => file.sync(),
+    close: () => file.close(),
+  };
+};
+
+test(
+  'with the addon no byte comes into the JavaScript heap, and no call holds a thread for more than 9 MiB',
+  requires('addon'),
+  async (t) => {
+    const { path, base, pieces, journalled } = await scene(t, diskMedium);
+    const file = await diskMedium.open(path, 'write');
+    t.after(() => file.close());
+    const files = new Map(pieces.map((piece) => [piece.file, onlyNatively(piece.file)]));
+    const there = pieces.map((piece) => ({ ...piece, file: files.get(piece.file) as MediumFile }));
+    let differences = 0;
+    await compareCrc32({ fd: file.fd, read: onlyNatively(file).read }, there, () => {
+      differences++;
+    });
+    assert.equal(differences, pieces.length);
+    const steps: number[] = [];
+    await copyPieces(onlyNatively(file), there, (bytes) => steps.push(bytes));
+    assert.ok(steps.length > 1 && Math.max(...steps) <= 9 * 2 ** 20, `${steps}`);
+    for (const piece of pieces) base.set(journalled(piece), piece.start);
+    assert.ok((await readFile(path)).equals(base));
+  },
+);
 
 for (const [how, medium] of WAYS) {
   test(`pieces are copied to their places and nothing else changes, ${how}`, async (t) => {
