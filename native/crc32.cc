@@ -11,6 +11,8 @@ namespace mlfs {
 
 namespace {
 
+constexpr uint32_t kPolynomial = 0xEDB88320;
+
 using Tables = std::array<std::array<uint32_t, 256>, 8>;
 
 /// Table k advances the remainder of one byte past k more bytes.
@@ -18,7 +20,7 @@ constexpr Tables make_tables() {
   Tables tables = {};
   for (uint32_t byte = 0; byte < 256; byte++) {
     uint32_t value = byte;
-    for (int bit = 0; bit < 8; bit++) value = (value >> 1) ^ ((value & 1) ? 0xEDB88320u : 0);
+    for (int bit = 0; bit < 8; bit++) value = (value >> 1) ^ ((value & 1) ? kPolynomial : 0);
     tables[0][byte] = value;
   }
   for (size_t k = 1; k < tables.size(); k++) {
@@ -31,6 +33,29 @@ constexpr Tables make_tables() {
 }
 
 constexpr Tables kTables = make_tables();
+
+/// Product of two polynomials modulo the CRC's. The highest bit is the lowest power.
+constexpr uint32_t multiply(uint32_t a, uint32_t b) {
+  uint32_t product = 0;
+  for (uint32_t mask = 0x80000000; mask != 0; mask >>= 1) {
+    if (a & mask) product ^= b;
+    b = (b >> 1) ^ ((b & 1) ? kPolynomial : 0);
+  }
+  return product;
+}
+
+/// x^(8 * 2^k).
+constexpr std::array<uint32_t, 64> make_squares() {
+  std::array<uint32_t, 64> squares = {};
+  uint32_t square = 0x00800000;  // x^8
+  for (uint32_t& entry : squares) {
+    entry = square;
+    square = multiply(square, square);
+  }
+  return squares;
+}
+
+constexpr std::array<uint32_t, 64> kSquares = make_squares();
 
 uint64_t load_difference(const uint8_t* before, const uint8_t* after) {
   uint64_t a, b;
@@ -101,6 +126,14 @@ uint32_t crc32_difference_by_tables(const uint8_t* before, const uint8_t* after,
   }
   for (; length > 0; before++, after++, length--) crc = (crc >> 8) ^ kTables[0][(crc ^ *before ^ *after) & 0xff];
   return crc;
+}
+
+uint32_t crc32_shift(uint32_t remainder, uint64_t bytes) {
+  if (remainder == 0) return 0;
+  for (size_t bit = 0; bytes > 0; bytes >>= 1, bit++) {
+    if (bytes & 1) remainder = multiply(kSquares[bit], remainder);
+  }
+  return remainder;
 }
 
 uint32_t crc32_difference(const uint8_t* before, const uint8_t* after, size_t length, uint32_t previous) {

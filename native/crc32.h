@@ -12,4 +12,7 @@ uint32_t crc32_difference(const uint8_t* before, const uint8_t* after, size_t le
 /// Computes the same without the processor's instruction.
 uint32_t crc32_difference_by_tables(const uint8_t* before, const uint8_t* after, size_t length, uint32_t previous);
 
+/// What such a remainder becomes when `bytes` zero bytes follow: where `before` and `after` are equal again.
+uint32_t crc32_shift(uint32_t remainder, uint64_t bytes);
+
 }  // namespace mlfs

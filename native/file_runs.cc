@@ -36,19 +36,25 @@ int copy_runs(int to, const std::vector<FileRun>& runs) {
   return 0;
 }
 
-int crc32_differences(int to, const std::vector<FileRun>& runs, std::vector<uint32_t>& differences) {
+int crc32_differences(int to, const std::vector<FileRun>& runs, const std::vector<double>& groups,
+                      std::vector<uint32_t>& differences) {
   std::vector<uint8_t> before(kPieceBytes);
   std::vector<uint8_t> after(kPieceBytes);
-  for (const FileRun& run : runs) {
-    uint32_t difference = 0;
+  for (size_t i = 0; i < runs.size(); i++) {
+    const FileRun& run = runs[i];
+    if (i == 0 || groups[i] != groups[i - 1]) {
+      differences.push_back(0);
+    } else {
+      const FileRun& last = runs[i - 1];
+      differences.back() = crc32_shift(differences.back(), run.to_offset - (last.to_offset + last.length));
+    }
     const int error = for_each_piece(run, [&](uint64_t at, size_t length) {
       int unread = read_whole(run.from, after.data(), length, run.from_offset + at);
       if (unread == 0) unread = read_whole(to, before.data(), length, run.to_offset + at);
-      if (unread == 0) difference = crc32_difference(before.data(), after.data(), length, difference);
+      if (unread == 0) differences.back() = crc32_difference(before.data(), after.data(), length, differences.back());
       return unread;
     });
     if (error != 0) return error;
-    differences.push_back(difference);
   }
   return 0;
 }

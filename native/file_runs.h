@@ -16,7 +16,10 @@ struct FileRun {
 /// Copies the runs into `to`, one after the other, through a buffer of 256 KiB. Returns 0 or an errno; then some of them may be copied.
 int copy_runs(int to, const std::vector<FileRun>& runs);
 
-/// For each run the XOR of the CRC-32 of its bytes and of those that `to` has at its place. Returns 0 or an errno.
-int crc32_differences(int to, const std::vector<FileRun>& runs, std::vector<uint32_t>& differences);
+/// The XOR of the CRC-32 of a range of `to` and of the same range with runs in their places. Ascending runs of one group share a range, which
+/// extends from the first of them to the last; `groups` has a number for each run, and equal ones that follow each other are a group. Returns 0
+/// or an errno.
+int crc32_differences(int to, const std::vector<FileRun>& runs, const std::vector<double>& groups,
+                      std::vector<uint32_t>& differences);
 
 }  // namespace mlfs

@@ -137,13 +137,20 @@ class CopyRuns : public Runs {
 
 class Crc32Differences : public Runs {
  public:
-  using Runs::Runs;
+  explicit Crc32Differences(const Napi::CallbackInfo& info) : Runs(info) {
+    const auto groups = info[3].As<Napi::Float64Array>();
+    if (groups.ElementLength() != runs_.size()) throw Napi::RangeError::New(info.Env(), "a group for each run");
+    groups_.assign(groups.Data(), groups.Data() + groups.ElementLength());
+    for (size_t i = 1; i < runs_.size(); i++) {
+      const FileRun& last = runs_[i - 1];
+      if (groups_[i] == groups_[i - 1] && runs_[i].to_offset < last.to_offset + last.length) {
+        throw Napi::RangeError::New(info.Env(), "the runs of a group are out of order");
+      }
+    }
+  }
 
  protected:
-  int run() override {
-    differences_.reserve(runs_.size());
-    return crc32_differences(to_.get(), runs_, differences_);
-  }
+  int run() override { return crc32_differences(to_.get(), runs_, groups_, differences_); }
 
   Napi::Value result() override {
     auto result = Napi::Uint32Array::New(Env(), differences_.size());
@@ -152,12 +159,13 @@ class Crc32Differences : public Runs {
   }
 
  private:
+  std::vector<double> groups_;
   std::vector<uint32_t> differences_;
 };
 
 /// scanRecords(fd, from, to, records, bytes, stopSequence): Promise<{rows: Float64Array, end}>
 /// copyRuns(toFd, fromFds: Int32Array, runs: Float64Array of (file, offset, offset in `to`, length)): Promise
-/// crc32Differences(toFd, fromFds, runs): Promise<Uint32Array>
+/// crc32Differences(toFd, fromFds, runs, groups: Float64Array): Promise<Uint32Array>
 template <typename Task>
 Napi::Value Start(const Napi::CallbackInfo& info) {
   return (new Task(info))->start();

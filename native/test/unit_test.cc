@@ -224,6 +224,8 @@ void the_difference_of_two_crc32_is_the_same_by_tables_and_by_folding() {
     const size_t first = length / 3;
     const uint32_t begun = crc32_difference(before.data() + at, after.data() + at, first, 7);
     CHECK(crc32_difference(before.data() + at + first, after.data() + at + first, length - first, begun) == by_tables);
+    const std::vector<uint8_t> equal(length * 50);
+    CHECK(crc32_shift(by_tables, equal.size()) == crc32_difference(equal.data(), equal.data(), equal.size(), by_tables));
   }
 }
 

@@ -40,11 +40,6 @@ export class Checksums {
     this.#around = nesting(this.#ranges);
   }
 
-  /** Whether the file stores no checksum of any of its bytes. */
-  get empty(): boolean {
-    return this.#ranges.count === 0;
-  }
-
   /** Offsets of the stored checksums, ascending: 4 bytes each. */
   get fields(): Float64Array {
     return this.#ranges.allFields();
@@ -72,6 +67,14 @@ export class Checksums {
   /** The same from `difference`, the XOR of the CRC-32 of the bytes before and after. */
   changeBy(changes: ChecksumChanges, offset: number, length: number, difference: number): void {
     this.#add(changes, offset, length, difference);
+  }
+
+  /** A number for the innermost range that contains the byte at `offset`; -1 if none does. */
+  innermostRange(offset: number): number {
+    for (const index of this.#outward(this.#lastAtOrBefore(offset))) {
+      if (this.#ranges.end(index) > offset) return index;
+    }
+    return -1;
   }
 
   apply(changes: ReadonlyMap<number, number>): void {

@@ -8,7 +8,7 @@ import type { ChecksumPatch, Checksums } from './checksums.ts';
 import type { FileStructure } from './file-structure.ts';
 import { inParallel } from './in-parallel.ts';
 import type { Piece } from './overlay.ts';
-import { type ComparedBase, compareCrc32 } from './piece-runs.ts';
+import { type ComparedBase, type ComparedPiece, compareCrc32 } from './piece-runs.ts';
 
 /** Number of pieces that are read at a time; each is 1 MiB at most. */
 const PIECES_AT_ONCE = 16;
@@ -87,10 +87,19 @@ export async function followPieces(
   base: ComparedBase,
   checksums: Checksums,
 ): Promise<void> {
-  if (checksums.empty) return;
-  await compareCrc32(base, pieces, ({ start, end }, difference) => {
-    const changes = new Map<number, number>();
+  const changes = new Map<number, number>();
+  await compareCrc32(base, inCheckedRanges(pieces, checksums), ({ start, end }, difference) => {
     checksums.changeBy(changes, start, end - start, difference);
-    checksums.apply(changes);
   });
+  checksums.apply(changes);
+}
+
+/** Other pieces change no checksum. */
+function* inCheckedRanges(pieces: readonly Piece[], checksums: Checksums): Generator<ComparedPiece, void> {
+  for (const piece of pieces) {
+    const group = checksums.innermostRange(piece.start);
+    if (group < 0) continue;
+    const { start, end, file, fileOffset, segment } = piece;
+    yield { start, end, file, fileOffset, segment, group };
+  }
 }

@@ -60,8 +60,17 @@ export interface NativeAddon {
    * with `errno`, ENODATA where a file ends within a run; then some of the runs may be copied.
    */
   copyRuns(toFd: number, fromFds: Int32Array, runs: Float64Array): Promise<void>;
-  /** For each such run the XOR of the CRC-32 of its bytes and of those that `toFd` has at its place. Writes nothing. Rejects like `copyRuns`. */
-  crc32Differences(toFd: number, fromFds: Int32Array, runs: Float64Array): Promise<Uint32Array>;
+  /**
+   * The XOR of the CRC-32 of a range of `toFd` and of the same range with such runs in their places, for each group of runs. `groups` has a number
+   * for each run: equal ones that follow each other are a group, its runs ascend, and its range extends from the first to the last. Writes nothing.
+   * Rejects like `copyRuns`.
+   */
+  crc32Differences(
+    toFd: number,
+    fromFds: Int32Array,
+    runs: Float64Array,
+    groups: Float64Array,
+  ): Promise<Uint32Array>;
   /** Whether the elements of a dtype are numbers, which the three functions below require. */
   isNumber(dtype: string): boolean;
   /**

@@ -8,7 +8,7 @@ import { crc32 } from './crc32.ts';
 import { inParallel } from './in-parallel.ts';
 import type { MediumFile } from './medium.ts';
 import { loadNative, type NativeAddon } from './native.ts';
-import type { Piece } from './overlay.ts';
+import type { DirtyRange, Piece } from './overlay.ts';
 
 /** Maximum size of the work of one call, some 5 ms of a thread: requests that need a thread of libuv's pool wait no longer for one. */
 const CALL_BYTES = 8 * 1024 * 1024;
@@ -45,19 +45,34 @@ export async function copyPieces(
 /** A file that the pieces lie over: its descriptor, if it has one, serves the addon. */
 export type ComparedBase = Pick<ByteSource, 'read'> & { readonly fd?: number | undefined };
 
-/** Calls `onDifference` for each piece with the XOR of the CRC-32 of its bytes and of those that the base has there. */
+/** A piece that changes a checksum. */
+export interface ComparedPiece extends Piece {
+  /** Number of the innermost checked range that it lies in. */
+  readonly group: number;
+}
+
+/**
+ * Calls `onDifference` for ranges of the base with the XOR of the CRC-32 of their bytes before and after: a range for each piece, or one for
+ * several pieces of a group that follow each other. `pieces` ascend.
+ */
 export async function compareCrc32(
   base: ComparedBase,
-  pieces: Iterable<Piece>,
-  onDifference: (piece: Piece, difference: number) => void,
+  pieces: Iterable<ComparedPiece>,
+  onDifference: (range: DirtyRange, difference: number) => void,
 ): Promise<void> {
   await inParallel(calls(pieces), CALLS_AT_ONCE, async (call) => {
     const native = runsFor(call, 'crc32Differences', () => base.fd);
     const differences = await attempted(native, ({ addon, fd, fds, runs }) =>
-      addon.crc32Differences(fd, fds, runs),
+      addon.crc32Differences(
+        fd,
+        fds,
+        runs,
+        Float64Array.from(call, ({ group }) => group),
+      ),
     );
     if (differences !== undefined) {
-      for (const [index, piece] of call.entries()) onDifference(piece, differences[index] as number);
+      for (const [index, range] of groupsOf(call).entries())
+        onDifference(range, differences[index] as number);
       return;
     }
     await inParallel(call, PIECES_AT_ONCE, async (piece) => {
@@ -69,9 +84,22 @@ export async function compareCrc32(
   });
 }
 
+/** The ranges of the groups, as the addon forms them. */
+function groupsOf(pieces: readonly ComparedPiece[]): DirtyRange[] {
+  const ranges: { start: number; end: number }[] = [];
+  let last: number | undefined;
+  for (const { start, end, group } of pieces) {
+    const range = ranges.at(-1);
+    if (range !== undefined && group === last) range.end = end;
+    else ranges.push({ start, end });
+    last = group;
+  }
+  return ranges;
+}
+
 /** Consecutive pieces, as many as one call takes. */
-function* calls(pieces: Iterable<Piece>): Generator<readonly Piece[], void> {
-  let call: Piece[] = [];
+function* calls<T extends Piece>(pieces: Iterable<T>): Generator<readonly T[], void> {
+  let call: T[] = [];
   let bytes = 0;
   for (const piece of pieces) {
     call.push(piece);
@@ -105,11 +133,15 @@ function runsFor(
   if (fd === undefined || fd < 0) return undefined;
   const indexes = new Map<MediumFile, number>();
   const runs = new Float64Array(pieces.length * RUN_FIELDS);
-  for (const [at, { file, fileOffset, start, end }] of pieces.entries()) {
+  let at = 0;
+  for (const { file, fileOffset, start, end } of pieces) {
     if (file.descriptor === undefined) return undefined;
     const index = indexes.get(file) ?? indexes.size;
     indexes.set(file, index);
-    runs.set([index, fileOffset, start, end - start], at * RUN_FIELDS);
+    runs[at++] = index;
+    runs[at++] = fileOffset;
+    runs[at++] = start;
+    runs[at++] = end - start;
   }
   const fds = Int32Array.from([...indexes.keys()], (file) => file.descriptor?.() ?? -1);
   return { addon, fd, fds, runs };

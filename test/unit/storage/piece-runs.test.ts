@@ -3,6 +3,8 @@ import { randomBytes } from 'node:crypto';
 import { readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { Checksums } from '../../../src/storage/checksums.ts';
+import { followPieces } from '../../../src/storage/confined-edits.ts';
 import { crc32 } from '../../../src/storage/crc32.ts';
 import { diskMedium } from '../../../src/storage/disk-medium.ts';
 import { FileSource } from '../../../src/storage/file-source.ts';
@@ -99,7 +101,8 @@ test(
     const files = new Map(pieces.map((piece) => [piece.file, onlyNatively(piece.file)]));
     const there = pieces.map((piece) => ({ ...piece, file: files.get(piece.file) as MediumFile }));
     let differences = 0;
-    await compareCrc32({ fd: file.fd, read: onlyNatively(file).read }, there, () => {
+    const compared = there.map((piece, group) => ({ ...piece, group }));
+    await compareCrc32({ fd: file.fd, read: onlyNatively(file).read }, compared, () => {
       differences++;
     });
     assert.equal(differences, pieces.length);
@@ -132,12 +135,48 @@ for (const [how, medium] of WAYS) {
     const { path, base, pieces, journalled } = await scene(t, medium());
     const source = await FileSource.open(path);
     t.after(() => source.close());
-    const differences = new Map<Piece, number>();
-    await compareCrc32(source, pieces, (piece, difference) => differences.set(piece, difference));
+    const differences = new Map<number, number>();
+    const compared = pieces.map((piece, group) => ({ ...piece, group }));
+    await compareCrc32(source, compared, ({ start }, difference) => differences.set(start, difference));
     assert.equal(differences.size, pieces.length);
     for (const piece of pieces) {
       const wanted = crc32(base.subarray(piece.start, piece.end)) ^ crc32(journalled(piece));
-      assert.equal(differences.get(piece), wanted >>> 0, `${piece.start} to ${piece.end}`);
+      assert.equal(differences.get(piece.start), wanted >>> 0, `${piece.start} to ${piece.end}`);
+    }
+  });
+
+  test(`pieces of several entries, one in another, change the checksums of all that hold them, ${how}`, async (t) => {
+    const { path, base, pieces, journalled } = await scene(t, medium());
+    const source = await FileSource.open(path);
+    t.after(() => source.close());
+    // Every tenth piece begins an entry; those of the first half lie in an archive, which begins in the middle of the entry before.
+    const entries: { offset: number; length: number }[] = [];
+    for (let first = 0; first < pieces.length; first += 10) {
+      const offset = (pieces[first] as Piece).start;
+      entries.push({
+        offset,
+        length: (pieces[Math.min(first + 7, pieces.length - 1)] as Piece).end + 1 - offset,
+      });
+    }
+    const middle = entries[Math.floor(entries.length / 2)] as { offset: number };
+    const outer = { offset: 1, length: middle.offset - 2 };
+    const after = Buffer.from(base);
+    const edited = pieces.filter((_, index) => index % 10 < 8);
+    for (const piece of edited) after.set(journalled(piece), piece.start);
+    const crcOf = (bytes: Buffer, { offset, length }: { offset: number; length: number }) =>
+      crc32(bytes.subarray(offset, offset + length));
+    const ranges = [outer, ...entries];
+    const checksums = new Checksums(
+      ranges.map((range, index) => ({
+        ...range,
+        crc32: crcOf(base, range),
+        fields: [BASE_BYTES + 4 * index],
+      })),
+    );
+    await followPieces(edited, source, checksums);
+    for (const [index, range] of ranges.entries()) {
+      const patch = checksums.patchAt(BASE_BYTES + 4 * index);
+      assert.equal(patch?.readUInt32LE() ?? crcOf(base, range), crcOf(after, range), `range ${index}`);
     }
   });
 
