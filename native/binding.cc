@@ -24,6 +24,7 @@
 #include "page_cache.h"
 #include "place_binding.h"
 #include "session.h"
+#include "storage_binding.h"
 #include "tree_binding.h"
 #include "view_binding.h"
 
@@ -445,6 +446,7 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   define_copy(env, exports);
   define_place(env, exports);
   define_mapping(env, exports);
+  define_storage(env, exports);
   NativeKernelView::Define(env, exports);
   exports.Set("Session", NativeSession::Define(env));
   return exports;

@@ -15,6 +15,7 @@
 #include <string>
 
 #include "../backing_file.h"
+#include "../crc32.h"
 #include "../crc32c.h"
 #include "../file_layout.h"
 #include "../file_place.h"
@@ -206,6 +207,28 @@ void crc32c_is_the_same_by_table_and_by_instruction() {
   }
 }
 
+void the_difference_of_two_crc32_is_the_same_by_tables_and_by_folding() {
+  const uint8_t check[] = {'1', '2', '3', '4', '5', '6', '7', '8', '9'};
+  const uint8_t zeros[sizeof check] = {};
+  // CRC-32 of the digits is 0xcbf43926, and of nine zero bytes 0xe60914ae.
+  CHECK(crc32_difference(zeros, check, sizeof check, 0) == (0xcbf43926u ^ 0xe60914aeu));
+  std::vector<uint8_t> before(3000), after(3000);
+  for (size_t i = 0; i < before.size(); i++) {
+    before[i] = static_cast<uint8_t>(i * i * 31 + i);
+    after[i] = static_cast<uint8_t>(i * 17 + (i >> 3));
+  }
+  for (size_t length = 0; length < before.size() - 7; length += length < 300 ? 1 : 37) {
+    const size_t at = length % 7;
+    const uint32_t by_tables = crc32_difference_by_tables(before.data() + at, after.data() + at, length, 7);
+    CHECK(crc32_difference(before.data() + at, after.data() + at, length, 7) == by_tables);
+    const size_t first = length / 3;
+    const uint32_t begun = crc32_difference(before.data() + at, after.data() + at, first, 7);
+    CHECK(crc32_difference(before.data() + at + first, after.data() + at + first, length - first, begun) == by_tables);
+    const std::vector<uint8_t> equal(length * 50);
+    CHECK(crc32_shift(by_tables, equal.size()) == crc32_difference(equal.data(), equal.data(), equal.size(), by_tables));
+  }
+}
+
 void a_file_is_in_place_while_every_name_leads_to_what_it_should() {
   char folder[] = "/tmp/mlfs-place-XXXXXX";
   CHECK(mkdtemp(folder) != nullptr);
@@ -258,5 +281,6 @@ int main() {
   notifications_go_out_in_order_and_are_answered();
   a_file_is_in_place_while_every_name_leads_to_what_it_should();
   crc32c_is_the_same_by_table_and_by_instruction();
+  the_difference_of_two_crc32_is_the_same_by_tables_and_by_folding();
   return 0;
 }

@@ -61,7 +61,20 @@ export class Checksums {
 
   /** Adds a change of the file to `changes`: `before` at `offset` becomes `after`, of the same length. */
   change(changes: ChecksumChanges, offset: number, before: Uint8Array, after: Uint8Array): void {
-    this.#add(changes, offset, before.byteLength, crc32(before) ^ crc32(after));
+    this.changeBy(changes, offset, before.byteLength, crc32(before) ^ crc32(after));
+  }
+
+  /** The same from `difference`, the XOR of the CRC-32 of the bytes before and after. */
+  changeBy(changes: ChecksumChanges, offset: number, length: number, difference: number): void {
+    this.#add(changes, offset, length, difference);
+  }
+
+  /** A number for the innermost range that contains the byte at `offset`; -1 if none does. */
+  innermostRange(offset: number): number {
+    for (const index of this.#outward(this.#lastAtOrBefore(offset))) {
+      if (this.#ranges.end(index) > offset) return index;
+    }
+    return -1;
   }
 
   apply(changes: ReadonlyMap<number, number>): void {

@@ -9,18 +9,19 @@
  * dropped only when no piece of the overlay lies in them.
  */
 import { describeBase } from './base-record.ts';
-import type { ChecksumMark } from './checksums.ts';
+import type { ChecksumMark, ChecksumPatch } from './checksums.ts';
 import { encodeCommitNote, structureOf } from './commit-note.ts';
 import { type CommitReport, report } from './commit-report.ts';
 import { checkCopyTarget, writeCopy } from './copy.ts';
 import type { FileStructure } from './file-structure.ts';
 import { foldInto, type Progress } from './fold.ts';
 import type { Image } from './image.ts';
+import { inSlices } from './in-slices.ts';
 import { WITH_TIMES } from './interrupted-commit.ts';
 import type { Journal } from './journal/journal.ts';
 import type { Medium, MediumFile } from './medium.ts';
 import type { Mutex } from './mutex.ts';
-import type { Piece } from './overlay.ts';
+import { OverlaySnapshot } from './overlay-snapshot.ts';
 import { openBase } from './stale.ts';
 import type { StateDirectory } from './state-directory.ts';
 
@@ -35,10 +36,13 @@ export interface CommitToOptions extends FoldOptions {
   readonly overwrite?: boolean;
 }
 
+/** Dirty ranges of at least this size are not copied from the base to a copy, because the edits go there. */
+const LEFT_OUT_BYTES = 1024 * 1024;
+
 /** What a decided commit has to write into the base. */
 interface Decided {
   readonly segment: number;
-  readonly pieces: readonly Piece[];
+  readonly edits: OverlaySnapshot;
   readonly mark: ChecksumMark;
 }
 
@@ -81,7 +85,7 @@ export class Commits {
   async commit(options: FoldOptions): Promise<CommitReport> {
     const startedMs = Date.now();
     const { medium, path, image, updates } = this.#edits;
-    if (options.dryRun) return this.#report(startedMs);
+    if (options.dryRun) return this.#preview(startedMs);
     if (this.#decided !== undefined) await this.#finish(this.#decided, options);
     if (image.overlay.empty) {
       await updates.run(() => this.dropSuperseded());
@@ -90,9 +94,9 @@ export class Commits {
     // Check that the file can be written before anything is decided.
     const file = await openBase(medium, path, image.base, { begun: false });
     try {
-      const { decided, outcome } = await updates.run(() => this.#decide(startedMs));
+      const decided = await updates.run(() => this.#decide());
       await this.#carryOut(file, decided, options);
-      return { ...outcome, milliseconds: Date.now() - startedMs };
+      return await reportOf(decided.edits, decided.mark.patches, startedMs);
     } finally {
       await file.close();
     }
@@ -102,26 +106,27 @@ export class Commits {
   async commitTo(path: string, options: CommitToOptions): Promise<CommitReport> {
     const startedMs = Date.now();
     const { medium, state, image, structure, updates } = this.#edits;
-    const { pieces, patches, outcome } = await updates.run(async () => ({
-      pieces: [...image.overlay.pieces()],
+    const { edited, patches } = await updates.run(async () => ({
+      edited: new OverlaySnapshot(image.overlay),
       patches: structure.checksums.patches(),
-      outcome: this.#report(startedMs),
     }));
     const target = { path, overwrite: options.overwrite ?? false, stateDirectory: state.path };
     if (options.dryRun) {
       await checkCopyTarget(image.base, target);
-      return outcome;
+      return reportOf(edited, patches, startedMs);
     }
     try {
       await writeCopy(medium, image.base, {
         ...target,
+        replaced: await inSlices(edited.ranges(LEFT_OUT_BYTES)),
         onProgress: (progress) => this.#tell(progress, options),
-        finish: (file) => foldInto(file, pieces, patches, () => undefined),
+        finish: (file) =>
+          foldInto(file, { pieces: edited.pieces(), bytes: edited.bytes }, patches, () => undefined),
       });
     } finally {
       this.#progress = undefined;
     }
-    return { ...outcome, milliseconds: Date.now() - startedMs };
+    return reportOf(edited, patches, startedMs);
   }
 
   async discard(): Promise<CommitReport> {
@@ -150,9 +155,8 @@ export class Commits {
     await journal.dropThrough(await journal.rotate());
   }
 
-  async #decide(startedMs: number) {
+  async #decide(): Promise<Decided> {
     const { journal, image, structure } = this.#edits;
-    const outcome = this.#report(startedMs);
     const mark = structure.checksums.mark();
     const note = encodeCommitNote({
       size: image.base.size,
@@ -161,9 +165,9 @@ export class Commits {
       patches: mark.patches,
     });
     const segment = await journal.markCommit(note);
-    const decided: Decided = { segment, pieces: [...image.overlay.pieces()], mark };
+    const decided: Decided = { segment, edits: new OverlaySnapshot(image.overlay), mark };
     this.#decided = decided;
-    return { decided, outcome };
+    return decided;
   }
 
   /** Carries out a decided commit that failed before. */
@@ -179,9 +183,10 @@ export class Commits {
 
   async #carryOut(file: MediumFile, decided: Decided, options: FoldOptions): Promise<void> {
     const { path, state, journal, image, structure, updates } = this.#edits;
-    const { segment, pieces, mark } = decided;
+    const { segment, edits, mark } = decided;
     try {
-      await foldInto(file, pieces, mark.patches, (progress) => this.#tell(progress, options));
+      const folded = { pieces: edits.pieces(), bytes: edits.bytes };
+      await foldInto(file, folded, mark.patches, (progress) => this.#tell(progress, options));
       await file.sync(WITH_TIMES);
       await updates.run(async () => {
         await image.base.refresh();
@@ -206,8 +211,17 @@ export class Commits {
     options.onProgress?.(progress);
   }
 
-  #report(startedMs: number): CommitReport {
+  #preview(startedMs: number): Promise<CommitReport> {
     const { image, structure } = this.#edits;
-    return report([...image.overlay.ranges()], structure.checksums.patches().length, startedMs);
+    return reportOf(new OverlaySnapshot(image.overlay), structure.checksums.patches(), startedMs);
   }
+}
+
+/** There may be millions of ranges, so they are counted in slices. */
+async function reportOf(
+  edits: OverlaySnapshot,
+  patches: readonly ChecksumPatch[],
+  startedMs: number,
+): Promise<CommitReport> {
+  return report(await inSlices(edits.ranges()), patches.length, startedMs);
 }

@@ -8,6 +8,7 @@ import type { ChecksumPatch, Checksums } from './checksums.ts';
 import type { FileStructure } from './file-structure.ts';
 import { inParallel } from './in-parallel.ts';
 import type { Piece } from './overlay.ts';
+import { type ComparedBase, type ComparedPiece, compareCrc32 } from './piece-runs.ts';
 
 /** Number of pieces that are read at a time; each is 1 MiB at most. */
 const PIECES_AT_ONCE = 16;
@@ -81,16 +82,24 @@ function forbidden(path: string, start: number, end: number): MlfsError {
 }
 
 /** Updates the checksums for pieces that lie in storages of the file. */
-export function followPieces(
+export async function followPieces(
   pieces: readonly Piece[],
-  base: Pick<ByteSource, 'read'>,
+  base: ComparedBase,
   checksums: Checksums,
 ): Promise<void> {
-  return inParallel(pieces, PIECES_AT_ONCE, async (piece) => {
-    const before = await base.read(piece.start, piece.end - piece.start);
-    const after = await piece.file.read(piece.fileOffset, piece.end - piece.start);
-    const changes = new Map<number, number>();
-    checksums.change(changes, piece.start, before, after);
-    checksums.apply(changes);
+  const changes = new Map<number, number>();
+  await compareCrc32(base, inCheckedRanges(pieces, checksums), ({ start, end }, difference) => {
+    checksums.changeBy(changes, start, end - start, difference);
   });
+  checksums.apply(changes);
+}
+
+/** Other pieces change no checksum. */
+function* inCheckedRanges(pieces: readonly Piece[], checksums: Checksums): Generator<ComparedPiece, void> {
+  for (const piece of pieces) {
+    const group = checksums.innermostRange(piece.start);
+    if (group < 0) continue;
+    const { start, end, file, fileOffset, segment } = piece;
+    yield { start, end, file, fileOffset, segment, group };
+  }
 }

@@ -12,6 +12,7 @@ import type { ImageBase } from './image.ts';
 import type { Medium, MediumFile } from './medium.ts';
 import { loadNative } from './native.ts';
 import { type FileInTheWay, NewFile } from './new-file.ts';
+import type { DirtyRange } from './overlay.ts';
 import { refuseLocked, refuseStateDirectory } from './protected-files.ts';
 
 export interface CopyTarget {
@@ -23,14 +24,16 @@ export interface CopyTarget {
 }
 
 export interface CopyOptions extends CopyTarget {
+  /** Ascending ranges that `finish` writes as a whole, and that need not be copied. */
+  readonly replaced: readonly DirtyRange[];
   readonly onProgress: (progress: Progress) => void;
   /** Changes the copy before it appears under its name. */
   readonly finish: (file: MediumFile) => Promise<void>;
 }
 
 const SLICE_BYTES = 1024 * 1024;
-/** Bytes copied between two progress reports, where the copy can also be aborted. */
-const KERNEL_SLICE_BYTES = 64 * 1024 * 1024;
+/** Bytes of one call, some 10 ms of a thread: requests that need a thread of libuv's pool wait no longer for this one. */
+const KERNEL_SLICE_BYTES = 16 * 1024 * 1024;
 
 /**
  * Copies a file to a new name, durably; the name appears when the copy is complete. The copy has the file's mode without set-id bits.
@@ -41,7 +44,7 @@ export async function writeCopy(medium: Medium, base: ImageBase, options: CopyOp
   if (base.fd === undefined) return writeCopyOnMedium(medium, base, options);
   const copy = await NewFile.begin(options.path, newFileOptions(base, options));
   try {
-    await copyBytes(base, base.fd, copy.file, options.onProgress);
+    await copyBytes(base, base.fd, copy.file, options);
     await options.finish(copy.file);
   } catch (cause) {
     await copy.abandon();
@@ -80,7 +83,7 @@ function refuseItself(path: string, { stat }: FileInTheWay, { fingerprint }: Ima
 async function writeCopyOnMedium(
   medium: Medium,
   base: ImageBase,
-  { path, overwrite, onProgress, finish }: CopyOptions,
+  { path, overwrite, replaced, onProgress, finish }: CopyOptions,
 ): Promise<void> {
   const names = await medium.list(dirname(path));
   if (!overwrite && names.includes(path.slice(path.lastIndexOf('/') + 1))) {
@@ -90,7 +93,8 @@ async function writeCopyOnMedium(
   if (names.some((name) => partial.endsWith(`/${name}`))) await medium.remove(partial);
   const file = await medium.open(partial, 'create');
   try {
-    await copySlices(base, file, 0, onProgress);
+    const progress = new CopyProgress(base.size, replaced, onProgress);
+    for (const range of between(replaced, base.size)) await copySlices(base, file, range, progress);
     await finish(file);
     await file.sync();
   } catch (cause) {
@@ -103,55 +107,89 @@ async function writeCopyOnMedium(
   await medium.syncDirectory(dirname(path));
 }
 
+/** Counts the bytes of the base that were copied. */
+class CopyProgress {
+  readonly #total: number;
+  readonly #report: (progress: Progress) => void;
+  #done = 0;
+
+  constructor(size: number, replaced: readonly DirtyRange[], report: (progress: Progress) => void) {
+    this.#total = replaced.reduce((rest, { start, end }) => rest - (end - start), size);
+    this.#report = report;
+  }
+
+  add(bytes: number): void {
+    this.#done += bytes;
+    this.#report({ done: this.#done, total: this.#total });
+  }
+}
+
 async function copyBytes(
   base: ImageBase,
   baseFd: number,
   file: DiskFile,
-  onProgress: (progress: Progress) => void,
+  { replaced, onProgress }: CopyOptions,
 ): Promise<void> {
-  const copied = await copyInKernel(baseFd, file.fd, base.size, onProgress);
-  await copySlices(base, file, copied, onProgress);
+  if (await cloned(baseFd, file.fd)) return;
+  const progress = new CopyProgress(base.size, replaced, onProgress);
+  for (const { start, end } of between(replaced, base.size)) {
+    const from = await copyInKernel(baseFd, file.fd, { start, end }, progress);
+    await copySlices(base, file, { start: from, end }, progress);
+  }
 }
 
-/** Returns how many bytes were copied. `copySlices` copies the rest, and reports the reason if that fails. */
+/** What lies between ascending ranges of a file, and after the last one. */
+function* between(ranges: readonly DirtyRange[], size: number): Generator<DirtyRange, void> {
+  let at = 0;
+  for (const { start, end } of ranges) {
+    if (start > at) yield { start: at, end: start };
+    at = end;
+  }
+  if (at < size) yield { start: at, end: size };
+}
+
+/** Whether the copy shares the blocks of the base now. Not all file systems can. */
+async function cloned(from: number, to: number): Promise<boolean> {
+  const addon = loadNative();
+  if (typeof addon?.cloneFile !== 'function') return false;
+  return addon.cloneFile(from, to).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** Returns up to where it copied. `copySlices` copies the rest, and reports the reason if that fails. */
 async function copyInKernel(
   from: number,
   to: number,
-  total: number,
-  onProgress: (progress: Progress) => void,
+  { start, end }: DirtyRange,
+  progress: CopyProgress,
 ): Promise<number> {
   const addon = loadNative();
-  if (typeof addon?.copyFileBytes !== 'function') return 0;
-  let done = 0;
+  if (typeof addon?.copyFileBytes !== 'function') return start;
+  let at = start;
   try {
-    await addon.cloneFile(from, to);
-    return total;
-  } catch {
-    // The file system cannot share blocks.
-  }
-  try {
-    while (done < total) {
-      const count = await addon.copyFileBytes(from, to, done, Math.min(KERNEL_SLICE_BYTES, total - done));
-      if (count === 0) return done;
-      done += count;
-      onProgress({ done, total });
+    while (at < end) {
+      const count = await addon.copyFileBytes(from, to, at, Math.min(KERNEL_SLICE_BYTES, end - at));
+      if (count === 0) return at;
+      at += count;
+      progress.add(count);
     }
   } catch {
     // The kernel cannot copy between these file systems, or there is no space, which the copy in slices finds again.
   }
-  return done;
+  return at;
 }
 
 async function copySlices(
   base: ImageBase,
   file: MediumFile,
-  from: number,
-  onProgress: (progress: Progress) => void,
+  { start, end }: DirtyRange,
+  progress: CopyProgress,
 ): Promise<void> {
-  const total = base.size;
-  for (let at = from; at < total; at += SLICE_BYTES) {
-    const length = Math.min(SLICE_BYTES, total - at);
+  for (let at = start; at < end; at += SLICE_BYTES) {
+    const length = Math.min(SLICE_BYTES, end - at);
     await file.write(at, [await base.read(at, length)]);
-    onProgress({ done: at + length, total });
+    progress.add(length);
   }
 }

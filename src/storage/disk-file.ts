@@ -44,6 +44,11 @@ export class DiskFile implements MediumFile {
     return this.#place === undefined || this.#place.isInPlace();
   }
 
+  descriptor(): number {
+    if (this.#closing !== undefined) throw this.#failed('access', 'the file was closed');
+    return this.fd;
+  }
+
   async size(): Promise<number> {
     return (await this.#call<fs.Stats>('size', (done) => fs.fstat(this.fd, done))).size;
   }

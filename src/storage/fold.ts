@@ -2,6 +2,7 @@ import type { ChecksumPatch } from './checksums.ts';
 import { inParallel } from './in-parallel.ts';
 import type { MediumFile } from './medium.ts';
 import type { Piece } from './overlay.ts';
+import { copyPieces } from './piece-runs.ts';
 
 /** Progress: bytes done and bytes in total. */
 export interface Progress {
@@ -9,23 +10,25 @@ export interface Progress {
   readonly total: number;
 }
 
-/** Pieces in flight. A piece lies in one chunk of the overlay, so this is 16 MiB at most. */
-const PIECES_AT_ONCE = 16;
+const PATCHES_AT_ONCE = 16;
+
+/** Pieces, and the sum of their sizes. */
+export interface FoldedPieces {
+  readonly pieces: Iterable<Piece>;
+  readonly bytes: number;
+}
 
 /** Copies dirty ranges and checksums into a file. Copying twice gives the same result, so a commit can be repeated. Does not sync. */
 export async function foldInto(
   file: MediumFile,
-  pieces: readonly Piece[],
+  { pieces, bytes: total }: FoldedPieces,
   patches: readonly ChecksumPatch[],
   onProgress: (progress: Progress) => void,
 ): Promise<void> {
-  const total = pieces.reduce((sum, { start, end }) => sum + (end - start), 0);
   let done = 0;
-  await inParallel(pieces, PIECES_AT_ONCE, async (piece) => {
-    const length = piece.end - piece.start;
-    await file.write(piece.start, [await piece.file.read(piece.fileOffset, length)]);
-    done += length;
+  await copyPieces(file, pieces, (bytes) => {
+    done += bytes;
     onProgress({ done, total });
   });
-  await inParallel(patches, PIECES_AT_ONCE, ({ offset, bytes }) => file.write(offset, [bytes]));
+  await inParallel(patches, PATCHES_AT_ONCE, ({ offset, bytes }) => file.write(offset, [bytes]));
 }

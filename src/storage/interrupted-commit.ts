@@ -45,7 +45,8 @@ async function carryOut(
 ): Promise<void> {
   const file = await openBase(medium, path, base, { begun: true });
   try {
-    await foldInto(file, pieces, patches, () => undefined);
+    const bytes = pieces.reduce((sum, { start, end }) => sum + (end - start), 0);
+    await foldInto(file, { pieces, bytes }, patches, () => undefined);
     await file.sync(WITH_TIMES);
     const identity = await identityOf(file, recorded);
     await state.writeBase({ ...recorded, ...identity, ...OWN_USER, structure: note.structure });

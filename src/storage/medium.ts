@@ -45,6 +45,11 @@ export interface MediumFile {
   readonly path: string;
   /** The descriptor, for the data plane to duplicate; a test's medium has none. */
   readonly fd: number | undefined;
+  /**
+   * The descriptor for one call of the addon, which duplicates it at once. Throws ERR_MLFS_IO when the file was closed. Absent on a medium that
+   * must see every read and write.
+   */
+  descriptor?(): number;
   size(): Promise<number>;
   /** Reads exactly `length` bytes. */
   read(offset: number, length: number): Promise<Buffer>;

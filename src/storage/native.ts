@@ -42,6 +42,35 @@ export interface NativeAddon {
    * Copies bytes to the same offset of another file, inside the kernel. Returns how many, 0 at the end. Rejects with an Error with `errno`.
    */
   copyFileBytes(fromFd: number, toFd: number, offsetBytes: number, lengthBytes: number): Promise<number>;
+  /**
+   * The whole records of a journal segment from `fromBytes` on, before `toBytes`: at most `records`, ending when `bytes` were taken or where the
+   * record with sequence number `stopSequence` is to come. Ends before a record that is not whole or cannot be read. `rows` has the numbers of
+   * each record that `ROW` of journal/record-scan.ts names; `end` is the offset after the last one. Rejects with an Error with `errno`.
+   */
+  scanRecords(
+    fd: number,
+    fromBytes: number,
+    toBytes: number,
+    records: number,
+    bytes: number,
+    stopSequence: number,
+  ): Promise<{ readonly rows: Float64Array; readonly end: number }>;
+  /**
+   * Copies runs of other files into a file. `runs`: (index in `fromFds`, offset there, offset in `toFd`, length) for each. Rejects with an Error
+   * with `errno`, ENODATA where a file ends within a run; then some of the runs may be copied.
+   */
+  copyRuns(toFd: number, fromFds: Int32Array, runs: Float64Array): Promise<void>;
+  /**
+   * The XOR of the CRC-32 of a range of `toFd` and of the same range with such runs in their places, for each group of runs. `groups` has a number
+   * for each run: equal ones that follow each other are a group, its runs ascend, and its range extends from the first to the last. Writes nothing.
+   * Rejects like `copyRuns`.
+   */
+  crc32Differences(
+    toFd: number,
+    fromFds: Int32Array,
+    runs: Float64Array,
+    groups: Float64Array,
+  ): Promise<Uint32Array>;
   /** Whether the elements of a dtype are numbers, which the three functions below require. */
   isNumber(dtype: string): boolean;
   /**

@@ -59,13 +59,6 @@ export class RecordReader {
     return crc === record.crc ? record : WRONG;
   }
 
-  async payload(record: FoundRecord): Promise<Buffer> {
-    const from = record.at + RECORD_HEADER_BYTES;
-    return this.#holds(from, record.length)
-      ? Buffer.from(this.#inWindow(from, record.length))
-      : this.#file.read(from, record.length);
-  }
-
   /** Every whole record from an offset on, wherever it begins. */
   async *wholeRecordsFrom(start: number): AsyncIterable<FoundRecord> {
     let at = start;

@@ -9,7 +9,8 @@ import type { Medium, MediumFile } from '../medium.ts';
 import type { Placement } from '../overlay.ts';
 import { damaged, type OpenSegment, openSegments } from './open-segments.ts';
 import { KIND, RECORD_HEADER_BYTES } from './record.ts';
-import { type FoundRecord, RecordReader } from './record-reader.ts';
+import { RecordReader } from './record-reader.ts';
+import { RecordScan, ROW, ROW_FIELDS, rowOf, type ScannedRecords } from './record-scan.ts';
 import { ReplayedBatches } from './replayed-batches.ts';
 import { SEGMENT_HEADER_BYTES } from './segment.ts';
 
@@ -50,6 +51,9 @@ export interface Replayed {
 
 /** More than the checksums of a million entries take. */
 const MAX_NOTE_BYTES = 64 * 1024 * 1024;
+/** Segments that are scanned at a time: as many as libuv has threads. */
+const SEGMENTS_AT_ONCE = 4;
+
 /** Opens and replays the segments; the files stay open and the caller closes them. Throws ERR_MLFS_RECOVERY. */
 export async function replay(
   medium: Medium,
@@ -73,6 +77,8 @@ class Replay {
   readonly #visitor: JournalVisitor;
   readonly #batches: ReplayedBatches;
   readonly #replayed: ReplayedSegment[] = [];
+  /** By index of the segment: the scans that have begun. */
+  readonly #scans = new Map<number, RecordScan>();
   /** Sequence number of the next record; undefined while it is unknown. */
   #expected: number | undefined;
   #durable = 0;
@@ -137,39 +143,67 @@ class Replay {
     }
     this.#expected ??= firstSequence;
     const stop = this.#rewrittenFrom(index);
-    const reader = new RecordReader(segment.file, fileSize);
-    let at = SEGMENT_HEADER_BYTES;
-    let ended = false;
+    const scan = this.#scan(index);
+    this.#scans.delete(index);
+    const progress = { at: SEGMENT_HEADER_BYTES, ended: false };
     let reason: string | undefined;
-    while (at < fileSize && this.#expected < stop) {
-      const found = reader.recordAt(at);
-      // There may be thousands of small records: a promise for each would cost more than the record.
-      const record = found instanceof Promise ? await found : found;
-      if (typeof record === 'string') reason = record;
-      else if (record.sequence !== this.#expected) {
-        reason = `it is record ${record.sequence}, and ${this.#expected} was to come`;
-      }
-      if (typeof record === 'string' || reason !== undefined) break;
-      this.#expected++;
-      this.#durable = Math.max(this.#durable, record.durable);
-      if (record.kind === KIND.commit) {
-        if (record.length > MAX_NOTE_BYTES) {
-          throw damaged(
-            this.#directory,
-            segment.path,
-            `has a commit mark of ${record.length} bytes at byte ${at}`,
-          );
-        }
-        const note = await reader.payload(record);
-        this.#visitor.commit(note.toString(), segment.number);
-      } else {
-        this.#visit(record, segment);
-      }
-      ended = record.kind === KIND.commit || record.kind === KIND.discard;
-      at = record.end;
+    while (reason === undefined && progress.at < fileSize && this.#expected < stop) {
+      const part = await this.#wholeRecords(scan, progress.at);
+      reason = typeof part === 'string' ? part : await this.#replayPart(part.rows, segment, stop, progress);
     }
+    const { at, ended } = progress;
     this.#replayed.push({ ...segment, firstSequence, size: at, torn: false, ended });
     return reason === undefined ? undefined : { at, reason, tornBytes: fileSize - at };
+  }
+
+  /** The scan of a segment. It and those of the next segments are read ahead. */
+  #scan(index: number): RecordScan {
+    for (let later = index; later < Math.min(index + SEGMENTS_AT_ONCE, this.#segments.length); later++) {
+      if (this.#scans.has(later) || this.#isSuperseded(later)) continue;
+      const { file, fileSize } = this.#segments[later] as OpenSegment;
+      const scan = new RecordScan(file, fileSize, this.#rewrittenFrom(later));
+      scan.readAhead(SEGMENT_HEADER_BYTES);
+      this.#scans.set(later, scan);
+    }
+    return this.#scans.get(index) as RecordScan;
+  }
+
+  /** At least one record, or why there is none. */
+  async #wholeRecords(scan: RecordScan, at: number): Promise<ScannedRecords | string> {
+    const part = await scan.partAt(at);
+    if (part.rows.length > 0) return part;
+    const record = await scan.recordAt(at);
+    return typeof record === 'string' ? record : { rows: Float64Array.from(rowOf(record)), end: record.end };
+  }
+
+  /** Returns why it stopped before the last of these records. `progress` goes along. */
+  async #replayPart(
+    rows: Float64Array,
+    segment: OpenSegment,
+    stop: number,
+    progress: { at: number; ended: boolean },
+  ): Promise<string | undefined> {
+    for (let row = 0; row < rows.length && (this.#expected as number) < stop; row += ROW_FIELDS) {
+      const sequence = rows[row + ROW.sequence] as number;
+      const kind = rows[row + ROW.kind] as number;
+      const length = rows[row + ROW.length] as number;
+      if (sequence !== this.#expected) return `it is record ${sequence}, and ${this.#expected} was to come`;
+      this.#expected++;
+      this.#durable = Math.max(this.#durable, rows[row + ROW.durable] as number);
+      const { at } = progress;
+      if (kind === KIND.commit) this.#visitor.commit(await this.#note(segment, at, length), segment.number);
+      else this.#visit(rows, row, at, segment);
+      progress.ended = kind === KIND.commit || kind === KIND.discard;
+      progress.at = at + RECORD_HEADER_BYTES + length;
+    }
+    return undefined;
+  }
+
+  async #note({ file, path }: OpenSegment, at: number, length: number): Promise<string> {
+    if (length > MAX_NOTE_BYTES) {
+      throw damaged(this.#directory, path, `has a commit mark of ${length} bytes at byte ${at}`);
+    }
+    return (await file.read(at + RECORD_HEADER_BYTES, length)).toString();
   }
 
   /** Whether all of its records were rewritten into a later segment. */
@@ -187,17 +221,20 @@ class Replay {
       );
   }
 
-  #visit(record: FoundRecord, { file, number, path }: OpenSegment): void {
-    switch (record.kind) {
+  /** The record at `at` of its segment, whose numbers begin at `row`. */
+  #visit(rows: Float64Array, row: number, at: number, { file, number, path }: OpenSegment): void {
+    const batch = rows[row + ROW.batch] as number;
+    switch (rows[row + ROW.kind]) {
       case KIND.write: {
-        const placement = { file, fileOffset: record.at + RECORD_HEADER_BYTES, segment: number };
-        if (record.batch === 0) this.#visitor.write(record.offset, record.length, placement);
-        else
-          this.#batches.add(record.batch, { offset: record.offset, length: record.length, placement }, path);
+        const offset = rows[row + ROW.offset] as number;
+        const length = rows[row + ROW.length] as number;
+        const placement = { file, fileOffset: at + RECORD_HEADER_BYTES, segment: number };
+        if (batch === 0) this.#visitor.write(offset, length, placement);
+        else this.#batches.add(batch, { offset, length, placement }, path);
         return;
       }
       case KIND.batchEnd:
-        for (const { offset, length, placement } of this.#batches.end(record.batch)) {
+        for (const { offset, length, placement } of this.#batches.end(batch)) {
           this.#visitor.write(offset, length, placement);
         }
         return;
