@@ -72,7 +72,7 @@ class AddBytes : public Work {
 
   void Execute() override {
     const size_t size = statistics_.type().size();
-    Statistics::Block block(statistics_, block_);
+    Statistics::Block block(statistics_, block_, length_ / size);
     if (reinterpret_cast<uintptr_t>(bytes_) % 8 == 0) return block.add(bytes_, length_ / size);
     const std::vector<uint8_t> aligned(bytes_, bytes_ + length_);
     block.add(aligned.data(), length_ / size);
@@ -97,7 +97,7 @@ class AddFromFile : public Work {
   void Execute() override {
     thread_local std::vector<uint8_t> buffer(kPieceBytes);
     const size_t size = statistics_.type().size();
-    Statistics::Block block(statistics_, block_);
+    Statistics::Block block(statistics_, block_, length_ / size);
     for (uint64_t done = 0; done < length_; done += kPieceBytes) {
       const size_t piece = std::min<uint64_t>(kPieceBytes, length_ - done);
       if (!read(buffer.data(), piece, offset_ + done)) return;
@@ -129,7 +129,7 @@ class AddFromFile : public Work {
   const size_t length_;
 };
 
-/// Statistics(dtype)
+/// Statistics(dtype, plain?)
 class NativeStatistics : public Napi::ObjectWrap<NativeStatistics> {
  public:
   static Napi::Function Define(Napi::Env env) {
@@ -140,7 +140,7 @@ class NativeStatistics : public Napi::ObjectWrap<NativeStatistics> {
   }
 
   explicit NativeStatistics(const Napi::CallbackInfo& info)
-      : Napi::ObjectWrap<NativeStatistics>(info), statistics_(type_argument(info[0])) {}
+      : Napi::ObjectWrap<NativeStatistics>(info), statistics_(type_argument(info[0]), info[1].IsUndefined() || !info[1].ToBoolean() ? Kernels::kBest : Kernels::kPlain) {}
 
  private:
   /// add(block, bytes): Promise

@@ -83,7 +83,8 @@ export interface NativeAddon {
     copies: Float64Array,
     begins: Float64Array,
   ): Promise<number>;
-  readonly Statistics: new (dtype: string) => NativeStatistics;
+  /** `plain`: use no instructions that only some processors have. For tests. */
+  readonly Statistics: new (dtype: string, plain?: boolean) => NativeStatistics;
   readonly Session: new (device: number, options: NativeSessionOptions) => NativeSession;
 }
 
