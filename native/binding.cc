@@ -17,6 +17,7 @@
 #include "crc32c.h"
 #include "device.h"
 #include "file_times.h"
+#include "distance_binding.h"
 #include "numbers_binding.h"
 #include "page_cache.h"
 #include "place_binding.h"
@@ -435,6 +436,7 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("tryLock", Napi::Function::New<TryLock>(env));
   exports.Set("setTimes", Napi::Function::New<SetTimes>(env));
   define_numbers(env, exports);
+  define_distance(env, exports);
   define_copy(env, exports);
   define_place(env, exports);
   NativeKernelView::Define(env, exports);

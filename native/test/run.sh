@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 build=test/build
 mkdir -p "$build"
-sources=(answer_comparison.cc attribute_reply.cc code_counts.cc crc32c.cc device.cc directory_listing.cc directory_reply.cc element_text.cc elements.cc epochs.cc file_layout.cc file_place.cc file_times.cc inode_table.cc loop_device.cc name_hash.cc near_server.cc notifier.cc overlay.cc page_cache.cc passthrough.cc permission.cc read_reply.cc run_sums.cc session.cc statistics.cc tree_requests.cc view_mount.cc view_opens.cc)
+sources=(answer_comparison.cc attribute_reply.cc block_source.cc code_counts.cc crc32c.cc device.cc directory_listing.cc directory_reply.cc distance.cc element_text.cc elements.cc epochs.cc file_layout.cc file_place.cc file_times.cc inode_table.cc loop_device.cc name_hash.cc near_server.cc non_finite.cc notifier.cc overlay.cc page_cache.cc passthrough.cc permission.cc read_reply.cc run_sums.cc session.cc statistics.cc tree_requests.cc view_mount.cc view_opens.cc)
 flags=(-std=c++20 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Wall -Wextra -Werror -g -pthread)
 
 compile() { # variant, compiler flags

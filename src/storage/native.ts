@@ -42,7 +42,7 @@ export interface NativeAddon {
    * Copies bytes to the same offset of another file, inside the kernel. Returns how many, 0 at the end. Rejects with an Error with `errno`.
    */
   copyFileBytes(fromFd: number, toFd: number, offsetBytes: number, lengthBytes: number): Promise<number>;
-  /** Whether the elements of a dtype are numbers, which the three functions below require. */
+  /** Whether the elements of a dtype are numbers, which the functions below require. */
   isNumber(dtype: string): boolean;
   /**
    * Formats elements as text, `columns` a line. With `outer` (the sizes of the dimensions before the last two) each slice of `rows` lines
@@ -84,7 +84,20 @@ export interface NativeAddon {
     begins: Float64Array,
   ): Promise<number>;
   /** `plain`: use no instructions that only some processors have. For tests. */
-  readonly Statistics: new (dtype: string, plain?: boolean) => NativeStatistics;
+  readonly Statistics: new (
+    dtype: string,
+    plain?: boolean,
+  ) => NativeStatistics;
+  /** The same for two tensors. */
+  readonly Distance: new (
+    dtype: string,
+    plain?: boolean,
+  ) => NativeDistance;
+  /**
+   * Counts the NaN and infinities of several blocks: two numbers for each. One call for many small tensors costs one change of threads. A rejection
+   * has the `index` of the block that it concerns.
+   */
+  findNonFinite(dtypes: readonly string[], sources: readonly NativeSource[]): Promise<Float64Array>;
   readonly Session: new (device: number, options: NativeSessionOptions) => NativeSession;
 }
 
@@ -108,11 +121,22 @@ export interface NativeSessionOptions {
   readonly compare?: boolean;
 }
 
+/**
+ * The bytes of a block: in memory, where they must not change meanwhile, or a run of a file. Work on a run rejects with an Error with `errno`, or
+ * without one if the file ends before the run.
+ */
+export type NativeSource = Uint8Array | NativeRun;
+
+export interface NativeRun {
+  readonly fd: number;
+  /** In bytes. */
+  readonly offset: number;
+  readonly length: number;
+}
+
 /** Statistics of one tensor, block by block; `block` is its number in the tensor's order. Blocks are whole elements. */
 export interface NativeStatistics {
-  add(block: number, bytes: Uint8Array): Promise<void>;
-  /** The same for a run of a file. Rejects with an Error with `errno`. */
-  addFromFile(block: number, fd: number, offsetBytes: number, lengthBytes: number): Promise<void>;
+  add(block: number, source: NativeSource): Promise<void>;
   result(): {
     readonly count: number;
     readonly zeros: number;
@@ -128,6 +152,27 @@ export interface NativeStatistics {
     readonly norm: number;
     /** Triples of from, to and count. */
     readonly histogram: Float64Array;
+  };
+}
+
+/** The distance of two tensors, block by block, as in NativeStatistics. */
+export interface NativeDistance {
+  /** Adds a block of both. A rejection has `second`: whether it concerns `b`. */
+  add(block: number, a: NativeSource, b: NativeSource): Promise<void>;
+  /** `elementsTotal`: the number that the mean is of. */
+  result(elementsTotal: number): {
+    readonly elements: number;
+    readonly bytes: number;
+    readonly becameNonFinite: number;
+    readonly becameFinite: number;
+    readonly stayedNonFinite: number;
+    readonly beyondDouble: number;
+    /** Elements that differ and have a distance; without any, `max`, `mean` and `relative` mean nothing. */
+    readonly measured: number;
+    /** A bigint for 64-bit integers. */
+    readonly max: number | bigint;
+    readonly mean: number;
+    readonly relative: number | null;
   };
 }
 
