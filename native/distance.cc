@@ -8,6 +8,10 @@
 #include "code_counts.h"
 #include "run_sums.h"
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 namespace mlfs {
 namespace {
 
@@ -55,34 +59,11 @@ template <typename T>
   }
 }
 
-/// How many of `count` pieces of a type differ. `count` is a multiple of 32.
+/// How many of `count` pieces of a type differ.
 template <typename T>
-[[gnu::always_inline]] inline uint64_t different_pieces(const uint8_t* a, const uint8_t* b, size_t count) {
+uint64_t different_in(const uint8_t* a, const uint8_t* b, size_t count) {
   uint64_t different = 0;
-  // A counter of the piece's own width takes no conversion; it holds 255 rounds of every type.
-  constexpr size_t kRounds = 255;
-  for (size_t at = 0; at < count;) {
-    T lanes[32] = {};
-    const size_t end = std::min(count, at + kRounds * 32);
-    for (; at < end; at += 32) {
-      T one[32];
-      T other[32];
-      memcpy(one, a + at * sizeof(T), sizeof one);
-      memcpy(other, b + at * sizeof(T), sizeof other);
-      for (size_t lane = 0; lane < 32; lane++) lanes[lane] = static_cast<T>(lanes[lane] + (one[lane] != other[lane] ? 1 : 0));
-    }
-    for (const T lane : lanes) different += lane;
-  }
-  return different;
-}
-
-template <typename T>
-[[gnu::always_inline]] inline uint64_t different_in(const uint8_t* a, const uint8_t* b, size_t count) {
-  const size_t whole = count - count % 32;
-  uint64_t different = different_pieces<T>(a, b, whole);
-  for (size_t at = whole * sizeof(T); at < count * sizeof(T); at += sizeof(T)) {
-    different += memcmp(a + at, b + at, sizeof(T)) != 0 ? 1 : 0;
-  }
+  for (size_t at = 0; at < count * sizeof(T); at += sizeof(T)) different += memcmp(a + at, b + at, sizeof(T)) != 0 ? 1 : 0;
   return different;
 }
 
@@ -92,8 +73,29 @@ template <typename T>
   pass<T>(a, b, count, lanes);
 }
 template <typename T>
-[[gnu::target("avx2,fma,f16c"), gnu::optimize("O3")]] uint64_t different_avx2(const uint8_t* a, const uint8_t* b, size_t count) {
-  return different_in<T>(a, b, count);
+[[gnu::target("avx2")]] uint64_t different_avx2(const uint8_t* a, const uint8_t* b, size_t count) {
+  constexpr size_t kPieces = 32 / sizeof(T);
+  const size_t whole = count - count % kPieces;
+  // One in each piece of the vector.
+  const __m256i ones = sizeof(T) == 1   ? _mm256_set1_epi8(1)
+                       : sizeof(T) == 2 ? _mm256_set1_epi16(1)
+                       : sizeof(T) == 4 ? _mm256_set1_epi32(1)
+                                        : _mm256_set1_epi64x(1);
+  __m256i equal = _mm256_setzero_si256();
+  for (size_t at = 0; at < whole * sizeof(T); at += 32) {
+    const __m256i one = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(a + at));
+    const __m256i other = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(b + at));
+    const __m256i same = sizeof(T) == 1   ? _mm256_cmpeq_epi8(one, other)
+                         : sizeof(T) == 2 ? _mm256_cmpeq_epi16(one, other)
+                         : sizeof(T) == 4 ? _mm256_cmpeq_epi32(one, other)
+                                          : _mm256_cmpeq_epi64(one, other);
+    // The sum of the bytes is the number of ones.
+    equal = _mm256_add_epi64(equal, _mm256_sad_epu8(_mm256_and_si256(same, ones), _mm256_setzero_si256()));
+  }
+  uint64_t sums[4];
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums), equal);
+  const size_t done = whole * sizeof(T);
+  return whole - (sums[0] + sums[1] + sums[2] + sums[3]) + different_in<T>(a + done, b + done, count - whole);
 }
 #endif
 
@@ -139,29 +141,28 @@ void convert(const uint8_t* bytes, size_t count, To* values) {
 template <typename T>
 void decode(Format format, const uint8_t* bytes, size_t count, T* values, Kernels kernels) {
   if constexpr (std::is_same_v<T, double>) {
-    if (format == Format::kFloat64) return convert<double>(bytes, count, values);
     if (format == Format::kInt32) return convert<int32_t>(bytes, count, values);
     if (format == Format::kUint32) return convert<uint32_t>(bytes, count, values);
     if (format == Format::kInt64) return convert<int64_t>(bytes, count, values);
     return convert<uint64_t>(bytes, count, values);
   } else {
-    if (format == Format::kFloat32) return convert<float>(bytes, count, values);
     if (format == Format::kFloat16) return halves_to_floats(bytes, count, values, kernels);
     if (format == Format::kInt16) return convert<int16_t>(bytes, count, values);
     if (format == Format::kUint16) return convert<uint16_t>(bytes, count, values);
     if (format == Format::kInt8) return convert<int8_t>(bytes, count, values);
     // Any byte of a bool is a number of its own: another byte is another element, although both are true.
     if (format == Format::kUint8 || format == Format::kBool) return convert<uint8_t>(bytes, count, values);
-    if (format == Format::kBfloat16) {
-      for (size_t i = 0; i < count; i++) {
-        uint16_t code;
-        memcpy(&code, bytes + i * 2, sizeof code);
-        values[i] = bfloat_to_float(code);
-      }
-      return;
-    }
+    if (format == Format::kBfloat16) return bfloats_to_floats(bytes, count, values, kernels);
     for (size_t i = 0; i < count; i++) values[i] = static_cast<float>(value_of_code(format, bytes[i]));
   }
+}
+
+/// The elements themselves where they are of the type that is computed with, otherwise `decoded`.
+template <typename T>
+const T* numbers_of(Format format, const uint8_t* bytes, size_t count, T* decoded, Kernels kernels) {
+  if (format == (std::is_same_v<T, float> ? Format::kFloat32 : Format::kFloat64)) return reinterpret_cast<const T*>(bytes);
+  decode(format, bytes, count, decoded, kernels);
+  return decoded;
 }
 
 void add_measured(double distance, Distance& to) {
@@ -270,17 +271,17 @@ template <typename T>
 void add_run(ElementType type, const uint8_t* a, const uint8_t* b, size_t count, Kernels kernels, Distance& to) {
   const size_t parts = type.complex ? 2 : 1;
   const size_t size = type.size();
-  T values[2 * kRun];
-  decode(type.format, a, count * parts, values, kernels);
-  const uint64_t bytes = different<uint8_t>(a, b, count * size, kernels);
+  T decoded[2 * kRun];
+  const T* const values = numbers_of(type.format, a, count * parts, decoded, kernels);
+  const uint64_t bytes = memcmp(a, b, count * size) == 0 ? 0 : different<uint8_t>(a, b, count * size, kernels);
   to.bytes += bytes;
   if (bytes == 0) return add_own(values, count * parts, kernels, to);
   if (type.format == Format::kInt64 || type.format == Format::kUint64) {
     add_own(values, count, kernels, to);
     return type.format == Format::kInt64 ? add_integers<int64_t>(a, b, count, to) : add_integers<uint64_t>(a, b, count, to);
   }
-  T others[2 * kRun];
-  decode(type.format, b, count * parts, others, kernels);
+  T other_decoded[2 * kRun];
+  const T* const others = numbers_of(type.format, b, count * parts, other_decoded, kernels);
   if (!type.complex) {
     const uint64_t elements = size == 1 ? bytes : different_elements(size, a, b, count, kernels);
     if (add_finite(values, others, count, elements, kernels, to)) return;

@@ -174,6 +174,16 @@ MLFS_AVX2 size_t halves_to_floats_avx2(const uint8_t* codes, size_t count, float
   }
   return i;
 }
+
+MLFS_AVX2 size_t bfloats_to_floats_avx2(const uint8_t* codes, size_t count, float* values) {
+  size_t i = 0;
+  for (; i + 8 <= count; i += 8) {
+    const __m128i eight = _mm_loadu_si128(reinterpret_cast<const __m128i*>(codes + i * 2));
+    const __m256i bits = _mm256_slli_epi32(_mm256_cvtepu16_epi32(eight), 16);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(values + i), bits);
+  }
+  return i;
+}
 #endif
 
 }  // namespace
@@ -199,6 +209,18 @@ void halves_to_floats(const uint8_t* codes, size_t count, float* values, Kernels
     uint16_t code;
     memcpy(&code, codes + done * 2, sizeof code);
     values[done] = half_to_float(code);
+  }
+}
+
+void bfloats_to_floats(const uint8_t* codes, size_t count, float* values, Kernels kernels) {
+  size_t done = 0;
+#if defined(__x86_64__)
+  if (use_avx2(kernels)) done = bfloats_to_floats_avx2(codes, count, values);
+#endif
+  for (; done < count; done++) {
+    uint16_t code;
+    memcpy(&code, codes + done * 2, sizeof code);
+    values[done] = bfloat_to_float(code);
   }
 }
 

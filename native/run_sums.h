@@ -58,5 +58,6 @@ inline float bfloat_to_float(uint16_t code) { return std::bit_cast<float>(static
 
 /// `codes` may be unaligned.
 void halves_to_floats(const uint8_t* codes, size_t count, float* values, Kernels kernels);
+void bfloats_to_floats(const uint8_t* codes, size_t count, float* values, Kernels kernels);
 
 }  // namespace mlfs

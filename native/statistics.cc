@@ -139,10 +139,9 @@ class Statistics::Tally {
       case Format::kFloat64:
         return add_values(reinterpret_cast<const double*>(bytes), count);
       case Format::kBfloat16:
-        return add_converted<uint16_t, float>(bytes, count, [](uint16_t code) { return bfloat_to_float(code); });
       case Format::kFloat16: {
         float values[kRun];
-        halves_to_floats(bytes, count, values, kernels_);
+        (type_.format == Format::kFloat16 ? halves_to_floats : bfloats_to_floats)(bytes, count, values, kernels_);
         return add_values(values, count);
       }
       case Format::kInt16:

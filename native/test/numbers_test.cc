@@ -11,8 +11,10 @@
 #include <thread>
 #include <vector>
 
+#include "../distance.h"
 #include "../element_text.h"
 #include "../elements.h"
+#include "../non_finite.h"
 #include "../statistics.h"
 
 namespace {
@@ -234,6 +236,52 @@ void every_kernel_finds_what_a_plain_loop_finds() {
   }
 }
 
+/// test/unit/numbers/compare.test.ts compares with TypeScript; here the sanitizers see whether a byte beyond the run is touched.
+void distances_of_both_kernels_agree_and_stay_in_their_run() {
+  std::mt19937_64 random(17);
+  for (const char* name : kTypes) {
+    const ElementType type = *element_type(name);
+    for (const size_t count : {0, 1, 7, 33, 1024, 1031, 5000}) {
+      for (const Mixture kind : {Mixture::kBits, Mixture::kWeights, Mixture::kZeros, Mixture::kOneNan}) {
+        const std::vector<uint8_t> a = mixture(type, count, kind, random);
+        std::vector<uint8_t> b = a;
+        for (size_t at = 0; at < b.size(); at += 3 * type.size()) b[at] ^= 1;
+        Distance best;
+        Distance plain;
+        add_distance(type, a.data(), b.data(), count, Kernels::kBest, best);
+        add_distance(type, a.data(), b.data(), count, Kernels::kPlain, plain);
+        CHECK(best.elements == (count + 2) / 3 && best.bytes == best.elements);
+        CHECK(plain.elements == best.elements && plain.bytes == best.bytes && plain.measured == best.measured);
+        CHECK(plain.became_non_finite == best.became_non_finite && plain.became_finite == best.became_finite);
+        CHECK(plain.stayed_non_finite == best.stayed_non_finite && plain.beyond_double == best.beyond_double);
+        CHECK(plain.max == best.max && plain.max_integer == best.max_integer);
+        CHECK(near(plain.sum, best.sum, best.sum) && near(plain.squares, best.squares, best.squares));
+        CHECK(near(plain.own_squares, best.own_squares, best.own_squares));
+      }
+    }
+  }
+}
+
+void elements_that_are_not_finite_are_counted_as_statistics_count_them() {
+  std::mt19937_64 random(19);
+  for (const char* name : kTypes) {
+    const ElementType type = *element_type(name);
+    for (const size_t count : {0, 1, 31, 4096, 9001}) {
+      for (const Mixture kind : {Mixture::kBits, Mixture::kWeights, Mixture::kOneNan}) {
+        const std::vector<uint8_t> bytes = mixture(type, count, kind, random);
+        Statistics statistics(type);
+        {
+          Statistics::Block block(statistics, 0, count);
+          block.add(bytes.data(), count);
+        }
+        NonFinite found;
+        count_non_finite(type, bytes.data(), count, found);
+        CHECK(found.nans == statistics.summary().nans && found.infs == statistics.summary().infs);
+      }
+    }
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -241,5 +289,7 @@ int main() {
   broken_text_is_refused_and_never_read_beyond();
   statistics_do_not_depend_on_the_order_of_blocks();
   every_kernel_finds_what_a_plain_loop_finds();
+  distances_of_both_kernels_agree_and_stay_in_their_run();
+  elements_that_are_not_finite_are_counted_as_statistics_count_them();
   return 0;
 }
