@@ -13,7 +13,7 @@ import type { NativeRun, NativeSource } from '../storage/native.ts';
 import { readContent } from '../storage/read-extents.ts';
 
 /** Large enough that the cost of a thread switch is negligible, small enough that other work does not wait long for a thread. */
-const BLOCK_BYTES = 4 * 1024 * 1024;
+export const BLOCK_BYTES = 4 * 1024 * 1024;
 /** libuv's number of threads, unless UV_THREADPOOL_SIZE says another. */
 const POOL_THREADS = 4;
 /** Blocks between two turns of the event loop. */
@@ -94,4 +94,11 @@ export function blockError(content: FixedContent, source: NativeSource, cause: u
     advice: 'Another program truncated the file; open it again.',
     cause,
   });
+}
+
+/** The same error with the tensor's name in front. */
+export function ofTensor(path: string, cause: unknown): unknown {
+  if (!(cause instanceof MlfsError)) return cause;
+  const { code, errno, advice, path: file } = cause;
+  return new MlfsError(code, `${path}: ${cause.message}`, { path: file, errno, advice, cause });
 }

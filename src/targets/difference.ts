@@ -6,6 +6,7 @@ import { numbersPerElement } from '../checkpoint/dtypes.ts';
 import { type DType, numel } from '../checkpoint/tensor.ts';
 import { compareContents } from '../numbers/compare.ts';
 import type { Distance } from '../numbers/distance.ts';
+import { ofTensor } from '../numbers/element-blocks.ts';
 import type { TargetTensor, TensorTarget } from './tensor-target.ts';
 
 export type TensorDifference =
@@ -28,11 +29,12 @@ export interface DifferenceProgress {
   readonly total: number;
 }
 
-/** In the order of `before`; tensors that only `after` has come last. */
+/** In the order of `before`; tensors that only `after` has come last. Throws any error of reading, with the tensor's name, and the signal's reason. */
 export async function* differences(
   before: Pick<TensorTarget, 'tensors'>,
   after: Pick<TensorTarget, 'tensors'>,
   onProgress: (progress: DifferenceProgress) => void = () => undefined,
+  signal?: AbortSignal,
 ): AsyncGenerator<TensorDifference> {
   const others = new Map(after.tensors.map((tensor) => [tensor.path, tensor]));
   const total = before.tensors.reduce((sum, { content }) => sum + content.size, 0);
@@ -45,7 +47,11 @@ export async function* differences(
     else if (!isAlike(tensor, other)) yield { kind: 'reshaped', path, before: of(tensor), after: of(other) };
     else {
       const elements = numel(tensor) * numbersPerElement(tensor.dtype);
-      const distance = await compareContents(content, other.content, tensor.dtype, elements);
+      const distance = await compareContents(content, other.content, tensor.dtype, elements, signal).catch(
+        (cause) => {
+          throw ofTensor(path, cause);
+        },
+      );
       if (distance !== undefined) yield { kind: 'changed', path, ...distance };
     }
     done += content.size;
