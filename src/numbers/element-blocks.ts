@@ -7,9 +7,9 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { DTYPES, type DType } from '../checkpoint/dtypes.ts';
 import { MlfsError, messageOf } from '../errors.ts';
 import type { FixedContent } from '../storage/content.ts';
-import { extentLength } from '../storage/extent.ts';
+import { fileRun } from '../storage/file-run.ts';
 import { inParallel } from '../storage/in-parallel.ts';
-import type { NativeRun, NativeSource } from '../storage/native.ts';
+import type { NativeSource } from '../storage/native.ts';
 import { readContent } from '../storage/read-extents.ts';
 
 /** Large enough that the cost of a thread switch is negligible, small enough that other work does not wait long for a thread. */
@@ -61,22 +61,7 @@ export async function blockSource(
   content: FixedContent,
   block: Omit<ElementBlock, 'index'>,
 ): Promise<NativeSource> {
-  return fileRun(content, block) ?? readContent(content, block.offset, block.length);
-}
-
-/** The place of a block in the checkpoint file; undefined unless it is a single run without edits. */
-function fileRun(
-  content: FixedContent,
-  { offset, length }: Omit<ElementBlock, 'index'>,
-): NativeRun | undefined {
-  if (content.kind !== 'extents' || content.extents.length !== 1) return undefined;
-  const [extent] = content.extents;
-  if (extent?.kind !== 'image' || offset + length > extentLength(extent)) return undefined;
-  const { image } = extent;
-  const start = extent.offset + offset;
-  const { fd } = image.base;
-  if (fd === undefined || image.overlay.touches(start, start + length)) return undefined;
-  return { fd, offset: start, length };
+  return fileRun(content, block.offset, block.length) ?? readContent(content, block.offset, block.length);
 }
 
 /** The error of native work on a block of this content. */

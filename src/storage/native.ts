@@ -2,6 +2,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { messageOf } from '../errors.ts';
 import { PACKAGE_FOLDER } from '../own-package.ts';
+import type { FileRun } from './file-run.ts';
 
 /**
  * The addon in native/, typed: everything that moves bulk bytes without JavaScript. Where it was not built, `loadNative` returns undefined,
@@ -125,14 +126,7 @@ export interface NativeSessionOptions {
  * The bytes of a block: in memory, where they must not change meanwhile, or a run of a file. Work on a run rejects with an Error with `errno`, or
  * without one if the file ends before the run.
  */
-export type NativeSource = Uint8Array | NativeRun;
-
-export interface NativeRun {
-  readonly fd: number;
-  /** In bytes. */
-  readonly offset: number;
-  readonly length: number;
-}
+export type NativeSource = Uint8Array | FileRun;
 
 /** Statistics of one tensor, block by block; `block` is its number in the tensor's order. Blocks are whole elements. */
 export interface NativeStatistics {
