@@ -10,7 +10,7 @@
 
 #include "distance.h"
 #include "non_finite.h"
-#include "work.h"
+#include "work_binding.h"
 
 namespace mlfs {
 namespace {

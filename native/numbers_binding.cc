@@ -11,7 +11,7 @@
 #include "element_text.h"
 #include "elements.h"
 #include "statistics.h"
-#include "work.h"
+#include "work_binding.h"
 
 namespace mlfs {
 namespace {

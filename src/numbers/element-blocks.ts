@@ -7,7 +7,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { DTYPES, type DType } from '../checkpoint/dtypes.ts';
 import { MlfsError, messageOf } from '../errors.ts';
 import type { FixedContent } from '../storage/content.ts';
-import { fileRun } from '../storage/file-run.ts';
+import { contentRun } from '../storage/content-run.ts';
 import { inParallel } from '../storage/in-parallel.ts';
 import type { NativeSource } from '../storage/native.ts';
 import { readContent } from '../storage/read-extents.ts';
@@ -61,7 +61,7 @@ export async function blockSource(
   content: FixedContent,
   block: Omit<ElementBlock, 'index'>,
 ): Promise<NativeSource> {
-  return fileRun(content, block.offset, block.length) ?? readContent(content, block.offset, block.length);
+  return contentRun(content, block.offset, block.length) ?? readContent(content, block.offset, block.length);
 }
 
 /** The error of native work on a block of this content. */

@@ -5,8 +5,8 @@
 import { createHash } from 'node:crypto';
 import { MlfsError } from '../errors.ts';
 import { ofTensor } from '../numbers/element-blocks.ts';
+import { contentRun } from '../storage/content-run.ts';
 import { type DigestOptions, digestRuns, WORTH_THREADS_BYTES } from '../storage/digests.ts';
-import { fileRun } from '../storage/file-run.ts';
 import { inParallel } from '../storage/in-parallel.ts';
 import { blocksOf, type TargetTensor, type TensorTarget } from './tensor-target.ts';
 
@@ -64,7 +64,7 @@ async function hashRuns(
 ): Promise<(string | undefined)[]> {
   const hashes = new Array<string | undefined>(tensors.length);
   const runs = tensors.flatMap(({ content }, index) => {
-    const run = fileRun(content, 0, content.size);
+    const run = contentRun(content, 0, content.size);
     return run === undefined ? [] : [{ index, run }];
   });
   const bytes = runs.reduce((sum, { run }) => sum + run.length, 0);

@@ -1,4 +1,4 @@
-#include "work.h"
+#include "work_binding.h"
 
 #include <fcntl.h>
 
