@@ -100,7 +100,7 @@ template <typename T>
 #endif
 
 template <typename T>
-[[gnu::optimize("O3")]] void best_pass(const T* a, const T* b, size_t count, Lanes<T>& lanes, Kernels kernels) {
+[[gnu::optimize("O3")]] void best_pass(const T* a, const T* b, size_t count, Lanes<T>& lanes, [[maybe_unused]] Kernels kernels) {
 #if defined(__x86_64__)
   if (use_avx2(kernels)) return pass_avx2<T>(a, b, count, lanes);
 #endif
@@ -108,7 +108,7 @@ template <typename T>
 }
 
 template <typename T>
-[[gnu::optimize("O3")]] uint64_t different(const uint8_t* a, const uint8_t* b, size_t count, Kernels kernels) {
+[[gnu::optimize("O3")]] uint64_t different(const uint8_t* a, const uint8_t* b, size_t count, [[maybe_unused]] Kernels kernels) {
 #if defined(__x86_64__)
   if (use_avx2(kernels)) return different_avx2<T>(a, b, count);
 #endif

@@ -66,7 +66,7 @@ template <typename T>
 }
 
 template <typename T>
-void best_pass(const T* values, size_t count, T pivot, Lanes<T>& lanes, Kernels kernels) {
+void best_pass(const T* values, size_t count, T pivot, Lanes<T>& lanes, [[maybe_unused]] Kernels kernels) {
 #if defined(__x86_64__)
   if (use_avx2(kernels)) return pass_avx2<T>(values, count, pivot, lanes);
 #endif
@@ -200,7 +200,7 @@ RunSums<double> sum_run(const double* values, size_t count, double pivot, Kernel
   return sum_any(values, count, pivot, kernels);
 }
 
-void halves_to_floats(const uint8_t* codes, size_t count, float* values, Kernels kernels) {
+void halves_to_floats(const uint8_t* codes, size_t count, float* values, [[maybe_unused]] Kernels kernels) {
   size_t done = 0;
 #if defined(__x86_64__)
   if (use_avx2(kernels)) done = halves_to_floats_avx2(codes, count, values);
@@ -212,7 +212,7 @@ void halves_to_floats(const uint8_t* codes, size_t count, float* values, Kernels
   }
 }
 
-void bfloats_to_floats(const uint8_t* codes, size_t count, float* values, Kernels kernels) {
+void bfloats_to_floats(const uint8_t* codes, size_t count, float* values, [[maybe_unused]] Kernels kernels) {
   size_t done = 0;
 #if defined(__x86_64__)
   if (use_avx2(kernels)) done = bfloats_to_floats_avx2(codes, count, values);
