@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "code_counts.h"
+#include "kernels.h"
 
 namespace mlfs {
 namespace {
@@ -25,15 +26,18 @@ template <typename Word>
 }
 
 #if defined(__x86_64__)
-#define MLFS_VECTORS [[gnu::target_clones("avx2", "default"), gnu::optimize("O3")]]
-#else
-#define MLFS_VECTORS [[gnu::optimize("O3")]]
+template <typename Word>
+[[gnu::target("avx2"), gnu::optimize("O3")]] bool any_avx2(const uint8_t* bytes, size_t count, Word infinity) {
+  return any_non_finite<Word>(bytes, count, infinity);
+}
 #endif
 
-MLFS_VECTORS bool any_in_64(const uint8_t* bytes, size_t count) { return any_non_finite<uint64_t>(bytes, count, 0x7ff0000000000000); }
-MLFS_VECTORS bool any_in_32(const uint8_t* bytes, size_t count) { return any_non_finite<uint32_t>(bytes, count, 0x7f800000); }
-MLFS_VECTORS bool any_in_16(const uint8_t* bytes, size_t count, uint16_t infinity) {
-  return any_non_finite<uint16_t>(bytes, count, infinity);
+template <typename Word>
+bool any(const uint8_t* bytes, size_t count, Word infinity) {
+#if defined(__x86_64__)
+  if (use_avx2(Kernels::kBest)) return any_avx2<Word>(bytes, count, infinity);
+#endif
+  return any_non_finite<Word>(bytes, count, infinity);
 }
 
 double number_at(Format format, const uint8_t* at) {
@@ -55,13 +59,13 @@ double number_at(Format format, const uint8_t* at) {
 bool maybe_non_finite(Format format, const uint8_t* bytes, size_t numbers) {
   switch (format) {
     case Format::kFloat64:
-      return any_in_64(bytes, numbers);
+      return any<uint64_t>(bytes, numbers, 0x7ff0000000000000);
     case Format::kFloat32:
-      return any_in_32(bytes, numbers);
+      return any<uint32_t>(bytes, numbers, 0x7f800000);
     case Format::kFloat16:
-      return any_in_16(bytes, numbers, 0x7c00);
+      return any<uint16_t>(bytes, numbers, 0x7c00);
     case Format::kBfloat16:
-      return any_in_16(bytes, numbers, 0x7f80);
+      return any<uint16_t>(bytes, numbers, 0x7f80);
     default:
       return true;
   }
