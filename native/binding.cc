@@ -19,6 +19,7 @@
 #include "crc32c.h"
 #include "device.h"
 #include "file_times.h"
+#include "distance_binding.h"
 #include "mapping_binding.h"
 #include "numbers_binding.h"
 #include "page_cache.h"
@@ -443,6 +444,7 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("tryLock", Napi::Function::New<TryLock>(env));
   exports.Set("setTimes", Napi::Function::New<SetTimes>(env));
   define_numbers(env, exports);
+  define_distance(env, exports);
   define_copy(env, exports);
   define_place(env, exports);
   define_mapping(env, exports);

@@ -2,164 +2,64 @@
 
 #include "numbers_binding.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstring>
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "descriptor.h"
 #include "element_text.h"
 #include "elements.h"
 #include "statistics.h"
+#include "work_binding.h"
 
 namespace mlfs {
 namespace {
 
-ElementType type_argument(const Napi::Value& value) {
-  const auto type = element_type(value.As<Napi::String>().Utf8Value());
-  if (!type) throw Napi::TypeError::New(value.Env(), "a dtype whose elements are not numbers");
-  return *type;
-}
-
-uint64_t whole_number(const Napi::Value& value) { return static_cast<uint64_t>(value.As<Napi::Number>().DoubleValue()); }
-
-/// Work that settles a promise. The buffers that it reads and writes are kept alive until then.
-class Work : public Napi::AsyncWorker {
+/// Adds a block, which it reads piece by piece.
+class AddBlock : public Work {
  public:
-  explicit Work(Napi::Env env) : Napi::AsyncWorker(env, "mlfs-numbers"), deferred_(Napi::Promise::Deferred::New(env)) {}
-
-  Napi::Promise start() {
-    Napi::Promise promise = deferred_.Promise();
-    Queue();
-    return promise;
-  }
-
- protected:
-  void keep(const Napi::Value& value) { kept_.push_back(Napi::Persistent(value.As<Napi::Object>())); }
-
-  virtual Napi::Value result() { return Env().Undefined(); }
-
-  void fail(int error, const std::string& message) {
-    errno_ = error;
-    SetError(message);
-  }
-
- private:
-  void OnOK() override { deferred_.Resolve(result()); }
-  void OnError(const Napi::Error& error) override {
-    if (errno_ != 0) error.Set("errno", Napi::Number::New(Env(), errno_));
-    deferred_.Reject(error.Value());
-  }
-
-  Napi::Promise::Deferred deferred_;
-  std::vector<Napi::ObjectReference> kept_;
-  int errno_ = 0;
-};
-
-/// Adds a block from memory.
-class AddBytes : public Work {
- public:
-  AddBytes(const Napi::Object& owner, Statistics& statistics, size_t block, const Napi::Uint8Array& bytes)
-      : Work(owner.Env()), statistics_(statistics), block_(block), bytes_(bytes.Data()), length_(bytes.ByteLength()) {
+  AddBlock(const Napi::Object& owner, Statistics& statistics, size_t block, const Napi::Value& bytes)
+      : Work(owner.Env()), statistics_(statistics), block_(block), source_(source(bytes)), length_(source_length(bytes)) {
     keep(owner);
-    keep(bytes);
   }
 
   void Execute() override {
+    thread_local std::vector<uint8_t> buffer;
     const size_t size = statistics_.type().size();
-    Statistics::Block block(statistics_, block_);
-    if (reinterpret_cast<uintptr_t>(bytes_) % 8 == 0) return block.add(bytes_, length_ / size);
-    const std::vector<uint8_t> aligned(bytes_, bytes_ + length_);
-    block.add(aligned.data(), length_ / size);
+    Statistics::Block block(statistics_, block_, length_ / size);
+    for (size_t done = 0; done < length_; done += BlockSource::kPieceBytes) {
+      const size_t piece = std::min(BlockSource::kPieceBytes, length_ - done);
+      const uint8_t* bytes = source_.piece(done, piece, buffer);
+      if (bytes == nullptr) return fail(source_);
+      block.add(bytes, piece / size);
+    }
   }
 
  private:
   Statistics& statistics_;
   const size_t block_;
-  const uint8_t* const bytes_;
+  BlockSource source_;
   const size_t length_;
 };
 
-/// Adds a block from a file, which it reads piece by piece into a buffer of the thread.
-class AddFromFile : public Work {
- public:
-  AddFromFile(const Napi::Object& owner, Statistics& statistics, size_t block, Descriptor file, uint64_t offset,
-              size_t length)
-      : Work(owner.Env()), statistics_(statistics), block_(block), file_(std::move(file)), offset_(offset), length_(length) {
-    keep(owner);
-  }
-
-  void Execute() override {
-    thread_local std::vector<uint8_t> buffer(kPieceBytes);
-    const size_t size = statistics_.type().size();
-    Statistics::Block block(statistics_, block_);
-    for (uint64_t done = 0; done < length_; done += kPieceBytes) {
-      const size_t piece = std::min<uint64_t>(kPieceBytes, length_ - done);
-      if (!read(buffer.data(), piece, offset_ + done)) return;
-      block.add(buffer.data(), piece / size);
-    }
-  }
-
- private:
-  /// Whole elements of every type; fits the second-level cache beside the tables.
-  static constexpr size_t kPieceBytes = 128 * 1024;
-
-  bool read(uint8_t* to, size_t length, uint64_t offset) {
-    for (size_t got = 0; got < length;) {
-      const ssize_t more = pread(file_.get(), to + got, length - got, static_cast<off_t>(offset + got));
-      if (more < 0 && errno == EINTR) continue;
-      if (more <= 0) {
-        fail(more < 0 ? errno : EIO, more < 0 ? std::string("pread: ") + strerror(errno) : "the file has become shorter");
-        return false;
-      }
-      got += static_cast<size_t>(more);
-    }
-    return true;
-  }
-
-  Statistics& statistics_;
-  const size_t block_;
-  const Descriptor file_;
-  const uint64_t offset_;
-  const size_t length_;
-};
-
-/// Statistics(dtype)
+/// Statistics(dtype, plain?)
 class NativeStatistics : public Napi::ObjectWrap<NativeStatistics> {
  public:
   static Napi::Function Define(Napi::Env env) {
     return DefineClass(env, "Statistics",
                        {InstanceMethod<&NativeStatistics::Add>("add"),
-                        InstanceMethod<&NativeStatistics::AddFromFile>("addFromFile"),
                         InstanceMethod<&NativeStatistics::Result>("result")});
   }
 
   explicit NativeStatistics(const Napi::CallbackInfo& info)
-      : Napi::ObjectWrap<NativeStatistics>(info), statistics_(type_argument(info[0])) {}
+      : Napi::ObjectWrap<NativeStatistics>(info), statistics_(type_argument(info[0]), kernels_argument(info[1])) {}
 
  private:
-  /// add(block, bytes): Promise
+  /// add(block, source): Promise
   Napi::Value Add(const Napi::CallbackInfo& info) {
     const auto block = static_cast<size_t>(whole_number(info[0]));
-    return (new AddBytes(Value(), statistics_, block, info[1].As<Napi::Uint8Array>()))->start();
-  }
-
-  /// addFromFile(block, fd, offset, length): Promise
-  Napi::Value AddFromFile(const Napi::CallbackInfo& info) {
-    const auto block = static_cast<size_t>(whole_number(info[0]));
-    const int own = fcntl(info[1].As<Napi::Number>().Int32Value(), F_DUPFD_CLOEXEC, 0);
-    if (own < 0) {
-      Napi::Error error = Napi::Error::New(info.Env(), std::string("dup: ") + strerror(errno));
-      error.Set("errno", Napi::Number::New(info.Env(), errno));
-      throw error;
-    }
-    const auto length = static_cast<size_t>(whole_number(info[3]));
-    return (new mlfs::AddFromFile(Value(), statistics_, block, Descriptor(own), whole_number(info[2]), length))->start();
+    return (new AddBlock(Value(), statistics_, block, info[1]))->start();
   }
 
   /// result(): { count, zeros, nans, infs, min, max, mean, std, sum, sumOfSquares, norm, histogram: Float64Array of (from, to, count) };

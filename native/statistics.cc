@@ -5,7 +5,11 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <optional>
 #include <utility>
+
+#include "code_counts.h"
+#include "run_sums.h"
 
 namespace mlfs {
 namespace {
@@ -21,96 +25,14 @@ constexpr double kCancelling = 0x1p-26;
 /// Integers up to here are exact as doubles.
 constexpr Int128 kExactInteger = Int128{1} << 53;
 
-template <typename T>
-struct Bits;
+/// A float's sign, exponent and two bits of its mantissa say its bucket; likewise a double's.
+constexpr int kFloatShift = 21;
+constexpr size_t kFloatCodes = size_t{1} << (32 - kFloatShift);
+constexpr int kDoubleShift = 50;
 
-template <>
-struct Bits<float> {
-  using Word = uint32_t;
-  static constexpr Word kMagnitude = 0x7fffffff;
-  static constexpr Word kInfinity = 0x7f800000;
-  static constexpr Word kSmallestNormal = 0x00800000;
-  /// Leaves sign, exponent and two bits of the mantissa.
-  static constexpr int kShift = 21;
-  static constexpr size_t kCounters = 2048;
-};
-
-template <>
-struct Bits<double> {
-  using Word = uint64_t;
-  static constexpr Word kMagnitude = 0x7fffffffffffffff;
-  static constexpr Word kInfinity = 0x7ff0000000000000;
-  static constexpr Word kSmallestNormal = 0x0010000000000000;
-  static constexpr int kShift = 50;
-  static constexpr size_t kCounters = 16384;
-};
-
-template <typename T>
-constexpr size_t kLanes = 32 / sizeof(T);
-
-/// The sums of one pass over a run, in lanes of a vector register.
-template <typename T>
-struct Lanes {
-  using Word = typename Bits<T>::Word;
-  double sum[kLanes<T>] = {};
-  double squares[kLanes<T>] = {};
-  T min[kLanes<T>];
-  T max[kLanes<T>];
-  Word zeros[kLanes<T>] = {};
-  /// Zeros and subnormal numbers.
-  Word below_normal[kLanes<T>] = {};
-  Word nans[kLanes<T>] = {};
-  Word infs[kLanes<T>] = {};
-};
-
-/// Elements that are not finite count as the pivot, which is one of the finite ones: they change neither the extremes nor the sums of
-/// distances from it. `count` is a multiple of the lanes.
-template <typename T>
-[[gnu::always_inline]] inline void pass(const T* values, size_t count, T pivot, Lanes<T>& lanes) {
-  using B = Bits<T>;
-  using Word = typename B::Word;
-  for (size_t i = 0; i < count; i += kLanes<T>) {
-    for (size_t lane = 0; lane < kLanes<T>; lane++) {
-      const T value = values[i + lane];
-      const Word magnitude = std::bit_cast<Word>(value) & B::kMagnitude;
-      const T finite = magnitude < B::kInfinity ? value : pivot;
-      const double distance = static_cast<double>(finite) - static_cast<double>(pivot);
-      lanes.sum[lane] += distance;
-      lanes.squares[lane] += distance * distance;
-      lanes.min[lane] = finite < lanes.min[lane] ? finite : lanes.min[lane];
-      lanes.max[lane] = finite > lanes.max[lane] ? finite : lanes.max[lane];
-      lanes.zeros[lane] += magnitude == 0 ? 1 : 0;
-      lanes.below_normal[lane] += magnitude < B::kSmallestNormal ? 1 : 0;
-      lanes.nans[lane] += magnitude > B::kInfinity ? 1 : 0;
-      lanes.infs[lane] += magnitude == B::kInfinity ? 1 : 0;
-    }
-  }
-}
-
-#if defined(__x86_64__)
-[[gnu::target("avx2,fma"), gnu::optimize("O3")]] void pass_avx2(const float* values, size_t count, float pivot,
-                                                                Lanes<float>& lanes) {
-  pass<float>(values, count, pivot, lanes);
-}
-[[gnu::target("avx2,fma"), gnu::optimize("O3")]] void pass_avx2(const double* values, size_t count, double pivot,
-                                                                Lanes<double>& lanes) {
-  pass<double>(values, count, pivot, lanes);
-}
-const bool kHasAvx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-#endif
-
-template <typename T>
-[[gnu::optimize("O3")]] void pass_plain(const T* values, size_t count, T pivot, Lanes<T>& lanes) {
-  pass<T>(values, count, pivot, lanes);
-}
-
-template <typename T>
-void best_pass(const T* values, size_t count, T pivot, Lanes<T>& lanes) {
-#if defined(__x86_64__)
-  if (kHasAvx2) return pass_avx2(values, count, pivot, lanes);
-#endif
-  pass_plain(values, count, pivot, lanes);
-}
+/// From so many 16-bit elements in a block on, counting codes takes less time than computing with each element. It has a price of its own: all codes
+/// are looked at in the end.
+constexpr size_t kCountedElements = size_t{1} << 19;
 
 template <typename T>
 T load(const uint8_t* at) {
@@ -119,7 +41,7 @@ T load(const uint8_t* at) {
   return value;
 }
 
-size_t bucket_of(double value) { return static_cast<size_t>(std::bit_cast<uint64_t>(value) >> Bits<double>::kShift); }
+size_t bucket_of(double value) { return static_cast<size_t>(std::bit_cast<uint64_t>(value) >> kDoubleShift); }
 
 }  // namespace
 
@@ -167,9 +89,16 @@ double Summary::norm() const { return static_cast<double>(std::sqrt(wide_sum_of_
 /// The counters that threads use in turn: the histogram of all blocks counted in it, and the summary of the present block.
 class Statistics::Tally {
  public:
-  explicit Tally(ElementType type) : type_(type) {}
+  Tally(ElementType type, Kernels kernels) : type_(type), kernels_(kernels) {}
+
+  /// `count` is that of the block, all of whose elements are counted in the same way, in whatever pieces they come.
+  void begin(size_t count) {
+    counts_codes_ = CodeCounts::fits(type_) && (type_.size() == 1 || count >= kCountedElements);
+    if (counts_codes_ && !codes_) codes_.emplace(type_.format);
+  }
 
   void add(const uint8_t* bytes, size_t count) {
+    if (counts_codes_) return codes_->add(bytes, count);
     for (size_t done = 0; done < count; done += kRun) {
       const size_t length = std::min(kRun, count - done);
       add_run(bytes + done * type_.size(), length);
@@ -178,21 +107,26 @@ class Statistics::Tally {
 
   const Histogram& histogram() const { return doubles_; }
 
-  /// Ends the block.
-  Summary take_summary() {
+  /// Ends the block. Counted codes are added to `totals`.
+  Summary end(std::vector<uint64_t>& totals) {
     if (has_floats_) take_floats();
+    has_floats_ = false;
+    if (counts_codes_) {
+      totals.resize(codes_->codes());
+      codes_->move_to(totals);
+    }
     return std::exchange(summary_, Summary{});
   }
 
  private:
   void take_floats() {
-    for (size_t code = 0; code < Bits<float>::kCounters; code++) {
+    for (size_t code = 0; code < kFloatCodes; code++) {
       uint64_t count = 0;
       for (auto& table : floats_) count += std::exchange(table[code], 0);
-      const uint32_t lower = static_cast<uint32_t>(code) << Bits<float>::kShift;
+      const uint32_t lower = static_cast<uint32_t>(code) << kFloatShift;
       // Zeros, subnormal numbers and non-finite elements are counted one by one.
-      const uint32_t magnitude = lower & Bits<float>::kMagnitude;
-      if (count == 0 || magnitude < Bits<float>::kSmallestNormal || magnitude >= Bits<float>::kInfinity) continue;
+      const uint32_t magnitude = lower & FloatBits<float>::kMagnitude;
+      if (count == 0 || magnitude < FloatBits<float>::kSmallestNormal || magnitude >= FloatBits<float>::kInfinity) continue;
       doubles_[bucket_of(std::bit_cast<float>(lower))] += count;
     }
   }
@@ -205,17 +139,11 @@ class Statistics::Tally {
       case Format::kFloat64:
         return add_values(reinterpret_cast<const double*>(bytes), count);
       case Format::kBfloat16:
-        return add_converted<uint16_t, float>(bytes, count, [](uint16_t code) {
-          return std::bit_cast<float>(static_cast<uint32_t>(code) << 16);
-        });
-      case Format::kFloat16:
-        return add_converted<uint16_t, float>(bytes, count, [](uint16_t code) { return half_to_float(code); });
-      case Format::kInt8:
-        return add_converted<int8_t, float>(bytes, count, [](int8_t value) { return static_cast<float>(value); });
-      case Format::kUint8:
-        return add_converted<uint8_t, float>(bytes, count, [](uint8_t value) { return static_cast<float>(value); });
-      case Format::kBool:
-        return add_converted<uint8_t, float>(bytes, count, [](uint8_t value) { return value == 0 ? 0.0F : 1.0F; });
+      case Format::kFloat16: {
+        float values[kRun];
+        (type_.format == Format::kFloat16 ? halves_to_floats : bfloats_to_floats)(bytes, count, values, kernels_);
+        return add_values(values, count);
+      }
       case Format::kInt16:
         return add_converted<int16_t, float>(bytes, count, [](int16_t value) { return static_cast<float>(value); });
       case Format::kUint16:
@@ -228,27 +156,14 @@ class Statistics::Tally {
         return add_integers<int64_t>(bytes, count);
       case Format::kUint64:
         return add_integers<uint64_t>(bytes, count);
-      case Format::kFloat8E8m0fnu:
-        return add_converted<uint8_t, double>(bytes, count, decode_e8m0);
-      default: {
-        const SmallFloat type = *small_float(type_.format);
-        float values[256];
-        for (uint32_t code = 0; code < 256; code++) values[code] = static_cast<float>(decode_small(type, code));
-        return add_converted<uint8_t, float>(bytes, count, [&values](uint8_t code) { return values[code]; });
-      }
+      default:
+        // The codes of one byte are counted.
+        return;
     }
   }
 
-  /// Exact, subnormal numbers included: the exponent is put right by a multiplication.
-  [[gnu::always_inline]] static inline float half_to_float(uint16_t code) {
-    const uint32_t magnitude = static_cast<uint32_t>(code & 0x7fff) << 13;
-    const float scaled = std::bit_cast<float>(magnitude) * 0x1p112F;
-    const uint32_t bits = (code & 0x7c00) == 0x7c00 ? magnitude | 0x7f800000 : std::bit_cast<uint32_t>(scaled);
-    return std::bit_cast<float>(bits | (static_cast<uint32_t>(code & 0x8000) << 16));
-  }
-
   template <typename From, typename To, typename Convert>
-  [[gnu::optimize("O3")]] void add_converted(const uint8_t* bytes, size_t count, Convert convert) {
+  void add_converted(const uint8_t* bytes, size_t count, Convert convert) {
     To values[kRun];
     for (size_t i = 0; i < count; i++) values[i] = convert(load<From>(bytes + i * sizeof(From)));
     add_values(values, count);
@@ -276,38 +191,15 @@ class Statistics::Tally {
     run.count = count;
     const T* first = std::find_if(values, values + count, [](T value) { return std::isfinite(value); });
     const T pivot = first == values + count ? T{0} : *first;
-    Lanes<T> lanes;
-    std::fill_n(lanes.min, kLanes<T>, pivot);
-    std::fill_n(lanes.max, kLanes<T>, pivot);
-    uint64_t below_normal = 0;
-    const size_t whole = count - count % kLanes<T>;
-    best_pass(values, whole, pivot, lanes);
-    if (whole < count) {
-      T rest[kLanes<T>];
-      std::fill_n(rest, kLanes<T>, pivot);
-      std::copy(values + whole, values + count, rest);
-      best_pass(rest, kLanes<T>, pivot, lanes);
-      const size_t filled = kLanes<T> - (count - whole);
-      if (pivot == 0) run.zeros -= filled;
-      if (std::abs(pivot) < std::numeric_limits<T>::min()) below_normal -= filled;
-    }
-    double sum = 0;
-    double squares = 0;
-    run.min = pivot;
-    run.max = pivot;
-    for (size_t lane = 0; lane < kLanes<T>; lane++) {
-      sum += lanes.sum[lane];
-      squares += lanes.squares[lane];
-      run.min = std::min<double>(run.min, lanes.min[lane]);
-      run.max = std::max<double>(run.max, lanes.max[lane]);
-      run.zeros += lanes.zeros[lane];
-      below_normal += lanes.below_normal[lane];
-      run.nans += lanes.nans[lane];
-      run.infs += lanes.infs[lane];
-    }
-    if (run.finite() > 0) moments(values, count, pivot, sum, squares, run);
+    const RunSums<T> sums = sum_run(values, count, pivot, kernels_);
+    run.min = sums.min;
+    run.max = sums.max;
+    run.zeros = sums.zeros;
+    run.nans = sums.nans;
+    run.infs = sums.infs;
+    if (run.finite() > 0) moments(values, count, pivot, sums.sum, sums.squares, run);
     summary_.join(run);
-    count_buckets(values, count, run.zeros, below_normal);
+    count_buckets(values, count, sums.zeros, sums.below_normal);
   }
 
   /// Mean and squares of a run, of the sums of distances from the pivot.
@@ -396,7 +288,7 @@ class Statistics::Tally {
   /// Two tables, so that equal neighbours do not wait for each other's count.
   void count_buckets(const float* values, size_t count, uint64_t zeros, uint64_t below_normal) {
     has_floats_ = true;
-    auto code = [values](size_t at) { return std::bit_cast<uint32_t>(values[at]) >> Bits<float>::kShift; };
+    auto code = [values](size_t at) { return std::bit_cast<uint32_t>(values[at]) >> kFloatShift; };
     size_t at = 0;
     for (; at + 4 <= count; at += 4) {
       floats_[0][code(at)]++;
@@ -407,8 +299,8 @@ class Statistics::Tally {
     for (; at < count; at++) floats_[0][code(at)]++;
     if (below_normal == zeros) return;
     for (at = 0; at < count; at++) {
-      const uint32_t magnitude = std::bit_cast<uint32_t>(values[at]) & Bits<float>::kMagnitude;
-      if (magnitude != 0 && magnitude < Bits<float>::kSmallestNormal) doubles_[bucket_of(values[at])]++;
+      const uint32_t magnitude = std::bit_cast<uint32_t>(values[at]) & FloatBits<float>::kMagnitude;
+      if (magnitude != 0 && magnitude < FloatBits<float>::kSmallestNormal) doubles_[bucket_of(values[at])]++;
     }
   }
 
@@ -422,29 +314,33 @@ class Statistics::Tally {
   }
 
   const ElementType type_;
+  const Kernels kernels_;
   Summary summary_;
+  bool counts_codes_ = false;
+  std::optional<CodeCounts> codes_;
   bool has_floats_ = false;
-  std::array<std::array<uint32_t, Bits<float>::kCounters>, 2> floats_ = {};
+  std::array<std::array<uint32_t, kFloatCodes>, 2> floats_ = {};
   Histogram doubles_ = {};
 };
 
-Statistics::Statistics(ElementType type) : type_(type) {}
+Statistics::Statistics(ElementType type, Kernels kernels) : type_(type), kernels_(kernels) {}
 Statistics::~Statistics() = default;
 
-Statistics::Block::Block(Statistics& all, size_t number) : all_(all), number_(number) {
+Statistics::Block::Block(Statistics& all, size_t number, size_t count) : all_(all), number_(number) {
   std::unique_lock lock(all.mutex_);
   if (all.tallies_.empty()) {
     lock.unlock();
-    tally_ = std::make_unique<Tally>(all.type_);
+    tally_ = std::make_unique<Tally>(all.type_, all.kernels_);
   } else {
     tally_ = std::move(all.tallies_.back());
     all.tallies_.pop_back();
   }
+  tally_->begin(count);
 }
 
 Statistics::Block::~Block() {
-  const Summary summary = tally_->take_summary();
   std::lock_guard lock(all_.mutex_);
+  const Summary summary = tally_->end(all_.codes_);
   if (all_.blocks_.size() <= number_) all_.blocks_.resize(number_ + 1);
   all_.blocks_[number_] = summary;
   all_.tallies_.push_back(std::move(tally_));
@@ -456,7 +352,42 @@ Summary Statistics::summary() const {
   std::lock_guard lock(mutex_);
   Summary all;
   for (const Summary& block : blocks_) all.join(block);
+  all.join(summary_of_codes());
   return all;
+}
+
+Summary Statistics::summary_of_codes() const {
+  struct Counted {
+    double value;
+    uint64_t count;
+  };
+  Summary summary;
+  std::vector<Counted> finite;
+  long double sum = 0;
+  for (size_t code = 0; code < codes_.size(); code++) {
+    const uint64_t count = codes_[code];
+    if (count == 0) continue;
+    const double value = value_of_code(type_.format, static_cast<uint32_t>(code));
+    summary.count += count;
+    if (std::isnan(value)) {
+      summary.nans += count;
+    } else if (std::isinf(value)) {
+      summary.infs += count;
+    } else {
+      if (value == 0) summary.zeros += count;
+      if (finite.empty() || value < summary.min) summary.min = value;
+      if (finite.empty() || value > summary.max) summary.max = value;
+      sum += static_cast<long double>(value) * static_cast<long double>(count);
+      finite.push_back({value, count});
+    }
+  }
+  if (finite.empty()) return summary;
+  summary.mean = sum / static_cast<long double>(summary.finite());
+  for (const auto& [value, count] : finite) {
+    const long double distance = value - summary.mean;
+    summary.squares += distance * distance * static_cast<long double>(count);
+  }
+  return summary;
 }
 
 std::vector<Bucket> Statistics::histogram() const {
@@ -466,12 +397,17 @@ std::vector<Bucket> Statistics::histogram() const {
   for (const auto& tally : tallies_) {
     for (size_t code = 0; code < counts.size(); code++) counts[code] += tally->histogram()[code];
   }
+  for (size_t code = 0; code < codes_.size(); code++) {
+    if (codes_[code] == 0) continue;
+    const double value = value_of_code(type_.format, static_cast<uint32_t>(code));
+    if (value != 0) counts[bucket_of(value)] += codes_[code];
+  }
   std::vector<Bucket> buckets;
   constexpr size_t kSign = kBuckets / 2;
-  const size_t infinity = static_cast<size_t>(Bits<double>::kInfinity >> Bits<double>::kShift);
+  const size_t infinity = static_cast<size_t>(FloatBits<double>::kInfinity >> kDoubleShift);
   auto edge = [&](size_t code) {
     if (code >= infinity) return std::numeric_limits<double>::max();
-    return std::bit_cast<double>(static_cast<uint64_t>(code) << Bits<double>::kShift);
+    return std::bit_cast<double>(static_cast<uint64_t>(code) << kDoubleShift);
   };
   for (size_t code = infinity; code-- > 0;) {
     if (uint64_t count = counts[kSign + code]) buckets.push_back({-edge(code + 1), -edge(code), count});

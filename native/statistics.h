@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "elements.h"
+#include "kernels.h"
 
 namespace mlfs {
 
@@ -65,8 +66,8 @@ class Statistics {
   /// One block while one thread works on it. Its destructor adds it to the result.
   class Block {
    public:
-    /// `number` is its place in the tensor's order.
-    Block(Statistics& all, size_t number);
+    /// `number` is its place in the tensor's order, `count` the number of elements that are to be added.
+    Block(Statistics& all, size_t number, size_t count);
     ~Block();
     Block(const Block&) = delete;
     Block& operator=(const Block&) = delete;
@@ -80,7 +81,7 @@ class Statistics {
     std::unique_ptr<Tally> tally_;
   };
 
-  explicit Statistics(ElementType type);
+  explicit Statistics(ElementType type, Kernels kernels = Kernels::kBest);
   ~Statistics();
 
   ElementType type() const { return type_; }
@@ -95,9 +96,15 @@ class Statistics {
   static constexpr size_t kBuckets = size_t{1} << 14;
   using Histogram = std::array<uint64_t, kBuckets>;
 
+  /// Of the elements whose codes were counted.
+  Summary summary_of_codes() const;
+
   const ElementType type_;
+  const Kernels kernels_;
   mutable std::mutex mutex_;
   std::vector<Summary> blocks_;
+  /// How often each code was counted, for a type of at most 16 bits.
+  std::vector<uint64_t> codes_;
   /// Unused tallies. There are as many as there were concurrent blocks.
   std::vector<std::unique_ptr<Tally>> tallies_;
 };

@@ -17,6 +17,7 @@ const ENTRIES = [
   'index', // `import 'mlfs'`
   'cli/main', // `mlfs`
   'cli/mount-process',
+  'storage/digest-worker',
   'tree/ir/graph-worker',
   'throughput/reading-process',
   // The examples write checkpoints with these two.
@@ -52,6 +53,7 @@ const COMMAND = 'src/cli/main.ts';
 const SMALL = new Set([
   'src/cli/program.ts',
   'src/cli/server-child.ts',
+  'src/storage/digest-worker.ts',
   'src/tree/ir/graph-worker.ts',
   'src/throughput/reading-process.ts',
 ]);

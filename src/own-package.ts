@@ -25,3 +25,11 @@ export function ownProgram(name: string): string {
     ? join(PACKAGE_FOLDER, 'src', `${name}.ts`)
     : join(PACKAGE_FOLDER, 'dist', `${name}.js`);
 }
+
+/**
+ * The same for a program that runs in a thread. The loader that reads TypeScript is not there in threads, so code that runs from `src/` takes what tsc
+ * made of it.
+ */
+export function ownThread(name: string): string {
+  return SELF.endsWith('.ts') ? join(PACKAGE_FOLDER, 'build/modules', `${name}.js`) : ownProgram(name);
+}

@@ -65,20 +65,18 @@ async function checkGradients(target: TensorTarget, problems: Problem[]): Promis
 }
 
 async function checkFinite(target: TensorTarget, problems: Problem[]): Promise<number> {
-  const [{ computeStatistics, hasStatistics }, { progressBar }] = await Promise.all([
+  const [{ hasStatistics }, { findNonFinite }, { progressBar }] = await Promise.all([
     import('../numbers/statistics.ts'),
+    import('../numbers/non-finite.ts'),
     import('./progress-bar.ts'),
   ]);
   const tensors = target.tensors.filter(({ dtype }) => isFloating(dtype) && hasStatistics(dtype));
   const total = tensors.reduce((sum, { content }) => sum + content.size, 0);
   const bar = await progressBar('checking');
-  let done = 0;
   try {
-    for (const { path, dtype, content } of tensors) {
-      const { nans, infs } = await computeStatistics(content, dtype);
-      if (nans + infs > 0) problems.push({ path, problem: `has ${nans} NaN and ${infs} infinite elements` });
-      done += content.size;
-      bar.update({ done, total });
+    const found = await findNonFinite(tensors, (done) => bar.update({ done, total }));
+    for (const { path, nans, infs } of found) {
+      problems.push({ path, problem: `has ${nans} NaN and ${infs} infinite elements` });
     }
   } finally {
     bar.stop();

@@ -1,10 +1,8 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
-import { DTYPES, type DType } from '../checkpoint/tensor.ts';
-import { MlfsError, messageOf } from '../errors.ts';
+import type { DType } from '../checkpoint/tensor.ts';
+import { MlfsError } from '../errors.ts';
 import type { FixedContent } from '../storage/content.ts';
-import { extentLength } from '../storage/extent.ts';
 import { loadNative, type NativeStatistics } from '../storage/native.ts';
-import { readContent } from '../storage/read-extents.ts';
+import { blockError, blockSource, type ElementBlock, elementBlocks, forEachBlock } from './element-blocks.ts';
 
 /**
  * Statistics of the elements of a tensor. NaN and infinities are counted and excluded from everything else. A complex number counts as its absolute
@@ -42,13 +40,6 @@ export interface HistogramBucket {
   readonly count: number;
 }
 
-/** Large enough that the cost of a thread switch is negligible, small enough that other work does not wait long for a thread. */
-const BLOCK_BYTES = 4 * 1024 * 1024;
-/** One per expected processor; the rest of the thread pool stays free for other work. */
-const BLOCKS_AT_ONCE = 2;
-/** Blocks between two turns of the event loop. */
-const BLOCKS_A_TURN = 4;
-
 /** Whether the elements of a dtype are numbers and the addon is there to read them. */
 export function hasStatistics(dtype: DType): boolean {
   return loadNative()?.isNumber(dtype) ?? false;
@@ -68,64 +59,16 @@ export async function computeStatistics(
     throw new MlfsError('ERR_MLFS_TENSOR', `elements of ${dtype} have no statistics here`);
   }
   const statistics = new native.Statistics(dtype);
-  const blocks = blocksOf(content, dtype);
-  let turn = 0;
-  const worker = async () => {
-    for (const block of blocks) {
-      signal?.throwIfAborted();
-      await addBlock(statistics, content, block);
-      if (++turn % BLOCKS_A_TURN === 0) await nextTurn();
+  const add = async (block: ElementBlock) => {
+    const source = await blockSource(content, block);
+    try {
+      await statistics.add(block.index, source);
+    } catch (cause) {
+      throw blockError(content, source, cause);
     }
   };
-  await Promise.all(Array.from({ length: BLOCKS_AT_ONCE }, worker));
+  await forEachBlock(elementBlocks(content.size, dtype), add, signal);
   return statisticsFrom(statistics.result());
-}
-
-interface Block {
-  readonly index: number;
-  /** In the content. */
-  readonly offset: number;
-  readonly length: number;
-}
-
-/** Cuts the content into blocks of whole elements. */
-function* blocksOf({ size }: FixedContent, dtype: DType): Generator<Block> {
-  const length = BLOCK_BYTES - (BLOCK_BYTES % DTYPES[dtype]);
-  for (let index = 0, offset = 0; offset < size; index++, offset += length) {
-    yield { index, offset, length: Math.min(length, size - offset) };
-  }
-}
-
-/** A thread reads an unchanged run of the file by itself; any other block is assembled in memory first. */
-async function addBlock(statistics: NativeStatistics, content: FixedContent, block: Block): Promise<void> {
-  const { index, offset, length } = block;
-  const run = fileRun(content, block);
-  if (run === undefined) return statistics.add(index, await readContent(content, offset, length));
-  try {
-    await statistics.addFromFile(index, run.fd, run.offset, length);
-  } catch (cause) {
-    const reason = messageOf(cause);
-    throw new MlfsError(
-      'ERR_MLFS_IO',
-      `${run.path}: bytes ${run.offset} to ${run.offset + length}: ${reason}`,
-      {
-        path: run.path,
-        cause,
-      },
-    );
-  }
-}
-
-/** The place of a block in the checkpoint file; undefined unless it is a single run without edits. */
-function fileRun(content: FixedContent, { offset, length }: Block) {
-  if (content.kind !== 'extents' || content.extents.length !== 1) return undefined;
-  const [extent] = content.extents;
-  if (extent?.kind !== 'image' || offset + length > extentLength(extent)) return undefined;
-  const { image } = extent;
-  const start = extent.offset + offset;
-  const { fd } = image.base;
-  if (fd === undefined || image.overlay.touches(start, start + length)) return undefined;
-  return { fd, offset: start, path: image.path };
 }
 
 function statisticsFrom(found: ReturnType<NativeStatistics['result']>): Statistics {

@@ -2,6 +2,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { messageOf } from '../errors.ts';
 import { PACKAGE_FOLDER } from '../own-package.ts';
+import type { FileRun } from './file-run.ts';
 
 /**
  * The addon in native/, typed: everything that moves bulk bytes without JavaScript. Where it was not built, `loadNative` returns undefined,
@@ -71,7 +72,7 @@ export interface NativeAddon {
     runs: Float64Array,
     groups: Float64Array,
   ): Promise<Uint32Array>;
-  /** Whether the elements of a dtype are numbers, which the three functions below require. */
+  /** Whether the elements of a dtype are numbers, which the functions below require. */
   isNumber(dtype: string): boolean;
   /**
    * Formats elements as text, `columns` a line. With `outer` (the sizes of the dimensions before the last two) each slice of `rows` lines
@@ -123,7 +124,21 @@ export interface NativeAddon {
     copies: Float64Array,
     begins: Float64Array,
   ): Promise<number>;
-  readonly Statistics: new (dtype: string) => NativeStatistics;
+  /** `plain`: use no instructions that only some processors have. For tests. */
+  readonly Statistics: new (
+    dtype: string,
+    plain?: boolean,
+  ) => NativeStatistics;
+  /** The same for two tensors. */
+  readonly Distance: new (
+    dtype: string,
+    plain?: boolean,
+  ) => NativeDistance;
+  /**
+   * Counts the NaN and infinities of several blocks: two numbers for each. One call for many small tensors costs one change of threads. A rejection
+   * has the `index` of the block that it concerns.
+   */
+  findNonFinite(dtypes: readonly string[], sources: readonly NativeSource[]): Promise<Float64Array>;
   readonly Session: new (device: number, options: NativeSessionOptions) => NativeSession;
 }
 
@@ -147,11 +162,15 @@ export interface NativeSessionOptions {
   readonly compare?: boolean;
 }
 
+/**
+ * The bytes of a block: in memory, where they must not change meanwhile, or a run of a file. Work on a run rejects with an Error with `errno`, or
+ * without one if the file ends before the run.
+ */
+export type NativeSource = Uint8Array | FileRun;
+
 /** Statistics of one tensor, block by block; `block` is its number in the tensor's order. Blocks are whole elements. */
 export interface NativeStatistics {
-  add(block: number, bytes: Uint8Array): Promise<void>;
-  /** The same for a run of a file. Rejects with an Error with `errno`. */
-  addFromFile(block: number, fd: number, offsetBytes: number, lengthBytes: number): Promise<void>;
+  add(block: number, source: NativeSource): Promise<void>;
   result(): {
     readonly count: number;
     readonly zeros: number;
@@ -167,6 +186,27 @@ export interface NativeStatistics {
     readonly norm: number;
     /** Triples of from, to and count. */
     readonly histogram: Float64Array;
+  };
+}
+
+/** The distance of two tensors, block by block, as in NativeStatistics. */
+export interface NativeDistance {
+  /** Adds a block of both. A rejection has `second`: whether it concerns `b`. */
+  add(block: number, a: NativeSource, b: NativeSource): Promise<void>;
+  /** `elementsTotal`: the number that the mean is of. */
+  result(elementsTotal: number): {
+    readonly elements: number;
+    readonly bytes: number;
+    readonly becameNonFinite: number;
+    readonly becameFinite: number;
+    readonly stayedNonFinite: number;
+    readonly beyondDouble: number;
+    /** Elements that differ and have a distance; without any, `max`, `mean` and `relative` mean nothing. */
+    readonly measured: number;
+    /** A bigint for 64-bit integers. */
+    readonly max: number | bigint;
+    readonly mean: number;
+    readonly relative: number | null;
   };
 }
 

@@ -1,11 +1,13 @@
 /**
  * How two checkpoints differ, tensor by tensor: which tensors only one of them has, which have another dtype or shape, and for tensors whose
- * numbers differ: how many elements, and by how much. Tensors are matched by their path in the mount. Both are read block by block.
+ * numbers differ: how many elements, and by how much. Tensors are matched by their path in the mount. Both are read block by block, in native threads.
  */
 import { numbersPerElement } from '../checkpoint/dtypes.ts';
 import { type DType, numel } from '../checkpoint/tensor.ts';
-import { type Distance, DistanceSums } from '../numbers/distance.ts';
-import { blocksOf, type TargetTensor, type TensorTarget } from './tensor-target.ts';
+import { compareContents } from '../numbers/compare.ts';
+import type { Distance } from '../numbers/distance.ts';
+import { ofTensor } from '../numbers/element-blocks.ts';
+import type { TargetTensor, TensorTarget } from './tensor-target.ts';
 
 export type TensorDifference =
   | { readonly kind: 'added' | 'removed'; readonly path: string; readonly bytes: number }
@@ -27,13 +29,12 @@ export interface DifferenceProgress {
   readonly total: number;
 }
 
-const BLOCK_BYTES = 1024 * 1024;
-
-/** In the order of `before`; tensors that only `after` has come last. */
+/** In the order of `before`; tensors that only `after` has come last. Throws any error of reading, with the tensor's name, and the signal's reason. */
 export async function* differences(
   before: Pick<TensorTarget, 'tensors'>,
   after: Pick<TensorTarget, 'tensors'>,
   onProgress: (progress: DifferenceProgress) => void = () => undefined,
+  signal?: AbortSignal,
 ): AsyncGenerator<TensorDifference> {
   const others = new Map(after.tensors.map((tensor) => [tensor.path, tensor]));
   const total = before.tensors.reduce((sum, { content }) => sum + content.size, 0);
@@ -45,7 +46,12 @@ export async function* differences(
     if (other === undefined) yield { kind: 'removed', path, bytes: content.size };
     else if (!isAlike(tensor, other)) yield { kind: 'reshaped', path, before: of(tensor), after: of(other) };
     else {
-      const distance = await distanceOf(tensor, other);
+      const elements = numel(tensor) * numbersPerElement(tensor.dtype);
+      const distance = await compareContents(content, other.content, tensor.dtype, elements, signal).catch(
+        (cause) => {
+          throw ofTensor(path, cause);
+        },
+      );
       if (distance !== undefined) yield { kind: 'changed', path, ...distance };
     }
     done += content.size;
@@ -64,15 +70,4 @@ function isAlike(one: TargetTensor, other: TargetTensor): boolean {
     one.shape.join() === other.shape.join() &&
     one.content.size === other.content.size
   );
-}
-
-/** Undefined when all bytes are equal. */
-async function distanceOf(a: TargetTensor, b: TargetTensor): Promise<Distance | undefined> {
-  const sums = new DistanceSums(a.dtype);
-  const others = blocksOf(b.content, BLOCK_BYTES);
-  for await (const block of blocksOf(a.content, BLOCK_BYTES)) {
-    const other = (await others.next()).value as Uint8Array;
-    sums.add(block, other);
-  }
-  return sums.distance(a.content.size, numel(a) * numbersPerElement(a.dtype));
 }

@@ -4,7 +4,11 @@
  */
 import { createHash } from 'node:crypto';
 import { MlfsError } from '../errors.ts';
-import { blocksOf, type TensorTarget } from './tensor-target.ts';
+import { ofTensor } from '../numbers/element-blocks.ts';
+import { contentRun } from '../storage/content-run.ts';
+import { type DigestOptions, digestRuns, WORTH_THREADS_BYTES } from '../storage/digests.ts';
+import { inParallel } from '../storage/in-parallel.ts';
+import { blocksOf, type TargetTensor, type TensorTarget } from './tensor-target.ts';
 
 /** One tensor's hash, 64 hexadecimal digits. */
 export interface SealedTensor {
@@ -21,28 +25,57 @@ const BLOCK_BYTES = 4 * 1024 * 1024;
 /** While one tensor is hashed, the next is read. */
 const AT_ONCE = 2;
 
-/** In the order of the target's tensors. Throws what reading throws. */
+/**
+ * In the order of the target's tensors. Throws what reading throws, with the tensor's name, and the signal's reason. Runs of a file are hashed in threads.
+ */
 export async function seal(
   { tensors }: Pick<TensorTarget, 'tensors'>,
   onProgress: (progress: HashProgress) => void = () => undefined,
+  signal?: AbortSignal,
 ): Promise<SealedTensor[]> {
   const total = tensors.reduce((sum, { content }) => sum + content.size, 0);
-  const sealed = new Array<SealedTensor>(tensors.length);
   let done = 0;
-  const entries = tensors.entries();
-  const hashAll = async () => {
-    for (const [index, { path, content }] of entries) {
-      const hash = createHash('sha256');
-      for await (const block of blocksOf(content, BLOCK_BYTES)) {
-        hash.update(block);
-        done += block.byteLength;
-        onProgress({ done, total });
-      }
-      sealed[index] = { path, sha256: hash.digest('hex') };
-    }
+  const onBytes = (bytes: number) => {
+    done += bytes;
+    onProgress({ done, total });
   };
-  await Promise.all(Array.from({ length: AT_ONCE }, hashAll));
-  return sealed;
+  const hashes = await hashRuns(tensors, { onBytes, ...(signal === undefined ? {} : { signal }) });
+  const rest = [...tensors.entries()].filter(([index]) => hashes[index] === undefined);
+  await inParallel(rest, AT_ONCE, async ([index, { path, content }]) => {
+    const hash = createHash('sha256');
+    try {
+      for await (const block of blocksOf(content, BLOCK_BYTES)) {
+        signal?.throwIfAborted();
+        hash.update(block);
+        onBytes(block.byteLength);
+      }
+    } catch (cause) {
+      throw ofTensor(path, cause);
+    }
+    hashes[index] = hash.digest('hex');
+  });
+  return tensors.map(({ path }, index) => ({ path, sha256: hashes[index] as string }));
+}
+
+/** The hashes of the tensors that are runs of a file, if these are large enough to be worth threads. */
+async function hashRuns(
+  tensors: readonly TargetTensor[],
+  options: DigestOptions,
+): Promise<(string | undefined)[]> {
+  const hashes = new Array<string | undefined>(tensors.length);
+  const runs = tensors.flatMap(({ content }, index) => {
+    const run = contentRun(content, 0, content.size);
+    return run === undefined ? [] : [{ index, run }];
+  });
+  const bytes = runs.reduce((sum, { run }) => sum + run.length, 0);
+  if (bytes < WORTH_THREADS_BYTES) return hashes;
+  const found = await digestRuns(
+    'sha256',
+    runs.map(({ run }) => run),
+    options,
+  );
+  for (const [at, { index }] of runs.entries()) hashes[index] = found[at];
+  return hashes;
 }
 
 export function formatSeal(sealed: readonly SealedTensor[]): string {

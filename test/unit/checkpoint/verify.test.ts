@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { open, writeFile } from 'node:fs/promises';
+import { open, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import type { Checkpoint } from '../../../src/checkpoint/checkpoint.ts';
@@ -129,6 +129,30 @@ test('a good checkpoint is good, and progress runs over every byte of it', async
     report.bytes,
     checkpoint.entries.reduce((sum, { size }) => sum + size, 0),
   );
+});
+
+test('a large file, which threads read, is good, then bad, then cut off', async (t) => {
+  const path = await torchFile(t, 34 * 2 ** 20);
+  const checkpoint = await archiveCheckpoint(t, path);
+  let done = 0;
+  const good = await verifyCheckpoint(checkpoint, { onProgress: (progress) => (done = progress.done) });
+  assert.deepEqual([good.ok, done], [true, good.bytes]);
+  assert.ok(good.entries.every(({ actual, expected }) => actual === expected));
+  const offset = checkpoint.entries.find(({ name }) => name.endsWith('data/0'))?.offset ?? 0;
+  await overwrite(path, offset + 30_000_000, Buffer.from('changed'));
+  const problems = async () => {
+    const { entries } = await verifyCheckpoint(checkpoint);
+    return entries
+      .filter(({ problem }) => problem !== undefined)
+      .map(({ entry, problem }) => [entry, problem]);
+  };
+  const [[entry, problem] = []] = await problems();
+  assert.equal(entry, 'model/data/0');
+  assert.match(problem ?? '', /CRC-32 is 0x[0-9a-f]{8}, the archive says/);
+  await truncate(path, 20_000_000);
+  const cut = new Map((await problems()) as [string, string][]);
+  assert.match(cut.get('model/data/0') ?? '', /the file ended at byte 20000000/);
+  assert.equal(cut.has('model/data.pkl'), false);
 });
 
 test('one flipped bit is found, with the storage and the tensors it belongs to', async (t) => {

@@ -67,9 +67,12 @@ for (const dtype of DTYPE_NAMES) {
 }
 
 test('statistics of the addon have the values of the table', async () => {
-  for (const dtype of DTYPE_NAMES.filter(isWholeNumber)) {
+  const each = DTYPE_NAMES.filter(isWholeNumber).flatMap((dtype) =>
+    [true, false].map((plain) => ({ dtype, plain })),
+  );
+  for (const { dtype, plain } of each) {
     const bytes = probes(dtype);
-    const statistics = new native.Statistics(dtype);
+    const statistics = new native.Statistics(dtype, plain);
     await statistics.add(0, bytes);
     const found = statistics.result();
     const parts = Array.from(decoderOf(dtype)?.(bytes) ?? []);

@@ -4,6 +4,7 @@ import { randomFillSync } from 'node:crypto';
 import { test } from 'node:test';
 import { encodeElement } from '../../../src/checkpoint/element-encoding.ts';
 import { DTYPES, type DType } from '../../../src/checkpoint/tensor.ts';
+import { MlfsError } from '../../../src/errors.ts';
 import { decoderOf } from '../../../src/numbers/decode.ts';
 import { differences, type TensorDifference } from '../../../src/targets/difference.ts';
 import type { TargetTensor } from '../../../src/targets/tensor-target.ts';
@@ -67,6 +68,19 @@ test('elements that are no numbers are counted', async () => {
     [one.elements, one.elementsTotal, one.bytes, one.maxDistance, one.relative],
     [1, 4, 1, null, null],
   );
+});
+
+test('an error of reading names the tensor', async () => {
+  const broken = {
+    kind: 'rendered',
+    size: 8,
+    read: () => Promise.reject(new MlfsError('ERR_MLFS_IO', 'x.pt: gone')),
+  } as const;
+  const tensors = [{ path: 'model/w.bin', dtype: 'float32', shape: [2], content: broken } as const];
+  await assert.rejects(found([tensor('model/w.bin', 'float32', [2], floats(1, 2))], [...tensors]), {
+    code: 'ERR_MLFS_IO',
+    message: 'model/w.bin: x.pt: gone',
+  });
 });
 
 test('numbers that share a byte are elements each', async () => {

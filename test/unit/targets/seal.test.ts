@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
+import { createHash, randomFillSync } from 'node:crypto';
+import { truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { compareSeals, formatSeal, parseSeal, type SealedTensor } from '../../../src/targets/seal.ts';
+import { FileSource } from '../../../src/storage/file-source.ts';
+import { Image } from '../../../src/storage/image.ts';
+import { compareSeals, formatSeal, parseSeal, type SealedTensor, seal } from '../../../src/targets/seal.ts';
+import type { TargetTensor } from '../../../src/targets/tensor-target.ts';
 import { requires } from '../../support/requires.ts';
 import { output } from '../../support/run.ts';
 import { temporaryDirectory } from '../../support/tmp.ts';
@@ -54,5 +58,52 @@ test('what changed, what is missing and what is new are told apart', () => {
     missing: ['c'],
     added: ['d'],
     intact: 1,
+  });
+});
+
+/** Two large tensors, which are hashed in threads, and one that is no run of the file. */
+async function largeTensors(t: Parameters<typeof temporaryDirectory>[0]) {
+  const path = join(await temporaryDirectory(t), 'model.bin');
+  const bytes = randomFillSync(Buffer.alloc(40 * 2 ** 20));
+  await writeFile(path, bytes);
+  const base = await FileSource.open(path);
+  t.after(() => base.close());
+  const image = new Image(base);
+  const half = bytes.length / 2;
+  const tensors = [0, half].map((offset): TargetTensor => {
+    const content = {
+      kind: 'extents',
+      size: half,
+      extents: [{ kind: 'image', image, offset, length: half }],
+    } as const;
+    return { path: `model/${offset}.bin`, dtype: 'uint8', shape: [half], content };
+  });
+  const content = { kind: 'rendered', size: 3, read: async () => Buffer.from('abc') } as const;
+  tensors.splice(1, 0, { path: 'model/abc.bin', dtype: 'uint8', shape: [3], content });
+  return { path, tensors, parts: [bytes.subarray(0, half), Buffer.from('abc'), bytes.subarray(half)] };
+}
+
+test('tensors that are hashed in threads and others have the same seal as ever', async (t) => {
+  const { tensors, parts } = await largeTensors(t);
+  const progress: number[] = [];
+  const sealed = await seal({ tensors }, ({ done }) => progress.push(done));
+  assert.deepEqual(
+    sealed,
+    tensors.map(({ path }, index) => ({
+      path,
+      sha256: createHash('sha256')
+        .update(parts[index] as Buffer)
+        .digest('hex'),
+    })),
+  );
+  assert.equal(progress.at(-1), 40 * 2 ** 20 + 3);
+});
+
+test('a file that was truncated before it was sealed is an error that names the tensor', async (t) => {
+  const { path, tensors } = await largeTensors(t);
+  await truncate(path, 30 * 2 ** 20);
+  await assert.rejects(seal({ tensors }), {
+    code: 'ERR_MLFS_TRUNCATED',
+    message: /^model\/20971520\.bin: .*model\.bin/,
   });
 });
