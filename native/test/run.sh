@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 build=test/build
 mkdir -p "$build"
-sources=(answer_comparison.cc attribute_reply.cc crc32c.cc device.cc directory_listing.cc directory_reply.cc element_text.cc elements.cc epochs.cc file_layout.cc file_place.cc file_times.cc inode_table.cc loop_device.cc name_hash.cc near_server.cc notifier.cc overlay.cc page_cache.cc passthrough.cc permission.cc read_reply.cc session.cc statistics.cc tree_requests.cc view_mount.cc view_opens.cc)
+sources=(answer_comparison.cc attribute_reply.cc byte_differences.cc crc32.cc crc32c.cc device.cc directory_listing.cc directory_reply.cc element_text.cc elements.cc epochs.cc file_layout.cc file_place.cc file_times.cc inode_table.cc journal_record.cc loop_device.cc name_hash.cc near_server.cc notifier.cc overlay.cc page_cache.cc passthrough.cc permission.cc read_reply.cc session.cc statistics.cc tree_requests.cc view_mount.cc view_opens.cc write_lane.cc)
 flags=(-std=c++20 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Wall -Wextra -Werror -g -pthread)
 
 compile() { # variant, compiler flags
@@ -22,6 +22,7 @@ compile() { # variant, compiler flags
   g++ "${flags[@]}" "$@" test/unit_test.cc "${objects[@]}" -o "$build/unit_test.$variant"
   g++ "${flags[@]}" "$@" test/numbers_test.cc "${objects[@]}" -o "$build/numbers_test.$variant"
   g++ "${flags[@]}" "$@" test/view_opens_test.cc "${objects[@]}" -o "$build/view_opens_test.$variant"
+  g++ "${flags[@]}" "$@" test/write_lane_test.cc "${objects[@]}" -o "$build/write_lane_test.$variant"
   g++ "${flags[@]}" "$@" test/tree_test.cc "${objects[@]}" -o "$build/tree_test.$variant"
   g++ "${flags[@]}" "$@" test/one_file_server.cc "${objects[@]}" -o "$build/one_file_server.$variant"
   if [[ $variant == asan ]]; then
@@ -49,6 +50,7 @@ for variant in plain asan tsan; do
   "$build/numbers_test.$variant"
   "$build/view_opens_test.$variant"
   "$build/tree_test.$variant"
+  "$build/write_lane_test.$variant"
   passed=$((passed + 1))
   if [[ $(id -u) -eq 0 && -r /dev/fuse ]]; then
     echo "native server ($variant)"
