@@ -7,16 +7,18 @@
  */
 
 import type { FileInode, PlainFiles } from '../inode.ts';
+import type { Extent } from '../storage/extent.ts';
 import type { Image, ImageChange, ImageUpdate } from '../storage/image.ts';
 import { readExtents } from '../storage/read-extents.ts';
 import type { AttributeChanges } from './attribute-changes.ts';
-import type { Invalidation } from './filesystem.ts';
+import type { Invalidation, WritesInPlace } from './filesystem.ts';
 import { type Invalidations, NOTHING, type Sent } from './invalidation.ts';
 import { OverlappingInodes } from './overlapping-inodes.ts';
 
 /** The inode through which an image is being changed. */
 interface Cause {
   readonly inode: FileInode;
+  readonly nodeid: number;
   /** The kernel has put the bytes into its own pages of the inode. */
   readonly pagesAreCurrent: boolean;
   invalidations: readonly Invalidation[];
@@ -33,7 +35,12 @@ export interface CoherenceOptions {
   readonly takeNews: () => void;
   /** Whether the kernel refers to an inode. */
   readonly isReferenced: (nodeid: number) => boolean;
+  /** An inode was remembered. */
+  readonly onRemembered: () => void;
 }
+
+/** Beyond this many other files over the same bytes, looking at each costs more than a write that JavaScript answers. */
+const MOST_OTHERS = 64;
 
 export class Coherence {
   readonly #options: CoherenceOptions;
@@ -45,6 +52,8 @@ export class Coherence {
   readonly #causes = new Map<Image, Cause>();
   /** The latest change without an inode: a discard. */
   #latest: Sent = NOTHING;
+  /** The latest writes of the data plane. */
+  #latestNative: Sent = NOTHING;
 
   constructor(options: CoherenceOptions) {
     this.#options = options;
@@ -56,6 +65,7 @@ export class Coherence {
   remember(inode: FileInode): void {
     if (this.#index.has(inode.nodeid) || this.#options.plainFiles()?.has(inode.nodeid) === true) return;
     this.#index.add(inode);
+    this.#options.onRemembered();
     for (const image of this.#index.images) this.#follow(image);
   }
 
@@ -67,7 +77,7 @@ export class Coherence {
 
   /** Carries out a WRITE. When the promise settles, the other views are current, unless waiting could deadlock. */
   async write<T>(inode: FileInode, image: Image, task: (update: ImageUpdate) => Promise<T>): Promise<T> {
-    const cause: Cause = { inode, pagesAreCurrent: true, invalidations: [] };
+    const cause: Cause = { inode, nodeid: inode.nodeid, pagesAreCurrent: true, invalidations: [] };
     try {
       return await this.#update(image, cause, task, false);
     } finally {
@@ -77,10 +87,29 @@ export class Coherence {
 
   /** Replaces the bytes of an inode, all of them or none. */
   async replace<T>(inode: FileInode, image: Image, task: (update: ImageUpdate) => Promise<T>): Promise<T> {
-    const cause: Cause = { inode, pagesAreCurrent: false, invalidations: [] };
+    const cause: Cause = { inode, nodeid: inode.nodeid, pagesAreCurrent: false, invalidations: [] };
     const result = await this.#update(image, cause, task, true);
     await this.#invalidations.settle(this.#send(cause.invalidations));
     return result;
+  }
+
+  /** What the data plane must know to write to a file that is this run of an image. */
+  writesInPlace(nodeid: number, extent: Extent & { readonly kind: 'image' }): WritesInPlace | undefined {
+    const { image, offset, length } = extent;
+    this.#follow(image);
+    this.#options.takeNews();
+    const range = [{ start: offset, end: offset + length }];
+    const others: number[] = [];
+    for (const plain of this.#options.plainFiles()?.overlapping(image, range) ?? [])
+      if (plain.nodeid !== nodeid) others.push(plain.nodeid);
+    let alone = others.length <= MOST_OTHERS;
+    for (const { inode } of this.#index.overlapping(image, range)) alone &&= inode.nodeid === nodeid;
+    return { image, offset, size: length, others: alone ? others : [], alone };
+  }
+
+  /** For a write that the data plane made and the image took up: waits for the other views as `write` does. */
+  settleNative(nodeid: number): Promise<void> {
+    return this.#invalidations.settleWrite(nodeid, this.#latestNative);
   }
 
   /** The kernel's pages of an inode are not its bytes. If the kernel cannot be told, it notices at the next open, by the mtime. */
@@ -158,23 +187,25 @@ export class Coherence {
 
   #changed(image: Image, change: ImageChange): void {
     this.#options.takeNews();
-    const cause = this.#causes.get(image);
-    this.#causes.delete(image);
+    const { native } = change;
+    const cause =
+      native === undefined ? this.#causes.get(image) : { nodeid: native.nodeid, pagesAreCurrent: true };
+    if (native === undefined) this.#causes.delete(image);
     const invalidations: Invalidation[] = [];
-    let causeTouched = change.ranges.length === 0;
+    let causeTouched = change.ranges.length === 0 || native !== undefined;
     for (const { inode, ranges } of this.#index.overlapping(image, change.ranges)) {
-      this.#attributes.touch(inode);
+      this.#attributes.touch(inode, native?.atMs);
       invalidate(inode);
-      if (inode === cause?.inode) {
+      if (inode.nodeid === cause?.nodeid) {
         causeTouched = true;
         if (cause.pagesAreCurrent) continue;
       }
-      const whole = inode === cause?.inode ? WHOLE_FILE : ranges;
+      const whole = inode.nodeid === cause?.nodeid ? WHOLE_FILE : ranges;
       for (const range of whole) invalidations.push({ kind: 'pages', nodeid: inode.nodeid, ...range });
     }
     for (const { nodeid, ranges } of this.#options.plainFiles()?.overlapping(image, change.ranges) ?? []) {
-      this.#attributes.touch({ nodeid, mtimeMs: this.#options.plainMtimeMs() });
-      const isCause = nodeid === cause?.inode.nodeid;
+      this.#attributes.touch({ nodeid, mtimeMs: this.#options.plainMtimeMs() }, native?.atMs);
+      const isCause = nodeid === cause?.nodeid;
       if (isCause) {
         causeTouched = true;
         if (cause?.pagesAreCurrent === true) continue;
@@ -182,7 +213,12 @@ export class Coherence {
       for (const range of isCause ? WHOLE_FILE : ranges)
         invalidations.push({ kind: 'pages', nodeid, ...range });
     }
-    if (cause === undefined) {
+    if (native !== undefined) {
+      // The data plane shows the new bytes already. Several writes may wait for this.
+      if (invalidations.length > 0) this.#latestNative = this.#send(invalidations);
+      return;
+    }
+    if (cause === undefined || !('inode' in cause)) {
       queueMicrotask(() => {
         this.#latest = this.#send(invalidations);
       });

@@ -64,6 +64,11 @@ export class Checksums {
     this.#add(changes, offset, before.byteLength, crc32(before) ^ crc32(after));
   }
 
+  /** The same where crc32(before) ^ crc32(after) is known. */
+  changeBy(changes: ChecksumChanges, offset: number, length: number, difference: number): void {
+    this.#add(changes, offset, length, difference);
+  }
+
   apply(changes: ReadonlyMap<number, number>): void {
     this.#patches = undefined;
     for (const [index, difference] of changes) {
