@@ -28,6 +28,7 @@
 #include "storage_binding.h"
 #include "tree_binding.h"
 #include "view_binding.h"
+#include "write_binding.h"
 
 namespace {
 
@@ -153,9 +154,10 @@ Napi::Value SetTimes(const Napi::CallbackInfo& info) {
   return change->start();
 }
 
-/// What crosses from a thread of the session to JavaScript: a request, a notification that was sent, forgotten inodes, or the end.
+/// What crosses from a thread of the session to JavaScript: a request, a notification that was sent, forgotten inodes, news of a write lane,
+/// or the end.
 struct Event {
-  enum class Kind { kMessage, kNotified, kForgotten, kEnd };
+  enum class Kind { kMessage, kNotified, kForgotten, kWritten, kLogged, kIdle, kEnd };
   Kind kind;
   std::vector<uint8_t> message;
   double notification = 0;
@@ -167,6 +169,7 @@ struct Handlers {
   Napi::FunctionReference on_notified;
   Napi::FunctionReference on_end;
   Napi::FunctionReference on_forgotten;
+  Napi::FunctionReference on_lane;
   std::shared_ptr<ReferenceNews> news;
 };
 
@@ -197,6 +200,16 @@ void deliver(Napi::Env env, Napi::Function, Handlers* handlers, Event* raw) {
       if (!forgotten.empty()) handlers->on_forgotten.Call({tree_binding::numbers(env, forgotten)});
       return;
     }
+    case Event::Kind::kWritten:
+    case Event::Kind::kLogged:
+    case Event::Kind::kIdle:
+      if (handlers->on_lane.IsEmpty()) return;
+      // kIdle: the lane's file; kWritten: the inode and the reply that is to be sent.
+      handlers->on_lane.Call({Napi::String::New(env, event->kind == Event::Kind::kWritten  ? "written"
+                                                     : event->kind == Event::Kind::kLogged ? "logged"
+                                                                                           : "idle"),
+                              Napi::Number::New(env, event->notification), to_buffer(env, std::move(event->message))});
+      return;
     case Event::Kind::kEnd:
       handlers->on_end.Call({Napi::Number::New(env, event->error)});
       return;
@@ -219,6 +232,16 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
                         InstanceMethod<&NativeSession::SwitchOverlay>("switchOverlay"),
                         InstanceMethod<&NativeSession::Publish>("publish"),
                         InstanceMethod<&NativeSession::Withdraw>("withdraw"),
+                        InstanceMethod<&NativeSession::GrantWrites>("grantWrites"),
+                        InstanceMethod<&NativeSession::Lanes<&NativeWriteLanes::revoke>>("revokeWrites"),
+                        InstanceMethod<&NativeSession::Lanes<&NativeWriteLanes::none_alone>>("noWritesAlone"),
+                        InstanceMethod<&NativeSession::Lanes<&NativeWriteLanes::set_alone>>("writesAlone"),
+                        InstanceMethod<&NativeSession::OpenLane>("openLane"),
+                        InstanceMethod<&NativeSession::Lanes<&NativeWriteLanes::close>>("closeLane"),
+                        InstanceMethod<&NativeSession::Lanes<&NativeWriteLanes::set_durable>>("laneDurable"),
+                        InstanceMethod<&NativeSession::Lanes<&NativeWriteLanes::take>>("takeWrites"),
+                        InstanceMethod<&NativeSession::Lanes<&NativeWriteLanes::applied>>("writesApplied"),
+                        InstanceMethod<&NativeSession::Lanes<&NativeWriteLanes::remove>>("removeLane"),
                         InstanceMethod<&NativeSession::ExpectView>("expectView"),
                         InstanceMethod<&NativeSession::Tree<tree_binding::add_inodes>>("addInodes"),
                         InstanceMethod<&NativeSession::Tree<tree_binding::change_inode>>("changeInode"),
@@ -247,6 +270,14 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
     settings.near_server = flag(options, "nearServer");
     settings.compare = flag(options, "compare");
     session_ = std::make_unique<Session>(Descriptor(info[0].As<Napi::Number>().Int32Value()), settings);
+    lanes_ = std::make_unique<NativeWriteLanes>(
+        *session_, NativeWriteLanes::Events{
+                       .written =
+                           [this](double nodeid, std::vector<uint8_t> reply) {
+                             post(new Event{.kind = Event::Kind::kWritten, .message = std::move(reply), .notification = nodeid});
+                           },
+                       .logged = [this](double file) { post(new Event{.kind = Event::Kind::kLogged, .message = {}, .notification = file}); },
+                       .idle = [this](double file) { post(new Event{.kind = Event::Kind::kIdle, .message = {}, .notification = file}); }});
     // Threads must not outlive the environment they post to.
     hook_ = info.Env().AddCleanupHook(&NativeSession::end, this);
     Ref();  // until `close`: session threads hold on to it
@@ -259,7 +290,7 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
     auto handler = [&info](size_t at) {
       return info[at].IsFunction() ? Napi::Persistent(info[at].As<Napi::Function>()) : Napi::FunctionReference();
     };
-    auto* handlers = new Handlers{handler(0), handler(1), handler(2), handler(3), session().inodes().news()};
+    auto* handlers = new Handlers{handler(0), handler(1), handler(2), handler(3), handler(4), session().inodes().news()};
     if (!handlers->on_forgotten.IsEmpty()) handlers->news->on_forgotten([this] { post(new Event{.kind = Event::Kind::kForgotten, .message = {}}); });
     queue_ = EventQueue::New(info.Env(), "mlfs-session", 0, 1, handlers,
                              [](Napi::Env, void*, Handlers* owned) { delete owned; }, static_cast<void*>(nullptr));
@@ -379,7 +410,7 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
     Napi::Env env = info.Env();
     BackingFile* image = file_at(env, info[0].As<Napi::Number>().DoubleValue());
     auto numbers = info[1].As<Napi::Float64Array>();
-    std::vector<Session::ChunkChange> changes;
+    std::vector<ChunkChange> changes;
     for (size_t at = 0; at + 1 < numbers.ElementLength();) {
       auto index = static_cast<uint64_t>(numbers[at]);
       auto count = static_cast<size_t>(numbers[at + 1]);
@@ -404,6 +435,25 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
 
   void Withdraw(const Napi::CallbackInfo& info) { session().layouts().publish(bytes(info[0]), nullptr); }
 
+  /// grantWrites(handle, nodeid, offset, size, file, others, alone): WRITEs of this handle go to `size` bytes at `offset` of the image
+  void GrantWrites(const Napi::CallbackInfo& info) {
+    session();
+    const double file = info[4].As<Napi::Number>().DoubleValue();
+    lanes_->grant(info, file, *file_at(info.Env(), file));
+  }
+
+  /// openLane(file, segment, place, numbers): numbers are position, sequence, durable sequence, and room in bytes
+  void OpenLane(const Napi::CallbackInfo& info) {
+    session();
+    lanes_->open(info, file_at(info.Env(), info[1].As<Napi::Number>().DoubleValue()));
+  }
+
+  template <Napi::Value (NativeWriteLanes::*Function)(const Napi::CallbackInfo&)>
+  Napi::Value Lanes(const Napi::CallbackInfo& info) {
+    session();
+    return (lanes_.get()->*Function)(info);
+  }
+
   /// expectView(first, end): KernelView — the OPENs of these nodeids wait for it; first called before `start`
   Napi::Value ExpectView(const Napi::CallbackInfo& info) { return NativeKernelView::Expect(info, session().view_opens()); }
 
@@ -424,6 +474,7 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
   void Close(const Napi::CallbackInfo& info) {
     session().stop();
     hook_.Remove(info.Env());
+    lanes_.reset();
     session_.reset();
     Unref();
   }
@@ -431,6 +482,7 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
   std::unique_ptr<Session> session_;
   Napi::Env::CleanupHook<void (*)(NativeSession*), NativeSession> hook_;
   std::vector<BackingFile*> files_;
+  std::unique_ptr<NativeWriteLanes> lanes_;
   EventQueue queue_;
 };
 

@@ -8,6 +8,7 @@
         "binding.cc",
         "block_source.cc",
         "code_counts.cc",
+        "byte_differences.cc",
         "copy_binding.cc",
         "counters_binding.cc",
         "crc32.cc",
@@ -27,6 +28,7 @@
         "file_times.cc",
         "guarded_mapping.cc",
         "inode_table.cc",
+        "journal_record.cc",
         "loop_device.cc",
         "mapping_binding.cc",
         "mapping_guard.cc",
@@ -53,7 +55,9 @@
         "view_mount.cc",
         "view_opens.cc",
         "whole_io.cc",
-        "work_binding.cc"
+        "work_binding.cc",
+        "write_binding.cc",
+        "write_lane.cc"
       ],
       "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
       "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_CPP_EXCEPTIONS_ALL", "NODE_ADDON_API_DISABLE_DEPRECATED", "_GNU_SOURCE", "_FILE_OFFSET_BITS=64"],

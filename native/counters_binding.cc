@@ -34,6 +34,7 @@ Napi::Object counters(Napi::Env env, Session& session) {
   set("native_reads_total", counters.native_reads.reads());
   set("native_read_bytes_total", counters.native_reads.bytes());
   set("native_read_errors_total", counters.native_read_errors);
+  set("native_writes_total", counters.native_writes);
   set("near_periods_total", counters.near_periods);
   if (const AnswerComparison* comparison = session.comparison()) {
     set("native_answers_compared_total", comparison->totals().compared);

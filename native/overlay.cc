@@ -4,6 +4,31 @@
 
 namespace mlfs {
 
+std::vector<Piece> laid_over(const std::vector<Piece>& below, const std::vector<Piece>& above) {
+  std::vector<Piece> result;
+  result.reserve(below.size() + 2 * above.size());
+  auto next = below.begin();
+  // Where the uncovered part of *next begins.
+  uint64_t from = next == below.end() ? 0 : next->start;
+  auto advance = [&] {
+    ++next;
+    from = next == below.end() ? 0 : next->start;
+  };
+  auto keep = [&](uint64_t end) { result.push_back({from, end, next->file, next->offset + (from - next->start)}); };
+  for (const Piece& piece : above) {
+    for (; next != below.end() && next->end <= piece.start; advance()) keep(next->end);
+    if (next != below.end() && from < piece.start) keep(piece.start);
+    result.push_back(piece);
+    while (next != below.end() && next->end <= piece.end) advance();
+    from = std::max(from, piece.end);
+  }
+  for (; next != below.end(); advance()) {
+    from = std::max(from, next->start);
+    keep(next->end);
+  }
+  return result;
+}
+
 Overlay::~Overlay() { delete table_.load(std::memory_order_relaxed); }
 
 Overlay::Run Overlay::run_at(uint64_t position, uint64_t length) const {
@@ -21,6 +46,11 @@ Overlay::Run Overlay::run_at(uint64_t position, uint64_t length) const {
     return {piece->file, piece->offset + (position - piece->start), std::min(end, piece->end) - position};
   }
   return {nullptr, position, length};
+}
+
+const OverlayChunk* Overlay::chunk(uint64_t chunk_index) const {
+  const Table* table = table_.load(std::memory_order_acquire);
+  return table == nullptr ? nullptr : table->find(chunk_index);
 }
 
 bool Overlay::publish(uint64_t chunk_index, std::unique_ptr<const OverlayChunk> chunk) {

@@ -24,6 +24,15 @@ struct OverlayChunk {
   std::vector<Piece> pieces;
 };
 
+/// What a chunk becomes.
+struct ChunkChange {
+  uint64_t index;
+  std::unique_ptr<const OverlayChunk> chunk;  // null: clean
+};
+
+/// The result of laying `above` over `below`; both are sorted and without overlap.
+std::vector<Piece> laid_over(const std::vector<Piece>& below, const std::vector<Piece>& above);
+
 /// The dirty bytes of an image and their places; src/storage/overlay.ts has the same chunks. A clean image costs only a
 /// null pointer.
 class Overlay {
@@ -44,6 +53,9 @@ class Overlay {
 
   /// The run that begins at `position` of the image, at most `length` bytes; for readers within an Epochs::Guard.
   Run run_at(uint64_t position, uint64_t length) const;
+
+  /// The pieces of a chunk, or null if it is clean; for readers within an Epochs::Guard, and for the writer.
+  const OverlayChunk* chunk(uint64_t chunk_index) const;
 
   /// Only one writer at a time may call this. Null makes the chunk clean. False if the index is out of range.
   bool publish(uint64_t chunk_index, std::unique_ptr<const OverlayChunk> chunk);

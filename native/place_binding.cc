@@ -2,10 +2,6 @@
 
 #include "place_binding.h"
 
-#include <vector>
-
-#include "file_place.h"
-
 namespace mlfs {
 namespace {
 
@@ -27,6 +23,8 @@ class NativeFilePlace : public Napi::ObjectWrap<NativeFilePlace> {
     }
   }
 
+  const std::vector<PlacedName>& names() const { return names_; }
+
  private:
   Napi::Value IsInPlace(const Napi::CallbackInfo& info) {
     return Napi::Boolean::New(info.Env(), all_in_place(names_));
@@ -36,6 +34,10 @@ class NativeFilePlace : public Napi::ObjectWrap<NativeFilePlace> {
 };
 
 }  // namespace
+
+std::vector<PlacedName> names_of_place(const Napi::Value& place) {
+  return NativeFilePlace::Unwrap(place.As<Napi::Object>())->names();
+}
 
 void define_place(Napi::Env env, Napi::Object exports) { exports.Set("FilePlace", NativeFilePlace::Define(env)); }
 

@@ -38,6 +38,10 @@ class ReferenceNews {
   }
 
   std::vector<uint32_t> take_remembered() { return take(remembered_); }
+  bool has_remembered() {
+    std::lock_guard lock(mutex_);
+    return !remembered_.empty();
+  }
   std::vector<uint32_t> take_forgotten() { return take(forgotten_); }
 
  private:

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <chrono>
 
+#include "attribute_reply.h"
 #include "passthrough.h"
 #include "tree_requests.h"
 
@@ -44,7 +45,7 @@ class Session::Server {
     if (static_cast<size_t>(length) < sizeof(fuse_in_header)) return 0;
     session_.counters_.requests.fetch_add(1, std::memory_order_relaxed);
     auto left = static_cast<size_t>(length);
-    if (serve_read(left) || session_.view_opens_->serve(buffer_.data(), left) || serve_tree(left)) return 0;
+    if (serve_read(left) || serve_write(left) || session_.view_opens_->serve(buffer_.data(), left) || serve_tree(left)) return 0;
     session_.forward(std::vector<uint8_t>(buffer_.data(), buffer_.data() + left));
     return 0;
   }
@@ -56,10 +57,21 @@ class Session::Server {
     if (header.opcode != FUSE_READ || length < sizeof(fuse_in_header) + sizeof(fuse_read_in)) return false;
     const auto began = ReadTally::Clock::now();
     const auto& read_in = *reinterpret_cast<const fuse_read_in*>(buffer_.data() + sizeof(fuse_in_header));
-    if (read_in.fh != 0 || !fill(header.nodeid, read_in.offset, read_in.size)) return false;
+    // A file that is written in place shows through every handle what its inode shows.
+    if (read_in.fh != 0 && session_.grants_.find(header.nodeid, read_in.fh) == nullptr) return false;
+    if (!fill(header.nodeid, read_in.offset, read_in.size)) return false;
     read_reply_.send(header.unique, began);
     if (session_.near_) session_.near_->observe(header.pid, read_in.size, read_reply_.was_cached());
     return true;
+  }
+
+  /// Carries out a WRITE of a handle that has a grant; false for every other message.
+  bool serve_write(size_t length) {
+    const auto& header = *reinterpret_cast<const fuse_in_header*>(buffer_.data());
+    if (header.opcode != FUSE_WRITE || length < sizeof(fuse_in_header) + sizeof(fuse_write_in)) return false;
+    const auto& write_in = *reinterpret_cast<const fuse_write_in*>(buffer_.data() + sizeof(fuse_in_header));
+    const auto grant = session_.grants_.find(header.nodeid, write_in.fh);
+    return grant != nullptr && grant->lane->serve(reader_, buffer_.data(), length, grant);
   }
 
   /// Reads what is published of an inode; false when it is for the control plane.
@@ -84,6 +96,8 @@ class Session::Server {
 
   /// Answers what the inode table knows; false for every other message. `length` becomes that of the part that is left.
   bool serve_tree(size_t& length) {
+    const auto opcode = reinterpret_cast<const fuse_in_header*>(buffer_.data())->opcode;
+    if (shows_attributes(opcode) && session_.writes_pending()) return false;
     Epochs::Guard guard(session_.epochs_, reader_);
     const TreeRequests::Outcome outcome = tree_requests_.serve(buffer_.data(), length);
     if (outcome != TreeRequests::Outcome::kReply) return outcome == TreeRequests::Outcome::kFinished;
@@ -97,6 +111,11 @@ class Session::Server {
     tree_requests_.count();
     if (session_.reply(reply.data(), reply.size()) == ENOENT) tree_requests_.take_back_references();
     return true;
+  }
+
+  /// The control plane takes the log of the lanes before it answers these, so that they show the times of writes that were answered.
+  static bool shows_attributes(uint32_t opcode) {
+    return opcode == FUSE_LOOKUP || opcode == FUSE_GETATTR || opcode == FUSE_READDIRPLUS || opcode == kStatxOpcode;
   }
 
   /// A reader that repeatedly meets a switch leaves the READ to the control plane, which makes the switches.
@@ -190,6 +209,57 @@ void Session::remove_file(BackingFile* file) {
   if (found == files_.end()) return;
   epochs_.retire(std::move(*found));
   files_.erase(found);
+}
+
+std::shared_ptr<WriteLane> Session::make_lane(BackingFile& image, WrittenHandler on_written, std::function<void()> on_logged) {
+  auto lane = std::make_shared<WriteLane>(
+      image, WriteLane::Connection{
+                 .epochs = epochs_,
+                 .answer =
+                     [this](uint64_t unique, uint32_t bytes) {
+                       counters_.native_writes.fetch_add(1, std::memory_order_relaxed);
+                       struct {
+                         fuse_out_header header;
+                         fuse_write_out body;
+                       } reply = {};
+                       reply.header.len = sizeof reply;
+                       reply.header.unique = unique;
+                       reply.body.size = bytes;
+                       send(reinterpret_cast<const uint8_t*>(&reply), sizeof reply);
+                     },
+                 .hand_over =
+                     [this, on_written = std::move(on_written)](uint64_t unique, uint64_t nodeid, uint32_t bytes) {
+                       counters_.native_writes.fetch_add(1, std::memory_order_relaxed);
+                       on_written(unique, nodeid, bytes);
+                     },
+                 .forward = [this](std::vector<uint8_t> message) { forward(std::move(message)); },
+                 .switch_overlay = [this](BackingFile& of,
+                                          std::vector<ChunkChange> changes) { switch_overlay(of, std::move(changes)); },
+                 .is_alone = [this](const WriteGrant& grant) { return is_alone(grant); },
+                 .logged = std::move(on_logged),
+             });
+  std::lock_guard lock(lanes_mutex_);
+  lanes_.push_back(lane);
+  has_lanes_ = true;
+  return lane;
+}
+
+void Session::remove_lane(const std::shared_ptr<WriteLane>& lane) {
+  std::lock_guard lock(lanes_mutex_);
+  std::erase(lanes_, lane);
+  has_lanes_ = !lanes_.empty();
+}
+
+/// References are looked at after the bytes were published: one that comes later reads the new bytes.
+bool Session::is_alone(const WriteGrant& grant) const {
+  return grant.alone.load(std::memory_order_seq_cst) && !inodes_.news()->has_remembered() &&
+         std::none_of(grant.others.begin(), grant.others.end(), [this](uint32_t nodeid) { return inodes_.references(nodeid) > 0; });
+}
+
+bool Session::writes_pending() const {
+  if (!has_lanes_.load(std::memory_order_seq_cst)) return false;
+  std::lock_guard lock(lanes_mutex_);
+  return std::any_of(lanes_.begin(), lanes_.end(), [](const auto& lane) { return lane->pending(); });
 }
 
 void Session::switch_overlay(BackingFile& image, std::vector<ChunkChange> changes) {

@@ -20,6 +20,8 @@
 #include "published_table.h"
 #include "read_reply.h"
 #include "view_opens.h"
+#include "write_grants.h"
+#include "write_lane.h"
 
 namespace mlfs {
 
@@ -35,11 +37,13 @@ struct SessionOptions {
 
 /// One connection to the kernel: threads that read requests from the device, answer READ of published inodes and what the inode table knows,
 /// and hand every other message to the control plane. No thread ever waits for the control plane. READ with a file handle is the control
-/// plane's too: what such a handle shows is not what the inode shows.
+/// plane's too, because such a handle may show other bytes than the inode, unless the handle has a grant to write in place.
 class Session {
  public:
   /// Called from session threads with a whole request message. Must not block.
   using MessageHandler = std::function<void(std::vector<uint8_t> message)>;
+  /// Called from session threads. Must not block.
+  using WrittenHandler = std::function<void(uint64_t unique, uint64_t nodeid, uint32_t bytes)>;
   /// Called once, from the last session thread, when the connection is over. 0 is an ordinary unmount.
   using EndHandler = std::function<void(int error)>;
 
@@ -71,12 +75,15 @@ class Session {
   /// What requests about names and attributes are answered from.
   InodeTable& inodes() { return inodes_; }
 
-  struct ChunkChange {
-    uint64_t index;
-    std::unique_ptr<const OverlayChunk> chunk;  // null: clean
-  };
   /// Switches chunks of an image's overlay. Each READ sees all of the change or nothing of it. Called by one thread at a time.
   void switch_overlay(BackingFile& image, std::vector<ChunkChange> changes);
+
+  /// Makes the lane of an image that can be written to. `on_written`: a WRITE was carried out, and the control plane answers it.
+  std::shared_ptr<WriteLane> make_lane(BackingFile& image, WrittenHandler on_written, std::function<void()> on_logged);
+  /// The lane is closed, and no grant leads to it any more.
+  void remove_lane(const std::shared_ptr<WriteLane>& lane);
+  /// fh → how WRITEs of it are carried out here.
+  WriteGrants& grants() { return grants_; }
 
   Notifier& notifier() { return notifier_; }
   /// Shared with the threads that attach views, which may outlive the session.
@@ -95,6 +102,8 @@ class Session {
   int serve(size_t index);
   int send(const uint8_t* message, size_t length);
   void forward(std::vector<uint8_t> message);
+  bool is_alone(const WriteGrant& grant) const;
+  bool writes_pending() const;
   class Server;
 
   Descriptor device_;
@@ -108,6 +117,10 @@ class Session {
   InodeTable inodes_;
   /// Odd while an overlay is being switched. A reader that met a switch reads again.
   std::atomic<uint64_t> switches_{0};
+  WriteGrants grants_;
+  mutable std::mutex lanes_mutex_;  // guards lanes_
+  std::vector<std::shared_ptr<WriteLane>> lanes_;
+  std::atomic<bool> has_lanes_{false};
   Notifier notifier_;
   std::shared_ptr<ViewOpens> view_opens_;
   MessageHandler on_message_;

@@ -48,8 +48,8 @@ std::unique_ptr<const FileLayout> layout_of(const Settings& settings, BackingFil
 }
 
 /// Every chunk of an image: dirty as a whole, with the same bytes of `other`, or clean.
-std::vector<Session::ChunkChange> chunks_of(uint64_t size, BackingFile* other) {
-  std::vector<Session::ChunkChange> changes;
+std::vector<ChunkChange> chunks_of(uint64_t size, BackingFile* other) {
+  std::vector<ChunkChange> changes;
   for (uint64_t start = 0; start < size; start += Overlay::kChunkBytes) {
     auto chunk = std::make_unique<OverlayChunk>();
     chunk->pieces.push_back({start, std::min(start + Overlay::kChunkBytes, size), other, start});

@@ -25,6 +25,7 @@ compile() { # variant, compiler flags
   g++ "${flags[@]}" "$@" test/numbers_test.cc "${objects[@]}" -o "$build/numbers_test.$variant"
   g++ "${flags[@]}" "$@" test/view_opens_test.cc "${objects[@]}" -o "$build/view_opens_test.$variant"
   g++ "${flags[@]}" "$@" test/guarded_mapping_test.cc "${objects[@]}" -o "$build/guarded_mapping_test.$variant"
+  g++ "${flags[@]}" "$@" test/write_lane_test.cc "${objects[@]}" -o "$build/write_lane_test.$variant"
   g++ "${flags[@]}" "$@" test/tree_test.cc "${objects[@]}" -o "$build/tree_test.$variant"
   g++ "${flags[@]}" "$@" test/one_file_server.cc "${objects[@]}" -o "$build/one_file_server.$variant"
   if [[ $variant == asan ]]; then
@@ -53,6 +54,7 @@ for variant in plain asan tsan; do
   "$build/view_opens_test.$variant"
   "$build/guarded_mapping_test.$variant"
   "$build/tree_test.$variant"
+  "$build/write_lane_test.$variant"
   passed=$((passed + 1))
   if [[ $(id -u) -eq 0 && -r /dev/fuse ]]; then
     echo "native server ($variant)"

@@ -58,9 +58,9 @@ export class AttributeChanges {
   }
 
   /** The bytes of the inode changed: its mtime becomes now, and always later than before. */
-  touch(inode: Pick<Inode, 'nodeid' | 'mtimeMs'>): void {
+  touch(inode: Pick<Inode, 'nodeid' | 'mtimeMs'>, nowMs = Date.now()): void {
     const before = this.mtimeMs(inode.nodeid, inode.mtimeMs);
-    const mtimeMs = Math.max(Date.now(), Math.min(Math.floor(before), LATEST_MS) + 1);
+    const mtimeMs = Math.max(nowMs, Math.min(Math.floor(before), LATEST_MS) + 1);
     this.#lastTouchedMs = Math.max(this.#lastTouchedMs, mtimeMs);
     this.#merge(inode.nodeid, { mtimeMs, mtimeNs: undefined, ctimeMs: mtimeMs });
   }

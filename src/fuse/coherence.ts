@@ -11,16 +11,18 @@
 
 import { setImmediate } from 'node:timers/promises';
 import type { FileInode, FileRange, Inode, PlainFiles } from '../inode.ts';
+import type { Extent } from '../storage/extent.ts';
 import type { Image, ImageChange, ImageUpdate } from '../storage/image.ts';
 import { readExtents } from '../storage/read-extents.ts';
 import type { AttributeChanges } from './attribute-changes.ts';
-import type { Invalidation } from './filesystem.ts';
+import type { Invalidation, WritesInPlace } from './filesystem.ts';
 import { type Invalidations, NOTHING, type Sent } from './invalidation.ts';
 import { OverlappingInodes } from './overlapping-inodes.ts';
 
 /** The inode through which an image is being changed. */
 interface Cause {
   readonly inode: FileInode;
+  readonly nodeid: number;
   /** The kernel has put the bytes into its own pages of the inode. */
   readonly pagesAreCurrent: boolean;
   told: Told;
@@ -51,7 +53,12 @@ export interface CoherenceOptions {
   readonly takeNews: () => void;
   /** Whether the kernel refers to an inode. */
   readonly isReferenced: (nodeid: number) => boolean;
+  /** An inode was remembered. */
+  readonly onRemembered: () => void;
 }
+
+/** Beyond this many other files over the same bytes, looking at each costs more than a write that JavaScript answers. */
+const MOST_OTHERS = 64;
 
 export class Coherence {
   readonly #options: CoherenceOptions;
@@ -63,6 +70,8 @@ export class Coherence {
   readonly #causes = new Map<Image, Cause>();
   /** The changes without an inode so far: discards. */
   #latest: Promise<Sent> = Promise.resolve(NOTHING);
+  /** The latest writes of the data plane. */
+  #latestNative: Sent = NOTHING;
 
   constructor(options: CoherenceOptions) {
     this.#options = options;
@@ -74,6 +83,7 @@ export class Coherence {
   remember(inode: FileInode): void {
     if (this.#index.has(inode.nodeid) || this.#options.plainFiles()?.has(inode.nodeid) === true) return;
     this.#index.add(inode);
+    this.#options.onRemembered();
     for (const image of this.#index.images) this.#follow(image);
   }
 
@@ -85,7 +95,7 @@ export class Coherence {
 
   /** Carries out a WRITE. When the promise settles, the other views are current, unless waiting could deadlock. */
   async write<T>(inode: FileInode, image: Image, task: (update: ImageUpdate) => Promise<T>): Promise<T> {
-    const cause: Cause = { inode, pagesAreCurrent: true, told: NOTHING_TOLD };
+    const cause: Cause = { inode, nodeid: inode.nodeid, pagesAreCurrent: true, told: NOTHING_TOLD };
     try {
       return await this.#update(image, cause, task, false);
     } finally {
@@ -95,10 +105,29 @@ export class Coherence {
 
   /** Replaces the bytes of an inode, all of them or none. */
   async replace<T>(inode: FileInode, image: Image, task: (update: ImageUpdate) => Promise<T>): Promise<T> {
-    const cause: Cause = { inode, pagesAreCurrent: false, told: NOTHING_TOLD };
+    const cause: Cause = { inode, nodeid: inode.nodeid, pagesAreCurrent: false, told: NOTHING_TOLD };
     const result = await this.#update(image, cause, task, true);
     await this.#invalidations.settle(await this.#tell(cause.told));
     return result;
+  }
+
+  /** What the data plane must know to write to a file that is this run of an image. */
+  writesInPlace(nodeid: number, extent: Extent & { readonly kind: 'image' }): WritesInPlace | undefined {
+    const { image, offset, length } = extent;
+    this.#follow(image);
+    this.#options.takeNews();
+    const range = [{ start: offset, end: offset + length }];
+    const others: number[] = [];
+    for (const plain of this.#options.plainFiles()?.overlapping(image, range) ?? [])
+      if (plain.nodeid !== nodeid) others.push(plain.nodeid);
+    let alone = others.length <= MOST_OTHERS;
+    for (const { inode } of this.#index.overlapping(image, range)) alone &&= inode.nodeid === nodeid;
+    return { image, offset, size: length, others: alone ? others : [], alone };
+  }
+
+  /** For a write that the data plane made and the image took up: waits for the other views as `write` does. */
+  settleNative(nodeid: number): Promise<void> {
+    return this.#invalidations.settleWrite(nodeid, this.#latestNative);
   }
 
   /** The kernel's pages of an inode are not its bytes. If the kernel cannot be told, it notices at the next open, by the mtime. */
@@ -176,6 +205,13 @@ export class Coherence {
 
   #changed(image: Image, change: ImageChange): void {
     this.#options.takeNews();
+    if (change.native !== undefined) {
+      // The data plane shows the new bytes already. Several writes may wait for this.
+      const { nodeid } = change.native;
+      const invalidations = allOf(this.#concerned(image, change, { nodeid, pagesAreCurrent: true }));
+      if (invalidations.length > 0) this.#latestNative = this.#send(invalidations);
+      return;
+    }
     const cause = this.#causes.get(image);
     this.#causes.delete(image);
     const parts = this.#concerned(image, change, cause);
@@ -193,11 +229,15 @@ export class Coherence {
   }
 
   /** Touches the inodes that a change concerns, and gives their invalidations in parts. */
-  *#concerned(image: Image, { ranges }: ImageChange, cause: Cause | undefined): Parts {
+  *#concerned(
+    image: Image,
+    { ranges, native }: ImageChange,
+    cause: (Pick<Cause, 'nodeid' | 'pagesAreCurrent'> & { readonly inode?: FileInode }) | undefined,
+  ): Parts {
     let part: Invalidation[] = [];
     let inodes = 0;
     let causeTouched = ranges.length === 0;
-    for (const touched of this.#touch(image, ranges)) {
+    for (const touched of this.#touch(image, ranges, native?.atMs)) {
       if (inodes === INODES_A_PART) {
         yield part;
         part = [];
@@ -205,13 +245,13 @@ export class Coherence {
       }
       inodes++;
       const { nodeid } = touched;
-      const isCause = nodeid === cause?.inode.nodeid;
+      const isCause = nodeid === cause?.nodeid;
       if (isCause) causeTouched = true;
       if (isCause && cause?.pagesAreCurrent === true) continue;
       for (const range of isCause ? WHOLE_FILE : touched.ranges)
         part.push({ kind: 'pages', nodeid, ...range });
     }
-    if (cause !== undefined && !causeTouched) {
+    if (cause?.inode !== undefined && !causeTouched) {
       this.#attributes.touch(cause.inode);
       invalidate(cause.inode);
     }
@@ -221,16 +261,17 @@ export class Coherence {
   *#touch(
     image: Image,
     changed: ImageChange['ranges'],
+    atMs: number | undefined,
   ): Generator<{ readonly nodeid: number; readonly ranges: readonly FileRange[] }> {
     const plain = this.#options.plainFiles();
     const mtimeMs = this.#options.plainMtimeMs();
     for (const { inode, ranges } of this.#index.overlapping(image, changed)) {
-      this.#attributes.touch(inode);
+      this.#attributes.touch(inode, atMs);
       invalidate(inode);
       yield { nodeid: inode.nodeid, ranges };
     }
     for (const found of plain?.overlapping(image, changed) ?? []) {
-      this.#attributes.touch({ nodeid: found.nodeid, mtimeMs });
+      this.#attributes.touch({ nodeid: found.nodeid, mtimeMs }, atMs);
       const made = this.#options.made(found.nodeid);
       if (made?.kind === 'file') invalidate(made);
       yield found;
@@ -247,6 +288,15 @@ export class Coherence {
       ended = done === true;
     }
     return { done: Promise.all(sent.map(({ done }) => done)).then(() => undefined) };
+  }
+}
+
+function allOf(parts: Parts): readonly Invalidation[] {
+  const all: Invalidation[] = [];
+  for (;;) {
+    const { done, value } = parts.next();
+    for (const invalidation of value) all.push(invalidation);
+    if (done === true) return all;
   }
 }
 

@@ -54,6 +54,7 @@ export class Dispatcher {
     let request: Request;
     try {
       request = new Request(message);
+      this.#hooks.catchUp?.();
       if (opcode === OPCODES.INTERRUPT) this.#interrupt(request);
       else this.#answer(request, beganMs);
     } catch (cause) {

@@ -1,5 +1,6 @@
 import type { ErrnoName } from '../errors.ts';
 import type { Extent } from '../storage/extent.ts';
+import type { Image } from '../storage/image.ts';
 import type { NativeInodes } from './native-inodes.ts';
 
 /**
@@ -95,6 +96,15 @@ export interface Filesystem {
   publishIn?(table: NativeInodes): void;
   /** Takes up what that table reports of references: the reports wait in it. Called whenever inodes were forgotten. */
   takeNews?(): void;
+  /** Called once by a transport with `nativeWrite`, before the first request. */
+  connectWrites?(writes: NativeWrites): void;
+  /** The transport carried out a write of an inode, and its image has taken it up. */
+  wroteNatively?(nodeid: number, bytes: number): void;
+  /**
+   * The same for a write that is not answered yet because other inodes may show its bytes. Resolves when they are current, unless waiting
+   * could deadlock: whether the inode's writes are alone now.
+   */
+  settleWritten?(nodeid: number): Promise<boolean>;
   /** Called once by a transport with `notify`, before the first request. */
   connect(notifier: Notifier): void;
 }
@@ -201,6 +211,28 @@ export interface OpenReply {
   readonly backing?: number;
   /** Set if a transport with `nativeRead` may answer READ for this inode from these extents alone. */
   readonly extents?: readonly Extent[];
+  /** Set if a transport with `nativeWrite` may carry out WRITE of this handle in place, until `revoke` is called. */
+  readonly writes?: WritesInPlace;
+}
+
+/** A file of fixed size that is one run of an image and is written in place. */
+export interface WritesInPlace {
+  readonly image: Image;
+  /** In the image. */
+  readonly offset: number;
+  readonly size: number;
+  /** Files of the tree that show some of the same bytes: if the kernel refers to one of them, the write is answered by `written`. */
+  readonly others: readonly number[];
+  /** Nothing else to which the kernel refers shows these bytes, until `noneAlone` is called. */
+  readonly alone: boolean;
+}
+
+/** What a transport with `nativeWrite` is told about the handles that it writes. */
+export interface NativeWrites {
+  /** From now on WRITE of this handle must come to the file system. */
+  revoke(handle: number): void;
+  /** The kernel is about to get a reference to an inode that may show the same bytes as some of the files. */
+  noneAlone(): void;
 }
 
 export interface DirectoryEntry {

@@ -1,4 +1,5 @@
 import type { Extent } from '../storage/extent.ts';
+import type { WritesInPlace } from './filesystem.ts';
 import type { Negotiated } from './protocol/init.ts';
 import type { Trace } from './request-trace.ts';
 import type { Supply } from './supplies.ts';
@@ -11,6 +12,12 @@ export interface DispatcherHooks {
   publish(nodeid: number, extents: readonly Extent[]): void;
   /** The kernel holds no reference to the inode any more. */
   withdraw(nodeid: number): void;
+  /** What JavaScript shows must include every write that was acknowledged. Called before each request. */
+  catchUp?(): void;
+  /** From now on WRITE of this handle may be carried out without JavaScript. Called before the reply to OPEN is sent. */
+  grantWrites?(nodeid: number, handle: number, writes: WritesInPlace): void;
+  /** The handle is released. */
+  revokeWrites?(nodeid: number, handle: number): void;
   /** Counts a reference to an inode where the transport counts them; false if it does not count this one. */
   addReference?(nodeid: number): boolean;
   /** Takes references back that the transport counted; false if it does not count them. */

@@ -68,7 +68,9 @@ export class Invalidations {
   }
 
   /** For operations that hold no pages. */
-  async settle({ done }: Sent): Promise<void> {
+  async settle(sent: Sent): Promise<void> {
+    if (sent === NOTHING) return;
+    const { done } = sent;
     let timer: NodeJS.Timeout | undefined;
     const patience = new Promise<void>((resolve) => {
       timer = setTimeout(() => {

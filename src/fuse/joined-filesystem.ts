@@ -18,6 +18,7 @@ import type {
   Filesystem,
   Invalidation,
   MaybePromise,
+  NativeWrites,
   NeverDone,
   Notifier,
   OpenReply,
@@ -95,6 +96,19 @@ class JoinedFilesystem implements Filesystem {
   /** Only the tree: its nodeids are the kernel's. */
   publishIn(table: NativeInodes): void {
     this.#tree.filesystem.publishIn?.(table);
+  }
+
+  connectWrites(writes: NativeWrites): void {
+    this.#tree.filesystem.connectWrites?.(writes);
+  }
+
+  wroteNatively(nodeid: number, bytes: number): void {
+    this.#traffic.wrote(this.roomOf(nodeid), bytes);
+    this.#tree.filesystem.wroteNatively?.(nodeid, bytes);
+  }
+
+  async settleWritten(nodeid: number): Promise<boolean> {
+    return (await this.#tree.filesystem.settleWritten?.(nodeid)) ?? false;
   }
 
   takeNews(): void {

@@ -5,10 +5,11 @@ import { readExtents } from '../storage/read-extents.ts';
 import type { AttributeChanges } from './attribute-changes.ts';
 import type { Coherence } from './coherence.ts';
 import { CommandTranscript, MOST_TRANSCRIPT_BYTES } from './command-transcript.ts';
-import type { MaybePromise, OpenReply, RequestContext } from './filesystem.ts';
+import type { MaybePromise, OpenReply, RequestContext, WritesInPlace } from './filesystem.ts';
 import { interruptible } from './interruptible.ts';
 import type { OpenHandles } from './open-handles.ts';
-import type { OpenPolicy } from './open-policy.ts';
+import { O_APPEND, O_DSYNC, type OpenPolicy } from './open-policy.ts';
+import { writerOf } from './replacement.ts';
 import type { Snapshots } from './snapshots.ts';
 import type { Writing } from './writing.ts';
 
@@ -18,6 +19,8 @@ export interface OpenFilesOptions {
   readonly writing: Writing;
   readonly coherence: Coherence;
   readonly changes: AttributeChanges;
+  /** The data plane writes nothing through this handle any more. */
+  readonly revokeWrites: (handle: number) => void;
 }
 
 /** Modes of lseek(2) that a filesystem answers. */
@@ -39,6 +42,7 @@ export class OpenFiles {
   readonly #writing: Writing;
   readonly #coherence: Coherence;
   readonly #changes: AttributeChanges;
+  readonly #revokeWrites: (handle: number) => void;
   /** Transcripts of the open descriptors of command files, by inode. */
   readonly #transcripts = new Map<FileInode, Set<CommandTranscript>>();
   readonly #counters = { opens_total: 0, read_bytes_total: 0, write_bytes_total: 0, append_bytes_total: 0 };
@@ -49,6 +53,7 @@ export class OpenFiles {
     this.#writing = options.writing;
     this.#coherence = options.coherence;
     this.#changes = options.changes;
+    this.#revokeWrites = options.revokeWrites;
   }
 
   counters(): Readonly<Record<string, number>> {
@@ -118,6 +123,11 @@ export class OpenFiles {
     return interruptible(bytes, context.signal).then((read) => this.#counted(read));
   }
 
+  /** The data plane wrote to an open file. */
+  wroteNatively(bytes: number): void {
+    this.#counters.write_bytes_total += bytes;
+  }
+
   async write(inode: FileInode, handle: number, offset: number, bytes: Uint8Array): Promise<number> {
     const { content } = inode;
     if (content.kind === 'live') return this.#append(handle, bytes);
@@ -158,6 +168,8 @@ export class OpenFiles {
   }
 
   resize(inode: FileInode, handle: number, size: number): Promise<void> {
+    // It may be written to a staged copy from now on.
+    this.#revokeWrites(handle);
     return this.#writing.resize(inode, this.#handles.writing(handle), size);
   }
 
@@ -217,11 +229,25 @@ export class OpenFiles {
     const claim = this.#handles.claim(context.uid);
     try {
       const handle = await this.#writing.open(inode, flags, policy, context);
-      return { handle: this.#handles.add(handle, claim), caching: policy.caching };
+      const writes = handle.stage === undefined ? this.#writesInPlace(inode, flags) : undefined;
+      return {
+        handle: this.#handles.add(handle, claim),
+        caching: policy.caching,
+        ...(writes === undefined ? {} : { writes }),
+      };
     } catch (cause) {
       claim.giveBack();
       throw cause;
     }
+  }
+
+  /** Appended bytes need the size, and synced ones an answer that waits: both come through JavaScript. */
+  #writesInPlace(inode: FileInode, flags: number): WritesInPlace | undefined {
+    const { content } = inode;
+    if ((flags & (O_APPEND | O_DSYNC)) !== 0 || writerOf(inode) === undefined) return undefined;
+    const [extent, ...others] = content.kind === 'extents' ? content.extents : [];
+    if (extent?.kind !== 'image' || others.length > 0) return undefined;
+    return this.#coherence.writesInPlace(inode.nodeid, extent);
   }
 
   /** The offset is ignored: two writers of one log must not overwrite each other. */

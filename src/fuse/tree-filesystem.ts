@@ -17,6 +17,7 @@ import type {
   Filesystem,
   Invalidation,
   MaybePromise,
+  NativeWrites,
   NeverDone,
   Notifier,
   OpenReply,
@@ -93,6 +94,7 @@ export class TreeFilesystem implements Filesystem {
   readonly #coherence: Coherence;
   readonly #files: OpenFiles;
   readonly #rooms: WritableRooms;
+  #nativeWrites: NativeWrites | undefined;
   #namesVersion = 0;
 
   constructor(tree: InodeTree, options: TreeFilesystemOptions) {
@@ -117,6 +119,7 @@ export class TreeFilesystem implements Filesystem {
       plainMtimeMs: () => inodes.tree.mtimeMs,
       takeNews: () => this.takeNews(),
       isReferenced: (nodeid) => inodes.isReferenced(nodeid),
+      onRemembered: () => this.#nativeWrites?.noneAlone(),
     });
     const writing = new Writing({
       coherence,
@@ -133,7 +136,14 @@ export class TreeFilesystem implements Filesystem {
     this.#snapshots = snapshots;
     this.#invalidations = invalidations;
     this.#coherence = coherence;
-    this.#files = new OpenFiles({ handles, snapshots, writing, coherence, changes });
+    this.#files = new OpenFiles({
+      handles,
+      snapshots,
+      writing,
+      coherence,
+      changes,
+      revokeWrites: (handle) => this.#nativeWrites?.revoke(handle),
+    });
     const owner = {
       uid: options.uid ?? process.getuid?.() ?? 0,
       gid: options.gid ?? process.getgid?.() ?? 0,
@@ -192,6 +202,22 @@ export class TreeFilesystem implements Filesystem {
 
   connect(notifier: Notifier): void {
     this.#invalidations.connect(notifier);
+  }
+
+  connectWrites(writes: NativeWrites): void {
+    this.#nativeWrites = writes;
+  }
+
+  wroteNatively(_nodeid: number, bytes: number): void {
+    this.#files.wroteNatively(bytes);
+  }
+
+  async settleWritten(nodeid: number): Promise<boolean> {
+    await this.#coherence.settleNative(nodeid);
+    const inode = this.#inodes.find(nodeid);
+    if (inode?.kind !== 'file' || inode.content.kind !== 'extents') return false;
+    const [extent] = inode.content.extents;
+    return extent?.kind === 'image' && this.#coherence.writesInPlace(nodeid, extent)?.alone === true;
   }
 
   publishIn(table: NativeInodes): void {

@@ -49,6 +49,10 @@ export class DiskFile implements MediumFile {
     return this.fd;
   }
 
+  get nativePlace(): object | undefined {
+    return this.#place?.native;
+  }
+
   async size(): Promise<number> {
     return (await this.#call<fs.Stats>('size', (done) => fs.fstat(this.fd, done))).size;
   }

@@ -13,6 +13,7 @@
 import { errno, MlfsError } from '../errors.ts';
 import { admitUncommitted, type InterruptedCommit } from './admit-edits.ts';
 import { describeBase } from './base-record.ts';
+import type { ChecksumChanges } from './checksums.ts';
 import type { CommitReport } from './commit-report.ts';
 import { Commits, type CommitToOptions, type FoldOptions } from './commits.ts';
 import { Compaction } from './compaction.ts';
@@ -20,14 +21,16 @@ import { followPieces } from './confined-edits.ts';
 import type { FileStructure } from './file-structure.ts';
 import type { Progress } from './fold.ts';
 import type { Image, ImageBase, ImageEditor, ImageUpdate, UpdateOptions } from './image.ts';
-import { ImageChanges } from './image-changes.ts';
+import { ImageChanges, mergedRanges } from './image-changes.ts';
 import { finishCommit } from './interrupted-commit.ts';
 import { Journal, type JournalCounters } from './journal/journal.ts';
 import type { Medium } from './medium.ts';
 import { Mutex } from './mutex.ts';
-import { type MovedBytes, Overlay } from './overlay.ts';
+import { byInode } from './native-writes.ts';
+import { type MovedBytes, Overlay, type PlacedRange } from './overlay.ts';
 import { ReplayedEdits } from './replayed-edits.ts';
 import type { StateDirectory } from './state-directory.ts';
+import type { LaneWrites } from './write-lane.ts';
 
 export type { CommitReport } from './commit-report.ts';
 
@@ -63,14 +66,30 @@ interface Attached {
 /** Part of the journal's limit beyond which an update waits for a compaction. */
 const ALMOST_FULL = 0.75;
 
+/** Updates of JavaScript: before each, the data plane stops writing. */
+class UpdateMutex extends Mutex {
+  readonly #before: () => Promise<void>;
+
+  constructor(before: () => Promise<void>) {
+    super();
+    this.#before = before;
+  }
+
+  override run<T>(task: () => Promise<T>): Promise<T> {
+    return super.run(async () => {
+      await this.#before();
+      return task();
+    });
+  }
+}
+
 export class Edits implements ImageEditor {
-  /** Set by the watch on the checkpoint file when the file is not the one that was opened any more. Updates then fail with ESTALE. */
-  stale = false;
+  #stale = false;
   readonly #medium: Medium;
   readonly #path: string;
   readonly #state: StateDirectory;
   readonly #options: EditsLimits;
-  readonly #updates = new Mutex();
+  readonly #updates = new UpdateMutex(() => this.#stopLane());
   readonly #decisions = new Mutex();
   readonly #journal: Journal;
   /** The update that is running. */
@@ -83,6 +102,8 @@ export class Edits implements ImageEditor {
   #interrupted: (InterruptedCommit & { readonly segment: number }) | undefined;
   #closing: Promise<void> | undefined;
   #closed = false;
+  /** What the data plane wrote is being taken up. */
+  #catchingUp = false;
 
   private constructor(
     medium: Medium,
@@ -117,6 +138,12 @@ export class Edits implements ImageEditor {
       const replayed = new ReplayedEdits(state.journalPath);
       const journal = await Journal.open(state.medium, state.journalPath, replayed, {
         limitBytes: options.limitBytes,
+        onPoisoned: () => {
+          if (edits !== undefined) void edits.#attached?.image.lane?.close();
+        },
+        settle: async () => {
+          if (edits !== undefined) await edits.#stopLane();
+        },
         onMoved: (moved) => {
           if (edits !== undefined) edits.#follow(moved);
         },
@@ -172,6 +199,16 @@ export class Edits implements ImageEditor {
     image.makeWritable(this);
   }
 
+  /** Set by the watch on the checkpoint file when the file is not the one that was opened any more. Updates then fail with ESTALE. */
+  get stale(): boolean {
+    return this.#stale;
+  }
+
+  set stale(stale: boolean) {
+    this.#stale = stale;
+    if (stale) void this.#attached?.image.lane?.close();
+  }
+
   get status(): EditsStatus {
     const commits = this.#attached?.commits;
     const overlay = this.#attached?.image.overlay ?? this.#replayed;
@@ -199,6 +236,7 @@ export class Edits implements ImageEditor {
 
   async update<T>(task: (update: ImageUpdate) => Promise<T>, { atomic = false }: UpdateOptions): Promise<T> {
     if (this.#closing !== undefined) throw this.#closedError();
+    this.catchUp();
     // When little space is left, wait for a compaction to free some.
     if (this.#journal.counters.bytes > ALMOST_FULL * this.#limitBytes) {
       this.#attached?.compaction.startWhenWorth();
@@ -222,13 +260,32 @@ export class Edits implements ImageEditor {
         throw cause;
       } finally {
         this.#changes = undefined;
+        this.#startLane(image);
       }
     });
   }
 
+  /** Takes up what the data plane has written, in its order. */
+  catchUp(): void {
+    const attached = this.#attached;
+    const lane = attached?.image.lane;
+    if (attached === undefined || lane === undefined || this.#catchingUp) return;
+    this.#catchingUp = true;
+    try {
+      const taken = lane.take();
+      if (taken === undefined) return;
+      this.#adopt(attached, taken);
+      lane.applied();
+    } finally {
+      this.#catchingUp = false;
+    }
+  }
+
   /** Resolves when every acknowledged edit is durable. */
-  flush(): Promise<void> {
-    return this.#journal.sync();
+  async flush(): Promise<void> {
+    this.catchUp();
+    await this.#journal.sync();
+    this.#attached?.image.lane?.setDurable(this.#journal.durableSequence);
   }
 
   /** Folds the dirty ranges into the checkpoint, checksums included. Throws ERR_MLFS_STALE, ERR_MLFS_ACCESS, ERR_MLFS_IO. */
@@ -312,6 +369,49 @@ export class Edits implements ImageEditor {
     if (change === undefined) return;
     image.changed(change);
     compaction.defragment(change.chunks);
+    compaction.startWhenWorth();
+  }
+
+  /** From here until `#stopLane` only the data plane changes the journal and the overlay. */
+  #startLane(image: Image): void {
+    if (image.lane?.wanted !== true || this.stale || this.#closing !== undefined) return;
+    const target = this.#journal.laneTarget(ALMOST_FULL * this.#limitBytes);
+    if (target === undefined) return;
+    try {
+      image.lane.open(target);
+    } catch {
+      // There is no descriptor left for the data plane, for example: writes come to JavaScript.
+    }
+  }
+
+  async #stopLane(): Promise<void> {
+    await this.#attached?.image.lane?.close();
+    this.catchUp();
+  }
+
+  #adopt(attached: Attached, { writes, torn }: LaneWrites): void {
+    const { image, structure, compaction } = attached;
+    const appends = writes.filter(({ runs }) => runs.length > 0);
+    if (appends.length === 0 && !torn) return;
+    const segment = this.#journal.adopt(
+      appends.map(({ runs }) => runs.map(({ start, end }) => end - start)),
+      torn,
+    );
+    const touched = new Set<number>();
+    for (const { nodeid, atMs, runs } of byInode(appends)) {
+      const chunks = new Set<number>();
+      const checksums: ChecksumChanges = new Map();
+      const placed: PlacedRange[] = [];
+      for (const { start, end, fileOffset, difference } of runs) {
+        placed.push({ start, end, placement: { ...segment, fileOffset } });
+        structure.checksums.changeBy(checksums, start, end - start, difference);
+      }
+      image.overlay.setAll(placed, chunks);
+      structure.checksums.apply(checksums);
+      image.changed({ ranges: mergedRanges(placed), chunks, native: { nodeid, atMs } });
+      for (const chunk of chunks) touched.add(chunk);
+    }
+    compaction.defragment(touched);
     compaction.startWhenWorth();
   }
 

@@ -17,14 +17,15 @@ export class FilePlace {
   readonly #names: readonly PlacedName[];
   /** Whether the file system answers from this machine's memory. */
   readonly #local: boolean;
-  readonly #native: { isInPlace(): boolean } | undefined;
+  /** The addon's own check. */
+  readonly native: { isInPlace(): boolean } | undefined;
 
   constructor(names: readonly PlacedName[], local: boolean) {
     this.#names = names;
     this.#local = local;
     const Native = local ? loadNative()?.FilePlace : undefined;
     const numbers = Float64Array.from(names.flatMap(({ dev, ino }) => [dev, ino]));
-    this.#native =
+    this.native =
       Native &&
       new Native(
         names.map(({ path }) => path),
@@ -34,7 +35,7 @@ export class FilePlace {
 
   /** Looks synchronously where that cannot wait for another machine: a thread would cost more than the write that follows. */
   isInPlace(): boolean | Promise<boolean> {
-    if (this.#native !== undefined) return this.#native.isInPlace();
+    if (this.native !== undefined) return this.native.isInPlace();
     return this.#local ? this.#names.every(isInPlaceNow) : this.#areInPlace();
   }
 

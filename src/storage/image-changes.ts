@@ -109,11 +109,12 @@ export class ImageChanges implements ImageUpdate {
     const chunks = new Set<number>();
     this.#image.overlay.setAll(placed, chunks);
     this.#checksums.apply(this.#checksumChanges);
-    return { ranges: merged(placed), chunks };
+    return { ranges: mergedRanges(placed), chunks };
   }
 }
 
-function merged(ranges: readonly DirtyRange[]): DirtyRange[] {
+/** The ranges ascending, with overlapping and adjacent ones joined. */
+export function mergedRanges(ranges: readonly DirtyRange[]): DirtyRange[] {
   const result: DirtyRange[] = [];
   for (const range of ranges.toSorted((a, b) => a.start - b.start)) {
     const last = result.at(-1);

@@ -10,6 +10,7 @@ import { errno } from '../errors.ts';
 import type { ByteSource } from './byte-source.ts';
 import type { Fingerprint } from './file-source.ts';
 import { type DirtyRange, Overlay, type Piece } from './overlay.ts';
+import type { WriteLane } from './write-lane.ts';
 
 /** What an update may do. */
 export interface ImageUpdate {
@@ -29,11 +30,15 @@ export interface ImageChange {
   readonly ranges: readonly DirtyRange[];
   /** Chunks of the overlay with new pieces, for the data plane. */
   readonly chunks: ReadonlySet<number>;
+  /** The data plane made the change, and shows it already: through which inode, and when. */
+  readonly native?: { readonly nodeid: number; readonly atMs: number };
 }
 
 /** Carries out updates: the journal's side of an image. */
 export interface ImageEditor {
   update<T>(task: (update: ImageUpdate) => Promise<T>, options: UpdateOptions): Promise<T>;
+  /** Takes up what the data plane has written. */
+  catchUp?(): void;
 }
 
 /** The file under an image: a FileSource, or a replacement in a test. */
@@ -49,8 +54,9 @@ export interface ImageBase extends ByteSource {
 
 export class Image implements ByteSource {
   readonly base: ImageBase;
-  /** Only the editor changes it, and calls `changed` afterwards. */
-  readonly overlay = new Overlay();
+  readonly #overlay = new Overlay();
+  /** Where the data plane writes to the image by itself, if it does. */
+  lane: WriteLane | undefined;
   readonly #listeners = new Set<(change: ImageChange) => void>();
   #editor: ImageEditor | undefined;
 
@@ -66,13 +72,25 @@ export class Image implements ByteSource {
     return this.base.size;
   }
 
+  /** With all writes that were acknowledged. Only the editor changes it, and calls `changed` afterwards. */
+  get overlay(): Overlay {
+    this.catchUp();
+    return this.#overlay;
+  }
+
+  /** Takes up what the data plane has written. Everything that depends on the image's bytes does this first. */
+  catchUp(): void {
+    if (this.lane !== undefined) this.#editor?.catchUp?.();
+  }
+
   /** Without an editor the image is read-only again. */
   makeWritable(editor: ImageEditor | undefined): void {
     this.#editor = editor;
   }
 
   async read(offset: number, length: number): Promise<Buffer> {
-    const dirty = this.overlay.empty ? NONE : this.overlay.within(offset, offset + length);
+    const { overlay } = this;
+    const dirty = overlay.empty ? NONE : overlay.within(offset, offset + length);
     const [first] = dirty;
     if (first === undefined) return this.base.read(offset, length);
     if (first.start === offset && first.end === offset + length) {

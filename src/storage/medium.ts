@@ -60,6 +60,8 @@ export interface MediumFile {
   sync(options?: SyncOptions): Promise<void>;
   /** Whether its path still leads to it. Absent on a medium where nobody else removes or moves files. */
   isInPlace?(): boolean | Promise<boolean>;
+  /** The addon's check of the same, for the data plane; absent where looking may wait for another machine. */
+  readonly nativePlace?: object | undefined;
   close(): Promise<void>;
 }
 

@@ -215,13 +215,15 @@ export interface NativeSession extends NativeInodeTable {
   /**
    * `onNotified` gets the number of a notification and 0 or an errno. `onEnd` is called once, last, with 0 after an unmount or an errno.
    * `onForgotten` gets inodes with TELL, and withdrawn ones, when the kernel has dropped the last reference. By the time of the call it may hold
-   * new ones: `references` says so.
+   * new ones: `references` says so. `onLane` gets the inode and the reply of a write that was carried out and is to be answered, and the file of
+   * a lane that has its first write since `takeWrites`, or whose running write ended after `closeLane`.
    */
   start(
     onMessage: (message: Buffer) => void,
     onNotified: (number: number, errno: number) => void,
     onEnd: (errno: number) => void,
     onForgotten?: (nodeids: Float64Array) => void,
+    onLane?: (event: 'written' | 'logged' | 'idle', number: number, reply: Uint8Array) => void,
   ): void;
   /** Sends one whole reply; returns 0 or an errno (ENOENT: the request was aborted). */
   reply(message: Uint8Array): number;
@@ -245,6 +247,40 @@ export interface NativeSession extends NativeInodeTable {
    */
   publish(nodeid: number, extents: Float64Array, inline: Uint8Array, room: number): void;
   withdraw(nodeid: number): void;
+  /**
+   * WRITEs of this handle go to `size` bytes at `offset` of the image, and are carried out natively while its lane is open. A write is answered at
+   * once if the grant is alone and the kernel refers to none of the `others`.
+   */
+  grantWrites(
+    handle: number,
+    nodeid: number,
+    offset: number,
+    size: number,
+    file: number,
+    others: Uint32Array,
+    alone: boolean,
+  ): void;
+  revokeWrites(handle: number): void;
+  /** No grant is alone any more. */
+  noWritesAlone(): void;
+  writesAlone(handle: number): void;
+  /**
+   * Opens the lane of an image that has grants. `place`: a FilePlace of the segment. `numbers`: offset and sequence number of the next record, the
+   * last durable sequence number, and how many bytes may be appended.
+   */
+  openLane(file: number, segment: number, place: object, numbers: Float64Array): void;
+  /** No write begins any more. False if one is running: `onLane` tells when it is over. */
+  closeLane(file: number): boolean;
+  laneDurable(file: number, sequence: number): void;
+  /**
+   * The writes since the last call, if any: 1 if a write failed and left bytes behind the last record, the number of writes, then nodeid, bytes,
+   * time in milliseconds and number of runs of each, then start, end, offset in the segment and difference of the CRC-32 of each run.
+   */
+  takeWrites(file: number): Float64Array | undefined;
+  /** What was taken is in effect: attributes may be shown natively again. */
+  writesApplied(file: number): void;
+  /** The lane must be closed, and without grants. */
+  removeLane(file: number): void;
   /**
    * OPENs for reading of the inodes from `first` to before `end` wait for a kernel view. The first call must come before `start`, because all
    * opens are counted from then on.

@@ -34,6 +34,7 @@ export function openedHow(session: Session, nodeid: number, opened: OpenReply, f
   const flushing = (flags & O_ACCMODE) === O_RDONLY ? FOPEN.NOFLUSH : 0;
   const backing = session.backings.opened(nodeid, opened);
   if (backing !== undefined) return { flags: FOPEN.PASSTHROUGH | flushing, backing };
+  if (opened.writes !== undefined) session.hooks.grantWrites?.(nodeid, opened.handle, opened.writes);
   return { flags: CACHING[opened.caching] | flushing };
 }
 
@@ -60,6 +61,7 @@ export const flush: Handler = (session, request) => {
 export const release: Handler = (session, request) => {
   const handle = decodeHandle(request, 24, 'fuse_release_in');
   session.backings.released(request.nodeid, handle);
+  session.hooks.revokeWrites?.(request.nodeid, handle);
   return after(session.filesystem.release(request.nodeid, handle), () => replyTo(request, 0));
 };
 

@@ -18,6 +18,7 @@ import { INIT_FLAGS } from '../protocol/init.ts';
 import { KernelNotifier } from './kernel-notifier.ts';
 import { inodeTableMode, NativeInodeTableOfSession } from './native-inode-table.ts';
 import { NativeRooms } from './native-rooms.ts';
+import { NativeWriteLanes } from './native-write-lanes.ts';
 import { Passthrough } from './passthrough.ts';
 import { PublishedImages } from './published-images.ts';
 import {
@@ -69,6 +70,7 @@ const PART_OF: Readonly<Record<string, string>> = {
   native_batch_forgets_total: 'requests_batch_forget_total',
   native_getattrs_total: 'requests_getattr_total',
   native_statxs_total: 'requests_statx_total',
+  native_writes_total: 'requests_write_total',
   native_opens_total: 'requests_open_total',
   native_releases_total: 'requests_release_total',
   native_opendirs_total: 'requests_opendir_total',
@@ -91,6 +93,7 @@ class KernelSession implements TransportSession {
   readonly #images: PublishedImages;
   readonly #rooms: NativeRooms;
   views: ViewSlots | undefined;
+  readonly #lanes: NativeWriteLanes | undefined;
   /** Absent when every request goes through JavaScript. */
   readonly #table: NativeInodeTableOfSession | undefined;
   #ended = false;
@@ -104,11 +107,14 @@ class KernelSession implements TransportSession {
     dispatched: () => Readonly<Record<string, number>>,
     filesystem: Filesystem,
     withTable: boolean,
+    withLanes: boolean,
   ) {
     this.#native = native;
     this.#rooms = new NativeRooms(filesystem);
     this.#images = new PublishedImages(native);
     this.#table = withTable ? new NativeInodeTableOfSession(native, this.#images, this.#rooms) : undefined;
+    // Whoever wants to see every request sees every write, too.
+    this.#lanes = withLanes ? new NativeWriteLanes(native, this.#images, filesystem) : undefined;
     this.#dispatched = dispatched;
     this.#mountpoint = mountpoint;
     this.closed = closed;
@@ -142,6 +148,7 @@ class KernelSession implements TransportSession {
       () => dispatcher.counters(),
       filesystem,
       tableMode !== 'off',
+      tableMode === 'on',
     );
     const dispatcher = new Dispatcher(filesystem, {
       reply: (reply) => {
@@ -149,6 +156,9 @@ class KernelSession implements TransportSession {
       },
       publish: (nodeid, extents) => session.#publish(nodeid, extents),
       withdraw: (nodeid) => session.#withdraw(nodeid),
+      catchUp: () => session.#lanes?.catchUp(),
+      grantWrites: (nodeid, handle, writes) => session.#lanes?.grant(nodeid, handle, writes),
+      revokeWrites: (nodeid, handle) => session.#lanes?.released(nodeid, handle),
       addReference: (nodeid) => session.#table?.addReference(nodeid) ?? false,
       dropReferences: (nodeid, count) => session.#table?.dropReferences(nodeid, count) ?? false,
       references: (nodeid) => session.#table?.references(nodeid) ?? 0,
@@ -183,11 +193,13 @@ class KernelSession implements TransportSession {
       if (expectView !== undefined) firstView = native.expectView(expectView.first, expectView.end);
       const notifier = new KernelNotifier(native, options.onWarning);
       filesystem.connect(notifier);
+      if (session.#lanes !== undefined) filesystem.connectWrites?.(session.#lanes);
       if (session.#table !== undefined) filesystem.publishIn?.(session.#table);
       native.start(
         (message) => dispatcher.handle(message),
         (number, errno) => notifier.notified(number, errno),
         (errno) => {
+          session.#lanes?.end();
           session.#images.stop();
           notifier.end();
           initialized.reject(
@@ -206,6 +218,7 @@ class KernelSession implements TransportSession {
           filesystem.takeNews?.();
           dispatcher.forgotten(nodeids);
         },
+        (event, number, reply) => session.#lanes?.on(event, number, reply),
       );
     } catch (cause) {
       // Without threads nobody answers: closing the device ends the connection, and nothing waits for the unmount.

@@ -41,7 +41,9 @@ export class PublishedImages {
       index,
       inodes: 0,
       segmentsOf: new Map(),
-      stop: image.onChange(({ chunks }) => this.#switch(published, chunks, (at) => image.overlay.chunk(at))),
+      stop: image.onChange(({ chunks, native }) =>
+        this.#switch(published, chunks, (at) => image.overlay.chunk(at), native !== undefined),
+      ),
     };
     this.#images.set(image, published);
     this.#switch(published, image.overlay.chunkIndexes(), (at) => image.overlay.chunk(at));
@@ -59,6 +61,17 @@ export class PublishedImages {
       published.inodes--;
       if (published.inodes === 0) this.#forget(image, published);
     }
+  }
+
+  /** The index of a segment into which the data plane writes; known until it is released, too. */
+  holdSegment(file: MediumFile): number {
+    const segment = this.#segment(file);
+    segment.chunks++;
+    return segment.index;
+  }
+
+  releaseSegment(file: MediumFile): void {
+    this.#letGo(file);
   }
 
   /** Stops listening to changes. */
@@ -83,6 +96,7 @@ export class PublishedImages {
     image: PublishedImage,
     chunks: Iterable<number>,
     piecesOf: (chunk: number) => readonly Piece[],
+    isPublished = false,
   ): void {
     const numbers: number[] = [];
     const abandoned: ReadonlySet<MediumFile>[] = [];
@@ -101,7 +115,8 @@ export class PublishedImages {
       else image.segmentsOf.delete(chunk);
     }
     if (numbers.length === 0) return;
-    this.#native.switchOverlay(image.index, Float64Array.from(numbers));
+    // The data plane has published its own writes, and may have made more since.
+    if (!isPublished) this.#native.switchOverlay(image.index, Float64Array.from(numbers));
     for (const segments of abandoned) for (const file of segments) this.#letGo(file);
   }
 

@@ -15,6 +15,7 @@ import { CoalescedRuns } from '../coalesced-runs.ts';
 import type { Medium } from '../medium.ts';
 import { Mutex } from '../mutex.ts';
 import type { Placement } from '../overlay.ts';
+import type { LaneTarget } from '../write-lane.ts';
 import { KIND, RECORD_HEADER_BYTES } from './record.ts';
 import { type JournalBatch, type NewRecord, RecordLog } from './record-log.ts';
 import { type JournalVisitor, replay } from './replay.ts';
@@ -28,6 +29,10 @@ export interface JournalOptions {
   /** Maximum size; an append beyond it fails with ENOSPC. */
   readonly limitBytes?: number | undefined;
   readonly segmentBytes?: number;
+  /** Called at once when a sync failed: nothing may be acknowledged any more. */
+  readonly onPoisoned?: () => void;
+  /** Awaited before a failure is repaired: resolves when nobody appends natively and everything that was appended was adopted. */
+  readonly settle?: () => Promise<void>;
   /**
    * Called when records were rewritten into another segment after a failed sync. The kernel may drop the pages behind the old placements,
    * so every holder must switch to the new ones at once.
@@ -140,6 +145,32 @@ export class Journal {
     });
   }
 
+  /**
+   * Where the data plane may append by itself, up to a size of the journal: undefined if it may not. Until it has stopped and `adopt` was called,
+   * nothing else may be appended, and no segment may end.
+   */
+  laneTarget(mostBytes: number): LaneTarget | undefined {
+    if (this.#closing !== undefined) return undefined;
+    const target = this.#log.laneTarget();
+    if (target === undefined) return undefined;
+    const roomBytes = Math.min(target.roomBytes, mostBytes - this.#log.segments.bytes);
+    return roomBytes > 0 ? { ...target, roomBytes } : undefined;
+  }
+
+  /**
+   * Takes up records that were appended natively: the sizes of the payloads of each append. `torn`: an append failed after these. Returns the
+   * file and the number of their segment.
+   */
+  adopt(appends: readonly (readonly number[])[], torn: boolean): Pick<Placement, 'file' | 'segment'> {
+    this.#appendsTotal += appends.length;
+    const { file, number } = this.#log.adopt(appends.flat(), torn);
+    return { file, segment: number };
+  }
+
+  get durableSequence(): number {
+    return this.#log.durableSequence;
+  }
+
   beginBatch(): JournalBatch {
     this.#batchesTotal++;
     return { id: this.#batchesTotal };
@@ -198,7 +229,7 @@ export class Journal {
   async #exclusively<T>(task: () => Promise<T>): Promise<T> {
     this.#refuseClosed();
     return this.#mutex.run(async () => {
-      await this.#log.makeGood();
+      await this.#makeGood();
       return task();
     });
   }
@@ -230,8 +261,14 @@ export class Journal {
   }
 
   async #syncNow(): Promise<void> {
-    if (this.failed) await this.#mutex.run(() => this.#log.makeGood());
+    if (this.failed) await this.#mutex.run(() => this.#makeGood());
     await this.#log.sync();
+  }
+
+  async #makeGood(): Promise<void> {
+    if (!this.failed) return;
+    await this.#options.settle?.();
+    await this.#log.makeGood();
   }
 
   async #close(): Promise<void> {

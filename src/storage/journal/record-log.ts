@@ -11,6 +11,7 @@
 import { errno, MlfsError, messageOf } from '../../errors.ts';
 import type { Medium } from '../medium.ts';
 import { Mutex } from '../mutex.ts';
+import type { LaneTarget } from '../write-lane.ts';
 import { encodeRecord, KIND, type Kind, MAX_PAYLOAD_BYTES, RECORD_HEADER_BYTES } from './record.ts';
 import type { Replayed } from './replay.ts';
 import { type MovedRecords, removeAllUnfinished, rewritePoisoned } from './rewrite-poisoned.ts';
@@ -30,6 +31,8 @@ export interface JournalBatch {
 
 export interface RecordLogOptions {
   readonly segmentBytes?: number;
+  /** Called at once when a sync failed: nothing may be acknowledged any more. */
+  readonly onPoisoned?: () => void;
   /** Receives the new places of rewritten records. */
   readonly onMoved?: (moved: readonly MovedRecords[]) => void;
 }
@@ -155,6 +158,35 @@ export class RecordLog {
     this.#lastSequence = lastSequence;
     this.#durableSequence = lastSequence;
     if (supersededThrough > 0) await this.segments.drop(supersededThrough);
+  }
+
+  get durableSequence(): number {
+    return this.#durableSequence;
+  }
+
+  /** Where the next record goes if it fits into the segment that is being written; undefined if the journal must do something else first. */
+  laneTarget(): LaneTarget | undefined {
+    const segment = this.segments.current;
+    const place = segment?.file.nativePlace;
+    if (segment === undefined || place === undefined || this.failed || segment.size === 0) return undefined;
+    return {
+      file: segment.file,
+      place,
+      position: segment.size,
+      sequence: this.#lastSequence + 1,
+      durable: this.#durableSequence,
+      roomBytes: (this.#options.segmentBytes ?? SEGMENT_BYTES) - segment.size,
+    };
+  }
+
+  /** The data plane has appended records to the segment that is being written. `torn`: and has failed to write one more. */
+  adopt(payloadBytes: readonly number[], torn: boolean): Segment {
+    const segment = this.segments.current;
+    if (segment === undefined) throw new Error('records were appended natively without a segment');
+    for (const bytes of payloadBytes) segment.size += RECORD_HEADER_BYTES + bytes;
+    this.#lastSequence += payloadBytes.length;
+    if (torn) this.#torn = segment;
+    return segment;
   }
 
   /** Returns the segment and the offset of the first record. */
@@ -315,6 +347,7 @@ export class RecordLog {
       // The folder was removed: the sync itself lost no record.
       if (isGone(cause)) throw this.#vanishedError();
       this.#poisoned = true;
+      this.#options.onPoisoned?.();
       throw cause;
     }
   }

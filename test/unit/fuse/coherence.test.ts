@@ -30,6 +30,7 @@ function scene() {
     plainMtimeMs: () => 0,
     takeNews: () => undefined,
     isReferenced: () => true,
+    onRemembered: () => undefined,
   });
   /** By turn of the event loop: how many inodes were touched or told of. */
   const turns: { touched: number; told: number }[] = [{ touched: 0, told: 0 }];
