@@ -34,6 +34,9 @@ class Copy : public Napi::AsyncWorker {
 
   void Execute() override {
     copied_ = clone_ ? -clone_file(from_.get(), to_.get()) : copy_file_bytes(from_.get(), to_.get(), offset_, length_);
+    // In this thread: close(2) writes back what was written to a file on NFS or FUSE, and waits for it.
+    from_.reset();
+    to_.reset();
     if (copied_ < 0) SetError(std::string(clone_ ? "FICLONE: " : "copy_file_range: ") + strerror(static_cast<int>(-copied_)));
   }
 
@@ -55,8 +58,8 @@ class Copy : public Napi::AsyncWorker {
 
   Napi::Promise::Deferred deferred_;
   const bool clone_;
-  const Descriptor from_;
-  const Descriptor to_;
+  Descriptor from_;
+  Descriptor to_;
   const uint64_t offset_;
   const uint64_t length_;
   int64_t copied_ = 0;

@@ -91,10 +91,12 @@ class Statistics::Tally {
  public:
   Tally(ElementType type, Kernels kernels) : type_(type), kernels_(kernels) {}
 
-  /// `count` is that of the block, all of whose elements are counted in the same way, in whatever pieces they come.
-  void begin(size_t count) {
+  /// `count` is that of the block, all of whose elements are counted in the same way, in whatever pieces they come. Returns how many totals `end`
+  /// needs.
+  size_t begin(size_t count) {
     counts_codes_ = CodeCounts::fits(type_) && (type_.size() == 1 || count >= kCountedElements);
     if (counts_codes_ && !codes_) codes_.emplace(type_.format);
+    return counts_codes_ ? codes_->codes() : 0;
   }
 
   void add(const uint8_t* bytes, size_t count) {
@@ -111,10 +113,7 @@ class Statistics::Tally {
   Summary end(std::vector<uint64_t>& totals) {
     if (has_floats_) take_floats();
     has_floats_ = false;
-    if (counts_codes_) {
-      totals.resize(codes_->codes());
-      codes_->move_to(totals);
-    }
+    if (counts_codes_) codes_->move_to(totals);
     return std::exchange(summary_, Summary{});
   }
 
@@ -326,23 +325,27 @@ class Statistics::Tally {
 Statistics::Statistics(ElementType type, Kernels kernels) : type_(type), kernels_(kernels) {}
 Statistics::~Statistics() = default;
 
+// Takes all the memory that the destructor needs: a failure there would end the process.
 Statistics::Block::Block(Statistics& all, size_t number, size_t count) : all_(all), number_(number) {
   std::unique_lock lock(all.mutex_);
+  if (all.blocks_.size() <= number) all.blocks_.resize(number + 1);
   if (all.tallies_.empty()) {
     lock.unlock();
-    tally_ = std::make_unique<Tally>(all.type_, all.kernels_);
+    auto tally = std::make_unique<Tally>(all.type_, all.kernels_);
+    lock.lock();
+    all.tallies_.reserve(all.tally_count_ + 1);
+    all.tally_count_++;
+    tally_ = std::move(tally);
   } else {
     tally_ = std::move(all.tallies_.back());
     all.tallies_.pop_back();
   }
-  tally_->begin(count);
+  all.codes_.resize(std::max(all.codes_.size(), tally_->begin(count)));
 }
 
 Statistics::Block::~Block() {
   std::lock_guard lock(all_.mutex_);
-  const Summary summary = tally_->end(all_.codes_);
-  if (all_.blocks_.size() <= number_) all_.blocks_.resize(number_ + 1);
-  all_.blocks_[number_] = summary;
+  all_.blocks_[number_] = tally_->end(all_.codes_);
   all_.tallies_.push_back(std::move(tally_));
 }
 

@@ -105,8 +105,10 @@ class Statistics {
   std::vector<Summary> blocks_;
   /// How often each code was counted, for a type of at most 16 bits.
   std::vector<uint64_t> codes_;
-  /// Unused tallies. There are as many as there were concurrent blocks.
+  /// Unused tallies; there is room for all of them.
   std::vector<std::unique_ptr<Tally>> tallies_;
+  /// As many as there were concurrent blocks.
+  size_t tally_count_ = 0;
 };
 
 }  // namespace mlfs

@@ -54,12 +54,15 @@ class Work : public Napi::AsyncWorker {
     } catch (const std::bad_alloc&) {
       errno_ = ENOMEM;
     }
+    // In this thread: close(2) writes back what was written to a file on NFS or FUSE, and waits for it.
+    close();
     if (errno_ != 0) SetError(strerror(errno_));
   }
 
  protected:
   /// Returns 0 or an errno.
   virtual int run() = 0;
+  virtual void close() = 0;
   virtual Napi::Value result() { return Env().Undefined(); }
 
  private:
@@ -88,6 +91,8 @@ class ScanRecords : public Work {
     return 0;
   }
 
+  void close() override { file_.reset(); }
+
   Napi::Value result() override {
     auto rows = Napi::Float64Array::New(Env(), found_.rows.size());
     if (!found_.rows.empty()) memcpy(rows.Data(), found_.rows.data(), found_.rows.size() * sizeof(double));
@@ -98,7 +103,7 @@ class ScanRecords : public Work {
   }
 
  private:
-  const Descriptor file_;
+  Descriptor file_;
   const uint64_t from_;
   const uint64_t to_;
   const ScanLimits limits_;
@@ -122,7 +127,12 @@ class Runs : public Work {
   }
 
  protected:
-  const Descriptor to_;
+  void close() override {
+    to_.reset();
+    from_.clear();
+  }
+
+  Descriptor to_;
   std::vector<Descriptor> from_;
   std::vector<FileRun> runs_;
 };

@@ -16,6 +16,7 @@
 #include "../elements.h"
 #include "../non_finite.h"
 #include "../statistics.h"
+#include "refused_memory.h"
 
 namespace {
 
@@ -282,6 +283,35 @@ void elements_that_are_not_finite_are_counted_as_statistics_count_them() {
   }
 }
 
+void where_memory_runs_out_a_block_fails_and_the_others_count() {
+  for (const char* name : {"float32", "bfloat16", "uint8"}) {
+    const ElementType type = *element_type(name);
+    constexpr size_t kCount = 1 << 19;
+    const std::vector<uint8_t> bytes(kCount * type.size(), 1);
+    int failures = 0;
+    for (int allocations = 0;; allocations++) {
+      CHECK(allocations < 100);
+      Statistics statistics(type);
+      { Statistics::Block(statistics, 0, kCount).add(bytes.data(), kCount); }
+      bool failed = false;
+      allocations_left = allocations;
+      try {
+        // The second is the one that needs counters of its own.
+        Statistics::Block block(statistics, 1, kCount);
+        Statistics::Block other(statistics, 2, kCount);
+        other.add(bytes.data(), kCount);
+      } catch (const std::bad_alloc&) {
+        failed = true;
+      }
+      allocations_left = -1;
+      CHECK(statistics.summary().count == (failed ? kCount : 2 * kCount));
+      if (!failed) break;
+      failures++;
+    }
+    CHECK(failures > 2);
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -291,5 +321,6 @@ int main() {
   every_kernel_finds_what_a_plain_loop_finds();
   distances_of_both_kernels_agree_and_stay_in_their_run();
   elements_that_are_not_finite_are_counted_as_statistics_count_them();
+  where_memory_runs_out_a_block_fails_and_the_others_count();
   return 0;
 }

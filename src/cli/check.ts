@@ -1,5 +1,4 @@
 import type { Command } from 'commander';
-import { isFloating } from '../checkpoint/dtypes.ts';
 import { EXIT, MlfsError } from '../errors.ts';
 import type { TensorTarget } from '../targets/tensor-target.ts';
 import { printJson, printLine } from './output.ts';
@@ -65,12 +64,11 @@ async function checkGradients(target: TensorTarget, problems: Problem[]): Promis
 }
 
 async function checkFinite(target: TensorTarget, problems: Problem[]): Promise<number> {
-  const [{ hasStatistics }, { findNonFinite }, { progressBar }] = await Promise.all([
-    import('../numbers/statistics.ts'),
+  const [{ canBeNonFinite, findNonFinite }, { progressBar }] = await Promise.all([
     import('../numbers/non-finite.ts'),
     import('./progress-bar.ts'),
   ]);
-  const tensors = target.tensors.filter(({ dtype }) => isFloating(dtype) && hasStatistics(dtype));
+  const tensors = target.tensors.filter(({ dtype }) => canBeNonFinite(dtype));
   const total = tensors.reduce((sum, { content }) => sum + content.size, 0);
   const bar = await progressBar('checking');
   try {

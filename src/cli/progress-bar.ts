@@ -2,7 +2,8 @@ import type { Progress } from '../storage/fold.ts';
 import { ENDING_SIGNALS } from './ending-signals.ts';
 
 export interface ProgressBar {
-  update(progress: Progress): void;
+  /** `now`: what is being worked on. */
+  update(progress: Progress & { readonly now?: string }): void;
   stop(): void;
 }
 
@@ -14,7 +15,7 @@ export async function progressBar(what: string): Promise<ProgressBar> {
   if (!process.stderr.isTTY) return { update: () => undefined, stop: () => undefined };
   const { SingleBar } = await import('./single-bar.ts');
   const bar = new SingleBar({
-    format: `${what} {bar} {percentage}%`,
+    format: `${what} {bar} {percentage}% {now}`,
     stream: process.stderr,
     clearOnComplete: true,
     hideCursor: true,
@@ -31,11 +32,11 @@ export async function progressBar(what: string): Promise<ProgressBar> {
   };
   for (const signal of ENDING_SIGNALS) process.on(signal, endBySignal);
   return {
-    update: ({ done, total }) => {
+    update: ({ done, total, now = '' }) => {
       if (Date.now() - startedMs < SHOW_AFTER_MS) return;
-      if (!bar.isActive) bar.start(Math.max(1, total), done);
+      if (!bar.isActive) bar.start(Math.max(1, total), done, { now });
       bar.setTotal(Math.max(1, total));
-      bar.update(done);
+      bar.update(done, { now });
     },
     stop,
   };

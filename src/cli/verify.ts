@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { VerifyProgress, VerifyReport } from '../checkpoint/verify.ts';
+import type { VerifyReport } from '../checkpoint/verify.ts';
 import { EXIT } from '../errors.ts';
 import { bounded, MAX_NAME_BYTES } from '../visible-text.ts';
 import { printJson, printLine } from './output.ts';
@@ -30,44 +30,28 @@ async function verify(path: string, options: VerifyOptions): Promise<void> {
     const { verifySeal } = await import('./verify-seal.ts');
     return verifySeal(path, options.seal, options.json ?? false);
   }
-  const [{ openCheckpoint }, { verifyCheckpoint }, { noteUncommittedEdits }] = await Promise.all([
-    import('../checkpoint/open.ts'),
-    import('../checkpoint/verify.ts'),
-    import('./uncommitted-note.ts'),
-  ]);
+  const [{ openCheckpoint }, { verifyCheckpoint }, { noteUncommittedEdits }, { progressBar }] =
+    await Promise.all([
+      import('../checkpoint/open.ts'),
+      import('../checkpoint/verify.ts'),
+      import('./uncommitted-note.ts'),
+      import('./progress-bar.ts'),
+    ]);
   const checkpoint = await openCheckpoint(path);
   if (!options.json) await noteUncommittedEdits(path);
-  const progress = await showProgress();
+  const bar = await progressBar('verifying');
   let report: VerifyReport;
   try {
-    report = await verifyCheckpoint(checkpoint, { onProgress: progress.update });
+    report = await verifyCheckpoint(checkpoint, {
+      onProgress: ({ done, total, entry }) => bar.update({ done, total, now: bounded(entry, 60) }),
+    });
   } finally {
-    progress.stop();
+    bar.stop();
     await checkpoint.close();
   }
   if (options.json) printJson(facts(path, report), 2);
   else for (const line of asLines(path, report)) printLine(line);
   if (!report.ok) process.exitCode = EXIT.malformed;
-}
-
-/** A progress bar on stderr, if stderr is a terminal. */
-async function showProgress(): Promise<{ update(progress: VerifyProgress): void; stop(): void }> {
-  if (!process.stderr.isTTY) return { update: () => undefined, stop: () => undefined };
-  const { SingleBar } = await import('./single-bar.ts');
-  const bar = new SingleBar({
-    format: '{bar} {percentage}% {entry}',
-    stream: process.stderr,
-    clearOnComplete: true,
-    hideCursor: true,
-  });
-  bar.start(1, 0, { entry: '' });
-  return {
-    update: ({ done, total, entry }) => {
-      bar.setTotal(Math.max(1, total));
-      bar.update(done, { entry: bounded(entry, 60) });
-    },
-    stop: () => bar.stop(),
-  };
 }
 
 function asLines(path: string, report: VerifyReport): string[] {

@@ -5,6 +5,12 @@ import { readContent } from '../storage/read-extents.ts';
 import { type Distance, DistanceSums } from './distance.ts';
 import { blockError, blockSource, type ElementBlock, elementBlocks, forEachBlock } from './element-blocks.ts';
 
+export interface CompareOptions {
+  /** Called with the number of bytes of each tensor that were compared since the last call. */
+  readonly onBytes?: (bytes: number) => void;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
  * The distance between two contents of the same size, in native threads where the elements are numbers with bytes of their own, and by
  * `DistanceSums` otherwise. Undefined when no byte differs. Throws any error of reading, and the signal's reason.
@@ -14,11 +20,11 @@ export async function compareContents(
   b: FixedContent,
   dtype: DType,
   elementsTotal: number,
-  signal?: AbortSignal,
+  { onBytes = () => undefined, signal }: CompareOptions = {},
 ): Promise<Distance | undefined> {
   const native = loadNative();
   const blocks = elementBlocks(a.size, dtype);
-  if (!native?.isNumber(dtype)) return compareHere(a, b, dtype, elementsTotal, blocks, signal);
+  if (!native?.isNumber(dtype)) return compareHere(a, b, dtype, elementsTotal, blocks, onBytes, signal);
   const distance = new native.Distance(dtype);
   const add = async (block: ElementBlock) => {
     const [source, other] = await Promise.all([blockSource(a, block), blockSource(b, block)]);
@@ -28,6 +34,7 @@ export async function compareContents(
       const second = (cause as { readonly second?: boolean }).second === true;
       throw second ? blockError(b, other, cause) : blockError(a, source, cause);
     }
+    onBytes(block.length);
   };
   await forEachBlock(blocks, add, signal);
   return distanceFrom(distance.result(elementsTotal), elementsTotal, a.size);
@@ -39,6 +46,7 @@ async function compareHere(
   dtype: DType,
   elementsTotal: number,
   blocks: readonly ElementBlock[],
+  onBytes: (bytes: number) => void,
   signal: AbortSignal | undefined,
 ): Promise<Distance | undefined> {
   const sums = new DistanceSums(dtype);
@@ -46,6 +54,7 @@ async function compareHere(
     signal?.throwIfAborted();
     const [one, other] = await Promise.all([a, b].map((content) => readContent(content, offset, length)));
     sums.add(one as Uint8Array, other as Uint8Array);
+    onBytes(length);
   }
   return sums.distance(a.size, elementsTotal);
 }

@@ -37,8 +37,8 @@ interface Order {
 }
 
 /**
- * Hexadecimal digests of all runs, in order; undefined for a run that could not be read. The
- * descriptors must stay open until the promise is settled. Throws the signal's reason.
+ * Hexadecimal digests of all runs, in order; undefined for a run that could not be read, and for all runs where
+ * the system has no thread. The descriptors must stay open until the promise is settled. Throws the signal's reason.
  */
 export async function digestRuns(
   algorithm: DigestAlgorithm,
@@ -47,10 +47,7 @@ export async function digestRuns(
 ): Promise<(string | undefined)[]> {
   const digests = new Array<string | undefined>(runs.length);
   const orders = [...ordersOf(runs)];
-  const threads = Array.from(
-    { length: Math.min(availableParallelism(), orders.length) },
-    () => new Worker(ownThread('storage/digest-worker'), { execArgv: [] }),
-  );
+  const threads: Worker[] = [];
   const queue = orders.values();
   const work = async (thread: Worker) => {
     for (const { first, runs: ordered } of queue) {
@@ -60,12 +57,24 @@ export async function digestRuns(
     }
   };
   try {
+    startThreads(threads, Math.min(availableParallelism(), orders.length));
     await Promise.all(threads.map(work));
   } finally {
-    // No thread may read a descriptor that the caller closes.
+    // No thread may read a descriptor that the caller closes, and none may keep the process alive.
     await Promise.all(threads.map((thread) => thread.terminate()));
   }
   return digests;
+}
+
+/** Starts as many as the system has room for, perhaps none. */
+function startThreads(threads: Worker[], count: number): void {
+  try {
+    while (threads.length < count) {
+      threads.push(new Worker(ownThread('storage/digest-worker'), { execArgv: [] }));
+    }
+  } catch {
+    // The others take its orders; without any, no run has a digest, and the caller reads them all.
+  }
 }
 
 function* ordersOf(runs: readonly FileRun[]): Generator<Order> {

@@ -47,11 +47,17 @@ export async function* differences(
     else if (!isAlike(tensor, other)) yield { kind: 'reshaped', path, before: of(tensor), after: of(other) };
     else {
       const elements = numel(tensor) * numbersPerElement(tensor.dtype);
-      const distance = await compareContents(content, other.content, tensor.dtype, elements, signal).catch(
-        (cause) => {
-          throw ofTensor(path, cause);
-        },
-      );
+      let compared = 0;
+      const onBytes = (bytes: number) => {
+        compared += bytes;
+        onProgress({ done: done + compared, total });
+      };
+      const distance = await compareContents(content, other.content, tensor.dtype, elements, {
+        onBytes,
+        signal,
+      }).catch((cause) => {
+        throw ofTensor(path, cause);
+      });
       if (distance !== undefined) yield { kind: 'changed', path, ...distance };
     }
     done += content.size;

@@ -146,6 +146,9 @@ test('a comparison that is given up ends between two blocks', async () => {
     },
   };
   const reason = new Error('given up');
-  await assert.rejects(compareContents(content, content, 'float32', 1, AbortSignal.abort(reason)), reason);
+  await assert.rejects(
+    compareContents(content, content, 'float32', 1, { signal: AbortSignal.abort(reason) }),
+    reason,
+  );
   assert.equal(reads, 0);
 });

@@ -2,8 +2,10 @@
 import assert from 'node:assert/strict';
 import { createHash, randomFillSync } from 'node:crypto';
 import { open, truncate, writeFile } from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import workers from 'node:worker_threads';
 import { crc32 } from '../../../src/storage/crc32.ts';
 import { digestRuns } from '../../../src/storage/digests.ts';
 import { temporaryDirectory } from '../../support/tmp.ts';
@@ -66,3 +68,41 @@ test('an abort ends the threads in the middle of a run', async (t) => {
   });
   await assert.rejects(digests, /stopped/);
 });
+
+/** `start` decides what becomes of the thread with this number, from 1 on. */
+function threadsBy(t: Context, start: (number: number) => void) {
+  const { Worker } = workers;
+  let number = 0;
+  const alive = new Set<object>();
+  workers.Worker = class extends Worker {
+    constructor(...args: ConstructorParameters<typeof Worker>) {
+      start(++number);
+      super(...args);
+      alive.add(this);
+      this.once('exit', () => alive.delete(this));
+    }
+  };
+  syncBuiltinESMExports();
+  t.after(() => {
+    workers.Worker = Worker;
+    syncBuiltinESMExports();
+  });
+  return alive;
+}
+
+for (const room of [0, 1]) {
+  test(`where the system has room for ${room} threads, ${room} compute the digests, and none stays`, async (t) => {
+    const { bytes, fd } = await randomFile(t, 4096);
+    const alive = threadsBy(t, (number) => {
+      if (number > room) throw new Error('EAGAIN');
+    });
+    const runs = Array.from({ length: 2000 }, (_, offset) => ({ fd, offset, length: 7 }));
+    const digests = await digestRuns('crc32', runs);
+    const right = runs.map(({ offset }) => crc32(bytes.subarray(offset, offset + 7)));
+    assert.deepEqual(
+      Array.from(digests, (digest) => (digest === undefined ? undefined : Number.parseInt(digest, 16))),
+      room === 0 ? runs.map(() => undefined) : right,
+    );
+    assert.equal(alive.size, 0);
+  });
+}

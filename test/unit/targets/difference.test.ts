@@ -40,6 +40,26 @@ test('tensors that are there in one alone, or of another kind, are named and not
   ]);
 });
 
+test('the progress goes on within a large tensor, with the addon and without', async () => {
+  for (const dtype of ['float32', 'quint4x2'] as const) {
+    const large = tensor('w', dtype, [5 * 2 ** 20], new Uint8Array(5 * 2 ** 20 * DTYPES[dtype]));
+    const done: number[] = [];
+    for await (const _ of differences({ tensors: [large] }, { tensors: [large] }, (progress) =>
+      done.push(progress.done),
+    ));
+    const total = large.content.size;
+    assert.ok(
+      done.some((bytes) => bytes > 0 && bytes < total),
+      `${dtype}: ${done}`,
+    );
+    assert.equal(done.at(-1), total);
+    assert.deepEqual(
+      done,
+      done.toSorted((a, b) => a - b),
+    );
+  }
+});
+
 test('distances are those of finite numbers, over all blocks', async () => {
   const before = Float32Array.from({ length: 600_000 }, (_, index) => (index % 7) - 3);
   const after = before.slice();
