@@ -34,10 +34,12 @@ export class NativeWriteLanes implements NativeWrites {
     this.#filesystem = filesystem;
   }
 
-  grant(nodeid: number, handle: number, { image, offset, size, others, alone }: WritesInPlace): void {
+  grant(nodeid: number, handle: number, { image, offset, size, others }: WritesInPlace): void {
     if (this.#ended || nodeid >= FIRST_UNCOUNTED_NODEID || size === 0) return;
     let lane = this.#lanes.get(image);
     const file = this.#images.indexOf(image);
+    // Asked here and not when the file was opened: since then the kernel may have got references to others.
+    const alone = this.#filesystem.isWrittenAlone?.(nodeid) === true;
     this.#native.grantWrites(handle, nodeid, offset, size, file, Uint32Array.from(others), alone);
     if (lane === undefined) {
       lane = this.#laneOf(file);
@@ -100,10 +102,10 @@ export class NativeWriteLanes implements NativeWrites {
 
   async #written(nodeid: number, reply: Uint8Array): Promise<void> {
     this.catchUp();
-    const alone = (await this.#filesystem.settleWritten?.(nodeid)) ?? false;
+    await this.#filesystem.settleWritten?.(nodeid);
     if (this.#ended) return;
     this.#native.reply(reply);
-    if (!alone) return;
+    if (this.#filesystem.isWrittenAlone?.(nodeid) !== true) return;
     this.#someAlone = true;
     for (const [handle, granted] of this.#granted)
       if (granted.nodeid === nodeid) this.#native.writesAlone(handle);
