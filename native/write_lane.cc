@@ -16,7 +16,7 @@ namespace {
 
 /// Equal bytes between two differing runs are journalled with them up to the size of a record's header, which a separate record would cost.
 constexpr size_t kGapBytes = kRecordHeaderBytes;
-/// How many writes queue up behind the one that is running; further threads wait, so that messages in memory have a bound.
+/// How many writes queue up behind the one that is running; further ones go to the control plane, which counts their bytes by user.
 constexpr size_t kMostWaiting = 16;
 /// A chunk with more pieces is joined by the control plane first: each write copies the pieces of its chunks.
 constexpr size_t kMostPieces = 8192;

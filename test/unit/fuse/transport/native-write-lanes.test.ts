@@ -90,3 +90,34 @@ test('a written file is not taken for alone if another one came while the write 
   await setImmediate();
   assert.equal(alone.get(HANDLE), true);
 });
+
+test('a lane keeps its segment while it is open or has writes that were not taken, and not longer', async () => {
+  const { native, scene: plane, files } = scene();
+  const lanes = new NativeWriteLanes(native, new PublishedImages(native), {} as Filesystem);
+  const image = imageOf(10);
+  lanes.grant(NODEID, HANDLE, inPlace(image));
+  const { lane } = image;
+  assert.ok(lane !== undefined);
+  const file = { fd: 20 } as unknown as MediumFile;
+  const target = { file, place: {}, position: 24, sequence: 1, durable: 0, roomBytes: 1000 };
+  lane.open(target);
+  lane.take();
+  assert.deepEqual([...files], [1, 2]);
+  plane.idleAtOnce = false;
+  const closed = lane.close();
+  lane.take();
+  assert.deepEqual([...files], [1, 2], 'a write is still running');
+  lanes.on('idle', 1, Buffer.alloc(0));
+  await closed;
+  plane.taken = Float64Array.of(0, 1, NODEID, 5, 0, 1, 100, 105, 64, 12345);
+  assert.equal(lane.take()?.writes.length, 1);
+  assert.deepEqual([...files], [1, 2], 'its pieces are not published by JavaScript yet');
+  lane.applied();
+  assert.deepEqual([...files], [1]);
+  lane.open(target);
+  assert.deepEqual([...files], [1, 3]);
+  plane.idleAtOnce = true;
+  await lane.close();
+  lane.take();
+  assert.deepEqual([...files], [1]);
+});
