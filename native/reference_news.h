@@ -21,6 +21,12 @@ class ReferenceNews {
     arrived_ = std::move(arrived);
   }
 
+  /// Called before news of remembered inodes is taken, while `has_remembered` still says so to every other thread. Must not block.
+  void before_remembered(std::function<void()> before) {
+    std::lock_guard lock(mutex_);
+    before_remembered_ = std::move(before);
+  }
+
   /// Counts a reference; true if it is the first. That it is the first and the news of it are one step: whoever takes the news knows of every inode that another thread
   /// saw referenced before.
   bool add_reference(uint32_t nodeid, std::atomic<uint64_t>& references) {
@@ -37,23 +43,26 @@ class ReferenceNews {
     if (forgotten_.size() == 1 && arrived_) arrived_();
   }
 
-  std::vector<uint32_t> take_remembered() { return take(remembered_); }
+  std::vector<uint32_t> take_remembered() {
+    std::lock_guard lock(mutex_);
+    if (!remembered_.empty() && before_remembered_) before_remembered_();
+    return std::exchange(remembered_, {});
+  }
   bool has_remembered() {
     std::lock_guard lock(mutex_);
     return !remembered_.empty();
   }
-  std::vector<uint32_t> take_forgotten() { return take(forgotten_); }
-
- private:
-  std::vector<uint32_t> take(std::vector<uint32_t>& news) {
+  std::vector<uint32_t> take_forgotten() {
     std::lock_guard lock(mutex_);
-    return std::exchange(news, {});
+    return std::exchange(forgotten_, {});
   }
 
+ private:
   std::mutex mutex_;  // guards what follows
   std::vector<uint32_t> remembered_;
   std::vector<uint32_t> forgotten_;
   Arrived arrived_;
+  std::function<void()> before_remembered_;
 };
 
 }  // namespace mlfs

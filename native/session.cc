@@ -139,9 +139,12 @@ Session::Session(Descriptor device, const SessionOptions& options)
       view_opens_(std::make_shared<ViewOpens>(ViewOpens::Connection{
           .device = device_.get(),
           .reply = [this](const uint8_t* message, size_t length) { return send(message, length); },
-          .forward = [this](std::vector<uint8_t> message) { forward(std::move(message)); }})) {}
+          .forward = [this](std::vector<uint8_t> message) { forward(std::move(message)); }})) {
+  inodes_.news()->before_remembered([this] { grants_.none_alone(); });
+}
 
 Session::~Session() {
+  inodes_.news()->before_remembered(nullptr);
   stop();
   view_opens_->end_all();
 }
@@ -250,9 +253,10 @@ void Session::remove_lane(const std::shared_ptr<WriteLane>& lane) {
   has_lanes_ = !lanes_.empty();
 }
 
-/// References are looked at after the bytes were published: one that comes later reads the new bytes.
+/// References are looked at after the bytes were published: one that comes later reads the new bytes. The news comes before `alone`: whoever
+/// takes the news has made every grant not alone before.
 bool Session::is_alone(const WriteGrant& grant) const {
-  return grant.alone.load(std::memory_order_seq_cst) && !inodes_.news()->has_remembered() &&
+  return !inodes_.news()->has_remembered() && grant.alone.load(std::memory_order_seq_cst) &&
          std::none_of(grant.others.begin(), grant.others.end(), [this](uint32_t nodeid) { return inodes_.references(nodeid) > 0; });
 }
 
@@ -263,6 +267,7 @@ bool Session::writes_pending() const {
 }
 
 void Session::switch_overlay(BackingFile& image, std::vector<ChunkChange> changes) {
+  std::lock_guard lock(switching_);
   switches_.fetch_add(1, std::memory_order_seq_cst);
   for (ChunkChange& change : changes) image.overlay.publish(change.index, std::move(change.chunk));
   switches_.fetch_add(1, std::memory_order_seq_cst);

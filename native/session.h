@@ -75,7 +75,8 @@ class Session {
   /// What requests about names and attributes are answered from.
   InodeTable& inodes() { return inodes_; }
 
-  /// Switches chunks of an image's overlay. Each READ sees all of the change or nothing of it. Called by one thread at a time.
+  /// Switches chunks of an image's overlay. Each READ sees all of the change or nothing of it. Only one thread
+  /// at a time may change the same image.
   void switch_overlay(BackingFile& image, std::vector<ChunkChange> changes);
 
   /// Makes the lane of an image that can be written to. `on_written`: a WRITE was carried out, and the control plane answers it.
@@ -117,6 +118,8 @@ class Session {
   InodeTable inodes_;
   /// Odd while an overlay is being switched. A reader that met a switch reads again.
   std::atomic<uint64_t> switches_{0};
+  /// Two images may be switched at a time, one by the control plane and one by its write lane: `switches_` counts one switch after the other.
+  std::mutex switching_;
   WriteGrants grants_;
   mutable std::mutex lanes_mutex_;  // guards lanes_
   std::vector<std::shared_ptr<WriteLane>> lanes_;

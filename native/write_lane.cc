@@ -16,12 +16,13 @@ namespace {
 
 /// Equal bytes between two differing runs are journalled with them up to the size of a record's header, which a separate record would cost.
 constexpr size_t kGapBytes = kRecordHeaderBytes;
-/// How many writes queue up behind the one that is running; further threads wait, so that messages in memory have a bound.
+/// How many writes queue up behind the one that is running; further ones go to the control plane, which counts their bytes by user.
 constexpr size_t kMostWaiting = 16;
 /// A chunk with more pieces is joined by the control plane first: each write copies the pieces of its chunks.
 constexpr size_t kMostPieces = 8192;
-/// How many writes and runs may wait for the control plane, at 32 bytes each.
-constexpr size_t kMostLogged = size_t{1} << 18;
+/// With more writes and runs in the log, the next write goes to the control plane, which takes the log first. It takes all of it in one turn of the
+/// event loop, at 5 to 20 us for each.
+constexpr size_t kMostLogged = size_t{1} << 13;
 /// IOV_MAX of Linux.
 constexpr size_t kMostVectors = 1024;
 

@@ -223,8 +223,12 @@ void the_first_and_last_references_of_told_inodes_are_told() {
   Scene scene;
   size_t arrivals = 0;
   scene.table.news()->on_forgotten([&] { arrivals++; });
+  size_t takings = 0;
+  scene.table.news()->before_remembered([&] { takings++; });
   for (int i = 0; i < 2; i++) CHECK(scene.lookup(1, "a") == Outcome::kReply && scene.lookup(1, "b") == Outcome::kReply);
+  CHECK(takings == 0 && scene.table.news()->has_remembered());
   CHECK(scene.table.news()->take_remembered() == std::vector<uint32_t>{3});
+  CHECK(scene.table.news()->take_remembered().empty() && takings == 1 && !scene.table.news()->has_remembered());
   CHECK(scene.forget(3, 1) == Outcome::kFinished && arrivals == 0);
   CHECK(scene.forget(3, 9) == Outcome::kFinished && scene.forget(2, 2) == Outcome::kFinished && arrivals == 1);
   CHECK(scene.table.references(3) == 0 && scene.table.news()->take_forgotten() == std::vector<uint32_t>{3});

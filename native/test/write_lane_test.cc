@@ -270,6 +270,17 @@ void what_cannot_be_written_goes_to_the_control_plane() {
   }
 }
 
+void a_long_log_is_taken_before_more_is_written() {
+  Scene scene(memory_file({}));
+  scene.open();
+  uint64_t count = 0;
+  while (scene.forwarded == 0 && count < 100000) CHECK(scene.write(0, count++ % 5000, {static_cast<uint8_t>(1 + count % 251)}));
+  const auto taken = scene.lane->take();
+  CHECK(scene.forwarded == 1 && taken.writes.size() == count - 1 && !taken.torn);
+  CHECK(taken.writes.size() + taken.runs.size() <= 10000);
+  CHECK(scene.write(0, 0, {255}) && scene.answered == count);
+}
+
 /// Threads write while the control plane closes, takes and opens again: every write is answered once, and the journal has them in the order in
 /// which they are shown.
 void writers_and_the_control_plane_exclude_each_other() {
@@ -322,6 +333,7 @@ int main() {
   writes_are_shown_and_journalled();
   equal_bytes_are_answered_and_not_journalled();
   what_cannot_be_written_goes_to_the_control_plane();
+  a_long_log_is_taken_before_more_is_written();
   writers_and_the_control_plane_exclude_each_other();
   printf("write lane: ok\n");
 }

@@ -13,6 +13,7 @@ import { setImmediate } from 'node:timers/promises';
 import type { FileInode, FileRange, Inode, PlainFiles } from '../inode.ts';
 import type { Extent } from '../storage/extent.ts';
 import type { Image, ImageChange, ImageUpdate } from '../storage/image.ts';
+import type { DirtyRange } from '../storage/overlay.ts';
 import { readExtents } from '../storage/read-extents.ts';
 import type { AttributeChanges } from './attribute-changes.ts';
 import type { Invalidation, WritesInPlace } from './filesystem.ts';
@@ -35,6 +36,8 @@ interface Told {
 }
 
 type Parts = Generator<readonly Invalidation[], readonly Invalidation[]>;
+
+type ImageExtent = Extent & { readonly kind: 'image' };
 
 const NOTHING_TOLD: Told = { first: [], rest: undefined };
 /** Inodes in one part: each takes some 10 to 50 µs, most of it for the attributes in the inode table. */
@@ -112,17 +115,31 @@ export class Coherence {
   }
 
   /** What the data plane must know to write to a file that is this run of an image. */
-  writesInPlace(nodeid: number, extent: Extent & { readonly kind: 'image' }): WritesInPlace | undefined {
+  writesInPlace(nodeid: number, extent: ImageExtent): WritesInPlace {
     const { image, offset, length } = extent;
     this.#follow(image);
+    return { image, offset, size: length, others: this.#plainBeside(nodeid, extent) };
+  }
+
+  /**
+   * Whether of the inodes that show bytes of the run the kernel refers at most to this one and to the `others` of `writesInPlace`. It stays true
+   * until `onRemembered` is called, so the caller must pass the answer on at once.
+   */
+  isAlone(nodeid: number, extent: ImageExtent): boolean {
     this.#options.takeNews();
-    const range = [{ start: offset, end: offset + length }];
+    for (const { inode } of this.#index.overlapping(extent.image, rangeOf(extent)))
+      if (inode.nodeid !== nodeid) return false;
+    return this.#plainBeside(nodeid, extent).length <= MOST_OTHERS;
+  }
+
+  /** More than MOST_OTHERS of them count as too many to look at, however many they are. */
+  #plainBeside(nodeid: number, extent: ImageExtent): readonly number[] {
     const others: number[] = [];
-    for (const plain of this.#options.plainFiles()?.overlapping(image, range) ?? [])
+    for (const plain of this.#options.plainFiles()?.overlapping(extent.image, rangeOf(extent)) ?? []) {
       if (plain.nodeid !== nodeid) others.push(plain.nodeid);
-    let alone = others.length <= MOST_OTHERS;
-    for (const { inode } of this.#index.overlapping(image, range)) alone &&= inode.nodeid === nodeid;
-    return { image, offset, size: length, others: alone ? others : [], alone };
+      if (others.length > MOST_OTHERS) break;
+    }
+    return others;
   }
 
   /** For a write that the data plane made and the image took up: waits for the other views as `write` does. */
@@ -298,6 +315,10 @@ function allOf(parts: Parts): readonly Invalidation[] {
     for (const invalidation of value) all.push(invalidation);
     if (done === true) return all;
   }
+}
+
+function rangeOf({ offset, length }: ImageExtent): readonly DirtyRange[] {
+  return [{ start: offset, end: offset + length }];
 }
 
 const WHOLE_FILE = [{ offset: 0, length: 0 }] as const;

@@ -102,9 +102,14 @@ export interface Filesystem {
   wroteNatively?(nodeid: number, bytes: number): void;
   /**
    * The same for a write that is not answered yet because other inodes may show its bytes. Resolves when they are current, unless waiting
-   * could deadlock: whether the inode's writes are alone now.
+   * could deadlock.
    */
-  settleWritten?(nodeid: number): Promise<boolean>;
+  settleWritten?(nodeid: number): Promise<void>;
+  /**
+   * Whether nothing else to which the kernel refers shows bytes of a file that is written in place, except the `others` of its `WritesInPlace`. The
+   * answer holds until `noneAlone` is called; the transport must use it before it returns to the event loop or awaits anything.
+   */
+  isWrittenAlone?(nodeid: number): boolean;
   /** Called once by a transport with `notify`, before the first request. */
   connect(notifier: Notifier): void;
 }
@@ -221,10 +226,8 @@ export interface WritesInPlace {
   /** In the image. */
   readonly offset: number;
   readonly size: number;
-  /** Files of the tree that show some of the same bytes: if the kernel refers to one of them, the write is answered by `written`. */
+  /** Files of the tree that show some of the same bytes: if the kernel refers to one of them, the write is answered after `settleWritten`. */
   readonly others: readonly number[];
-  /** Nothing else to which the kernel refers shows these bytes, until `noneAlone` is called. */
-  readonly alone: boolean;
 }
 
 /** What a transport with `nativeWrite` is told about the handles that it writes. */

@@ -107,8 +107,12 @@ class JoinedFilesystem implements Filesystem {
     this.#tree.filesystem.wroteNatively?.(nodeid, bytes);
   }
 
-  async settleWritten(nodeid: number): Promise<boolean> {
-    return (await this.#tree.filesystem.settleWritten?.(nodeid)) ?? false;
+  async settleWritten(nodeid: number): Promise<void> {
+    await this.#tree.filesystem.settleWritten?.(nodeid);
+  }
+
+  isWrittenAlone(nodeid: number): boolean {
+    return this.#tree.filesystem.isWrittenAlone?.(nodeid) === true;
   }
 
   takeNews(): void {

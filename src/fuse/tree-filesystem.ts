@@ -212,12 +212,15 @@ export class TreeFilesystem implements Filesystem {
     this.#files.wroteNatively(bytes);
   }
 
-  async settleWritten(nodeid: number): Promise<boolean> {
-    await this.#coherence.settleNative(nodeid);
+  settleWritten(nodeid: number): Promise<void> {
+    return this.#coherence.settleNative(nodeid);
+  }
+
+  isWrittenAlone(nodeid: number): boolean {
     const inode = this.#inodes.find(nodeid);
     if (inode?.kind !== 'file' || inode.content.kind !== 'extents') return false;
     const [extent] = inode.content.extents;
-    return extent?.kind === 'image' && this.#coherence.writesInPlace(nodeid, extent)?.alone === true;
+    return extent?.kind === 'image' && this.#coherence.isAlone(nodeid, extent);
   }
 
   publishIn(table: NativeInodes): void {

@@ -310,6 +310,8 @@ export class Edits implements ImageEditor {
   }
 
   async #close(): Promise<void> {
+    // First, because only an image with an editor takes up what the data plane has written. It waits for no commit that is running.
+    await this.#stopLane();
     this.#attached?.image.makeWritable(undefined);
     await this.#decisions.run(() =>
       this.#updates.run(async () => {

@@ -9,4 +9,5 @@ test('kill -9 of the server loses no acknowledged edit', mountable('kernel', 'py
   assert.equal(counts.rounds, 10);
   assert.ok(counts.roundsWithDurableEdits >= 2);
   assert.ok(counts.acknowledged > 20);
+  assert.ok(counts.nativeWrites > 20, `${counts.nativeWrites} writes were native`);
 });

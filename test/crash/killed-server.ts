@@ -26,6 +26,8 @@ export interface KillCounts {
   /** Rounds in which something was fsynced and not committed when the server was killed. */
   roundsWithDurableEdits: number;
   acknowledged: number;
+  /** At least so many writes were carried out by session threads, without JavaScript. */
+  nativeWrites: number;
   fsyncs: number;
   commits: number;
   /** What was under way when the server was killed, by kind; `nothing` between two operations. */
@@ -77,6 +79,7 @@ class KillRun {
     rounds: 0,
     roundsWithDurableEdits: 0,
     acknowledged: 0,
+    nativeWrites: 0,
     fsyncs: 0,
     commits: 0,
     underWay: {},
@@ -190,22 +193,36 @@ class KillRun {
     const delayMs = this.#random.below(8);
     this.#writer?.stdin?.write(`${JSON.stringify({ mountpoint, seed: this.#seed, round })}\n`);
     let acknowledged = 0;
+    // The counter of a server that will be killed: asked long before, because an answer takes up what was written natively.
+    const askAt = Math.floor(killAt / 2);
+    let asked: Promise<void> | undefined;
     for (;;) {
       const line = await this.#lines?.next();
       if (line === undefined || line.done) throw new Error('the writer ended');
       const [what, number, ...reason] = line.value.split(' ');
       if (what === 'over') {
+        await asked;
         if (server.alive)
           throw new Error(`operation ${number} fails without anybody being killed: ${reason.join(' ')}`);
         return acknowledged;
       }
       if (what === 'done') acknowledged++;
+      if (what === 'done' && Number(number) === askAt) asked = this.#countNativeWrites(mountpoint);
       if (what === event && Number(number) === killAt) {
         await pause(delayMs);
         const ended = once(server.process, 'exit');
         process.kill(server.pid, 'SIGKILL');
         await ended;
       }
+    }
+  }
+
+  async #countNativeWrites(mountpoint: string): Promise<void> {
+    try {
+      const { counters } = JSON.parse(await readFile(join(mountpoint, 'sys/status.json'), 'utf8'));
+      this.counts.nativeWrites += counters.native_writes_total;
+    } catch {
+      // The server was killed.
     }
   }
 

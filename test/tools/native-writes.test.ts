@@ -167,6 +167,57 @@ for number in range(4):
     }
   });
 
+  test('of a shared mapping are there for every reader after msync, and survive a new mount', async (t) => {
+    const mount = await WritableMount.create(t, await started(t), 'kernel', writeViews);
+    await mount.python(`
+import mmap
+fd = os.open(M + '/model/weight.bin', os.O_RDWR)
+upper = os.open(M + '/model/upper.bin', os.O_RDONLY)
+size = os.fstat(fd).st_size
+os.pwrite(fd, b'first', 0)
+with mmap.mmap(fd, size) as memory:
+    for turn in range(64):
+        at = size // 2 + turn * 4096 + turn
+        os.pread(upper, 4096, at - size // 2)
+        memory[at:at + 3000] = bytes([turn + 1]) * 3000
+        memory.flush()
+        assert os.pread(upper, 3000, at - size // 2) == bytes([turn + 1]) * 3000, turn
+`);
+    assert.ok((await nativeWrites(mount)) > 50);
+    const now = await readFile(mount.model('weight.bin'));
+    const again = await mount.again('kernel');
+    assert.ok(now.equals(await readFile(again.model('weight.bin'))));
+  });
+
+  test('end where the file ends, whatever the offset, and end with a truncation', async (t) => {
+    const mount = await WritableMount.create(t, await started(t), 'kernel', writeViews);
+    await mount.python(`
+import fcntl
+fd = os.open(M + '/model/weight.bin', os.O_RDWR)
+size = os.fstat(fd).st_size
+before = os.pread(fd, size, 0)
+def refused(call, *numbers):
+    try: call()
+    except OSError as refusal: assert refusal.errno in numbers, refusal
+    else: raise AssertionError('nothing was refused')
+os.pwrite(fd, b'first', 0)
+for at in (size - 2, size, size + 1, 2**31, 2**32 - 2, 2**40, 2**63 - 4):
+    refused(lambda: os.pwrite(fd, b'1234', at), errno.EFBIG, errno.EINVAL)
+os.pwrite(fd, b'last', size - 4)
+fcntl.fcntl(fd, fcntl.F_SETFL, os.O_APPEND)
+refused(lambda: os.write(fd, b'x'), errno.EFBIG)
+fcntl.fcntl(fd, fcntl.F_SETFL, 0)
+expected = b'first' + before[5:-4] + b'last'
+assert os.pread(fd, size, 0) == expected
+reader = os.open(M + '/model/weight.bin', os.O_RDONLY)
+os.ftruncate(fd, 0)
+for at in range(0, size, 1 << 20): os.pwrite(fd, b'\\x05' * min(1 << 20, size - at), at)
+os.close(fd)
+assert os.pread(reader, size, 0) == b'\\x05' * size
+`);
+    assert.ok((await nativeWrites(mount)) >= 1);
+  });
+
   test('stop at the journal’s limit with ENOSPC, and go on after a commit', async (t) => {
     const limit = 2 << 20;
     const mount = await WritableMount.create(t, await started(t), 'kernel', writeViews, {

@@ -34,10 +34,12 @@ export class NativeWriteLanes implements NativeWrites {
     this.#filesystem = filesystem;
   }
 
-  grant(nodeid: number, handle: number, { image, offset, size, others, alone }: WritesInPlace): void {
+  grant(nodeid: number, handle: number, { image, offset, size, others }: WritesInPlace): void {
     if (this.#ended || nodeid >= FIRST_UNCOUNTED_NODEID || size === 0) return;
     let lane = this.#lanes.get(image);
     const file = this.#images.indexOf(image);
+    // Asked here and not when the file was opened: since then the kernel may have got references to others.
+    const alone = this.#filesystem.isWrittenAlone?.(nodeid) === true;
     this.#native.grantWrites(handle, nodeid, offset, size, file, Uint32Array.from(others), alone);
     if (lane === undefined) {
       lane = this.#laneOf(file);
@@ -100,10 +102,10 @@ export class NativeWriteLanes implements NativeWrites {
 
   async #written(nodeid: number, reply: Uint8Array): Promise<void> {
     this.catchUp();
-    const alone = (await this.#filesystem.settleWritten?.(nodeid)) ?? false;
+    await this.#filesystem.settleWritten?.(nodeid);
     if (this.#ended) return;
     this.#native.reply(reply);
-    if (!alone) return;
+    if (this.#filesystem.isWrittenAlone?.(nodeid) !== true) return;
     this.#someAlone = true;
     for (const [handle, granted] of this.#granted)
       if (granted.nodeid === nodeid) this.#native.writesAlone(handle);
@@ -140,6 +142,11 @@ export class NativeWriteLanes implements NativeWrites {
     let isOpen = false;
     let mayHaveWrites = false;
     let target: LaneTarget | undefined;
+    /** A closed lane keeps no segment: who commits or discards gets its disk space, whatever is still open. */
+    const release = () => {
+      if (target !== undefined) images.releaseSegment(target.file);
+      target = undefined;
+    };
     let closing: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined;
     return {
       handles,
@@ -149,7 +156,7 @@ export class NativeWriteLanes implements NativeWrites {
       open(next) {
         if (ended) return;
         const segment = images.holdSegment(next.file);
-        if (target !== undefined) images.releaseSegment(target.file);
+        release();
         target = next;
         const numbers = Float64Array.of(next.position, next.sequence, next.durable, next.roomBytes);
         native.openLane(file, segment, next.place, numbers);
@@ -175,14 +182,20 @@ export class NativeWriteLanes implements NativeWrites {
         if (ended || !mayHaveWrites) return undefined;
         const numbers = native.takeWrites(file);
         if (!isOpen && closing === undefined) mayHaveWrites = false;
-        if (numbers === undefined) return undefined;
+        if (numbers === undefined) {
+          if (!mayHaveWrites) release();
+          return undefined;
+        }
         const taken = decoded(numbers);
         if (taken.torn) isOpen = false;
         wrote(taken.writes);
         return taken;
       },
       applied() {
-        if (!ended) native.writesApplied(file);
+        if (ended) return;
+        native.writesApplied(file);
+        // Not before: until now only the lane kept a segment that no chunk had pieces in.
+        if (!mayHaveWrites) release();
       },
       setDurable(sequence) {
         if (!ended && isOpen) native.laneDurable(file, sequence);
@@ -191,8 +204,7 @@ export class NativeWriteLanes implements NativeWrites {
         ended = true;
         closing?.resolve();
         closing = undefined;
-        if (target !== undefined) images.releaseSegment(target.file);
-        target = undefined;
+        release();
       },
     };
   }

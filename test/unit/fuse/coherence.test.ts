@@ -87,3 +87,31 @@ test('of two discards one after the other, both are settled', async () => {
   end();
   assert.equal(told(), FILES + 1);
 });
+
+test('a file that is not alone yet is written with every plain file beside it in mind', () => {
+  const { image, coherence, end } = scene();
+  end();
+  const extent = { kind: 'image', image, offset: 10, length: 20 } as const;
+  const document = {
+    kind: 'file',
+    nodeid: FILES + 3,
+    mtimeMs: 0,
+    content: { kind: 'extents', size: 5, extents: [{ kind: 'image', image, offset: 15, length: 5 }] },
+  } as unknown as FileInode;
+  coherence.remember(document);
+  assert.equal(coherence.isAlone(FILES + 4, extent), false);
+  const { others } = coherence.writesInPlace(FILES + 4, extent);
+  assert.deepEqual(
+    others,
+    Array.from({ length: 20 }, (_, index) => index + 12),
+  );
+  coherence.forget(document);
+  assert.equal(coherence.isAlone(FILES + 4, extent), true);
+});
+
+test('a file beside more plain files than are looked at is never alone', () => {
+  const { image, coherence, end } = scene();
+  end();
+  assert.equal(coherence.isAlone(FILES + 4, { kind: 'image', image, offset: 0, length: 64 }), true);
+  assert.equal(coherence.isAlone(FILES + 4, { kind: 'image', image, offset: 0, length: 65 }), false);
+});
