@@ -80,6 +80,9 @@ TreeRequests::Outcome TreeRequests::dispatch(uint8_t* message, size_t& length) {
       return readdir(false);
     case FUSE_READDIRPLUS:
       return readdir(true);
+    case FUSE_IOCTL:
+      // Python's open() asks whether each file is a terminal. The kernel makes ENOTTY of it.
+      return error(ENOSYS);
     case FUSE_STATFS:
       return statfs();
     case FUSE_GETXATTR:

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 
+#include <cerrno>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -66,9 +67,19 @@ class ViewWorker : public Napi::AsyncWorker {
   }
 
   void OnOK() override {
-    if (!failure_) return deferred_.Resolve(result());
-    Napi::Error error = Napi::Error::New(Env(), failure_.step + " failed: " + strerror(failure_.error));
-    error.Set("errno", Napi::Number::New(Env(), failure_.error));
+    if (failure_) return reject(failure_);
+    deferred_.Resolve(result());
+  }
+
+  /// Execute threw. Only a lack of memory does that, and the promise must be settled nevertheless: the end of a mount waits for it.
+  void OnError(const Napi::Error&) override {
+    failed();
+    reject({ENOMEM, "attaching the view"});
+  }
+
+  void reject(const Failure& failure) {
+    Napi::Error error = Napi::Error::New(Env(), failure.step + " failed: " + strerror(failure.error));
+    error.Set("errno", Napi::Number::New(Env(), failure.error));
     deferred_.Reject(error.Value());
   }
 

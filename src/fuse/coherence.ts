@@ -238,11 +238,14 @@ export class Coherence {
       cause.told = told;
       return;
     }
-    const before = this.#latest;
+    // A failure is for those who wait for this change, and not for later ones.
+    const before = this.#latest.catch(() => NOTHING);
     this.#latest = Promise.resolve().then(async () => {
       const [earlier, own] = await Promise.all([before, this.#tell(told)]);
       return { done: Promise.all([earlier.done, own.done]).then(() => undefined) };
     });
+    // Nobody may be waiting.
+    this.#latest.catch(() => undefined);
   }
 
   /** Touches the inodes that a change concerns, and gives their invalidations in parts. */

@@ -212,6 +212,11 @@ export class TreeFilesystem implements Filesystem {
     this.#files.wroteNatively(bytes);
   }
 
+  /** After a discard: resolves when every file shows the bytes of the checkpoint. */
+  settled(): Promise<void> {
+    return this.#coherence.settled();
+  }
+
   settleWritten(nodeid: number): Promise<void> {
     return this.#coherence.settleNative(nodeid);
   }

@@ -103,7 +103,7 @@ function* traffic({ traffic, nativeReads, nativeOpenFiles }: StatusSources): Ite
   for (const [room, { readBytes, readSeconds, writes, writeBytes, openFiles }] of traffic.rooms) {
     yield {
       name: 'open_files',
-      help: 'Open file handles, by room.',
+      help: 'Open file handles, by room; opens through the kernel view are counted apart.',
       labels: { room },
       value: openFiles + (nativelyOpen?.get(room) ?? 0),
     };
@@ -127,10 +127,10 @@ function* kernelView(sources: StatusSources): Iterable<Metric> {
   const { state, files, bytes, loopDevices } = sources.kernelView();
   yield {
     name: 'kernel_view_in_use',
-    help: '1 if the kernel reads files of this mount by itself, 0 if the server reads all of them.',
+    help: '1 if the mount has a kernel view, 0 if the server reads all files. While the checkpoint is stale, a view is used only for files that were open before.',
     value: state === 'in use' ? 1 : 0,
   };
-  yield { name: 'kernel_view_files', help: 'Files that the kernel can read by itself.', value: files };
+  yield { name: 'kernel_view_files', help: 'Files of the kernel view.', value: files };
   yield { name: 'kernel_view_bytes', help: 'Bytes of these files.', value: bytes };
   yield { name: 'kernel_view_loop_devices', help: 'Loop devices of the kernel view.', value: loopDevices };
 }
@@ -145,7 +145,7 @@ const REQUEST_HELP: Readonly<Record<string, string>> = {
   native_read_errors_total: 'READ requests that native code answered with an error.',
   kernel_view_opens_total: 'Opens of files through the kernel view.',
   kernel_view_plain_opens_total:
-    'Opens of files of the kernel view that went to the data plane: the view came late, the checkpoint had changed, or the file was open there.',
+    'Opens of files of the kernel view that went to the data plane: the view came late, the checkpoint had changed, the file was open there, or it could not be opened in the view.',
   kernel_view_failures_total:
     'Files that could not be opened in the kernel view; the data plane served them.',
   kernel_view_open_files: 'Opens through the kernel view that are not closed yet.',

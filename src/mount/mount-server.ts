@@ -147,6 +147,7 @@ export class MountServer implements Mounted {
 
   async discard(): Promise<CommitReport> {
     const report = await this.#served.discard();
+    await this.#filesystem.settled();
     // Edits block a new file.
     this.#follow?.retry();
     return report;

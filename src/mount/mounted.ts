@@ -27,7 +27,7 @@ export interface Mounted {
   unmount(options?: { readonly lazy?: boolean }): Promise<void>;
   /** Folds the edits into the checkpoint file, or with `to` writes a new file. */
   commit(request?: CommitRequest): Promise<CommitReport>;
-  /** Drops the edits. */
+  /** Drops the edits. When it resolves, every reader sees the bytes of the checkpoint. */
   discard(): Promise<CommitReport>;
   /** Makes every edit durable. */
   flush(): Promise<void>;

@@ -7,6 +7,7 @@
  *   {"reload": "/mnt"}                                                →  {"reloaded": …}
  *   {"blockUntil": "/path"}                                           →  {"blocked": true}; then the event loop stands still until
  *                                                                        that file exists, and a second answer is {"released": true}
+ *   {"discard": "/mnt", "blockUntil": "/path"}                        →  the same, as soon as the edits are discarded
  */
 import { existsSync, writeSync } from 'node:fs';
 import { createInterface } from 'node:readline';
@@ -24,6 +25,7 @@ interface Command {
   readonly options?: MountOptions;
   readonly unmount?: string;
   readonly reload?: string;
+  readonly discard?: string;
   readonly blockUntil?: string;
 }
 
@@ -61,6 +63,7 @@ function blockUntil(path: string): void {
 for await (const line of createInterface({ input: process.stdin })) {
   const command: Command = JSON.parse(line);
   if (command.blockUntil !== undefined) {
+    if (command.discard !== undefined) await mounts.get(command.discard)?.discard();
     blockUntil(command.blockUntil);
     continue;
   }

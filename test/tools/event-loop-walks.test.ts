@@ -16,6 +16,7 @@ const WALKS: Readonly<Record<string, string>> = {
   'ls -lR': `test $(ls -lR $M/model | grep -c '\\.bin$') = ${2 * LAYERS + 1}`,
   du: 'du -a $M/model > /dev/null',
   'cp -r': 'cp -r $M/model $T/copy; cmp $T/copy/layers/7/weight.bin $T/weight',
+  "Python's open, which asks whether each file is a terminal": `python3 -c 'import sys; assert open(sys.argv[1], "rb").read() == b"four"' $M/model/layers/9/weight.bin`,
   'what is not there': 'test ! -e $M/model/layers/7/weight.npy',
 };
 

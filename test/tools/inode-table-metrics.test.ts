@@ -15,6 +15,7 @@ const SCENE = `
 find $M/model $M/views/npy $M/views/txt -printf '%s %p\\n' > $T/found
 cat $M/model/layers/*/*.bin $M/views/npy/layers/1/*.npy $M/views/txt/layers/1/* > $T/read
 cat $M/model/nothing 2> $T/error || true
+python3 -c 'import sys; print(open(sys.argv[1], "rb").read())' $M/model/layers/1/weight.bin > $T/read
 python3 -c 'import os, sys
 for name in ("user.nothing", "trusted.nothing"):
     try: os.getxattr(sys.argv[1], name)

@@ -206,3 +206,28 @@ test('a range that crosses a TiB on its way to the end of the file reads right',
     attached.close();
   }
 });
+
+test('a file that is a few bytes longer than a TiB reads right to its end', view, async (t) => {
+  const folder = await temporaryDirectory(t);
+  const TIB = 2 ** 40;
+  const offset = 64;
+  for (const beyond of [1, 10, 511, 513, 4095, 4097, 9000]) {
+    const path = join(folder, 'file');
+    const fileBytes = offset + TIB + beyond;
+    const handle = await open(path, 'w+');
+    await handle.truncate(fileBytes);
+    const mark = randomBytes(20_000);
+    await handle.write(mark, 0, mark.length, fileBytes - mark.length);
+    await handle.close();
+    const attached = await viewOf(path, [[2, offset, fileBytes - offset]]);
+    const file = openSync(attached.path(2), 'r');
+    try {
+      const read = Buffer.alloc(mark.length + 1);
+      assert.equal(readSync(file, read, 0, read.length, TIB + beyond - mark.length), mark.length);
+      assert.ok(read.subarray(0, mark.length).equals(mark), String(beyond));
+    } finally {
+      closeSync(file);
+      attached.close();
+    }
+  }
+});

@@ -259,3 +259,16 @@ test(
     assert.equal((await run('sh', ['-c', 'grep -c " erofs " /proc/self/mounts'])).stdout, '0\n');
   },
 );
+
+test(
+  'a view for which there is not enough memory is refused, and is not prepared for ever',
+  viewable('prlimit'),
+  async (t) => {
+    const path = join(await temporaryDirectory(t), 'file');
+    await writeFile(path, Buffer.alloc(3 * 2 ** 20 + 100));
+    const said = await output(process.execPath, [
+      ...['--import', TSX, join(SUPPORT, 'attach-without-memory.ts'), path],
+    ]);
+    assert.equal(said.trim(), 'attaching the view failed: Cannot allocate memory');
+  },
+);

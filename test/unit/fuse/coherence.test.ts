@@ -52,7 +52,7 @@ function scene() {
     counting = false;
   };
   const gradient = { kind: 'file', nodeid: FILES + 2, mtimeMs: 0, content: {} } as unknown as FileInode;
-  return { image, coherence, turns, told, end, gradient };
+  return { image, attributes, coherence, turns, told, end, gradient };
 }
 
 function checkTurns(turns: ReturnType<typeof scene>['turns']): void {
@@ -114,4 +114,22 @@ test('a file beside more plain files than are looked at is never alone', () => {
   end();
   assert.equal(coherence.isAlone(FILES + 4, { kind: 'image', image, offset: 0, length: 64 }), true);
   assert.equal(coherence.isAlone(FILES + 4, { kind: 'image', image, offset: 0, length: 65 }), false);
+});
+
+test('a discard that fails in a later part fails for who waits for it, and the next one is settled', async () => {
+  const { image, attributes, coherence, end, gradient } = scene();
+  await coherence.write(gradient, image, async () => undefined);
+  const count = attributes.onChange;
+  let left = 300;
+  attributes.onChange = (nodeid) => {
+    if (left-- === 0) throw new Error('no attributes');
+    count(nodeid);
+  };
+  image.changed({ ranges: [{ start: 0, end: FILES }], chunks: new Set() });
+  // Until after the parts nobody waits.
+  for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve));
+  await assert.rejects(coherence.settled(), /no attributes/);
+  image.changed({ ranges: [{ start: 0, end: FILES }], chunks: new Set() });
+  await coherence.settled();
+  end();
 });
