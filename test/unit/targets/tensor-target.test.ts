@@ -45,7 +45,7 @@ async function inTree(path: string): Promise<object> {
         else if (inode instanceof TensorInode && !seen.has(inode)) {
           seen.add(inode);
           const { dtype, shape } = inode.tensor;
-          tensors.push({ path: at, dtype, shape, size: inode.content.size });
+          tensors.push({ path: at, dtype, shape, size: nbytes(inode.tensor) });
         }
       }
     };
