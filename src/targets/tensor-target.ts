@@ -5,9 +5,9 @@
 import { open, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openCheckpoint } from '../checkpoint/open.ts';
-import { type DType, nbytes } from '../checkpoint/tensor.ts';
+import { type DType, nbytes, type Tensor } from '../checkpoint/tensor.ts';
+import { storedAt } from '../checkpoint/tensor-content.ts';
 import { MlfsError } from '../errors.ts';
-import type { DirectoryInode } from '../inode.ts';
 import type { FixedContent } from '../storage/content.ts';
 import { codeOf, diskError } from '../storage/disk-file.ts';
 import { diskMedium } from '../storage/disk-medium.ts';
@@ -17,7 +17,7 @@ import { StateDirectory } from '../storage/state-directory.ts';
 import { Log } from '../telemetry/log.ts';
 import { buildTree } from '../tree/build-tree.ts';
 import { pathOfTensorName } from '../tree/path-names.ts';
-import { TensorInode } from '../tree/tensor-files.ts';
+import type { TensorFiles } from '../tree/tensor-files.ts';
 import type { OmittedTensors } from '../tree/tensors-json.ts';
 import { VERSION } from '../version.ts';
 import { quoteName } from '../visible-text.ts';
@@ -163,9 +163,38 @@ function fileContent(name: string, path: string, size: number): FixedContent {
   };
 }
 
+/** A tensor of a checkpoint file. A content that is one run of the file is made whenever it is asked for; others keep state, and are kept. */
+class FileTensor implements TargetTensor {
+  readonly path: string;
+  readonly #files: TensorFiles;
+  readonly #tensor: Tensor;
+  #content: FixedContent | undefined;
+
+  constructor(path: string, files: TensorFiles, tensor: Tensor) {
+    this.path = path;
+    this.#files = files;
+    this.#tensor = tensor;
+  }
+
+  get dtype(): DType {
+    return this.#tensor.dtype;
+  }
+
+  get shape(): readonly number[] {
+    return this.#tensor.shape;
+  }
+
+  get content(): FixedContent {
+    if (this.#content !== undefined) return this.#content;
+    const content = this.#files.contentOf(this.#tensor) as FixedContent;
+    if (storedAt(this.#tensor) === undefined) this.#content = content;
+    return content;
+  }
+}
+
 async function fileTarget(path: string): Promise<TensorTarget> {
   const checkpoint = await openCheckpoint(path);
-  const { tree } = buildTree(checkpoint, {
+  const { tree, files } = buildTree(checkpoint, {
     cache: new RenderedPages(DEFAULT_RENDERED_PAGES_BYTES),
     version: VERSION,
     log: new Log(),
@@ -174,23 +203,28 @@ async function fileTarget(path: string): Promise<TensorTarget> {
   });
   const tensors: TargetTensor[] = [];
   const gradients: { path: string; saved: number }[] = [];
-  const seen = new Set<TensorInode>();
-  const walk = (folder: DirectoryInode, prefix: string) => {
-    for (const [name, inode] of folder.children) {
-      if (inode.kind === 'directory') walk(inode, `${prefix}${name}/`);
-      else if (name.endsWith(GRADIENT_SUFFIX)) {
-        const saved = inode instanceof TensorInode ? nbytes(inode.tensor) : 0;
+  /** By the place of a tensor's file in the order in which the files were made: whether it was visited. */
+  const seen = new Uint8Array(files.placed);
+  // The walk makes no inodes: the objects of 100,000 tensors and gradients would take more memory than the opened checkpoint.
+  const walk = (folder: number, prefix: string) => {
+    for (const [name, nodeid] of tree.childrenOf(folder)) {
+      if (tree.isFolder(nodeid)) {
+        walk(nodeid, `${prefix}${name}/`);
+        continue;
+      }
+      const order = files.orderOf(nodeid);
+      if (name.endsWith(GRADIENT_SUFFIX)) {
+        const saved = order === undefined ? 0 : nbytes(files.tensorOfOrder(order));
         gradients.push({ path: prefix + name, saved });
-      } else if (inode instanceof TensorInode && !seen.has(inode)) {
-        seen.add(inode);
-        const { dtype, shape } = inode.tensor;
-        tensors.push({ path: prefix + name, dtype, shape, content: inode.content as FixedContent });
+      } else if (order !== undefined && seen[order] === 0) {
+        seen[order] = 1;
+        tensors.push(new FileTensor(prefix + name, files, files.tensorOfOrder(order)));
       }
     }
   };
   for (const room of ['model', 'checkpoint']) {
     const folder = tree.root.children.get(room);
-    if (folder?.kind === 'directory') walk(folder, `${room}/`);
+    if (folder?.kind === 'directory') walk(folder.nodeid, `${room}/`);
   }
   return {
     name: path,

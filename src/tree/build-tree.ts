@@ -7,7 +7,7 @@ import { nbytes } from '../checkpoint/tensor.ts';
 import { type DistinctTensors, ViewMap } from '../checkpoint/tensor-views.ts';
 import { modelStrInSlices } from '../checkpoint/torch/module-str.ts';
 import { isTensor } from '../checkpoint/value-children.ts';
-import { type InodeTree, LATEST_MS } from '../inode.ts';
+import { LATEST_MS } from '../inode.ts';
 import { StatisticsCache } from '../numbers/statistics-cache.ts';
 import type { Checksums } from '../storage/checksums.ts';
 import type { CommandContent, StoredContent } from '../storage/content.ts';
@@ -54,7 +54,9 @@ export interface TreeSources {
 }
 
 export interface BuiltTree {
-  readonly tree: InodeTree;
+  readonly tree: InodeTable;
+  /** The files of the tensors, by which a caller finds them without their objects. */
+  readonly files: TensorFiles;
   /** Tensors, those with several names once. */
   readonly tensors: number;
   /** Bytes of these tensors. */
@@ -138,6 +140,7 @@ export function buildTree(checkpoint: Checkpoint, sources: TreeSources): BuiltTr
   if (writable) table.plainFiles = new PlainFilesInViews(files.plainFiles(checkpoint.image), views);
   return {
     tree: table,
+    files,
     tensors: count,
     tensorBytes: tensorBytes(names.distinct),
     leftOut: names.leftOut,

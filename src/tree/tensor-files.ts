@@ -180,6 +180,11 @@ export class TensorFiles {
     return this.#tensors.at(this.#placed.at(order));
   }
 
+  /** The content that the file of a tensor has; each call makes another object. */
+  contentOf(tensor: Tensor): Content {
+    return contentOf(tensor, this.options);
+  }
+
   /** What is known of the tensor's file that was made in this place, without its object. */
   knownAt(order: number, into: KnownFile): NamedByFiles {
     const number = this.#placed.at(order);
@@ -310,7 +315,7 @@ export class TensorInode implements FileInode {
   }
 
   get content(): Content {
-    this.#content ??= contentOf(this.tensor, this.#files.options);
+    this.#content ??= this.#files.contentOf(this.tensor);
     return this.#content;
   }
 
