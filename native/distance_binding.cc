@@ -51,6 +51,8 @@ class AddPair : public Work {
       if (b == nullptr) return fail_second();
       add_distance(blocks_.type, a, b, piece / blocks_.type.size(), blocks_.kernels, distance);
     }
+    if (!a_.finish()) return fail_first();
+    if (!b_.finish()) return fail_second();
     std::lock_guard lock(blocks_.mutex);
     if (blocks_.distances.size() <= block_) blocks_.distances.resize(block_ + 1);
     blocks_.distances[block_] = distance;
@@ -141,6 +143,10 @@ class FindNonFinite : public Work {
           return fail(source);
         }
         count_non_finite(type, bytes, piece / type.size(), found);
+      }
+      if (!source.finish()) {
+        failed_ = index;
+        return fail(source);
       }
     }
   }

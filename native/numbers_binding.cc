@@ -34,6 +34,7 @@ class AddBlock : public Work {
       if (bytes == nullptr) return fail(source_);
       block.add(bytes, piece / size);
     }
+    if (!source_.finish()) fail(source_);
   }
 
  private:

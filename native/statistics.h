@@ -72,7 +72,7 @@ class Statistics {
     Block(const Block&) = delete;
     Block& operator=(const Block&) = delete;
 
-    /// The next elements of the block, fewer than 2^32 in all; `bytes` are aligned as malloc aligns.
+    /// The next elements of the block, fewer than 2^32 in all, aligned for their type.
     void add(const uint8_t* bytes, size_t count);
 
    private:

@@ -30,7 +30,7 @@ BlockSource Work::source(const Napi::Value& value) {
 
 void Work::fail(const BlockSource& source) {
   if (source.error() == 0) SetError("the file has become shorter");
-  else fail(source.error(), std::string("pread: ") + strerror(source.error()));
+  else fail(source.error(), std::string("reading: ") + strerror(source.error()));
 }
 
 ElementType type_argument(const Napi::Value& value) {

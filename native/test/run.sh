@@ -23,6 +23,7 @@ compile() { # variant, compiler flags
   done
   g++ "${flags[@]}" "$@" test/unit_test.cc "${objects[@]}" -o "$build/unit_test.$variant"
   g++ "${flags[@]}" "$@" test/numbers_test.cc "${objects[@]}" -o "$build/numbers_test.$variant"
+  g++ "${flags[@]}" "$@" test/block_source_test.cc "${objects[@]}" -o "$build/block_source_test.$variant"
   g++ "${flags[@]}" "$@" test/view_opens_test.cc "${objects[@]}" -o "$build/view_opens_test.$variant"
   g++ "${flags[@]}" "$@" test/guarded_mapping_test.cc "${objects[@]}" -o "$build/guarded_mapping_test.$variant"
   g++ "${flags[@]}" "$@" test/write_lane_test.cc "${objects[@]}" -o "$build/write_lane_test.$variant"
@@ -51,6 +52,7 @@ for variant in plain asan tsan; do
   echo "native unit tests ($variant)"
   "$build/unit_test.$variant"
   "$build/numbers_test.$variant"
+  "$build/block_source_test.$variant"
   "$build/view_opens_test.$variant"
   "$build/guarded_mapping_test.$variant"
   "$build/tree_test.$variant"
