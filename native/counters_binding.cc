@@ -20,7 +20,7 @@ constexpr struct {
     {FUSE_OPENDIR, "native_opendirs_total"},         {FUSE_READDIR, "native_readdirs_total"},
     {FUSE_RELEASEDIR, "native_releasedirs_total"},   {FUSE_ACCESS, "native_accesses_total"},
     {FUSE_BATCH_FORGET, "native_batch_forgets_total"}, {FUSE_READDIRPLUS, "native_readdirpluses_total"},
-    {kStatxOpcode, "native_statxs_total"},
+    {kStatxOpcode, "native_statxs_total"},           {FUSE_IOCTL, "native_ioctls_total"},
 };
 
 }  // namespace

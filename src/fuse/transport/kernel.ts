@@ -79,6 +79,7 @@ const PART_OF: Readonly<Record<string, string>> = {
   native_releasedirs_total: 'requests_releasedir_total',
   native_accesses_total: 'requests_access_total',
   native_statfses_total: 'requests_statfs_total',
+  native_ioctls_total: 'requests_ioctl_total',
   native_getxattrs_total: 'requests_getxattr_total',
   native_listxattrs_total: 'requests_listxattr_total',
 };
