@@ -191,6 +191,7 @@ async function reportIn(
   const { path: checkpoint } = await viewModel(folder);
   const [program, ...args] = [
     ...launcher,
+    ...['env', `TMPDIR=${folder}`],
     ...[process.execPath, '--import', TSX, join(SUPPORT, 'mount-and-read.ts'), checkpoint, folder],
   ];
   const outcome = await runInMountNamespace(prepare, program as string, args);
