@@ -6,7 +6,7 @@ import { MlfsError } from '../errors.ts';
 import type { FixedContent } from '../storage/content.ts';
 import { mapRange } from '../storage/map-range.ts';
 import type { MapAccess, MappedRange, MappingIntent, MappingMode } from '../storage/mapped-range.ts';
-import { quoteName } from '../visible-text.ts';
+import { quoteName, visibleJson } from '../visible-text.ts';
 import { DTYPE_ROWS, type DType } from './dtypes.ts';
 import { DTYPES, type Tensor } from './tensor.ts';
 
@@ -179,7 +179,7 @@ const INTENTS: readonly unknown[] = ['sequential', 'random', 'willNeed'] satisfi
 export function checkMapAccess(name: string, access: Partial<MapAccess> | undefined): void {
   const { mode, intent } = access ?? {};
   if (MODES.includes(mode) && (intent === undefined || INTENTS.includes(intent))) return;
-  const given = JSON.stringify({ mode, intent });
+  const given = visibleJson({ mode, intent });
   throw new MlfsError('ERR_MLFS_USAGE', `${quoteName(name)}: cannot be mapped with ${given}`, {
     advice:
       "mode is 'r' to read or 'c' to write into a private copy; intent is 'sequential', 'random', 'willNeed' or absent",
