@@ -60,11 +60,11 @@ const LINES: readonly Line[] = [
   { what: 'random 4 KiB reads, from disk', workload: 'random-disk', metric: 'rate' },
   { what: 'mapped memory, first touch', workload: 'mmap', metric: 'first', inSummary: true },
   { what: 'mapped memory, touched before', workload: 'mmap', metric: 'second' },
-  { what: 'mount to first byte, 2 GiB', workload: 'first-byte', metric: 'command', inSummary: true },
+  { what: 'mount to first byte', workload: 'first-byte', metric: 'command', inSummary: true },
   { what: 'mount to first byte, 1 TiB', workload: 'first-byte-1tib', metric: 'command', inSummary: true },
   { what: '`node -e 0`', workload: 'start-up', metric: 'node' },
   { what: '`mlfs --version`', workload: 'start-up', metric: 'version' },
-  { what: '`mlfs info`, 2 GiB', workload: 'start-up', metric: 'info' },
+  { what: '`mlfs info` of its checkpoint', workload: 'start-up', metric: 'info' },
   { what: '`find -type f`, for 20,000 files', workload: 'many', metric: 'find' },
   { what: '`ls -lR`, for 20,000 files', workload: 'many', metric: 'list' },
   { what: '20,000 tensors: mount in the foreground', workload: 'many', metric: 'mount' },
@@ -91,7 +91,7 @@ const LINES: readonly Line[] = [
   { what: 'eight writers at a time, fsync at the end', workload: 'write-together', metric: 'end' },
   { what: 'eight writers of random 4 KiB, fdatasync every 64', workload: 'write-together', metric: 'often' },
   { what: 'mount that replays a journal of 512 MiB', workload: 'replay', metric: 'mount', inSummary: true },
-  { what: 'commit of 2 GiB of edits, or `cp` and `sync`', workload: 'commit-whole', metric: 'time' },
+  { what: 'commit of a wholly edited tensor, or `cp` and `sync`', workload: 'commit-whole', metric: 'time' },
   { what: '`rsync` with 1 % of blocks changed', workload: 'rsync', metric: 'time' },
   { what: '`rsync` with all bytes changed', workload: 'rsync', metric: 'whole' },
   { what: 'statistics of a float32 tensor, or numpy', workload: 'statistics', metric: 'float32' },
@@ -100,7 +100,7 @@ const LINES: readonly Line[] = [
   { what: '`mlfs verify`, or `unzip -t`', workload: 'verify', metric: 'rate' },
   { what: '`mlfs diff` of equal checkpoints, or `cmp`', workload: 'diff', metric: 'equal' },
   { what: '`mlfs diff`, all elements differ', workload: 'diff', metric: 'changed' },
-  { what: 'memory of the server for reading 2 GiB', workload: 'memory', metric: 'growth' },
+  { what: 'memory of the server for reading the tensor', workload: 'memory', metric: 'growth' },
 ];
 
 function ofExperts(what: string, workload: string): Line[] {
