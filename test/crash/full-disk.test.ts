@@ -77,6 +77,8 @@ for turn, command in enumerate(['discard', 'commit', 'discard']):
     print(number, free.f_bavail * free.f_bsize >> 10)
 `;
 
+process.env.MLFS_NATIVE_WRITES = 'on';
+
 test(
   'session threads find the disk full, lose nothing, and a discard and a commit give the space back to an open file',
   mountable('kernel', 'root', 'python3'),

@@ -215,6 +215,8 @@ for at in range(0, size, 1 << 20): os.pwrite(fd, b'\\x05' * min(1 << 20, size - 
 os.close(fd)
 assert os.pread(reader, size, 0) == b'\\x05' * size
 `);
+
+    process.env.MLFS_NATIVE_WRITES = 'on';
     assert.ok((await nativeWrites(mount)) >= 1);
   });
 
