@@ -46,7 +46,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
     // As malloc aligns.
     const std::vector<uint8_t> block(elements.begin() + static_cast<ptrdiff_t>(first * type.size()),
                                      elements.begin() + static_cast<ptrdiff_t>((first + many) * type.size()));
-    Statistics::Block tally(statistics, number);
+    Statistics::Block tally(statistics, number, many);
     tally.add(block.data(), many);
   }
   const Summary summary = statistics.summary();
