@@ -8,6 +8,8 @@ import { DEBIAN_PYTHON } from '../support/requires.ts';
 import { output } from '../support/run.ts';
 import { mountable, Server, TRANSPORTS } from '../support/served.ts';
 
+process.env.MLFS_NATIVE_WRITES = 'on';
+
 const TENSOR_BYTES = 1024 * 1024;
 
 /** Writes blocks of 16 KiB, each of one byte, over both tensors, round after round; prints how many went well, and the errno. */
@@ -76,8 +78,6 @@ for turn, command in enumerate(['discard', 'commit', 'discard']):
     free = os.statvfs(disk)
     print(number, free.f_bavail * free.f_bsize >> 10)
 `;
-
-process.env.MLFS_NATIVE_WRITES = 'on';
 
 test(
   'session threads find the disk full, lose nothing, and a discard and a commit give the space back to an open file',

@@ -9,6 +9,8 @@ import { runMlfs } from '../support/run-mlfs.ts';
 import { mountable, Server } from '../support/served.ts';
 import { WritableMount } from '../support/writable-mount.ts';
 
+process.env.MLFS_NATIVE_WRITES = 'on';
+
 const COLUMNS = 1024;
 const ROWS = 3 * 256;
 const BYTES = Buffer.from(Float32Array.from({ length: ROWS * COLUMNS }, (_, index) => index / 7).buffer);
@@ -215,8 +217,6 @@ for at in range(0, size, 1 << 20): os.pwrite(fd, b'\\x05' * min(1 << 20, size - 
 os.close(fd)
 assert os.pread(reader, size, 0) == b'\\x05' * size
 `);
-
-    process.env.MLFS_NATIVE_WRITES = 'on';
     assert.ok((await nativeWrites(mount)) >= 1);
   });
 
