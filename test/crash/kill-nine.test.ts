@@ -3,8 +3,6 @@ import { test } from 'node:test';
 import { mountable } from '../support/served.ts';
 import { killRounds } from './killed-server.ts';
 
-process.env.MLFS_NATIVE_WRITES = 'on';
-
 test('kill -9 of the server loses no acknowledged edit', mountable('kernel', 'python3'), async (t) => {
   const counts = await killRounds(10, 7);
   t.diagnostic(JSON.stringify(counts));

@@ -3,8 +3,6 @@ import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
 import { killRounds } from './killed-server.ts';
 
-process.env.MLFS_NATIVE_WRITES = 'on';
-
 const [rounds = '300', seed = String(randomInt(2 ** 31))] = process.argv.slice(2);
 process.stdout.write(`seed ${seed}\n`);
 const counts = await killRounds(Number(rounds), Number(seed), (line) => process.stdout.write(`${line}\n`));

@@ -56,11 +56,6 @@ const BACKGROUND_PER_THREAD = 2;
 
 /** kCapacity of native/published_table.h. */
 const FIRST_UNPUBLISHED_NODEID = 2 ** 28;
-/**
- * If set to `on`, session threads carry out writes by themselves. Off by default: with strided views of the same storage that are mapped and written
- * at the same time, a view can show old bytes until it is unmounted (test/tools/concurrency.test.ts).
- */
-const NATIVE_WRITES = 'MLFS_NATIVE_WRITES';
 /** In place of a file's index. */
 const INLINE = -1;
 const COMPUTED = -2;
@@ -154,7 +149,7 @@ class KernelSession implements TransportSession {
       () => dispatcher.counters(),
       filesystem,
       tableMode !== 'off',
-      tableMode === 'on' && process.env[NATIVE_WRITES] === 'on',
+      tableMode === 'on',
     );
     const dispatcher = new Dispatcher(filesystem, {
       reply: (reply) => {
