@@ -84,7 +84,9 @@ export class RenderedPages {
       return underWay;
     }
     this.#misses++;
-    const loading: Promise<Uint8Array> = load().then(
+    // The load begins when it is known as under way, because its first step may forget the content.
+    const begun = Promise.resolve().then(load);
+    const loading: Promise<Uint8Array> = begun.then(
       (bytes) => {
         if (this.#loading.get(key) === loading) {
           this.#loading.delete(key);

@@ -8,8 +8,6 @@ import { DEBIAN_PYTHON } from '../support/requires.ts';
 import { output } from '../support/run.ts';
 import { mountable, Server, TRANSPORTS } from '../support/served.ts';
 
-process.env.MLFS_NATIVE_WRITES = 'on';
-
 const TENSOR_BYTES = 1024 * 1024;
 
 /** Writes blocks of 16 KiB, each of one byte, over both tensors, round after round; prints how many went well, and the errno. */

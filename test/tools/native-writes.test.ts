@@ -9,8 +9,6 @@ import { runMlfs } from '../support/run-mlfs.ts';
 import { mountable, Server } from '../support/served.ts';
 import { WritableMount } from '../support/writable-mount.ts';
 
-process.env.MLFS_NATIVE_WRITES = 'on';
-
 const COLUMNS = 1024;
 const ROWS = 3 * 256;
 const BYTES = Buffer.from(Float32Array.from({ length: ROWS * COLUMNS }, (_, index) => index / 7).buffer);

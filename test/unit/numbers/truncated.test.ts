@@ -1,4 +1,4 @@
-/** Files that become shorter while native threads compute with them in place: the tensor is named, and the process lives. */
+/** Files that become shorter while native threads compute with them in place: the error names the file, and the process lives. */
 import assert from 'node:assert/strict';
 import { truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -16,12 +16,26 @@ test('a page is loaded once for everybody who asks while it loads', async () => 
     });
   };
   const readers = [1, 2, 3].map(() => cache.get(content, 0, load));
+  await Promise.resolve();
   finish(page(10, 7));
   for (const bytes of await Promise.all(readers)) assert.equal(bytes[0], 7);
   await cache.get(content, 0, load);
   assert.equal(loads, 1);
   const { hits, misses } = cache.counters;
   assert.deepEqual({ hits, misses }, { hits: 3, misses: 1 });
+});
+
+test('a page whose content is forgotten while its load begins is not kept', async () => {
+  const cache = new RenderedPages(1 << 20);
+  const content = cache.newContent();
+  // The first thing that a load does may report a change: it takes up what session threads have written.
+  const bytes = await cache.get(content, 0, async () => {
+    cache.forget(content);
+    return page(10, 1);
+  });
+  assert.equal(bytes[0], 1);
+  assert.equal(cache.peek(content, 0), undefined);
+  assert.equal((await cache.get(content, 0, async () => page(10, 2)))[0], 2);
 });
 
 test('the cache holds no more bytes than it may, and drops the page that was used longest ago', async () => {
