@@ -17,18 +17,11 @@
 #include "../block_source.h"
 #include "../elements.h"
 #include "../statistics.h"
+#include "check.h"
 
 namespace {
 
 using namespace mlfs;
-
-#define CHECK(condition)                                                      \
-  do {                                                                        \
-    if (!(condition)) {                                                       \
-      fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #condition); \
-      exit(1);                                                                \
-    }                                                                         \
-  } while (false)
 
 constexpr size_t kPiece = BlockSource::kPieceBytes;
 constexpr size_t kWindow = BlockSource::kWindowBytes;

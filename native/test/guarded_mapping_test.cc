@@ -18,18 +18,11 @@
 
 #include "../descriptor.h"
 #include "../guarded_mapping.h"
+#include "check.h"
 
 namespace {
 
 using namespace mlfs;
-
-#define CHECK(condition)                                                      \
-  do {                                                                        \
-    if (!(condition)) {                                                       \
-      fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #condition); \
-      _exit(1);                                                               \
-    }                                                                         \
-  } while (false)
 
 const uint64_t kPage = static_cast<uint64_t>(getpagesize());
 

@@ -17,18 +17,11 @@
 #include "../non_finite.h"
 #include "../statistics.h"
 #include "refused_memory.h"
+#include "check.h"
 
 namespace {
 
 using namespace mlfs;
-
-#define CHECK(condition)                                                      \
-  do {                                                                        \
-    if (!(condition)) {                                                       \
-      fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #condition); \
-      exit(1);                                                                \
-    }                                                                         \
-  } while (false)
 
 constexpr const char* kTypes[] = {"float64",       "float32",     "float16",         "bfloat16",        "float8_e4m3fn",
                                   "float8_e5m2",   "int8",        "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu",

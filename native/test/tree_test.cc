@@ -19,19 +19,12 @@
 #include "../permission.h"
 #include "../tree_requests.h"
 #include "refused_memory.h"
+#include "check.h"
 
 namespace {
 
 using namespace mlfs;
 using Outcome = TreeRequests::Outcome;
-
-#define CHECK(condition)                                                      \
-  do {                                                                        \
-    if (!(condition)) {                                                       \
-      fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #condition); \
-      exit(1);                                                                \
-    }                                                                         \
-  } while (false)
 
 constexpr uint32_t kFolder = S_IFDIR | 0555;
 constexpr uint32_t kFile = S_IFREG | 0444;

@@ -22,18 +22,11 @@
 #include "../notifier.h"
 #include "../published_table.h"
 #include "../read_tally.h"
+#include "check.h"
 
 namespace {
 
 using namespace mlfs;
-
-#define CHECK(condition)                                                      \
-  do {                                                                        \
-    if (!(condition)) {                                                       \
-      fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #condition); \
-      exit(1);                                                                \
-    }                                                                         \
-  } while (false)
 
 using Layouts = PublishedTable<FileLayout>;
 

@@ -15,18 +15,11 @@
 #include <unistd.h>
 
 #include "../view_opens.h"
+#include "check.h"
 
 namespace {
 
 using namespace mlfs;
-
-#define CHECK(condition)                                                      \
-  do {                                                                        \
-    if (!(condition)) {                                                       \
-      fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #condition); \
-      exit(1);                                                                \
-    }                                                                         \
-  } while (false)
 
 std::vector<uint8_t> message(uint32_t opcode, uint64_t nodeid, uint64_t unique, uint32_t flags = O_RDONLY) {
   std::vector<uint8_t> bytes(sizeof(fuse_in_header) + sizeof(fuse_release_in));

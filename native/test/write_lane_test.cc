@@ -16,18 +16,11 @@
 #include "../crc32.h"
 #include "../crc32c.h"
 #include "../write_lane.h"
+#include "check.h"
 
 using namespace mlfs;
 
 namespace {
-
-#define CHECK(condition)                                                    \
-  do {                                                                      \
-    if (!(condition)) {                                                     \
-      fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);       \
-      exit(1);                                                              \
-    }                                                                       \
-  } while (false)
 
 using Bytes = std::vector<uint8_t>;
 

@@ -37,7 +37,9 @@ let prepared: ServerChild | undefined;
 export function prepareServer(): void {
   try {
     prepared ??= startServer();
-  } catch {}
+  } catch {
+    // Whoever takes the server hears of it.
+  }
 }
 
 /** The prepared child, or a new one. */
